@@ -1,0 +1,1 @@
+"""How one run trains: one package per framework, and the attention core that they share."""

@@ -1,0 +1,174 @@
+"""Deformable convolution: the taps of a kernel move by learned, content-dependent offsets.
+
+Dai et al. 2017, https://arxiv.org/abs/1703.06211 (version 1: offsets, no modulation); in the
+notation of Zhu et al. 2019 the weight of key k for tap m of query q is the (bi)linear kernel
+G(k, q + p_m + w_m . x_q).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["DeformableConv1d", "DeformableConv2d"]
+
+
+class DeformableConv2d(nn.Module):
+    """Deformable convolution of a feature map, in place of a plain convolution.
+
+    Parameter names, shapes and the order of offsets (row, column for each tap) are those of mmcv's
+    ``DeformConv2dPack``, so that its checkpoints load. Offsets start at 0: the module starts as
+    the plain convolution with its weight.
+
+    Parameters
+    ----------
+    in_channels, out_channels: int
+        Channels in and out.
+    kernel_size, stride, padding, dilation: int
+        As of ``torch.nn.Conv2d``.
+    deform_groups: int
+        Groups of input channels that have offsets of their own.
+    bias: bool
+        Not offered by mmcv's module either; must be False.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        padding: int = 1,
+        dilation: int = 1,
+        deform_groups: int = 1,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        if bias:
+            raise ValueError("deformable convolution has no bias")
+        if in_channels % deform_groups:
+            raise ValueError(
+                f"deform_groups ({deform_groups}) must divide in_channels ({in_channels})"
+            )
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride = kernel_size, stride
+        self.padding, self.dilation = padding, dilation
+        self.deform_groups = deform_groups
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
+        self.conv_offset = nn.Conv2d(
+            in_channels, deform_groups * 2 * kernel_size**2, kernel_size, stride, padding, dilation
+        )
+        # Only the offsets cost more than the plain convolution, whose product remains.
+        self.conv_offset.is_mechanism = True
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Initialise the kernel like a convolution before a ReLU, and the offsets with 0."""
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.conv_offset.weight)
+        assert self.conv_offset.bias is not None
+        nn.init.zeros_(self.conv_offset.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, C, H, W) to (N, C', H', W')."""
+        return self.sample(x, self.conv_offset(x))
+
+    def sample(self, x: Tensor, offset: Tensor) -> Tensor:
+        """Convolve with given offsets, (N, deform_groups * 2 * K * K, H', W')."""
+        batch, channels, height, width = x.shape
+        out_height, out_width = offset.shape[-2:]
+        taps, groups = self.kernel_size**2, self.deform_groups
+        offset = offset.view(batch * groups, taps, 2, out_height, out_width)
+        row = torch.arange(out_height, device=x.device) * self.stride - self.padding
+        column = torch.arange(out_width, device=x.device) * self.stride - self.padding
+        maps = x.view(batch * groups, channels // groups, height, width)
+        sampled = []
+        for tap in range(taps):
+            tap_row, tap_column = divmod(tap, self.kernel_size)
+            y = row[:, None] + tap_row * self.dilation + offset[:, tap, 0]
+            x_ = column[None, :] + tap_column * self.dilation + offset[:, tap, 1]
+            # grid_sample wants (x, y) with -1 and 1 at the outer edges of the border pixels.
+            grid = torch.stack([_unit(x_, width), _unit(y, height)], dim=-1)
+            sampled.append(F.grid_sample(maps, grid, padding_mode="zeros", align_corners=False))
+        columns = torch.stack(sampled, dim=2)  # (N * groups, C / groups, taps, H', W')
+        columns = columns.view(batch, channels * taps, out_height * out_width)
+        out = self.weight.flatten(1) @ columns
+        return out.view(batch, self.out_channels, out_height, out_width)
+
+
+class DeformableConv1d(nn.Module):
+    """Deformable convolution of a sequence, with linear interpolation between positions.
+
+    The offset of a tap is linear in the content at the query alone, as in the formula above, so
+    that nothing behind the query is looked at. Offsets start at 0.
+
+    Parameters
+    ----------
+    channels: int
+        C, features in and out.
+    kernel_size: int
+        K taps; odd unless causal.
+    causal: bool
+        Taps start at and before the query instead of around it, and a tap that moves behind the
+        query stops at it.
+    """
+
+    is_mechanism = True
+
+    def __init__(self, channels: int, kernel_size: int = 3, causal: bool = False) -> None:
+        super().__init__()
+        if kernel_size < 1 or (kernel_size % 2 == 0 and not causal):
+            raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
+        self.channels, self.kernel_size, self.causal = channels, kernel_size, causal
+        self.weight = nn.Parameter(torch.empty(channels, channels, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.offset_linear = nn.Linear(channels, kernel_size)
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.offset_linear.weight)
+        nn.init.zeros_(self.offset_linear.bias)
+
+    def forward(
+        self, x: Tensor, key_padding_mask: Tensor | None = None, query_start: int = 0
+    ) -> Tensor:
+        """Convolve (N, T, C) to (N, T - query_start, C).
+
+        Parameters
+        ----------
+        x: Tensor
+            (N, T, C).
+        key_padding_mask: Tensor, optional
+            (N, T), True where `x` is padding, which is sampled as zeros like all beyond the ends.
+        query_start: int
+            First position to compute: in incremental decoding only the newest is wanted.
+        """
+        length, channels = x.shape[1:]
+        offset = self.offset_linear(x[:, query_start:])  # (N, T', K)
+        if key_padding_mask is not None:
+            x = x.masked_fill(key_padding_mask.unsqueeze(-1), 0)
+        query = torch.arange(query_start, length, device=x.device)
+        before = self.kernel_size - 1 if self.causal else self.kernel_size // 2
+        tap = torch.arange(self.kernel_size, device=x.device) - before
+        position = query[None, :, None] + tap + offset
+        if self.causal:
+            position = torch.minimum(position, query[None, :, None].to(position.dtype))
+        left = position.floor()
+        fraction = (position - left).unsqueeze(-1)
+        left = left.long()
+        sampled = _take(x, left) * (1 - fraction) + _take(x, left + 1) * fraction
+        kernel = self.weight.permute(2, 1, 0).reshape(self.kernel_size * channels, channels)
+        return sampled.flatten(2) @ kernel + self.bias
+
+
+def _unit(coordinate: Tensor, size: int) -> Tensor:
+    """Pixel coordinate to grid_sample's [-1, 1]."""
+    return (2 * coordinate + 1) / size - 1
+
+
+def _take(x: Tensor, position: Tensor) -> Tensor:
+    """Rows of `x` (N, T, C) at `position` (N, T', K), zeros beyond the ends: (N, T', K, C)."""
+    length, channels = x.shape[1:]
+    inside = (position >= 0) & (position < length)
+    index = position.clamp(0, length - 1).flatten(1).unsqueeze(-1).expand(-1, -1, channels)
+    rows = x.gather(1, index).view(*position.shape, channels)
+    return rows * inside.unsqueeze(-1)

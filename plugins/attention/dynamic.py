@@ -1,0 +1,126 @@
+"""Dynamic convolution: a kernel for each position, computed from the content at that position.
+
+Wu et al. 2019, "Pay Less Attention with Lightweight and Dynamic Convolutions",
+https://arxiv.org/abs/1901.10430; in the notation of Zhu et al. 2019 the weight of tap m is the
+softmax over the taps of d_m . x_q, shared by the channels of a head.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["DynamicConv1d", "DynamicConv2d"]
+
+
+class DynamicConv1d(nn.Module):
+    """Dynamic convolution over a sequence, without projections before or after.
+
+    Equals fairseq's ``DynamicConv`` with ``weight_softmax=True``, whose parameter name it shares.
+    Taps beyond the sequence see zeros; the softmax is over all taps.
+
+    Parameters
+    ----------
+    channels: int
+        C.
+    heads: int
+        Kernels a position; divides C. The channels of a head share a kernel.
+    kernel_size: int
+        K taps; odd unless causal.
+    causal: bool
+        Taps at the query and before it (decoder) instead of around it (encoder).
+    """
+
+    is_mechanism = True
+
+    def __init__(
+        self, channels: int, heads: int = 8, kernel_size: int = 3, causal: bool = False
+    ) -> None:
+        super().__init__()
+        _check(channels, heads, kernel_size, causal)
+        self.channels, self.heads, self.kernel_size = channels, heads, kernel_size
+        self.causal = causal
+        self.before = kernel_size - 1 if causal else kernel_size // 2
+        self.weight_linear = nn.Linear(channels, heads * kernel_size, bias=False)
+        nn.init.xavier_uniform_(self.weight_linear.weight)
+
+    def forward(
+        self, x: Tensor, key_padding_mask: Tensor | None = None, query_start: int = 0
+    ) -> Tensor:
+        """Convolve (N, T, C) to (N, T - query_start, C).
+
+        Parameters
+        ----------
+        x: Tensor
+            (N, T, C).
+        key_padding_mask: Tensor, optional
+            (N, T), True where `x` is padding, which the taps see as zeros.
+        query_start: int
+            First position to compute: in incremental decoding only the newest is wanted.
+        """
+        batch, length, _ = x.shape
+        queries = x[:, query_start:]
+        weight = self.weight_linear(queries).unflatten(-1, (self.heads, self.kernel_size))
+        weight = weight.softmax(dim=-1)  # (N, T', H, K)
+        if key_padding_mask is not None:
+            x = x.masked_fill(key_padding_mask.unsqueeze(-1), 0)
+        padded = F.pad(x, (0, 0, self.before, self.kernel_size - 1 - self.before))
+        window = padded[:, query_start:].unfold(1, self.kernel_size, 1)  # (N, T', C, K)
+        window = window.unflatten(2, (self.heads, -1))
+        out = window @ weight.unsqueeze(-1)  # (N, T', H, C / H, 1)
+        return out.reshape(batch, length - query_start, self.channels)
+
+
+class DynamicConv2d(nn.Module):
+    """Dynamic convolution over a feature map, as a residual block that starts as the identity.
+
+    It is framed like :class:`~plugins.attention.GeneralizedAttention2d` - value and output
+    projection, gamma - so that the two differ in how the weights come about and in nothing else.
+
+    Parameters
+    ----------
+    channels: int
+        C, channels in and out.
+    heads: int
+        Kernels a position; divides C.
+    kernel_size: int
+        K taps along each axis; odd. Taps beyond the map see zeros.
+    """
+
+    is_mechanism = True
+
+    def __init__(self, channels: int, heads: int = 8, kernel_size: int = 3) -> None:
+        super().__init__()
+        _check(channels, heads, kernel_size, causal=False)
+        self.channels, self.heads, self.kernel_size = channels, heads, kernel_size
+        self.weight_conv = nn.Conv2d(channels, heads * kernel_size**2, 1, bias=False)
+        self.value_conv = nn.Conv2d(channels, channels, 1, bias=False)
+        self.proj_conv = nn.Conv2d(channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Initialise like the generalized attention block; gamma is 0."""
+        for conv in (self.weight_conv, self.value_conv, self.proj_conv):
+            nn.init.kaiming_uniform_(conv.weight, a=1)
+        assert self.proj_conv.bias is not None
+        nn.init.zeros_(self.proj_conv.bias)
+        nn.init.zeros_(self.gamma)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve; `x` and the result are (N, C, H, W)."""
+        height, width = x.shape[-2:]
+        taps = self.kernel_size**2
+        weight = self.weight_conv(x).unflatten(1, (self.heads, taps)).softmax(dim=2)
+        window = F.unfold(self.value_conv(x), self.kernel_size, padding=self.kernel_size // 2)
+        window = window.view(x.shape[0], self.heads, -1, taps, height, width)
+        out = torch.einsum("nmkhw,nmckhw->nmchw", weight, window).flatten(1, 2)
+        return self.gamma * self.proj_conv(out) + x
+
+
+def _check(channels: int, heads: int, kernel_size: int, causal: bool) -> None:
+    if heads < 1 or channels % heads:
+        raise ValueError(f"heads ({heads}) must divide channels ({channels})")
+    if kernel_size < 1 or (kernel_size % 2 == 0 and not causal):
+        raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")

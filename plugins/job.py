@@ -1,0 +1,83 @@
+"""What passes between the worker and a task's plugin.
+
+A task is a package with two modules. ``recipe`` imports no framework, since planning a grid needs
+it: ``Recipe`` (a pydantic model with a field ``data``), ``VERSION``, ``SITES``, ``DEFAULT_SITES``,
+``METRIC`` and ``check(mechanism, sites)``. ``train`` does the work: ``train(job)`` and
+``cost(job)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from plugins.attention.mechanism import Mechanism
+
+__all__ = ["Job", "RecipeModule", "TrainModule"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, as its task's plugin sees it.
+
+    Attributes
+    ----------
+    mechanism: Mechanism
+        What attends.
+    sites: tuple of str
+        Where.
+    seed: int
+        Seed of everything random.
+    recipe: BaseModel
+        The task's ``Recipe``, complete.
+    data: Path
+        Folder of the prepared data set.
+    folder: Path
+        The run folder. The plugin writes ``train.log`` and ``checkpoints/`` there and nothing else.
+        Training resumes from the last good checkpoint it finds.
+    device: str
+        ``cpu`` or ``cuda``.
+    record: callable
+        ``record("train", step=10, epoch=1, loss=2.3)`` appends a line to ``metrics.jsonl``; the
+        splits are ``untrained`` (once, before the first step), ``train`` and ``val``. The last
+        ``val`` record is the run's result.
+    recorded: callable
+        ``recorded("untrained")`` returns the records of a split that exist already.
+    """
+
+    mechanism: Mechanism
+    sites: tuple[str, ...]
+    seed: int
+    recipe: Any
+    data: Path
+    folder: Path
+    device: str
+    record: Callable[..., None]
+    recorded: Callable[[str], list[dict[str, Any]]]
+
+
+class RecipeModule(Protocol):
+    """The torch-free half of a task: ``plugins.<task>.recipe``."""
+
+    Recipe: type[BaseModel]
+    VERSION: int
+    SITES: tuple[str, ...]
+    DEFAULT_SITES: tuple[str, ...]
+    METRIC: str
+
+    def check(self, mechanism: Mechanism, sites: Sequence[str]) -> None:
+        """Raise ValueError if the task cannot put this mechanism at these sites."""
+
+
+class TrainModule(Protocol):
+    """The other half: ``plugins.<task>.train``."""
+
+    def train(self, job: Job) -> None:
+        """Train and evaluate, from the last checkpoint if there is one."""
+
+    def cost(self, job: Job) -> Any:
+        """Build the run's model and return its :class:`plugins.attention.cost.Cost`."""
