@@ -1,0 +1,1 @@
+"""Object detection with MMDetection: Faster R-CNN with a ResNet and a feature pyramid."""

@@ -1,0 +1,148 @@
+"""The MMDetection config of a run: the shipped Faster R-CNN, with the recipe's values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mmdet
+from mmdet.models.backbones.resnet import Bottleneck, ResNet
+from mmdet.registry import MODELS
+from mmengine.config import Config, ConfigDict
+
+from plugins.detection.recipe import Recipe
+from plugins.job import Job
+from plugins.openmmlab import blocks, sites  # noqa: F401  blocks registers itself
+
+__all__ = ["class_names", "detector", "runner_config"]
+
+EXPANSION = 4  # channels out of a bottleneck over channels inside
+
+
+@MODELS.register_module()
+class SmallResNet(ResNet):
+    """A ResNet that also comes with one (depth 14) or two (depth 26) bottlenecks a stage.
+
+    The depths count as in timm's ``resnet14t`` and ``resnet26``.
+    """
+
+    arch_settings = {  # noqa: RUF012  the attribute is MMDetection's
+        **ResNet.arch_settings,
+        14: (Bottleneck, (1, 1, 1, 1)),
+        26: (Bottleneck, (2, 2, 2, 2)),
+    }
+
+
+def detector(job: Job, classes: int) -> ConfigDict:
+    """Return the config of the model."""
+    recipe: Recipe = job.recipe
+    shipped = Path(mmdet.__file__).parent / ".mim/configs/_base_/models/faster-rcnn_r50_fpn.py"
+    model = Config.fromfile(shipped).model
+    pretrained = recipe.pretrained
+    model.backbone.update(
+        type="SmallResNet",
+        depth=recipe.depth,
+        base_channels=recipe.base_channels,
+        frozen_stages=recipe.frozen_stages,
+        # Statistics of a backbone that starts from nothing are still to be learned.
+        norm_eval=pretrained is not None,
+        init_cfg=None if pretrained is None else {"type": "Pretrained", "checkpoint": pretrained},
+        **sites.backbone_arguments(job.mechanism, job.sites, recipe.heads, recipe.kv_stride),
+    )
+    widths = [recipe.base_channels * EXPANSION * 2**stage for stage in range(4)]
+    model.neck.update(in_channels=widths, out_channels=recipe.fpn_channels)
+    model.rpn_head.update(in_channels=recipe.fpn_channels, feat_channels=recipe.fpn_channels)
+    model.rpn_head.anchor_generator.scales = [recipe.anchor_scale]
+    model.roi_head.bbox_roi_extractor.out_channels = recipe.fpn_channels
+    model.roi_head.bbox_head.update(
+        in_channels=recipe.fpn_channels,
+        fc_out_channels=recipe.head_channels,
+        num_classes=classes,
+    )
+    model.train_cfg.rpn_proposal.max_per_img = recipe.proposals
+    model.train_cfg.rcnn.sampler.num = recipe.rois
+    model.test_cfg.rpn.max_per_img = recipe.proposals
+    return model
+
+
+def runner_config(job: Job) -> dict[str, Any]:
+    """Return model, data, schedule and evaluation as ``mmengine.Runner`` takes them."""
+    recipe: Recipe = job.recipe
+    classes = class_names(job.data)
+    workers = 2 if job.device == "cuda" else 0
+    optimizer = {
+        "sgd": {"type": "SGD", "momentum": 0.9},
+        "adamw": {"type": "AdamW"},
+    }[recipe.optimizer]
+    evaluation = _loader(job, "val", classes, 1, workers)
+    return {
+        "default_scope": "mmdet",
+        "model": detector(job, len(classes)),
+        "train_dataloader": _loader(job, "train", classes, recipe.batch_size, workers),
+        "val_dataloader": evaluation,
+        "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_interval": 1},
+        "val_cfg": {},
+        "val_evaluator": {
+            "type": "CocoMetric",
+            "ann_file": str(job.data / "annotations" / "val.json"),
+            "metric": "bbox",
+        },
+        "optim_wrapper": {
+            "optimizer": {
+                **optimizer,
+                "lr": recipe.learning_rate,
+                "weight_decay": recipe.weight_decay,
+            },
+            "clip_grad": recipe.gradient_clip and {"max_norm": recipe.gradient_clip},
+        },
+        "param_scheduler": [
+            {
+                "type": "LinearLR",
+                "start_factor": 1 / 3,
+                "by_epoch": False,
+                "begin": 0,
+                "end": recipe.warmup_iterations,
+            },
+            {"type": "MultiStepLR", "milestones": list(recipe.decay_epochs), "gamma": 0.1},
+        ],
+    }
+
+
+def class_names(data: Path) -> tuple[str, ...]:
+    """Return the categories of a prepared data set, in the order of their ids."""
+    annotations = json.loads((data / "annotations" / "val.json").read_text(encoding="utf-8"))
+    categories = sorted(annotations["categories"], key=lambda category: category["id"])
+    return tuple(category["name"] for category in categories)
+
+
+def _loader(
+    job: Job, split: str, classes: tuple[str, ...], batch_size: int, workers: int
+) -> dict[str, Any]:
+    recipe: Recipe = job.recipe
+    training = split == "train"
+    pipeline: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}]
+    annotations = {"type": "LoadAnnotations", "with_bbox": True}
+    resize = {"type": "Resize", "scale": recipe.image_scale, "keep_ratio": True}
+    if training:
+        pipeline += [annotations, resize, {"type": "RandomFlip", "prob": recipe.flip}]
+        pipeline += [{"type": "PackDetInputs"}]
+    else:
+        keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+        pipeline += [resize, annotations, {"type": "PackDetInputs", "meta_keys": keys}]
+    return {
+        "batch_size": batch_size,
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "sampler": {"type": "DefaultSampler", "shuffle": training},
+        "dataset": {
+            "type": "CocoDataset",
+            "data_root": str(job.data),
+            "ann_file": f"annotations/{split}.json",
+            "data_prefix": {"img": "images/"},
+            "metainfo": {"classes": classes},
+            "filter_cfg": {"filter_empty_gt": True, "min_size": 8} if training else None,
+            "test_mode": not training,
+            "pipeline": pipeline,
+        },
+    }

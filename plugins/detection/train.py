@@ -1,0 +1,39 @@
+"""Train a detector, and count what it costs."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+
+from plugins.attention import cost as costs
+from plugins.detection.config import class_names, detector, runner_config
+from plugins.job import Job
+from plugins.openmmlab import training
+
+__all__ = ["cost", "train"]
+
+
+def train(job: Job) -> None:
+    """Train and evaluate on the validation split after every epoch."""
+    training.train(job, runner_config(job), metric_prefix="coco/bbox_")
+
+
+def cost(job: Job) -> costs.Cost:
+    """Count one image of the recipe's size.
+
+    The box head runs on as many regions as there are proposals; which regions they are depends on
+    the data, and cropping them (RoIAlign) and suppressing overlaps are no MACs.
+    """
+    register_all_modules(init_default_scope=True)
+    model = MODELS.build(detector(job, len(class_names(job.data))))
+    width, height = job.recipe.image_scale
+    image = torch.zeros(1, 3, height, width)
+    head = model.roi_head.bbox_head
+    regions = torch.zeros(job.recipe.proposals, job.recipe.fpn_channels, *head.roi_feat_size)
+
+    def forward() -> None:
+        model.rpn_head(model.extract_feat(image))
+        head(regions)
+
+    return costs.count(model, forward, [3, height, width])

@@ -1,0 +1,36 @@
+"""The command `study`: its verbs, and how errors leave it."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+
+import typer
+
+from study.commands import data, doctor, runs, see
+from study.errors import StudyError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="study",
+    help="Which factors of spatial attention matter? Train a grid, compare accuracy with cost.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for family in (doctor, runs, see):
+    family.register(app)
+app.add_typer(data.app, name="data", help="Prepare the embedded data sets.")
+for entry in sorted(entry_points(group="study.verbs"), key=lambda entry: entry.name):
+    entry.load()(app)
+
+
+def main() -> None:
+    """Run the command; a `StudyError` becomes a sentence and exit code 2."""
+    try:
+        app()
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,169 @@
+"""``study status``, ``study logs`` and ``study inspect``: verbs that look and write nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from study.folder import RunFolder
+
+__all__ = ["register"]
+
+Root = Annotated[
+    Path | None, typer.Option("--runs", help="Run folders [default: $STUDY_RUNS or results/runs].")
+]
+RunId = Annotated[str, typer.Argument(help="Run id, or the beginning or the end of one.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(status)
+    app.command()(logs)
+    app.command()(inspect)
+
+
+def status(
+    grids: Annotated[list[Path] | None, typer.Argument(help="Grid files; none: all runs.")] = None,
+    root: Root = None,
+) -> None:
+    """Count the runs in each state and name those that need attention."""
+    from rich.console import Console
+
+    from study.commands.runs import runs_of
+    from study.folder import RunFolder, iter_runs
+    from study.run import default_root
+
+    where = root or default_root()
+    if grids:
+        folders = [RunFolder(where / run.id) for run in runs_of(grids)]
+    else:
+        folders = list(iter_runs(where))
+    by_state: dict[str, list[str]] = {}
+    for folder in folders:
+        by_state.setdefault(folder.state(), []).append(folder.path.name)
+    console = Console()
+    for state, names in sorted(by_state.items()):
+        console.print(f"{len(names):>6} {state}")
+        if state not in ("planned", "completed"):
+            for name in names:
+                console.print(f"         {name}", soft_wrap=True, highlight=False)
+    if not folders:
+        console.print(f"no runs in {where}")
+
+
+def logs(
+    run: RunId,
+    root: Root = None,
+    attempt: Annotated[int | None, typer.Option(help="Which attempt [default: newest].")] = None,
+    err: Annotated[bool, typer.Option("--err", help="What the worker wrote to stderr.")] = False,
+) -> None:
+    """Print the log of a run: what the framework wrote, over all attempts.
+
+    With --attempt or --err, what one attempt's process wrote.
+    """
+    from study.errors import StudyError
+
+    folder = find_run(run, root)
+    path = folder.path / "train.log"
+    if attempt is not None or err or not path.exists():
+        made = {a.n: a for a in folder.attempts}
+        if not made:
+            raise StudyError(f"{folder.path.name} has not been started yet")
+        number = max(made) if attempt is None else attempt
+        if number not in made:
+            raise StudyError(f"{folder.path.name} has no attempt {number}; it has {len(made)}")
+        path = made[number].path / ("stderr" if err else "stdout")
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            sys.stdout.write(line)
+
+
+def inspect(run: RunId, root: Root = None) -> None:
+    """Show a run: configuration, attempts, curve, result, provenance, command to run it by hand."""
+    from rich.console import Console
+    from rich.pretty import Pretty
+
+    folder, console = find_run(run, root), Console()
+    record = folder.run or {}
+    console.rule(record["id"])
+    console.print(f"state [bold]{folder.state()}[/]   grid {record['grid']}   {folder.path}")
+    console.print(Pretty(record["science"], expand_all=True))
+    for attempt in folder.attempts:
+        console.print(f"attempt {attempt.n}: {_attempt(attempt.submission, attempt.exit)}")
+    for line in _curve(folder.metrics):
+        console.print(line, highlight=False)
+    if (result := folder.result) is not None:
+        console.print("result")
+        shown = {key: result[key] for key in ("metrics", "untrained", "loss", "cost", "seconds")}
+        console.print(Pretty(shown, expand_all=False))
+    if (origin := folder.provenance) is not None:
+        changes = " with uncommitted changes" if origin["dirty"] else ""
+        console.print(f"code {origin['commit'] or 'not from a git checkout'}{changes}")
+        console.print(
+            f"host {origin['host']}, {origin['device']}, {origin['threads']} threads, "
+            f"Python {origin['python']}, torch {origin['packages']['torch']}"
+        )
+        for name, card in origin["data"].items():
+            console.print(f"data {name}: {card['card']}", soft_wrap=True)
+    console.print("to run it by hand (in a new attempt):")
+    n = len(folder.attempts) + 1
+    path = folder.path.resolve()
+    command = f"  mkdir '{path}/attempts/{n}' && {sys.executable} -m study.worker '{path}' {n}"
+    console.print(command, soft_wrap=True, highlight=False)
+
+
+def find_run(name: str, root: Path | None) -> RunFolder:
+    """Return the one run whose id is, begins or ends with `name`."""
+    from study.errors import StudyError, nearest
+    from study.folder import iter_runs
+    from study.run import default_root
+
+    where = root or default_root()
+    runs = {folder.path.name: folder for folder in iter_runs(where)}
+    if name in runs:
+        return runs[name]
+    found = [key for key in runs if key.startswith(name) or key.endswith(name)]
+    if len(found) == 1:
+        return runs[found[0]]
+    if found:
+        raise StudyError(f"{len(found)} runs match {name!r}:\n  " + "\n  ".join(found))
+    raise StudyError(f"no run {name!r} in {where}{nearest(name, runs) if runs else ''}")
+
+
+def _attempt(submission: dict[str, Any] | None, exit_: dict[str, Any] | None) -> str:
+    where = f"{submission['launcher']} on {submission['host']}" if submission else "not started"
+    if exit_ is None:
+        return where
+    error = f": {exit_['error']}" if exit_["error"] else ""
+    return f"{where}, {exit_['cause']} after {exit_['seconds']:.0f} s{error}"
+
+
+BARS = "▁▂▃▄▅▆▇█"
+CURVE_WIDTH = 60
+
+
+def _curve(metrics: list[dict[str, Any]]) -> list[str]:
+    """Return the loss and the task's first metric as lines of bars."""
+    series: dict[str, list[float]] = {}
+    for line in metrics:
+        if line["split"] == "train":
+            series.setdefault("loss", []).append(line["loss"])
+        elif line["split"] in ("untrained", "val"):
+            names = [key for key in line if key not in ("split", "step", "epoch", "time")]
+            series.setdefault(names[0], []).append(line[names[0]])
+    lines = []
+    for name, values in series.items():
+        step = max(1, -(-len(values) // CURVE_WIDTH))
+        points = [
+            sum(values[i : i + step]) / len(values[i : i + step])
+            for i in range(0, len(values), step)
+        ]
+        low, high = min(points), max(points)
+        span = (high - low) or 1.0
+        bars = "".join(BARS[round((point - low) / span * (len(BARS) - 1))] for point in points)
+        lines.append(f"{name:>12} {bars} {values[0]:.4g} -> {values[-1]:.4g}")
+    return lines

@@ -1,0 +1,30 @@
+"""The one exception that users see as a sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class StudyError(Exception):
+    """Something the user can mend: what is wrong, where, and what would be right.
+
+    The command line prints the message after ``error:`` and exits with code 2.
+    """
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the valid name closest to `name`, or the list of names.
+
+    Parameters
+    ----------
+    name: str
+        What the user wrote.
+    valid: iterable of str
+        The names that would have been accepted.
+    """
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; valid: {', '.join(names)}" if names else ""

@@ -1,0 +1,66 @@
+"""Count what runs would cost, in a process that has the frameworks.
+
+``python -m study.measure`` reads a JSON list of science configurations and writes one of costs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from study.errors import StudyError
+from study.folder import RunFolder
+from study.run import Run, science_hash
+
+__all__ = ["costs"]
+
+
+def costs(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """Return the cost of each run by its id; the models are built but not trained.
+
+    Runs that differ only in the seed are counted once.
+    """
+    distinct = {_key(run): run.science for run in runs}
+    if not distinct:
+        return {}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "study.measure"],
+        input=json.dumps(list(distinct.values())),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StudyError(f"cannot count the cost:\n{done.stderr.strip()}")
+    counted = dict(zip(distinct, json.loads(done.stdout), strict=True))
+    return {run.id: counted[_key(run)] for run in runs}
+
+
+def _key(run: Run) -> str:
+    return science_hash({**run.science, "seed": 0})
+
+
+def _main() -> None:
+    from study.tasks import train_module
+    from study.worker import job_of
+
+    sciences, counted = json.load(sys.stdin), []
+    # Frameworks greet on stdout, which belongs to the answer.
+    with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as nowhere:
+        for science in sciences:
+            job = job_of(science, RunFolder(Path(nowhere)), "cpu")
+            counted.append(train_module(science["task"]).cost(job).to_json())
+    json.dump(counted, sys.stdout)
+
+
+if __name__ == "__main__":
+    try:
+        _main()
+    except StudyError as error:
+        sys.exit(str(error))

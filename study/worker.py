@@ -1,0 +1,173 @@
+"""One attempt at one run, in a process of its own: ``python -m study.worker FOLDER ATTEMPT``.
+
+The launcher has made the attempt's folder and sent stdout and stderr there. What became of the
+attempt is written to ``exit.json`` by this process whenever it still can; ``result.json`` comes
+last of all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from plugins.attention.mechanism import Mechanism
+from plugins.job import Job
+from study import data
+from study.errors import StudyError
+from study.folder import SCHEMA, RunFolder, append_jsonl, write_json
+from study.provenance import provenance
+from study.run import science_hash
+from study.tasks import recipe_module, train_module
+
+__all__ = ["Terminated", "job_of", "main"]
+
+EXIT_CODES = {"completed": 0, "failed": 1, "oom": 1, "preempted": 143}
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived. No `Exception`, so that no framework takes it for an error of its own."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out the attempt and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m study.worker")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("attempt", type=int)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args(arguments)
+    folder = RunFolder(options.folder.resolve())
+    signal.signal(signal.SIGTERM, _terminate)
+    started, error = time.time(), None
+    try:
+        _attempt(folder, options.attempt, options.device, started)
+        cause = "completed"
+    except Terminated:
+        cause = "preempted"
+    except BaseException as raised:
+        cause = "oom" if _out_of_memory(raised) else "failed"
+        error = raised
+        traceback.print_exc()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the record comes first
+    write_json(
+        folder.path / "attempts" / str(options.attempt) / "exit.json",
+        {
+            "cause": cause,
+            "code": EXIT_CODES[cause],
+            "seconds": round(time.time() - started, 3),
+            "error": "" if error is None else f"{type(error).__name__}: {error}",
+            "traceback": "" if error is None else "".join(traceback.format_exception(error)),
+        },
+    )
+    return EXIT_CODES[cause]
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise Terminated
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    # By name, since torch may not even have been imported.
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def _attempt(folder: RunFolder, attempt: int, device: str, started: float) -> None:
+    run = folder.run
+    if run is None:
+        raise StudyError(f"{folder.path}: no run.json")
+    science = run["science"]
+    if science_hash(science) != run["hash"]:
+        raise StudyError(f"{folder.path / 'run.json'} was edited: its hash is not that of science")
+    version = recipe_module(science["task"]).VERSION
+    if science["version"] != version:
+        raise StudyError(
+            f"{folder.path}: made for version {science['version']} of the {science['task']} plugin,"
+            f" this is version {version}; plan the grid again to get new runs"
+        )
+    job = job_of(science, folder, device)
+    write_json(folder.path / "provenance.json", provenance(science["recipe"]["data"], device))
+    module = train_module(science["task"])
+    cost = module.cost(job).to_json()
+    module.train(job)
+    _write_result(folder, run, attempt, cost, started)
+
+
+def job_of(science: dict[str, Any], folder: RunFolder, device: str) -> Job:
+    """Return what the task's plugin needs to carry out a science configuration."""
+    recipe = recipe_module(science["task"]).Recipe.model_validate(science["recipe"])
+
+    def record(split: str, **values: Any) -> None:
+        append_jsonl(
+            folder.path / "metrics.jsonl", {"split": split, "time": round(time.time(), 3), **values}
+        )
+
+    def recorded(split: str) -> list[dict[str, Any]]:
+        return [line for line in folder.metrics if line["split"] == split]
+
+    return Job(
+        mechanism=Mechanism.parse(science["mechanism"]),
+        sites=tuple(science["sites"]),
+        seed=science["seed"],
+        recipe=recipe,
+        data=data.path(science["recipe"]["data"]),
+        folder=folder.path,
+        device=device,
+        record=record,
+        recorded=recorded,
+    )
+
+
+def _write_result(
+    folder: RunFolder, run: dict[str, Any], attempt: int, cost: dict[str, Any], started: float
+) -> None:
+    lines = folder.metrics
+    of_split = {split: [line for line in lines if line["split"] == split] for split in _SPLITS}
+    missing = [split for split in ("train", "val") if not of_split[split]]
+    if missing:
+        raise StudyError(f"{folder.path}: the plugin recorded no {missing[0]} metrics")
+    earlier = [a.exit["seconds"] for a in folder.attempts if a.n < attempt and a.exit]
+    write_json(
+        folder.path / "result.json",
+        {
+            "schema": SCHEMA,
+            "id": run["id"],
+            "hash": run["hash"],
+            "metric": recipe_module(run["science"]["task"]).METRIC,
+            "metrics": _values(of_split["val"][-1]),
+            "untrained": _values(of_split["untrained"][0]) if of_split["untrained"] else {},
+            "loss": {
+                "first": of_split["train"][0]["loss"],
+                "last": of_split["train"][-1]["loss"],
+            },
+            "cost": cost,
+            "seconds": round(sum(earlier) + time.time() - started, 3),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "attempts": attempt,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+
+
+_SPLITS = ("untrained", "train", "val")
+
+
+def _values(line: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics in a line of metrics.jsonl."""
+    return {key: value for key, value in line.items() if key not in _BOOKKEEPING}
+
+
+_BOOKKEEPING = {"split", "time", "step", "epoch"}
+
+if __name__ == "__main__":
+    # A framework's threads or data-loader workers must not keep a finished run from ending.
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

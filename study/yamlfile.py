@@ -1,0 +1,103 @@
+"""Read YAML so that a term set stays a word and an error knows its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from study.errors import StudyError
+
+__all__ = ["YamlFile"]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads ``0110`` as the octal number 72 and ``1111`` as a number; here both are words.
+
+    ``1e-3`` is a float, as in YAML 1.2; YAML 1.1 asks for ``1.0e-3``.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":int", ":float"))]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?|[-+]?\d+[eE][-+]?\d+|[-+]?\.inf|\.nan"),
+    list("-+0123456789."),
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"(?![01]{4}$)[-+]?(0|[1-9]\d*)$"), list("-+0123456789")
+)
+
+
+class YamlFile:
+    """The content of a YAML file, and where in it each value stands.
+
+    Parameters
+    ----------
+    path: Path
+        The file.
+
+    Raises
+    ------
+    StudyError
+        If it cannot be read, is no mapping, or names a key twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            text = path.read_text(encoding="utf-8")
+            self._root = yaml.compose(text, Loader=_Loader)
+            loader = _Loader(text)
+            try:
+                self.content: Any = loader.get_single_data()
+            finally:
+                loader.dispose()
+        except FileNotFoundError:
+            raise StudyError(f"no such file: {path}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise StudyError(f"{path}: cannot be read: {error}") from None
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f":{mark.line + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or str(error)
+            raise StudyError(f"{path}{line}: not valid YAML: {problem}") from None
+        if not isinstance(self.content, dict):
+            raise StudyError(f"{path}: a mapping of keys to values is expected")
+        self._refuse_duplicate_keys(self._root)
+
+    def where(self, location: Sequence[str | int]) -> str:
+        """Return ``path:line`` of the value at `location`, or of the nearest one around it."""
+        node, line = self._root, 1
+        for step in location:
+            child = None
+            if isinstance(node, yaml.MappingNode):
+                for key, value in node.value:
+                    if key.value == step:
+                        child, line = value, key.start_mark.line + 1
+            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+                child = node.value[step]
+                line = child.start_mark.line + 1
+            if child is None:
+                break
+            node = child
+        return f"{self.path}:{line}"
+
+    def _refuse_duplicate_keys(self, node: yaml.Node) -> None:
+        if isinstance(node, yaml.SequenceNode):
+            for child in node.value:
+                self._refuse_duplicate_keys(child)
+        elif isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, value in node.value:
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise StudyError(f"{self.path}:{line}: key {key.value!r} is given twice")
+                seen.add(key.value)
+                self._refuse_duplicate_keys(value)
