@@ -14,24 +14,16 @@ from mmengine.config import Config, ConfigDict
 from plugins.detection.recipe import Recipe
 from plugins.job import Job
 from plugins.openmmlab import blocks, sites  # noqa: F401  blocks registers itself
+from plugins.openmmlab.backbone import EXPANSION, small_depths
 
 __all__ = ["class_names", "detector", "runner_config"]
-
-EXPANSION = 4  # channels out of a bottleneck over channels inside
 
 
 @MODELS.register_module()
 class SmallResNet(ResNet):
-    """A ResNet that also comes with one (depth 14) or two (depth 26) bottlenecks a stage.
+    """A ResNet that also comes with 14 and 26 layers."""
 
-    The depths count as in timm's ``resnet14t`` and ``resnet26``.
-    """
-
-    arch_settings = {  # noqa: RUF012  the attribute is MMDetection's
-        **ResNet.arch_settings,
-        14: (Bottleneck, (1, 1, 1, 1)),
-        26: (Bottleneck, (2, 2, 2, 2)),
-    }
+    arch_settings = small_depths(ResNet, Bottleneck)
 
 
 def detector(job: Job, classes: int) -> ConfigDict:

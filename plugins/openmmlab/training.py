@@ -21,7 +21,9 @@ __all__ = ["train"]
 RECORD_INTERVAL = 10  # iterations between two lines of training metrics
 
 
-def train(job: Job, config: dict[str, Any], metric_prefix: str = "") -> None:
+def train(
+    job: Job, config: dict[str, Any], metric_prefix: str = "", metric_scale: float = 1
+) -> None:
     """Train `config` for the run, from the newest whole checkpoint if there is one.
 
     Parameters
@@ -32,6 +34,8 @@ def train(job: Job, config: dict[str, Any], metric_prefix: str = "") -> None:
         The arguments of ``mmengine.Runner`` that concern model, data, schedule and evaluation.
     metric_prefix: str
         Cut off from the names of the evaluator's metrics, such as ``coco/``.
+    metric_scale: float
+        Factor on them: 0.01 for an evaluator that reports per cent.
     """
     checkpoints = job.folder / "checkpoints"
     newest = newest_whole_checkpoint(checkpoints)
@@ -56,7 +60,7 @@ def train(job: Job, config: dict[str, Any], metric_prefix: str = "") -> None:
     )
     runner = _LoggingRunner.from_cfg(cfg)
     runner.register_hook(_Reseed(job.seed), priority="VERY_HIGH")
-    runner.register_hook(_Record(job, metric_prefix), priority="LOW")
+    runner.register_hook(_Record(job, metric_prefix, metric_scale), priority="LOW")
     try:
         runner.train()
     finally:
@@ -110,8 +114,8 @@ class _Reseed(Hook):
 class _Record(Hook):
     """Passes metrics on to ``metrics.jsonl``, and evaluates once before the first step."""
 
-    def __init__(self, job: Job, prefix: str) -> None:
-        self.job, self.prefix = job, prefix
+    def __init__(self, job: Job, prefix: str, scale: float) -> None:
+        self.job, self.prefix, self.scale = job, prefix, scale
 
     def before_train(self, runner: Runner) -> None:
         """Evaluate the untrained model, for what its metrics are worth as a floor."""
@@ -143,7 +147,8 @@ class _Record(Hook):
     def after_val_epoch(self, runner: Runner, metrics: Any = None) -> None:
         """Record the evaluator's metrics."""
         values = {
-            name.removeprefix(self.prefix): float(value) for name, value in (metrics or {}).items()
+            name.removeprefix(self.prefix): round(float(value) * self.scale, 6)
+            for name, value in (metrics or {}).items()
         }
         untrained = runner.iter == 0
         self.job.record(

@@ -1,0 +1,1 @@
+"""Semantic segmentation with MMSegmentation: a dilated ResNet with a convolutional head."""

@@ -1,0 +1,172 @@
+"""The MMSegmentation config of a run: the shipped FCN, with the recipe's values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mmseg
+import torch
+from mmengine.config import Config, ConfigDict
+from mmseg.models.backbones.resnet import Bottleneck, ResNet, ResNetV1c
+from mmseg.models.decode_heads import FCNHead
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from plugins.job import Job
+from plugins.openmmlab import blocks, sites  # noqa: F401  blocks registers itself
+from plugins.openmmlab.backbone import EXPANSION, small_depths
+from plugins.segmentation.recipe import HEAD, Recipe
+
+__all__ = ["AttendedFCNHead", "read_classes", "runner_config", "segmentor"]
+
+
+@MODELS.register_module()
+class SmallResNetV1c(ResNetV1c):
+    """A ResNet with a deep stem that also comes with 14 and 26 layers."""
+
+    arch_settings = small_depths(ResNet, Bottleneck)
+
+
+@MODELS.register_module()
+class AttendedFCNHead(FCNHead):
+    """An FCN head with a block between its two convolutions.
+
+    Parameters
+    ----------
+    block: dict
+        Config of the block, which is given ``in_channels``.
+    **kwargs
+        Those of MMSegmentation's ``FCNHead`` but ``num_convs``, which is 2.
+    """
+
+    def __init__(self, block: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(num_convs=2, **kwargs)
+        self.block = MODELS.build({**block, "in_channels": self.channels})
+
+    def forward(self, inputs: list[Tensor]) -> Tensor:
+        """Return the logits, (N, classes, H, W), of a list of feature maps."""
+        features = self._transform_inputs(inputs)
+        out = self.convs[1](self.block(self.convs[0](features)))
+        if self.concat_input:
+            out = self.conv_cat(torch.cat([features, out], dim=1))
+        return self.cls_seg(out)
+
+
+def segmentor(job: Job, classes: int) -> ConfigDict:
+    """Return the config of the model."""
+    recipe: Recipe = job.recipe
+    shipped = Path(mmseg.__file__).parent / ".mim/configs/_base_/models/fcn_r50-d8.py"
+    model = Config.fromfile(shipped).model
+    norm = {"type": "BN", "requires_grad": True}
+    place = (job.mechanism, job.sites, recipe.heads, recipe.kv_stride)
+    model.pretrained = recipe.pretrained
+    model.data_preprocessor.size = recipe.crop
+    model.backbone.update(
+        type="SmallResNetV1c",
+        depth=recipe.depth,
+        stem_channels=recipe.base_channels,
+        base_channels=recipe.base_channels,
+        norm_cfg=norm,
+        **sites.backbone_arguments(*place),
+    )
+    width = recipe.base_channels * EXPANSION * 2**3
+    model.decode_head.update(
+        in_channels=width,
+        channels=recipe.head_channels,
+        num_classes=classes,
+        norm_cfg=norm,
+        dropout_ratio=recipe.dropout,
+    )
+    extra = sites.block(job.mechanism, recipe.heads, recipe.kv_stride)
+    if HEAD in job.sites and extra is not None:
+        model.decode_head.pop("num_convs")
+        model.decode_head.update(type="AttendedFCNHead", block=extra)
+    model.auxiliary_head.update(
+        in_channels=width // 2,
+        channels=recipe.head_channels // 2,
+        num_classes=classes,
+        norm_cfg=norm,
+        dropout_ratio=recipe.dropout,
+    )
+    model.auxiliary_head.loss_decode.loss_weight = recipe.auxiliary_loss
+    if not recipe.auxiliary_loss:
+        model.auxiliary_head = None
+    return model
+
+
+def runner_config(job: Job) -> dict[str, Any]:
+    """Return model, data, schedule and evaluation as ``mmengine.Runner`` takes them."""
+    recipe: Recipe = job.recipe
+    meta = read_classes(job.data)
+    optimizer = {
+        "sgd": {"type": "SGD", "momentum": 0.9},
+        "adamw": {"type": "AdamW"},
+    }[recipe.optimizer]
+    return {
+        "default_scope": "mmseg",
+        "model": segmentor(job, len(meta["classes"])),
+        "train_dataloader": _loader(job, "train", meta),
+        "val_dataloader": _loader(job, "val", meta),
+        "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_interval": 1},
+        "val_cfg": {},
+        "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
+        "optim_wrapper": {
+            "optimizer": {
+                **optimizer,
+                "lr": recipe.learning_rate,
+                "weight_decay": recipe.weight_decay,
+            }
+        },
+        "param_scheduler": [
+            {
+                "type": "PolyLR",
+                "power": recipe.decay_power,
+                "eta_min": 0,
+                "begin": 0,
+                "end": recipe.epochs,
+                "by_epoch": True,
+                "convert_to_iter_based": True,
+            }
+        ],
+    }
+
+
+def read_classes(data: Path) -> dict[str, Any]:
+    """Return ``classes`` and ``palette`` of a prepared data set."""
+    meta = json.loads((data / "meta.json").read_text(encoding="utf-8"))
+    return {key: meta[key] for key in ("classes", "palette")}
+
+
+def _loader(job: Job, split: str, meta: dict[str, Any]) -> dict[str, Any]:
+    recipe: Recipe = job.recipe
+    training = split == "train"
+    pipeline: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}]
+    if training:
+        resize = {"type": "RandomResize", "ratio_range": recipe.scale_range, "keep_ratio": True}
+        if recipe.scale_range != (1.0, 1.0):
+            pipeline.append({**resize, "scale": recipe.crop[::-1]})
+        pipeline += [
+            {"type": "RandomCrop", "crop_size": recipe.crop, "cat_max_ratio": 0.75},
+            {"type": "RandomFlip", "prob": recipe.flip},
+        ]
+    workers = 2 if job.device == "cuda" else 0
+    return {
+        "batch_size": recipe.batch_size if training else 1,
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        # A last batch of one image has no variance for the normalisation of pooled features.
+        "drop_last": training,
+        "sampler": {"type": "DefaultSampler", "shuffle": training},
+        "dataset": {
+            "type": "BaseSegDataset",
+            "data_root": str(job.data),
+            "data_prefix": {"img_path": f"leftImg8bit/{split}", "seg_map_path": f"gtFine/{split}"},
+            "img_suffix": "_leftImg8bit.png",
+            "seg_map_suffix": "_gtFine_labelTrainIds.png",
+            "metainfo": meta,
+            "test_mode": not training,
+            "pipeline": [*pipeline, {"type": "PackSegInputs"}],
+        },
+    }

@@ -1,0 +1,80 @@
+"""What defines a segmentation training besides the mechanism. Imports no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, model_validator
+
+from plugins.attention.mechanism import Mechanism
+from plugins.openmmlab import sites as places
+
+__all__ = ["DEFAULT_SITES", "HEAD", "METRIC", "SITES", "VERSION", "Recipe", "check"]
+
+VERSION = 1
+HEAD = "head"
+"""The extra module after the backbone: between the two convolutions of the head. Deformable
+convolution has no 3x3 convolution to replace there, and leaves it alone."""
+SITES = (*places.STAGES, HEAD)
+DEFAULT_SITES = ("conv4", "conv5", HEAD)
+METRIC = "mIoU"
+
+
+class Recipe(BaseModel, extra="forbid", frozen=True):
+    """A dilated ResNet with an FCN head, scaled to data that trains on a laptop.
+
+    The paper's values, as far as they are known, are in brackets.
+    """
+
+    data: str = Field("landcover", description="prepared data set, Cityscapes layout [cityscapes]")
+    depth: Literal[14, 26, 50, 101] = Field(
+        14, description="layers of the ResNet; 14 and 26 have one and two blocks a stage [50]"
+    )
+    base_channels: PositiveInt = Field(16, description="channels of the first stage [64]")
+    pretrained: str | None = Field(
+        None, description="checkpoint of the backbone [open-mmlab://resnet50_v1c]"
+    )
+    heads: PositiveInt = Field(8, description="heads of the attention [8]")
+    kv_stride: PositiveInt = Field(2, description="every how many pixels a key is taken [2]")
+    head_channels: PositiveInt = Field(64, description="channels of the head's convolutions [512]")
+    auxiliary_loss: float = Field(
+        0.4, ge=0, description="weight of a second head on conv4, 0 for none [0.4]"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="before the classifier [0.1]")
+    crop: tuple[PositiveInt, PositiveInt] = Field(
+        (128, 128), description="height and width of a training crop [769, 769]"
+    )
+    scale_range: tuple[PositiveFloat, PositiveFloat] = Field(
+        (1.0, 1.0), description="random rescaling before the crop [0.7, 2.0]"
+    )
+    flip: float = Field(0.5, ge=0, le=1, description="share of images mirrored [0.5]")
+    epochs: PositiveInt = Field(20, description="passes over the training set [161]")
+    batch_size: PositiveInt = Field(8, description="images a step [8]")
+    optimizer: Literal["sgd", "adamw"] = Field("adamw", description="[sgd with momentum 0.9]")
+    learning_rate: PositiveFloat = Field(1e-3, description="at the start [0.005]")
+    weight_decay: float = Field(1e-4, ge=0, description="[1e-4]")
+    decay_power: PositiveFloat = Field(
+        0.9, description="of the polynomial in which the rate falls to 0 [0.9]"
+    )
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Recipe:
+        if self.base_channels < self.heads:
+            raise ValueError(
+                f"heads ({self.heads}) must not exceed base_channels ({self.base_channels})"
+            )
+        if self.base_channels % 4 or self.head_channels % 4:
+            raise ValueError("base_channels and head_channels must be divisible by 4")
+        if self.scale_range[0] > self.scale_range[1]:
+            raise ValueError(f"scale_range {self.scale_range} falls")
+        return self
+
+
+def check(mechanism: Mechanism, sites: Sequence[str]) -> None:
+    """Raise ValueError if the mechanism cannot stand at the sites."""
+    if mechanism.deformable and tuple(sites) == (HEAD,):
+        raise ValueError(
+            f"mechanism {mechanism}: deformable convolution takes the place of a backbone's "
+            f"convolution; {HEAD!r} alone has none"
+        )

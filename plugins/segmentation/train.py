@@ -1,0 +1,32 @@
+"""Train a segmentation model, and count what it costs."""
+
+from __future__ import annotations
+
+import torch
+from mmseg.registry import MODELS
+from mmseg.utils import register_all_modules
+
+from plugins.attention import cost as costs
+from plugins.job import Job
+from plugins.openmmlab import training
+from plugins.segmentation.config import read_classes, runner_config, segmentor
+
+__all__ = ["cost", "train"]
+
+PER_CENT = 0.01
+
+
+def train(job: Job) -> None:
+    """Train and evaluate on the validation split after every epoch."""
+    training.train(job, runner_config(job), metric_scale=PER_CENT)
+
+
+def cost(job: Job) -> costs.Cost:
+    """Count one image of the size of a training crop; the auxiliary head serves training only."""
+    register_all_modules(init_default_scope=True)
+    config = segmentor(job, len(read_classes(job.data)["classes"]))
+    config.auxiliary_head = None
+    model = MODELS.build(config)
+    height, width = job.recipe.crop
+    image = torch.zeros(1, 3, height, width)
+    return costs.count(model, lambda: model(image, mode="tensor"), [3, height, width])
