@@ -2,7 +2,7 @@
 
 A task is a package with two modules. ``recipe`` imports no framework, since planning a grid needs
 it: ``Recipe`` (a pydantic model with a field ``data``), ``VERSION``, ``SITES``, ``DEFAULT_SITES``,
-``METRIC`` and ``check(mechanism, sites)``. ``train`` does the work: ``train(job)`` and
+``METRIC`` and ``check(mechanism, sites, recipe)``. ``train`` does the work: ``train(job)`` and
 ``cost(job)``.
 """
 
@@ -69,7 +69,7 @@ class RecipeModule(Protocol):
     DEFAULT_SITES: tuple[str, ...]
     METRIC: str
 
-    def check(self, mechanism: Mechanism, sites: Sequence[str]) -> None:
+    def check(self, mechanism: Mechanism, sites: Sequence[str], recipe: Any) -> None:
         """Raise ValueError if the task cannot put this mechanism at these sites."""
 
 

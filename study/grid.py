@@ -192,13 +192,13 @@ def _check_cells(file: YamlFile, grid: Grid, module: Any) -> None:
                     where = file.where([section, "sites", index])
                     hint = nearest(site, module.SITES)
                     raise StudyError(f"{where}: {grid.task} has no site {site!r}{hint}")
-    cells = grid.cells()
+    recipe, cells = module.Recipe.model_validate(grid.recipe), grid.cells()
     if not cells:
         raise StudyError(f"{file.where(['exclude'])}: no run is left after exclude")
     mechanisms = list(dict.fromkeys(mechanism for mechanism, _ in cells))
     for mechanism, sites in cells:
         try:
-            module.check(Mechanism.parse(mechanism), sites)
+            module.check(Mechanism.parse(mechanism), sites, recipe)
         except ValueError as error:
             for section in ("product", "zip"):
                 words = getattr(grid, section).mechanism or []

@@ -65,5 +65,6 @@ class Recipe(BaseModel, extra="forbid", frozen=True):
         return self
 
 
-def check(mechanism: Mechanism, sites: Sequence[str]) -> None:
-    """Raise ValueError if the mechanism cannot stand at the sites: here every one can."""
+def check(mechanism: Mechanism, sites: Sequence[str], recipe: Recipe) -> None:
+    """Raise ValueError if the mechanism cannot stand at the sites."""
+    places.check(mechanism, recipe.kv_stride)

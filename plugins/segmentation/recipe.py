@@ -71,8 +71,9 @@ class Recipe(BaseModel, extra="forbid", frozen=True):
         return self
 
 
-def check(mechanism: Mechanism, sites: Sequence[str]) -> None:
+def check(mechanism: Mechanism, sites: Sequence[str], recipe: Recipe) -> None:
     """Raise ValueError if the mechanism cannot stand at the sites."""
+    places.check(mechanism, recipe.kv_stride)
     if mechanism.deformable and tuple(sites) == (HEAD,):
         raise ValueError(
             f"mechanism {mechanism}: deformable convolution takes the place of a backbone's "

@@ -1,0 +1,167 @@
+"""The verbs of the analysis: ``study collect``, ``study table``, ``study plot``.
+
+Heavy imports stay inside the functions, so that ``study --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.summary import Cell
+    from study.folder import RunFolder
+
+__all__ = ["register"]
+
+WITHOUT = "none"
+"""Baseline of all runs together, where no grid names one: the network without a mechanism."""
+
+
+class Format(enum.StrEnum):
+    """What ``study table`` can write."""
+
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    LATEX = "latex"
+
+
+Grids = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="GRIDS", help="Grid files, or folders of them; none: every run."),
+]
+Runs = Annotated[Path, typer.Option(envvar="STUDY_RUNS", help="Where the run folders are.")]
+RUNS = Path("results/runs")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this room to the command line."""
+    app.command()(collect)
+    app.command()(table)
+    app.command()(plot)
+
+
+def collect(
+    grids: Grids = None,
+    runs: Runs = RUNS,
+    out: Annotated[Path, typer.Option(help="CSV file to write.")] = Path("results/runs.csv"),
+) -> None:
+    """Gather run folders into one CSV file, a row a run."""
+    import pandas as pd
+
+    frames = [_frame(question, runs) for question in _questions(grids)]
+    # A run that several grids ask for is one run.
+    whole = pd.concat(frames, ignore_index=True).drop_duplicates("id")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    whole.to_csv(out, index=False)
+    broken = dict(pair for frame in frames for pair in frame.attrs["broken"])
+    finished = int((whole["state"] == "completed").sum())
+    print(f"{len(whole)} runs, {finished} completed -> {out}")
+    for path, reason in broken.items():
+        print(f"skipped {path}: {reason}")
+
+
+def table(
+    grids: Grids = None,
+    runs: Runs = RUNS,
+    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    out: Annotated[Path | None, typer.Option(help="File to write instead of the screen.")] = None,
+) -> None:
+    """Show accuracy beside cost: means over seeds, intervals, differences to the baseline."""
+    from analysis.summary import summarise
+    from analysis.table import RENDERERS
+
+    summaries = []
+    for question in _questions(grids):
+        frame = _finished(question, runs)
+        for summary in summarise(frame, question.baseline, question.cells):
+            # Two grids may differ in the recipe alone: their names tell the tables apart.
+            variant = ", ".join(filter(None, (question.name, summary.variant)))
+            summaries.append(replace(summary, variant=variant))
+    text = RENDERERS[format.value](summaries)
+    if out is None:
+        print(text, end="")
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8")
+    print(out)
+
+
+def plot(
+    grids: Grids = None,
+    runs: Runs = RUNS,
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("results/figures"),
+) -> None:
+    """Draw accuracy against the mechanism's cost, as PNG and SVG; a folder for each grid."""
+    from analysis.plot import plot as draw
+
+    for question in _questions(grids):
+        frame = _finished(question, runs)
+        for path in draw(frame, out / question.name, question.baseline):
+            print(path)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked about: the runs of one grid, or all there are."""
+
+    name: str
+    baseline: str | None
+    command: str
+    ids: list[str] | None = None
+    cells: list[Cell] = field(default_factory=list)
+
+
+def _questions(grids: list[Path] | None) -> list[_Question]:
+    if not grids:
+        return [_Question("", WITHOUT, "study run GRID")]
+    from study.grid import find, load
+
+    questions = []
+    for path in find(grids):
+        grid = load(path)
+        asked = grid.runs()
+        questions.append(
+            _Question(
+                grid.name,
+                grid.baseline,
+                f"study run {path}",
+                [run.id for run in asked],
+                [(run.task, tuple(run.sites), str(run.mechanism), run.seed) for run in asked],
+            )
+        )
+    return questions
+
+
+def _folders(question: _Question, runs: Path) -> list[RunFolder]:
+    from study.folder import RunFolder, iter_runs
+
+    if question.ids is None:
+        return list(iter_runs(runs))
+    folders = (RunFolder(runs / name) for name in question.ids)
+    return [folder for folder in folders if (folder.path / "run.json").is_file()]
+
+
+def _frame(question: _Question, runs: Path) -> pd.DataFrame:
+    from analysis.collect import collect
+
+    return collect(_folders(question, runs))
+
+
+def _finished(question: _Question, runs: Path) -> pd.DataFrame:
+    """The frame, once it holds something to show; what was skipped goes to standard error."""
+    from study.errors import StudyError
+
+    frame = _frame(question, runs)
+    for path, reason in frame.attrs["broken"]:
+        typer.echo(f"skipped {path}: {reason}", err=True)
+    if not (frame["state"] == "completed").any():
+        whose = f" of grid {question.name}" if question.name else ""
+        raise StudyError(f"no finished run{whose} under {runs}; start with: {question.command}")
+    return frame

