@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from plugins.attention.mechanism import Mechanism
 from study.errors import StudyError, nearest
@@ -31,8 +31,10 @@ Sites = Annotated[tuple[str, ...], BeforeValidator(_sites), Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class _Strict(BaseModel, extra="forbid", frozen=True):
+class _Strict(BaseModel):
     """Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Axes(_Strict):

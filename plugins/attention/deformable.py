@@ -60,7 +60,7 @@ class DeformableConv2d(nn.Module):
             in_channels, deform_groups * 2 * kernel_size**2, kernel_size, stride, padding, dilation
         )
         # Only the offsets cost more than the plain convolution, whose product remains.
-        self.conv_offset.is_mechanism = True
+        self.conv_offset.is_mechanism = True  # type: ignore[assignment]
         self.init_weights()
 
     def init_weights(self) -> None:

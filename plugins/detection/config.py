@@ -19,6 +19,12 @@ from plugins.openmmlab.backbone import EXPANSION, small_depths
 __all__ = ["class_names", "detector", "runner_config"]
 
 
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "sgd": {"type": "SGD", "momentum": 0.9},
+    "adamw": {"type": "AdamW"},
+}
+
+
 @MODELS.register_module()
 class SmallResNet(ResNet):
     """A ResNet that also comes with 14 and 26 layers."""
@@ -52,9 +58,10 @@ def detector(job: Job, classes: int) -> ConfigDict:
         fc_out_channels=recipe.head_channels,
         num_classes=classes,
     )
-    model.train_cfg.rpn_proposal.max_per_img = recipe.proposals
+    # In training twice as many are looked at as are kept, as in the shipped config.
+    model.train_cfg.rpn_proposal.update(nms_pre=2 * recipe.proposals, max_per_img=recipe.proposals)
     model.train_cfg.rcnn.sampler.num = recipe.rois
-    model.test_cfg.rpn.max_per_img = recipe.proposals
+    model.test_cfg.rpn.update(nms_pre=recipe.proposals, max_per_img=recipe.proposals)
     return model
 
 
@@ -63,10 +70,6 @@ def runner_config(job: Job) -> dict[str, Any]:
     recipe: Recipe = job.recipe
     classes = class_names(job.data)
     workers = 2 if job.device == "cuda" else 0
-    optimizer = {
-        "sgd": {"type": "SGD", "momentum": 0.9},
-        "adamw": {"type": "AdamW"},
-    }[recipe.optimizer]
     evaluation = _loader(job, "val", classes, 1, workers)
     return {
         "default_scope": "mmdet",
@@ -82,7 +85,7 @@ def runner_config(job: Job) -> dict[str, Any]:
         },
         "optim_wrapper": {
             "optimizer": {
-                **optimizer,
+                **OPTIMIZERS[recipe.optimizer],
                 "lr": recipe.learning_rate,
                 "weight_decay": recipe.weight_decay,
             },

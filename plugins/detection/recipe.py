@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from plugins.attention.mechanism import Mechanism
 from plugins.openmmlab import sites as places
@@ -18,8 +18,10 @@ DEFAULT_SITES = ("conv4", "conv5")
 METRIC = "mAP"
 
 
-class Recipe(BaseModel, extra="forbid", frozen=True):
+class Recipe(BaseModel):
     """Faster R-CNN, scaled to data that trains on a laptop; the paper's values are in brackets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: str = Field("trees", description="prepared data set in COCO's format [coco]")
     depth: Literal[14, 26, 50, 101] = Field(

@@ -22,6 +22,12 @@ from plugins.segmentation.recipe import HEAD, Recipe
 __all__ = ["AttendedFCNHead", "read_classes", "runner_config", "segmentor"]
 
 
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "sgd": {"type": "SGD", "momentum": 0.9},
+    "adamw": {"type": "AdamW"},
+}
+
+
 @MODELS.register_module()
 class SmallResNetV1c(ResNetV1c):
     """A ResNet with a deep stem that also comes with 14 and 26 layers."""
@@ -100,10 +106,6 @@ def runner_config(job: Job) -> dict[str, Any]:
     """Return model, data, schedule and evaluation as ``mmengine.Runner`` takes them."""
     recipe: Recipe = job.recipe
     meta = read_classes(job.data)
-    optimizer = {
-        "sgd": {"type": "SGD", "momentum": 0.9},
-        "adamw": {"type": "AdamW"},
-    }[recipe.optimizer]
     return {
         "default_scope": "mmseg",
         "model": segmentor(job, len(meta["classes"])),
@@ -114,7 +116,7 @@ def runner_config(job: Job) -> dict[str, Any]:
         "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
         "optim_wrapper": {
             "optimizer": {
-                **optimizer,
+                **OPTIMIZERS[recipe.optimizer],
                 "lr": recipe.learning_rate,
                 "weight_decay": recipe.weight_decay,
             }

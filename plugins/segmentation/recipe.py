@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from plugins.attention.mechanism import Mechanism
 from plugins.openmmlab import sites as places
@@ -21,11 +21,13 @@ DEFAULT_SITES = ("conv4", "conv5", HEAD)
 METRIC = "mIoU"
 
 
-class Recipe(BaseModel, extra="forbid", frozen=True):
+class Recipe(BaseModel):
     """A dilated ResNet with an FCN head, scaled to data that trains on a laptop.
 
     The paper's values, as far as they are known, are in brackets.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: str = Field("landcover", description="prepared data set, Cityscapes layout [cityscapes]")
     depth: Literal[14, 26, 50, 101] = Field(

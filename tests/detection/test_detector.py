@@ -1,0 +1,89 @@
+"""The detector of a run: what stands where, and what it costs."""
+
+import pytest
+
+from plugins.attention import DeformableConv2d, GeneralizedAttention2d
+from plugins.attention.cost import mechanisms_of
+from plugins.attention.mechanism import Mechanism
+from plugins.detection.config import detector
+from plugins.detection.recipe import DEFAULT_SITES, Recipe
+from plugins.detection.train import cost
+from plugins.job import Job
+from study import data
+
+pytestmark = pytest.mark.data
+
+
+def job(mechanism, sites=DEFAULT_SITES, **recipe):
+    return Job(
+        mechanism=Mechanism.parse(mechanism),
+        sites=sites,
+        seed=0,
+        recipe=Recipe(**recipe),
+        data=data.path("trees"),
+        folder=None,
+        device="cpu",
+        record=None,
+        recorded=None,
+    )
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return cost(job("none"))
+
+
+def test_none_brings_no_module(plain):
+    assert plain.mechanism == {"macs": 0, "parameters": 0}
+
+
+@pytest.mark.parametrize("mechanism", ["1111", "0010", "dynamic", "0100@3"])
+def test_a_mechanism_costs_what_it_adds_to_the_whole(plain, mechanism):
+    counted = cost(job(mechanism))
+    for unit in ("macs", "parameters"):
+        assert counted.model[unit] - plain.model[unit] == counted.mechanism[unit] > 0
+
+
+@pytest.mark.parametrize("mechanism", ["none+deformable", "0010+deformable"])
+def test_deformable_convolution_costs_its_offsets(plain, mechanism):
+    counted = cost(job(mechanism))
+    for unit in ("macs", "parameters"):
+        assert counted.model[unit] - plain.model[unit] == counted.mechanism[unit] > 0
+    assert "aten.grid_sampler_2d" in counted.uncounted
+
+
+def test_depth_50_has_nine_blocks_in_conv4_and_conv5():
+    from mmdet.registry import MODELS
+    from mmdet.utils import register_all_modules
+
+    register_all_modules(init_default_scope=True)
+    model = MODELS.build(detector(job("0010+deformable", depth=50), 1))
+    blocks = [m for m in model.modules() if isinstance(m, GeneralizedAttention2d)]
+    assert len(blocks) == 9
+    assert all(block.terms == "0010" and block.kv_stride == 2 for block in blocks)
+    assert sum(isinstance(m, DeformableConv2d) for m in model.modules()) == 9
+    assert len(mechanisms_of(model)) == 18
+    only = MODELS.build(detector(job("1111", sites=("conv5",), depth=50), 1))
+    assert [name.split(".")[1] for name in mechanisms_of(only)] == ["layer4"] * 3
+
+
+def test_the_papers_model_can_be_written_down():
+    recipe = Recipe(
+        depth=50,
+        base_channels=64,
+        fpn_channels=256,
+        head_channels=1024,
+        proposals=1000,
+        rois=512,
+        image_scale=(1333, 800),
+        pretrained="torchvision://resnet50",
+        frozen_stages=1,
+        optimizer="sgd",
+        learning_rate=0.02,
+    )
+    config = detector(
+        Job(Mechanism("1111"), DEFAULT_SITES, 0, recipe, None, None, "cpu", None, None), 80
+    )
+    assert config.backbone.plugins[0]["cfg"]["kv_stride"] == 2
+    assert config.backbone.norm_eval
+    assert config.neck.in_channels == [256, 512, 1024, 2048]
