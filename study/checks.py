@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -51,7 +50,7 @@ def run_checks() -> list[Check]:
         _import("MMDetection imports", "import mmdet.models"),
         _import("MMSegmentation imports", "import mmseg.models"),
         _import("fairseq imports", "import fairseq.models, fairseq.tasks"),
-        Check("threads", f"{cores()} cores; OMP_NUM_THREADS={_threads()}", ok=True),
+        Check("cores", f"{cores()}, divided among the slots of a study run", ok=True),
         _gpus(),
         _slurm(),
         *_data(),
@@ -83,10 +82,6 @@ def _import(what: str, statement: str) -> Check:
     return Check(what, found, done.returncode == 0, "make setup")
 
 
-def _threads() -> str:
-    return os.environ.get("OMP_NUM_THREADS", "not set (study run divides the cores by itself)")
-
-
 def _gpus() -> Check:
     gpus = visible_gpus()
     found = f"{len(gpus)}: {', '.join(gpus)}" if gpus else "none: runs use the CPU"
@@ -100,12 +95,15 @@ def _slurm() -> Check:
 
 def _data() -> list[Check]:
     return [
-        Check(
-            f"data {name}",
-            str(data.data_root() / name) if data.is_prepared(name) else "not prepared",
-            data.is_prepared(name),
-            f"study data prepare {name}",
-            optional=True,
-        )
-        for name in data.datasets()
+        Check("data in", str(data.data_root()), ok=True),
+        *(
+            Check(
+                f"data {name}",
+                "prepared" if data.is_prepared(name) else "not prepared",
+                data.is_prepared(name),
+                f"study data prepare {name}",
+                optional=True,
+            )
+            for name in data.datasets()
+        ),
     ]

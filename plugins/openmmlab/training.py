@@ -22,7 +22,11 @@ RECORD_INTERVAL = 10  # iterations between two lines of training metrics
 
 
 def train(
-    job: Job, config: dict[str, Any], metric_prefix: str = "", metric_scale: float = 1
+    job: Job,
+    config: dict[str, Any],
+    metric_prefix: str = "",
+    metric_scale: float = 1,
+    without_predictions: dict[str, float] | None = None,
 ) -> None:
     """Train `config` for the run, from the newest whole checkpoint if there is one.
 
@@ -36,6 +40,13 @@ def train(
         Cut off from the names of the evaluator's metrics, such as ``coco/``.
     metric_scale: float
         Factor on them: 0.01 for an evaluator that reports per cent.
+    without_predictions: dict, optional
+        The metrics of a model that predicts nothing, for an evaluator that is silent about it.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is no longer finite: the rest of the training would be for nothing.
     """
     checkpoints = job.folder / "checkpoints"
     newest = newest_whole_checkpoint(checkpoints)
@@ -60,7 +71,9 @@ def train(
     )
     runner = _LoggingRunner.from_cfg(cfg)
     runner.register_hook(_Reseed(job.seed), priority="VERY_HIGH")
-    runner.register_hook(_Record(job, metric_prefix, metric_scale), priority="LOW")
+    runner.register_hook(
+        _Record(job, metric_prefix, metric_scale, without_predictions), priority="LOW"
+    )
     try:
         runner.train()
     finally:
@@ -114,8 +127,11 @@ class _Reseed(Hook):
 class _Record(Hook):
     """Passes metrics on to ``metrics.jsonl``, and evaluates once before the first step."""
 
-    def __init__(self, job: Job, prefix: str, scale: float) -> None:
+    def __init__(
+        self, job: Job, prefix: str, scale: float, without_predictions: dict[str, float] | None
+    ) -> None:
         self.job, self.prefix, self.scale = job, prefix, scale
+        self.without_predictions = without_predictions or {}
 
     def before_train(self, runner: Runner) -> None:
         """Evaluate the untrained model, for what its metrics are worth as a floor."""
@@ -135,6 +151,8 @@ class _Record(Hook):
             if name.startswith("train/") and "loss" in name and len(value._log_history)
         }
         loss = losses.pop("loss")
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} at step {runner.iter + 1}")
         self.job.record(
             "train",
             step=runner.iter + 1,
@@ -150,10 +168,10 @@ class _Record(Hook):
             name.removeprefix(self.prefix): round(float(value) * self.scale, 6)
             for name, value in (metrics or {}).items()
         }
-        untrained = runner.iter == 0
         self.job.record(
-            "untrained" if untrained else "val",
+            "untrained" if runner.iter == 0 else "val",
             step=runner.iter,
             epoch=runner.epoch,
-            **{name: value for name, value in values.items() if np.isfinite(value)},
+            **{name: value for name, value in values.items() if np.isfinite(value)}
+            or self.without_predictions,
         )

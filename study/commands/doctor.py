@@ -19,7 +19,9 @@ def doctor() -> None:
 
     from study.checks import run_checks
 
-    table = Table("", "what", "found", "how to get it", title="study doctor")
+    table = Table("", "what", "found", "how to get it", box=None)
+    for column in table.columns:
+        column.overflow = "fold"
     checks = run_checks()
     for check in checks:
         sign = "[green]ok[/]" if check.ok else "[yellow]--[/]" if check.optional else "[red]no[/]"
