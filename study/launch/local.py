@@ -75,6 +75,10 @@ class LocalLauncher:
                     free = [s for s in range(self.slots) if s not in {w.slot for w in workers}]
                     while free and waiting:
                         folder = waiting.pop(0)
+                        # Begun by another process since the caller looked, perhaps on a host
+                        # whose processes the claim cannot see.
+                        if folder.state() in ("completed", "running"):
+                            continue
                         attempt = folder.claim()
                         if attempt is not None:
                             workers.append(self._start(free.pop(0), folder, attempt))

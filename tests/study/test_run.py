@@ -116,6 +116,25 @@ def test_two_at_once_share_the_work(toy, tmp_path):
     assert all(len(f.attempts) == 1 for f in folders(tmp_path))
 
 
+def test_a_run_that_another_host_has_begun_is_left_to_it(toy, tmp_path):
+    grid = toy(GRID)
+    study("run", grid)
+    folder = folders(tmp_path)[0]
+    for name in ("result.json", "attempts/1/exit.json"):
+        (folder.path / name).unlink()
+    submission = folder.path / "attempts/1/submission.json"
+    record = json.loads(submission.read_text())
+    submission.write_text(json.dumps(record | {"host": "another"}))
+    again = study("run", grid)
+    assert again.returncode == 1
+    assert "nothing to do" in again.stdout
+    assert "1 running" in again.stdout
+    assert len(folder.attempts) == 1
+    submission.unlink()  # as docs/when-a-run-fails.md says
+    assert folder.state() == "killed"
+    assert study("run", grid).returncode == 0
+
+
 def test_an_edited_run_is_refused(toy, tmp_path):
     grid = toy(GRID)
     study("run", grid)
