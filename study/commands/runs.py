@@ -38,6 +38,7 @@ def plan(
     cost: Annotated[bool, typer.Option(help="Build the models to count MACs.")] = True,
 ) -> None:
     """List the runs of grids, what is done, MACs and parameters. Writes nothing."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -54,9 +55,9 @@ def plan(
             known |= costs([run for run in runs if run.id not in known])
     states = {run.id: folders[run.id].state() for run in runs}
     for grid in dict.fromkeys(run.grid for run in runs):
-        table = Table("mechanism", "sites", "seed", "state", title=grid)
-        for column in ("MACs", "parameters", "its MACs", "its parameters"):
-            table.add_column(column, justify="right")
+        table = Table("mechanism", "sites", "seed", "state", title=grid, box=SIMPLE_HEAD)
+        for column in ("MACs", "params", "+MACs", "+params"):
+            table.add_column(column, justify="right", no_wrap=True)
         for run in runs:
             if run.grid != grid:
                 continue
@@ -65,9 +66,10 @@ def plan(
                 model, mechanism = known[run.id]["model"], known[run.id]["mechanism"]
                 numbers = [model["macs"], model["parameters"]]
                 numbers += [mechanism["macs"], mechanism["parameters"]]
-                figures = [f"{number / 1e6:,.2f} M" for number in numbers]
-            where = ", ".join(run.sites)
+                figures = [f"{number / 1e6:,.2f}" for number in numbers]
+            where = ".".join(run.sites)
             table.add_row(run.mechanism, where, str(run.seed), states[run.id], *figures)
+        table.caption = "in millions; + is what the mechanism adds"
         console.print(table)
     console.print(_tally(list(states.values())))
 
