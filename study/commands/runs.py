@@ -54,12 +54,13 @@ def plan(
         with console.status("building the models to count their cost (--no-cost skips this)"):
             known |= costs([run for run in runs if run.id not in known])
     states = {run.id: folders[run.id].state() for run in runs}
-    for grid in dict.fromkeys(run.grid for run in runs):
-        table = Table("mechanism", "sites", "seed", "state", title=grid, box=SIMPLE_HEAD)
+    for grid, sites in dict.fromkeys((run.grid, run.sites) for run in runs):
+        title = f"{grid} · {'.'.join(sites)}"
+        table = Table("mechanism", "seed", "state", title=title, box=SIMPLE_HEAD)
         for column in ("MACs", "params", "+MACs", "+params"):
             table.add_column(column, justify="right", no_wrap=True)
         for run in runs:
-            if run.grid != grid:
+            if (run.grid, run.sites) != (grid, sites):
                 continue
             figures = ["", "", "", ""]
             if run.id in known:
@@ -67,8 +68,7 @@ def plan(
                 numbers = [model["macs"], model["parameters"]]
                 numbers += [mechanism["macs"], mechanism["parameters"]]
                 figures = [f"{number / 1e6:,.2f}" for number in numbers]
-            where = ".".join(run.sites)
-            table.add_row(run.mechanism, where, str(run.seed), states[run.id], *figures)
+            table.add_row(run.mechanism, str(run.seed), states[run.id], *figures)
         table.caption = "in millions; + is what the mechanism adds"
         console.print(table)
     console.print(_tally(list(states.values())))
