@@ -163,9 +163,7 @@ class GeneralizedAttention1d(nn.Module):
             key_padding_mask=key_padding_mask,
             query_start=query_start,
         )
-        attended = weights.to(value.dtype) @ value  # (N, M, T or 1, d)
-        out = self.out_proj(attended.transpose(1, 2).flatten(2))
-        return out.expand(-1, query.shape[1], -1)
+        return self.combine(weights, value, query.shape[1])
 
     def weights(
         self,
@@ -199,6 +197,12 @@ class GeneralizedAttention1d(nn.Module):
             hidden = hidden & ~hidden.all(dim=-1, keepdim=True)
             energy = energy.masked_fill(hidden, -math.inf)
         return energy.softmax(dim=-1)
+
+    def combine(self, weights: Tensor, value: Tensor, queries: int) -> Tensor:
+        """Weighted sum of values, projected: (N, T, C) for `queries` = T."""
+        attended = weights.to(value.dtype) @ value  # (N, M, T or 1, d)
+        out = self.out_proj(attended.transpose(1, 2).flatten(2))
+        return out.expand(-1, queries, -1)
 
     def energy(self, query: Tensor, key: Tensor | None, keys: int, query_start: int = 0) -> Tensor:
         """Sum of the energies that are on, without masks: (N or 1, M, T or 1, S).

@@ -1,0 +1,1 @@
+"""Machine translation with fairseq; also usable alone as ``fairseq-train --user-dir``."""

@@ -1,0 +1,89 @@
+"""A run as the command line of ``fairseq-train``."""
+
+from __future__ import annotations
+
+from plugins.attention.mechanism import Mechanism
+from plugins.job import Job
+from plugins.translation.recipe import check
+from plugins.translation.sites import PLACES, places
+
+__all__ = ["LOG_UPDATES", "SAVE_UPDATES", "attention_at", "fairseq_arguments"]
+
+LOG_UPDATES = 10
+"""Updates between two records of the training loss."""
+
+SAVE_UPDATES = 1000
+"""Updates between two checkpoints within an epoch."""
+
+
+def attention_at(job: Job) -> dict[str, Mechanism]:
+    """Return what attends at each place."""
+    check(job.mechanism, job.sites, job.recipe)
+    varied, elsewhere = places(job.sites), Mechanism.parse(job.recipe.elsewhere)
+    return {place: job.mechanism if place in varied else elsewhere for place in PLACES}
+
+
+def fairseq_arguments(job: Job) -> list[str]:
+    """Return what to write behind ``fairseq-train --user-dir plugins/translation``.
+
+    That command trains the same model in the same way; it measures no BLEU and writes no
+    ``metrics.jsonl``.
+    """
+    recipe, attention = job.recipe, attention_at(job)
+    options = {
+        "task": "translation",
+        "arch": "spatial_attention_transformer",
+        "encoder-self-attention": attention["encoder"],
+        "decoder-self-attention": attention["decoder"],
+        "cross-attention": attention["cross"],
+        "dropout": recipe.dropout,
+        "criterion": "label_smoothed_cross_entropy",
+        "label-smoothing": recipe.label_smoothing,
+        # Vaswani et al. 2017, section 5.3, with the paper's start of the warm-up.
+        "optimizer": "adam",
+        "adam-betas": "(0.9, 0.98)",
+        "adam-eps": 1e-9,
+        "lr-scheduler": "inverse_sqrt",
+        "lr": recipe.learning_rate,
+        "warmup-updates": recipe.warmup_updates,
+        "warmup-init-lr": 1e-7,
+        "max-tokens": recipe.tokens_per_batch,
+        # With the default, 8, fairseq drops the last batch, that of the longest sentences, unless
+        # its size happens to be a multiple of 8.
+        "required-batch-size-multiple": 1,
+        # Without it fairseq makes batches once a process, from the epoch that it starts with: a
+        # resumed run would go on with other batches.
+        "update-epoch-batch-itr": True,
+        "update-freq": recipe.update_frequency,
+        "max-epoch": recipe.epochs,
+        "seed": job.seed,
+        "save-dir": job.folder / "checkpoints",
+        "save-interval-updates": SAVE_UPDATES,
+        "keep-interval-updates": 1,
+        "log-interval": LOG_UPDATES,
+        "num-workers": 0,
+        "distributed-world-size": 1,
+    }
+    for half, layers in (("encoder", recipe.encoder_layers), ("decoder", recipe.decoder_layers)):
+        options |= {
+            f"{half}-layers": layers,
+            f"{half}-embed-dim": recipe.width,
+            f"{half}-ffn-embed-dim": recipe.ffn_width,
+            f"{half}-attention-heads": recipe.heads,
+        }
+    flags = [
+        "left-pad-source",  # switches padding on the left off, so that a column is a position
+        "no-epoch-checkpoints",
+        "disable-validation",
+        "no-progress-bar",
+    ]
+    if not recipe.absolute_positions:
+        flags.append("no-token-positional-embeddings")
+    if recipe.shared_embeddings:
+        flags.append("share-all-embeddings")
+    if job.device == "cpu":
+        flags.append("cpu")
+    arguments = [str(job.data / "bin")]
+    for name, value in options.items():
+        arguments += [f"--{name}", str(value)]
+    return arguments + [f"--{flag}" for flag in flags]

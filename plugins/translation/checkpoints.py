@@ -1,0 +1,44 @@
+"""Reading fairseq's checkpoints with a current torch, whole or torn.
+
+Since version 2.6 ``torch.load`` unpickles only classes that are known to be harmless. A fairseq
+checkpoint has its configuration beside the weights: those classes are allowed here by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+from fairseq import checkpoint_utils
+
+__all__ = ["LAST", "PREVIOUS", "allow_configurations", "newest_readable"]
+
+LAST = "checkpoint_last.pt"
+PREVIOUS = "checkpoint_previous.pt"
+
+logger = logging.getLogger(__name__)
+
+
+def allow_configurations() -> None:
+    """Let ``torch.load`` read the configuration in a checkpoint."""
+    torch.serialization.add_safe_globals([argparse.Namespace])
+
+
+def newest_readable(folder: Path) -> Path | None:
+    """Return the newest checkpoint of `folder` that can be read, None if there is no such.
+
+    A machine that goes down while a checkpoint is written leaves one that ends too early. Such
+    are renamed to ``unreadable_...``, lest they take the place of a good one later.
+    """
+    checkpoints = folder.glob("checkpoint*.pt")
+    for path in sorted(checkpoints, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        try:
+            checkpoint_utils.load_checkpoint_to_cpu(str(path))
+        except Exception as error:  # there is no telling what the unpickler makes of torn bytes
+            logger.warning("%s cannot be read: %r", path, error)
+            path.replace(path.with_name(f"unreadable_{path.name}"))
+        else:
+            return path
+    return None

@@ -1,0 +1,121 @@
+"""Perplexity and BLEU of a translation model on a part of a data set."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sacrebleu
+import torch
+from fairseq import utils
+from fairseq.data import LanguagePairDataset
+
+from plugins.translation.recipe import Recipe
+
+__all__ = ["Evaluation"]
+
+EXTRA_LENGTH = 50
+"""Tokens by which a translation may exceed the longest source of its batch.
+
+Vaswani et al. 2017, section 6.1, let it exceed its own source by so many.
+"""
+
+logger = logging.getLogger(__name__)
+
+
+class Evaluation:
+    """The sentences that a run is measured on.
+
+    Parameters
+    ----------
+    task: fairseq.tasks.TranslationTask
+        Its data set of the recipe's evaluation split is loaded, and cut to size.
+    recipe: Recipe
+        Says which sentences, how they are batched, and how beam search works.
+    data: Path
+        Folder with the references as natural text, ``<split>.<target language>``.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many references as binarised pairs.
+    """
+
+    def __init__(self, task: Any, recipe: Recipe, data: Path) -> None:
+        self.task, self.recipe, self.split = task, recipe, recipe.evaluation_split
+        task.load_dataset(self.split)
+        whole = task.datasets[self.split]
+        path = data / f"{self.split}.{task.cfg.target_lang}"
+        # Not splitlines(), which also breaks at Unicode's separators.
+        references = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        if len(references) != len(whole):
+            raise ValueError(
+                f"{path} has {len(references)} lines, the binarised {self.split} split"
+                f" {len(whole)} pairs: prepare the data again"
+            )
+        wanted = min(recipe.evaluation_sentences or len(whole), len(whole))
+        chosen = [i * len(whole) // wanted for i in range(wanted)]
+        self.references = [references[i] for i in chosen]
+        task.datasets[self.split] = LanguagePairDataset(
+            [whole.src[i] for i in chosen],
+            whole.src_sizes[chosen],
+            whole.src_dict,
+            [whole.tgt[i] for i in chosen],
+            whole.tgt_sizes[chosen],
+            whole.tgt_dict,
+            left_pad_source=whole.left_pad_source,
+            left_pad_target=whole.left_pad_target,
+            shuffle=False,
+        )
+
+    def perplexity(self, model: Any, criterion: Any) -> float:
+        """Return exp of the mean negative log-likelihood of a reference token, end included."""
+        model.eval()
+        nats, tokens = 0.0, 0
+        for sample in self._batches(model):
+            _, _, logged = self.task.valid_step(sample, model, criterion)
+            nats += float(logged["nll_loss"])
+            tokens += logged["ntokens"]
+        return torch.tensor(nats / tokens, dtype=torch.float64).exp().item()
+
+    def bleu(self, model: Any) -> float:
+        """Return detokenised BLEU in [0, 100], by sacrebleu with its default tokens (13a)."""
+        search = argparse.Namespace(
+            beam=self.recipe.beam,
+            lenpen=self.recipe.length_penalty,
+            max_len_a=1,
+            max_len_b=EXTRA_LENGTH,
+        )
+        generator = self.task.build_generator([model], search)
+        translations: dict[int, str] = {}
+        for sample in self._batches(model):
+            found = self.task.inference_step(generator, [model], sample)
+            for index, hypotheses in zip(sample["id"].tolist(), found, strict=True):
+                translations[index] = self.task.target_dictionary.string(
+                    hypotheses[0]["tokens"].int().cpu(), "sentencepiece", unk_string="⁇"
+                )
+        for i in range(min(3, len(self.references))):
+            logger.info("reference   %s", self.references[i])
+            logger.info("translation %s", translations[i])
+        metric = sacrebleu.BLEU()
+        in_order = [translations[i] for i in range(len(self.references))]
+        score = metric.corpus_score(in_order, [self.references])
+        logger.info("%s | %s", score, metric.get_signature())
+        return score.score
+
+    def _batches(self, model: Any) -> Iterator[dict[str, Any]]:
+        dataset = self.task.dataset(self.split)
+        batches = self.task.get_batch_iterator(
+            dataset=dataset,
+            max_tokens=max(self.recipe.tokens_per_batch, int(dataset.sizes.max())),
+            max_positions=utils.resolve_max_positions(
+                self.task.max_positions(), model.max_positions()
+            ),
+            disable_iterator_cache=True,
+        )
+        cuda = next(model.parameters()).is_cuda
+        for sample in batches.next_epoch_itr(shuffle=False):
+            yield utils.move_to_cuda(sample) if cuda else sample

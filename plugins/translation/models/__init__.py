@@ -1,0 +1,1 @@
+"""What fairseq imports of a ``--user-dir``: each module of this folder."""

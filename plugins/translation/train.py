@@ -1,0 +1,116 @@
+"""Training and cost of one translation run."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+
+from plugins.attention.cost import Cost, count
+from plugins.job import Job
+from plugins.translation.arguments import fairseq_arguments
+from plugins.translation.log import log_to, root_logger_kept
+from plugins.translation.sites import places
+
+with root_logger_kept():
+    import fairseq_cli.train  # type: ignore[import-untyped]
+    from fairseq import checkpoint_utils, options, tasks, utils
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from fairseq.logging import metrics
+
+    from plugins.translation.checkpoints import newest_readable
+    from plugins.translation.evaluation import Evaluation
+    from plugins.translation.slot import AttentionSlot
+    from plugins.translation.trainer import RecordingTrainer
+    from plugins.translation.transformer import SpatialAttentionTransformer
+
+__all__ = ["COST_TOKENS", "cost", "train"]
+
+COST_TOKENS = 32
+"""Tokens of the source and of the target sentence that cost is counted for."""
+
+logger = logging.getLogger(__name__)
+
+
+def train(job: Job) -> None:
+    """Train and evaluate, from the newest readable checkpoint if there is one.
+
+    Records ``untrained`` (BLEU, perplexity), ``train`` (loss in bits a target token, learning rate)
+    every ten updates, ``val`` (perplexity) after each epoch, and at last ``val`` with BLEU.
+
+    Raises
+    ------
+    ValueError
+        If the mechanism cannot stand at the sites, the data set is incomplete, or there is no GPU
+        where one is asked for.
+    """
+    (job.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    with log_to(job.folder / "train.log"):
+        _train(job)
+
+
+def cost(job: Job) -> Cost:
+    """Count a forward pass of one pair of sentences of :data:`COST_TOKENS` tokens each.
+
+    The pass is that of training: encoder, decoder with the whole reference, output projection.
+    The mechanism is what stands at the job's sites.
+    """
+    _, task, model = _build(job)
+    varied = places(job.sites)
+    for slot in (module for module in model.modules() if isinstance(module, AttentionSlot)):
+        if slot.place not in varied:
+            for module in slot.modules():
+                vars(module)["is_mechanism"] = False  # of this instance, not of the class
+    words = torch.full((1, COST_TOKENS), task.target_dictionary.nspecial)
+    lengths = torch.tensor([COST_TOKENS])
+    return count(model, lambda: model(words, lengths, words), [COST_TOKENS, COST_TOKENS])
+
+
+def _build(job: Job) -> tuple[Any, Any, SpatialAttentionTransformer]:
+    """Return fairseq's configuration, task and model of the run."""
+    if not (job.data / "bin").is_dir():
+        raise ValueError(f"{job.data / 'bin'} is missing: prepare the data set {job.recipe.data!r}")
+    arguments = fairseq_arguments(job)
+    logger.info("fairseq-train %s", shlex.join(arguments))
+    parsed = options.parse_args_and_arch(options.get_training_parser(), arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fairseq calls hydra as one did before hydra 1.1
+        configuration = convert_namespace_to_omegaconf(parsed)
+    np.random.seed(job.seed)
+    utils.set_torch_seed(job.seed)
+    task = tasks.setup_task(configuration.task)
+    return configuration, task, task.build_model(configuration.model)
+
+
+def _train(job: Job) -> None:
+    if job.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("the device is cuda, but torch finds no GPU; fairseq would use the CPU")
+    metrics.reset()
+    configuration, task, model = _build(job)
+    logger.info(model)
+    criterion = task.build_criterion(configuration.criterion)
+    evaluation = Evaluation(task, job.recipe, job.data)
+    trainer = RecordingTrainer(job, evaluation, configuration, task, model, criterion)
+
+    def measured() -> dict[str, float]:
+        model = trainer.get_model()
+        return {
+            "bleu": evaluation.bleu(model),
+            "perplexity": evaluation.perplexity(model, trainer.get_criterion()),
+        }
+
+    if not job.recorded("untrained"):
+        job.record("untrained", step=0, epoch=0, **measured())
+    checkpoint = newest_readable(job.folder / "checkpoints")
+    if checkpoint is not None:
+        configuration.checkpoint.restore_file = str(checkpoint)
+    _, epochs = checkpoint_utils.load_checkpoint(configuration.checkpoint, trainer)
+    while epochs.next_epoch_idx <= job.recipe.epochs:
+        fairseq_cli.train.train(configuration, trainer, task, epochs)
+        trainer.lr_step(epochs.epoch)
+        epochs = trainer.get_train_iterator(epochs.next_epoch_idx, load_dataset=False)
+    job.record("val", step=trainer.get_num_updates(), epoch=job.recipe.epochs, **measured())
