@@ -38,7 +38,7 @@ demo: setup
 	$(BIN)/study data prepare $(DEMO_DATA)
 	$(BIN)/study run grids/demo --slots $(SLOTS)
 	$(BIN)/study table grids/demo
-	$(BIN)/study plot grids/demo --out results/demo
+	$(BIN)/study plot grids/demo --out results
 	@echo
 	@echo "The figures are in results/demo. Where to look next:"
 	@echo "  $(BIN)/study status grids/demo          what became of each run"

@@ -19,7 +19,7 @@ from plugins.translation.sites import DEFAULT_SITES, PLACES, SITES, check_sites,
 __all__ = ["DEFAULT_SITES", "METRIC", "SITES", "VERSION", "Recipe", "check"]
 
 VERSION = 1
-METRIC = "bleu"
+METRIC = "BLEU"
 
 
 class Recipe(BaseModel):

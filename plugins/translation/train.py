@@ -99,7 +99,7 @@ def _train(job: Job) -> None:
     def measured() -> dict[str, float]:
         model = trainer.get_model()
         return {
-            "bleu": evaluation.bleu(model),
+            "BLEU": evaluation.bleu(model),
             "perplexity": evaluation.perplexity(model, trainer.get_criterion()),
         }
 

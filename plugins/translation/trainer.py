@@ -34,6 +34,11 @@ class RecordingTrainer(Trainer):
         self.job, self.evaluation = job, evaluation
         self.epoch = 0
 
+    def get_train_iterator(self, *arguments: Any, **options: Any) -> Any:
+        """Return the batches of an epoch, whose progress the records tell."""
+        self.batches = super().get_train_iterator(*arguments, **options)
+        return self.batches
+
     def begin_epoch(self, epoch: int) -> None:
         """Begin an epoch."""
         self.epoch = epoch
@@ -53,7 +58,9 @@ class RecordingTrainer(Trainer):
             self.job.record(
                 "train",
                 step=step,
-                epoch=self.epoch,
+                epoch=round(
+                    self.epoch - 1 + self.batches.iterations_in_epoch / len(self.batches), 4
+                ),
                 loss=float(metrics.get_meter("train_inner", "loss").avg),
                 learning_rate=self.get_lr(),
             )

@@ -67,9 +67,9 @@ def test_records(undisturbed):
     vals = [line for (split, _), line in lines.items() if split == "val"]
     losses = [line["loss"] for (split, _), line in lines.items() if split == "train"]
     assert [line["epoch"] for line in vals] == [1, 2, 3]
-    assert set(vals[-1]) == {"split", "step", "epoch", "bleu", "perplexity"}
+    assert set(vals[-1]) == {"split", "step", "epoch", "BLEU", "perplexity"}
     assert vals[-1]["perplexity"] < 0.5 * untrained["perplexity"]
-    assert vals[-1]["bleu"] > untrained["bleu"]
+    assert vals[-1]["BLEU"] > untrained["BLEU"]
     assert losses[-1] < losses[0]
     steps = [step for split, step in lines if split == "train"]
     assert steps == [1, *range(10, steps[-1] + 1, 10)]
