@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from study.errors import StudyError
+from study.errors import StudyError, nearest
 
 SCHEMA = 1  # the newest that this code reads
 
@@ -210,6 +210,20 @@ def iter_runs(root: Path) -> Iterator[RunFolder]:
     for path in sorted(root.iterdir()) if root.is_dir() else []:
         if (path / "run.json").is_file():
             yield RunFolder(path)
+
+
+def find_run(root: Path, name: str) -> RunFolder:
+    """Return the one run under `root` whose id is, begins or ends with `name`.
+
+    `StudyError` if there is none, with the nearest id, or more than one, with their ids.
+    """
+    runs = {folder.path.name: folder for folder in iter_runs(root)}
+    found = [name] if name in runs else [i for i in runs if i.startswith(name) or i.endswith(name)]
+    if len(found) == 1:
+        return runs[found[0]]
+    if found:
+        raise StudyError(f"{len(found)} runs match {name!r}:\n  " + "\n  ".join(found))
+    raise StudyError(f"no run {name!r} in {root}{nearest(name, runs) if runs else ''}")
 
 
 def _of_known_schema(path: Path) -> dict[str, Any] | None:

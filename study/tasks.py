@@ -9,7 +9,7 @@ from typing import Any
 
 from study.errors import StudyError, nearest
 
-__all__ = ["recipe_module", "task_names", "train_module"]
+__all__ = ["package_of", "recipe_module", "task_names", "train_module"]
 
 
 @functools.cache
@@ -35,7 +35,12 @@ def train_module(task: str) -> Any:
     return _import(task, "train")
 
 
-def _import(task: str, half: str) -> Any:
+def package_of(task: str) -> str:
+    """Return the name of the package behind a task."""
     if task not in _packages():
         raise StudyError(f"unknown task {task!r}{nearest(task, _packages())}")
-    return importlib.import_module(f"{_packages()[task]}.{half}")
+    return _packages()[task]
+
+
+def _import(task: str, half: str) -> Any:
+    return importlib.import_module(f"{package_of(task)}.{half}")

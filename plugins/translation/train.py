@@ -28,7 +28,7 @@ with root_logger_kept():
     from plugins.translation.trainer import RecordingTrainer
     from plugins.translation.transformer import SpatialAttentionTransformer
 
-__all__ = ["COST_TOKENS", "cost", "train"]
+__all__ = ["COST_TOKENS", "build", "cost", "train"]
 
 COST_TOKENS = 32
 """Tokens of the source and of the target sentence that cost is counted for."""
@@ -59,7 +59,7 @@ def cost(job: Job) -> Cost:
     The pass is that of training: encoder, decoder with the whole reference, output projection.
     The mechanism is what stands at the job's sites.
     """
-    _, task, model = _build(job)
+    _, task, model = build(job)
     varied = places(job.sites)
     for slot in (module for module in model.modules() if isinstance(module, AttentionSlot)):
         if slot.place not in varied:
@@ -70,7 +70,7 @@ def cost(job: Job) -> Cost:
     return count(model, lambda: model(words, lengths, words), [COST_TOKENS, COST_TOKENS])
 
 
-def _build(job: Job) -> tuple[Any, Any, SpatialAttentionTransformer]:
+def build(job: Job) -> tuple[Any, Any, SpatialAttentionTransformer]:
     """Return fairseq's configuration, task and model of the run."""
     if not (job.data / "bin").is_dir():
         raise ValueError(f"{job.data / 'bin'} is missing: prepare the data set {job.recipe.data!r}")
@@ -90,7 +90,7 @@ def _train(job: Job) -> None:
     if job.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("the device is cuda, but torch finds no GPU; fairseq would use the CPU")
     metrics.reset()
-    configuration, task, model = _build(job)
+    configuration, task, model = build(job)
     logger.info(model)
     criterion = task.build_criterion(configuration.criterion)
     evaluation = Evaluation(task, job.recipe, job.data)

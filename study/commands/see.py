@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from study.folder import RunFolder
 
 __all__ = ["register"]
 
@@ -66,8 +63,10 @@ def logs(
     With --attempt or --err, what one attempt's process wrote.
     """
     from study.errors import StudyError
+    from study.folder import find_run
+    from study.run import default_root
 
-    folder = find_run(run, root)
+    folder = find_run(root or default_root(), run)
     path = folder.path / "train.log"
     if attempt is not None or err or not path.exists():
         made = {a.n: a for a in folder.attempts}
@@ -87,7 +86,10 @@ def inspect(run: RunId, root: Root = None) -> None:
     from rich.console import Console
     from rich.pretty import Pretty
 
-    folder, console = find_run(run, root), Console()
+    from study.folder import find_run
+    from study.run import default_root
+
+    folder, console = find_run(root or default_root(), run), Console()
     record = folder.run or {}
     console.rule(record["id"])
     console.print(f"state [bold]{folder.state()}[/]   grid {record['grid']}   {folder.path}")
@@ -114,24 +116,6 @@ def inspect(run: RunId, root: Root = None) -> None:
     path = folder.path.resolve()
     command = f"  mkdir '{path}/attempts/{n}' && {sys.executable} -m study.worker '{path}' {n}"
     console.print(command, soft_wrap=True, highlight=False)
-
-
-def find_run(name: str, root: Path | None) -> RunFolder:
-    """Return the one run whose id is, begins or ends with `name`."""
-    from study.errors import StudyError, nearest
-    from study.folder import iter_runs
-    from study.run import default_root
-
-    where = root or default_root()
-    runs = {folder.path.name: folder for folder in iter_runs(where)}
-    if name in runs:
-        return runs[name]
-    found = [key for key in runs if key.startswith(name) or key.endswith(name)]
-    if len(found) == 1:
-        return runs[found[0]]
-    if found:
-        raise StudyError(f"{len(found)} runs match {name!r}:\n  " + "\n  ".join(found))
-    raise StudyError(f"no run {name!r} in {where}{nearest(name, runs) if runs else ''}")
 
 
 def _attempt(submission: dict[str, Any] | None, exit_: dict[str, Any] | None) -> str:

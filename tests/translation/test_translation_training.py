@@ -168,7 +168,7 @@ def test_the_process_is_left_as_it_was(numbers, tmp_path):
 
 def test_metrics_are_those_of_their_definitions(numbers, undisturbed, tmp_path):
     job = small.job(tmp_path, numbers, evaluation_sentences=None, beam=1)
-    configuration, task, model = train._build(job)
+    configuration, task, model = train.build(job)
     state = checkpoint_utils.load_checkpoint_to_cpu(str(undisturbed / "checkpoints" / LAST))
     model.load_state_dict(state["model"])
     model.eval()

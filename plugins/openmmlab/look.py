@@ -1,0 +1,109 @@
+"""Where a trained model looks from one pixel of an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import load_checkpoint
+from torch import Tensor
+
+from plugins.attention import GeneralizedAttention2d
+from plugins.job import Job
+from plugins.openmmlab.training import newest_whole_checkpoint
+
+__all__ = ["look"]
+
+
+def look(
+    job: Job, config: dict[str, Any], image: Path, query: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """Return the attention of every generalized attention block for one query.
+
+    Parameters
+    ----------
+    job: Job
+        The run; the weights are those of its newest whole checkpoint.
+    config: dict
+        Its runner config, of which the model and the validation pipeline are used.
+    image: Path
+        Any image file.
+    query: tuple of int
+        Column and row of a pixel of the image.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        ``image`` (H, W, 3), the network's input as uint8, padding included; ``query`` (2,), the
+        pixel in it; and for each block ``<name>/weights`` (M, Hk, Wk), adding up to 1 in a head,
+        and ``<name>/E1`` to ``<name>/E4``, the energies of the terms that are on, of that shape.
+
+    Raises
+    ------
+    ValueError
+        If there is no checkpoint, no block, no readable image, or the pixel lies outside.
+    """
+    checkpoint = newest_whole_checkpoint(job.folder / "checkpoints")
+    if checkpoint is None:
+        raise ValueError(f"{job.folder / 'checkpoints'} has no checkpoint: train the run first")
+    cfg = Config(config)
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    load_checkpoint(model, str(checkpoint), map_location="cpu", strict=True, logger="silent")
+    inputs, query = _prepare(cfg, model, image, query)
+    seen: dict[str, tuple[GeneralizedAttention2d, Tensor]] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, GeneralizedAttention2d):
+            module.register_forward_pre_hook(
+                lambda module, given, name=name: seen.update({name: (module, given[0])})
+            )
+    model.eval()
+    with torch.no_grad():
+        if cfg.default_scope == "mmseg":
+            model(inputs, mode="tensor")  # the head has a block, too
+        else:
+            model.extract_feat(inputs)
+        if not seen:
+            raise ValueError(f"{job.mechanism} has no attention block to look into")
+        arrays = {"image": _picture(model, inputs), "query": np.array(query)}
+        for name, (module, features) in seen.items():
+            # The pixel in the block's feature map, whose stride depends on the stage.
+            height, width = features.shape[-2:]
+            row = query[1] * height // inputs.shape[-2]
+            column = query[0] * width // inputs.shape[-1]
+            for key, value in module.weights_at(features, [(row, column)]).items():
+                arrays[f"{name}/{key}"] = value[0, :, 0].float().numpy()
+    return arrays
+
+
+def _prepare(
+    cfg: Config, model: Any, image: Path, query: tuple[int, int]
+) -> tuple[Tensor, tuple[int, int]]:
+    """Return the network's input (1, 3, H, W) and the query's pixel in it."""
+    steps = [s for s in cfg.val_dataloader.dataset.pipeline if s["type"] != "LoadAnnotations"]
+    try:
+        sample = Compose(steps)({"img_path": str(image), "img_id": 0, "seg_fields": []})
+    except FileNotFoundError:
+        raise ValueError(f"no such image: {image}") from None
+    except AttributeError:  # OpenCV answers None for what it cannot decode
+        raise ValueError(f"{image} is not an image") from None
+    meta = sample["data_samples"].metainfo
+    height, width = meta["ori_shape"][:2]
+    if not (0 <= query[0] < width and 0 <= query[1] < height):
+        raise ValueError(f"pixel {query[0]},{query[1]} is outside the image ({width} x {height})")
+    shown_height, shown_width = meta["img_shape"][:2]
+    scaled = (query[0] * shown_width // width, query[1] * shown_height // height)
+    batch = model.data_preprocessor(pseudo_collate([sample]), False)
+    return batch["inputs"], scaled
+
+
+def _picture(model: Any, inputs: Tensor) -> np.ndarray:
+    """Undo the normalisation: (H, W, 3) uint8."""
+    mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
+    pixels: Tensor = inputs * std + mean
+    return pixels[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
