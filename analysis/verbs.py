@@ -36,8 +36,9 @@ Grids = Annotated[
     list[Path] | None,
     typer.Argument(metavar="GRIDS", help="Grid files, or folders of them; none: every run."),
 ]
-Runs = Annotated[Path, typer.Option(envvar="STUDY_RUNS", help="Where the run folders are.")]
-RUNS = Path("results/runs")
+Runs = Annotated[
+    Path | None, typer.Option(help="Run folders [default: $STUDY_RUNS or results/runs].")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -50,17 +51,21 @@ def register(app: typer.Typer) -> None:
 
 def collect(
     grids: Grids = None,
-    runs: Runs = RUNS,
+    runs: Runs = None,
     out: Annotated[Path, typer.Option(help="CSV file to write.")] = Path("results/runs.csv"),
 ) -> None:
     """Gather run folders into one CSV file, a row a run."""
     import pandas as pd
 
-    frames = [_frame(question, runs) for question in _questions(grids)]
+    from study.errors import StudyError
+
+    root = _root(runs)
+    frames = [_frame(question, root) for question in _questions(grids)]
     # A run that several grids ask for is one run.
     whole = pd.concat(frames, ignore_index=True).drop_duplicates("id")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    whole.to_csv(out, index=False)
+    if whole.empty:
+        raise StudyError(f"no runs under {root.resolve()}; {out} is left as it is")
+    _write(out, whole.to_csv(index=False))
     broken = dict(pair for frame in frames for pair in frame.attrs["broken"])
     finished = int((whole["state"] == "completed").sum())
     print(f"{len(whole)} runs, {finished} completed -> {out}")
@@ -70,7 +75,7 @@ def collect(
 
 def table(
     grids: Grids = None,
-    runs: Runs = RUNS,
+    runs: Runs = None,
     format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
     out: Annotated[Path | None, typer.Option(help="File to write instead of the screen.")] = None,
 ) -> None:
@@ -80,7 +85,7 @@ def table(
 
     summaries = []
     for question in _questions(grids):
-        frame = _finished(question, runs)
+        frame = _finished(question, _root(runs))
         for summary in summarise(frame, question.baseline, question.cells):
             # Two grids may differ in the recipe alone: their names tell the tables apart.
             variant = ", ".join(filter(None, (question.name, summary.variant)))
@@ -89,21 +94,20 @@ def table(
     if out is None:
         print(text, end="")
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
+    _write(out, text)
     print(out)
 
 
 def plot(
     grids: Grids = None,
-    runs: Runs = RUNS,
+    runs: Runs = None,
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("results/figures"),
 ) -> None:
     """Draw accuracy against the mechanism's cost, as PNG and SVG; a folder for each grid."""
     from analysis.plot import plot as draw
 
     for question in _questions(grids):
-        frame = _finished(question, runs)
+        frame = _finished(question, _root(runs))
         for path in draw(frame, out / question.name, question.baseline):
             print(path)
 
@@ -113,7 +117,7 @@ def attend(
     source: Annotated[str, typer.Argument(help="An image file; for translation a sentence.")],
     query: Annotated[str | None, typer.Option(help="Pixel X,Y that looks (images).")] = None,
     layer: Annotated[str | None, typer.Option(help="Which block [default: the last].")] = None,
-    runs: Runs = RUNS,
+    runs: Runs = None,
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("results/attention"),
 ) -> None:
     """Draw where a trained run looks: over an image by term and head, or between two sentences."""
@@ -121,7 +125,7 @@ def attend(
     from study.folder import find_run
     from study.look import look
 
-    folder = find_run(runs, run)
+    folder = find_run(_root(runs), run)
     pixel = _pixel(query) if query is not None else None
     arrays_file = out / f"{folder.path.name}.npz"
     look(folder, source, pixel, arrays_file)
@@ -138,6 +142,26 @@ def attend(
     title = (folder.run or {})["label"]
     for path in draw(arrays, chosen, title, out / folder.path.name):
         print(path)
+
+
+def _root(runs: Path | None) -> Path:
+    from study.errors import StudyError
+    from study.run import default_root
+
+    if runs is not None and not runs.is_dir():
+        raise StudyError(f"no such folder: {runs.resolve()}")
+    return runs or default_root()
+
+
+def _write(path: Path, text: str) -> None:
+    """Write so that a full disk leaves the file of before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _pixel(text: str) -> tuple[int, int]:

@@ -1,9 +1,8 @@
 """What passes between the worker and a task's plugin.
 
 A task is a package with two modules. ``recipe`` imports no framework, since planning a grid needs
-it: ``Recipe`` (a pydantic model with a field ``data``), ``VERSION``, ``SITES``, ``DEFAULT_SITES``,
-``METRIC`` and ``check(mechanism, sites, recipe)``. ``train`` does the work: ``train(job)`` and
-``cost(job)``.
+it; ``train`` does the work. What each offers stands in :class:`RecipeModule` and
+:class:`TrainModule`.
 """
 
 from __future__ import annotations
@@ -61,12 +60,27 @@ class Job:
 
 
 class RecipeModule(Protocol):
-    """The torch-free half of a task: ``plugins.<task>.recipe``."""
+    """The torch-free half of a task: ``plugins.<task>.recipe``.
+
+    Attributes
+    ----------
+    Recipe: type
+        Everything but mechanism, sites and seed that defines a training; has a field ``data``.
+    VERSION: int
+        Grows when the plugin's code changes what a recipe means.
+    SITES, DEFAULT_SITES: tuple of str
+        Where a mechanism can stand, and where it does unless the grid says otherwise.
+    NONE_HAS_SITES: bool
+        Whether ``none`` is another network at other sites.
+    METRIC: str
+        The metric that tables and figures show.
+    """
 
     Recipe: type[BaseModel]
     VERSION: int
     SITES: tuple[str, ...]
     DEFAULT_SITES: tuple[str, ...]
+    NONE_HAS_SITES: bool
     METRIC: str
 
     def check(self, mechanism: Mechanism, sites: Sequence[str], recipe: Any) -> None:

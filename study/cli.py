@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from importlib.metadata import entry_points
 
@@ -28,9 +30,21 @@ for entry in sorted(entry_points(group="study.verbs"), key=lambda entry: entry.n
 
 
 def main() -> None:
-    """Run the command; a `StudyError` becomes a sentence and exit code 2."""
+    """Run the command; what the user can mend becomes a sentence and exit code 2."""
+    # A terminal that cannot show a letter shows a question mark instead of ending the program.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except StudyError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader has seen enough. Nothing more may be written, not even at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(2)

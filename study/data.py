@@ -28,9 +28,19 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["card", "data_root", "datasets", "is_prepared", "overview", "path", "prepare"]
+__all__ = [
+    "card",
+    "data_root",
+    "datasets",
+    "is_prepared",
+    "overview",
+    "path",
+    "prepare",
+    "task_of",
+    "verify",
+]
 
-SCHEMA = 1
+SCHEMA = 2
 GROUP = "study.datasets"
 CARD_FILE = "card.json"
 MEGABYTE = 1_000_000
@@ -81,8 +91,8 @@ def card(name: str, root: Path | None = None) -> dict[str, Any]:
 
     Keys: ``schema``, ``name``, ``version``, ``task``, ``line`` (the sentence under every table),
     ``content``, ``licence``, ``unit``, ``composed``, ``in_domain``, ``not_comparable_with``,
-    ``notes``, ``sources``, ``packages``, ``counts`` (as measured when it was built) and
-    ``fingerprint`` (sha256 over all files and `packages`).
+    ``notes``, ``sources``, ``packages``, ``counts`` (as measured when it was built), ``size``
+    (files and bytes) and ``fingerprint`` (sha256 over all files and `packages`).
 
     Raises
     ------
@@ -102,12 +112,30 @@ def card(name: str, root: Path | None = None) -> dict[str, Any]:
             f"cannot read {folder / CARD_FILE}: {error}; delete {folder} and run: "
             f"study data prepare {name}"
         ) from error
-    if (found["schema"], found["version"]) != (SCHEMA, _load(name).CARD.version):
+    stamp = (found.get("schema"), found.get("version")) if isinstance(found, dict) else None
+    if stamp != (SCHEMA, _load(name).CARD.version):
         raise StudyError(
             f"{folder} was prepared by another version of the study; delete it (or set STUDY_DATA "
             f"to another folder) and run: study data prepare {name}"
         )
     return found
+
+
+def task_of(name: str) -> str:
+    """Return the task that a data set is for."""
+    return _load(name).CARD.task
+
+
+def verify(name: str, root: Path | None = None) -> None:
+    """Raise StudyError if files of a prepared data set are gone, or were added or cut."""
+    expected, folder = card(name, root)["size"], path(name, root)
+    found = _size(folder)
+    if found != expected:
+        raise StudyError(
+            f"{folder} has {found['files']} files of {found['bytes']} bytes in all, and was "
+            f"prepared with {expected['files']} of {expected['bytes']}; delete it and run: "
+            f"study data prepare {name}"
+        )
 
 
 def overview(root: Path | None = None) -> list[dict[str, Any]]:
@@ -286,8 +314,15 @@ def _describe(name: str, module: DataSet, out: Path, counts: dict) -> dict[str, 
         ],
         "packages": packages,
         "counts": counts,
+        "size": _size(out),
         "fingerprint": _fingerprint(out, packages),
     }
+
+
+def _size(folder: Path) -> dict[str, int]:
+    """Count the files of a data set and their bytes, its card left out."""
+    files = [file for file in folder.rglob("*") if file.is_file() and file.name != CARD_FILE]
+    return {"files": len(files), "bytes": sum(file.stat().st_size for file in files)}
 
 
 def _fingerprint(folder: Path, packages: Mapping[str, str]) -> str:

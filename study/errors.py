@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMES = 20  # that are listed where none is near
+
 
 class StudyError(Exception):
     """Something the user can mend: what is wrong, where, and what would be right.
@@ -27,4 +29,4 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; valid: {', '.join(names)}" if names else ""
+    return f"; valid: {', '.join(names)}" if 0 < len(names) <= MOST_NAMES else ""

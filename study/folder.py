@@ -126,12 +126,13 @@ class RunFolder:
     @property
     def run(self) -> dict[str, Any] | None:
         """``run.json``; `StudyError` if its schema is newer than `SCHEMA`."""
-        return _of_known_schema(self.path / "run.json")
+        return _of_known_schema(self.path / "run.json", ("id", "label", "hash", "grid", "science"))
 
     @property
     def result(self) -> dict[str, Any] | None:
         """``result.json``, None until the run is done; its schema is checked likewise."""
-        return _of_known_schema(self.path / "result.json")
+        keys = ("metric", "metrics", "untrained", "loss", "cost", "seconds")
+        return _of_known_schema(self.path / "result.json", keys)
 
     @property
     def provenance(self) -> dict[str, Any] | None:
@@ -171,11 +172,12 @@ class RunFolder:
             return "planned"
         newest = paths[-1]
         submission = read_json(newest / "submission.json")
+        fresh = submission is None and _just_claimed(newest)
         # Whether it lives comes before what it left: a process that ends between the two looks
         # has written its exit.json by the second.
         running = submission is not None and (_elsewhere(submission) or _lives(submission))
         if (ending := read_json(newest / "exit.json")) is None:
-            return "running" if running else "killed"
+            return "running" if running or fresh else "killed"
         cause = ending.get("cause")
         if cause not in STATES[2:]:
             raise BrokenFile(f"{newest / 'exit.json'}: unknown cause {cause!r}")
@@ -183,13 +185,20 @@ class RunFolder:
             return "completed" if self.result is not None else "failed"
         return str(cause)
 
+    def condition(self) -> str:
+        """`state`, or ``broken`` where a file of the run cannot be read: for many runs at once."""
+        try:
+            return self.state()
+        except BrokenFile:
+            return "broken"
+
     def claim(self) -> Attempt | None:
         """Take the next attempt; None if the run is done or somebody else has it.
 
         The creation of the folder is the claim: one of any number of claimants succeeds. Whoever
         comes later is refused while the winner's process lives on this host, and for
-        `CLAIM_GRACE` seconds while its submission is unwritten. A process on another host is no
-        reason to refuse: after the death of a node no ``exit.json`` will ever appear.
+        `CLAIM_GRACE` seconds while its submission is unwritten. A process on another host counts as
+        living until it says otherwise; if the host is gone, rename the attempt's folder.
         """
         # The number is taken before the checks: whoever claims in between makes mkdir fail.
         paths = self._attempt_paths()
@@ -217,22 +226,26 @@ def find_run(root: Path, name: str) -> RunFolder:
 
     `StudyError` if there is none, with the nearest id, or more than one, with their ids.
     """
+    if not name:
+        raise StudyError("name a run by its id, or by the beginning or the end of one")
     runs = {folder.path.name: folder for folder in iter_runs(root)}
     found = [name] if name in runs else [i for i in runs if i.startswith(name) or i.endswith(name)]
     if len(found) == 1:
         return runs[found[0]]
     if found:
         raise StudyError(f"{len(found)} runs match {name!r}:\n  " + "\n  ".join(found))
-    raise StudyError(f"no run {name!r} in {root}{nearest(name, runs) if runs else ''}")
+    raise StudyError(f"no run {name!r} in {root.resolve()}{nearest(name, runs)}")
 
 
-def _of_known_schema(path: Path) -> dict[str, Any] | None:
+def _of_known_schema(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
     obj = read_json(path)
     schema = SCHEMA if obj is None else obj.get("schema")
     if not isinstance(schema, int):
         raise BrokenFile(f"{path}: no schema number")
     if schema > SCHEMA:
         raise StudyError(f"{path}: schema {schema} is newer than {SCHEMA}; update this program")
+    if obj is not None and (missing := [key for key in keys if key not in obj]):
+        raise BrokenFile(f"{path}: has no {missing[0]!r}")
     return obj
 
 
@@ -243,7 +256,7 @@ def _elsewhere(submission: dict[str, Any]) -> bool:
 def _lives(submission: dict[str, Any]) -> bool:
     """Whether the recorded process lives on this host, and not another with its number."""
     pid, created = submission.get("pid"), submission.get("pid_created")
-    if pid is None or created is None:
+    if not isinstance(pid, int) or not isinstance(created, int | float):
         return False
     try:
         process = psutil.Process(pid)
@@ -259,5 +272,10 @@ def _in_hand(attempt: Path) -> bool:
     if (attempt / "exit.json").exists():
         return False
     if (submission := read_json(attempt / "submission.json")) is None:
-        return time.time() - attempt.stat().st_mtime < CLAIM_GRACE
-    return not _elsewhere(submission) and _lives(submission)
+        return _just_claimed(attempt)
+    return _elsewhere(submission) or _lives(submission)
+
+
+def _just_claimed(attempt: Path) -> bool:
+    """Whether an attempt without a submission is so young that one may still be written."""
+    return time.time() - attempt.stat().st_mtime < CLAIM_GRACE

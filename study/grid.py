@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from plugins.attention.mechanism import Mechanism
+from study import data
 from study.errors import StudyError, nearest
 from study.run import Run
 from study.tasks import recipe_module, task_names
@@ -116,6 +117,8 @@ class Grid(_Strict):
                 cell |= row
                 # One order of sites, so that [conv5, conv4] and [conv4, conv5] are one run.
                 cell["sites"] = tuple(site for site in module.SITES if site in cell["sites"])
+                if cell["mechanism"] == "none" and not module.NONE_HAS_SITES:
+                    cell["sites"] = ()
                 if not any(_matches(pattern, cell, module.SITES) for pattern in self.exclude):
                     cells.append((cell["mechanism"], cell["sites"]))
         return list(dict.fromkeys(cells))
@@ -153,7 +156,11 @@ def find(paths: Iterable[Path]) -> list[Path]:
     """Return the grid files that `paths` name; a folder stands for all grid files below it."""
     files = []
     for path in paths:
-        below = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
+        below = [path]
+        if path.is_dir():
+            inside = sorted(f for f in path.rglob("*") if f.suffix in (".yaml", ".yml"))
+            hidden = [any(p.startswith(".") for p in f.relative_to(path).parts) for f in inside]
+            below = [file for file, skip in zip(inside, hidden, strict=True) if not skip]
         if not below:
             raise StudyError(f"no grid file (*.yaml) below {path}")
         files += below
@@ -169,9 +176,10 @@ def load(path: Path) -> Grid:
         With file, line, what is wrong and the nearest valid name.
     """
     file = YamlFile(path)
-    file.content.setdefault("name", _name(path))
+    if "name" in file.content:
+        raise StudyError(f"{file.where(['name'])}: unknown key 'name': a grid is named by its file")
     try:
-        grid = Grid.model_validate(file.content)
+        grid = Grid.model_validate({**file.content, "name": _name(path)})
     except ValidationError as error:
         raise StudyError(_explain(file, error, Grid)) from None
     if grid.task not in task_names():
@@ -182,18 +190,39 @@ def load(path: Path) -> Grid:
         module.Recipe.model_validate(grid.recipe)
     except ValidationError as error:
         raise StudyError(_explain(file, error, module.Recipe, ("recipe",))) from None
+    _check_data(file, grid, module)
     _check_cells(file, grid, module)
     return grid
 
 
+def _check_data(file: YamlFile, grid: Grid, module: Any) -> None:
+    name = module.Recipe.model_validate(grid.recipe).data
+    where = file.where(["recipe", "data"])
+    tasks = {known: data.task_of(known) for known in data.datasets()}
+    if name not in tasks:
+        raise StudyError(f"{where}: unknown data set {name!r}{nearest(name, tasks)}")
+    if tasks[name] != grid.task:
+        fitting = ", ".join(known for known, task in tasks.items() if task == grid.task)
+        raise StudyError(f"{where}: {name!r} is for {tasks[name]}; for {grid.task}: {fitting}")
+
+
 def _check_cells(file: YamlFile, grid: Grid, module: Any) -> None:
-    for section in ("product", "zip"):
-        for index, sites in enumerate(getattr(grid, section).sites or []):
-            for site in sites:
-                if site not in module.SITES:
-                    where = file.where([section, "sites", index])
-                    hint = nearest(site, module.SITES)
-                    raise StudyError(f"{where}: {grid.task} has no site {site!r}{hint}")
+    named: list[tuple[list[str | int], tuple[str, ...]]] = [
+        ([section, "sites", index], sites)
+        for section in ("product", "zip")
+        for index, sites in enumerate(getattr(grid, section).sites or [])
+    ]
+    named += [(["exclude", i, "sites"], p.sites or ()) for i, p in enumerate(grid.exclude)]
+    for location, chosen in named:
+        for site in chosen:
+            if site not in module.SITES:
+                hint = nearest(site, module.SITES)
+                raise StudyError(f"{file.where(location)}: {grid.task} has no site {site!r}{hint}")
+    everything = grid.model_copy(update={"exclude": []}).cells()
+    for index, pattern in enumerate(grid.exclude):
+        candidates = ({"mechanism": word, "sites": where} for word, where in everything)
+        if not any(_matches(pattern, cell, module.SITES) for cell in candidates):
+            raise StudyError(f"{file.where(['exclude', index])}: excludes nothing in this grid")
     recipe, cells = module.Recipe.model_validate(grid.recipe), grid.cells()
     if not cells:
         raise StudyError(f"{file.where(['exclude'])}: no run is left after exclude")

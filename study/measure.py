@@ -37,7 +37,8 @@ def costs(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
         check=False,
     )
     if done.returncode:
-        raise StudyError(f"cannot count the cost:\n{done.stderr.strip()}")
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise StudyError(f"cannot count the cost (--no-cost leaves it out): {lines[-1]}")
     counted = dict(zip(distinct, json.loads(done.stdout), strict=True))
     return {run.id: counted[_key(run)] for run in runs}
 
@@ -55,7 +56,11 @@ def _main() -> None:
     with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as nowhere:
         for science in sciences:
             job = job_of(science, RunFolder(Path(nowhere)), "cpu")
-            counted.append(train_module(science["task"]).cost(job).to_json())
+            try:
+                counted.append(train_module(science["task"]).cost(job).to_json())
+            except Exception as error:
+                name = f"{science['mechanism']} at {', '.join(science['sites'])}"
+                raise StudyError(f"{name}: {type(error).__name__}: {error}") from error
     json.dump(counted, sys.stdout)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,11 +19,20 @@ from rich.table import Table
 
 from study.folder import RunFolder
 
-__all__ = ["Progress"]
+__all__ = ["PatientConsole", "Progress"]
 
 TAIL_BYTES = 8192  # of metrics.jsonl, enough for its newest lines
 REFRESH_SECONDS = 1.0
 STYLES = {"completed": "green", "running": "cyan", "planned": "dim"}
+
+
+class PatientConsole(Console):
+    """A console whose program goes on when nobody reads any more, as behind ``| head``."""
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent, where rich would end the program."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Progress:
@@ -73,15 +83,19 @@ class Progress:
             state = self.states[folder.path]
             if before.get(folder.path) != state and state != "planned":
                 label = self.runs[folder.path].get("label", folder.path.name)
-                self.console.print(f"{state:<10} {label}  {_metric(folder)}", soft_wrap=True)
+                line = f"{state:<10} {label}  {_metric(folder, state)}"
+                self.console.print(line, soft_wrap=True, markup=False)
 
     def _state(self, folder: RunFolder) -> str:
         # A finished run stays finished: no need to look again.
         known = self.states.get(folder.path)
-        return known if known == "completed" else folder.state()
+        return known if known == "completed" else folder.condition()
 
     def _table(self) -> Table:
-        table = Table("run", "state", "progress", "left", "loss", "metric", box=None)
+        table = Table("task", "mechanism", "seed", box=None)
+        for column in ("state", "progress", "left", "loss", "metric"):
+            table.add_column(column, no_wrap=True)
+        table.columns[1].no_wrap = True
         shown = [f for f in self.folders if self.states[f.path] != "planned"]
         room = max(5, self.console.height - 5)
         for folder in shown[-room:]:
@@ -89,13 +103,16 @@ class Progress:
             train = _newest(folder.path / "metrics.jsonl", "train")
             epochs = self.runs[folder.path]["science"]["recipe"].get("epochs", 1)
             share = 1.0 if state == "completed" else (train or {}).get("epoch", 0) / epochs
+            science = self.runs[folder.path]["science"]
             table.add_row(
-                self.runs[folder.path]["label"],
+                science["task"],
+                science["mechanism"],
+                str(science["seed"]),
                 f"[{STYLES.get(state, 'red')}]{state}[/]",
                 ProgressBar(total=1.0, completed=share, width=16),
                 _remaining(folder, share) if state == "running" else "",
                 f"{train['loss']:.3f}" if train else "",
-                _metric(folder),
+                _metric(folder, state),
             )
         waiting = sum(state == "planned" for state in self.states.values())
         table.caption = f"{waiting} waiting" if waiting else None
@@ -111,8 +128,8 @@ def _remaining(folder: RunFolder, share: float) -> str:
     return str(timedelta(seconds=round(spent * (1 - share) / share)))
 
 
-def _metric(folder: RunFolder) -> str:
-    result = folder.result
+def _metric(folder: RunFolder, state: str) -> str:
+    result = folder.result if state == "completed" else None
     if result:
         return f"{result['metric']} {result['metrics'].get(result['metric'], float('nan')):.3f}"
     return ""

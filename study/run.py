@@ -18,7 +18,7 @@ __all__ = ["Run", "default_root", "differences", "open_folder", "science_hash"]
 
 def default_root() -> Path:
     """Return where run folders are kept: $STUDY_RUNS, else ``results/runs`` here."""
-    return Path(os.environ.get("STUDY_RUNS", "results/runs"))
+    return Path(os.environ.get("STUDY_RUNS") or "results/runs").expanduser()
 
 
 def science_hash(science: dict[str, Any]) -> str:
@@ -70,8 +70,8 @@ class Run:
     @property
     def label(self) -> str:
         """The readable half of the id."""
-        where = ".".join(self.sites)
-        return f"{self.task}-{self.data}-{self.mechanism}-{where}-s{self.seed}"
+        parts = [self.task, self.data, self.mechanism, ".".join(self.sites), f"s{self.seed}"]
+        return "-".join(filter(None, parts))
 
     @functools.cached_property
     def hash(self) -> str:

@@ -1,6 +1,7 @@
-"""One attempt at one run, in a process of its own: ``python -m study.worker FOLDER ATTEMPT``.
+"""One attempt at one run, in a process of its own: ``python -m study.worker FOLDER [ATTEMPT]``.
 
-The launcher has made the attempt's folder and sent stdout and stderr there. What became of the
+A launcher has made the attempt's folder and sent stdout and stderr there; without the number, by
+hand, the worker takes the next attempt itself and writes to the terminal. What became of the
 attempt is written to ``exit.json`` by this process whenever it still can; ``result.json`` comes
 last of all.
 """
@@ -11,12 +12,15 @@ import argparse
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from plugins.attention.mechanism import Mechanism
 from plugins.job import Job
@@ -40,16 +44,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Carry out the attempt and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m study.worker")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("attempt", type=int)
+    parser.add_argument("attempt", type=int, nargs="?")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
     folder = RunFolder(options.folder.resolve())
+    attempt = _by_hand(folder) if options.attempt is None else options.attempt
     signal.signal(signal.SIGTERM, _terminate)
     started, error = time.time(), None
     try:
-        _attempt(folder, options.attempt, options.device, started)
+        _attempt(folder, attempt, options.device, started)
         cause = "completed"
-    except Terminated:
+    except (Terminated, KeyboardInterrupt):
         cause = "preempted"
     except BaseException as raised:
         cause = "oom" if _out_of_memory(raised) else "failed"
@@ -57,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exc()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the record comes first
     write_json(
-        folder.path / "attempts" / str(options.attempt) / "exit.json",
+        folder.path / "attempts" / str(attempt) / "exit.json",
         {
             "cause": cause,
             "code": EXIT_CODES[cause],
@@ -67,6 +72,27 @@ def main(arguments: list[str] | None = None) -> int:
         },
     )
     return EXIT_CODES[cause]
+
+
+def _by_hand(folder: RunFolder) -> int:
+    """Take the next attempt; end the program with a sentence if it cannot be had."""
+    try:
+        attempt = folder.claim()
+    except StudyError as error:
+        sys.exit(f"error: {error}")
+    if attempt is None:
+        sys.exit(f"error: {folder.path.name} is {folder.condition()}: nothing to do by hand")
+    write_json(
+        attempt.path / "submission.json",
+        {
+            "launcher": "by hand",
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "pid_created": psutil.Process().create_time(),
+            "time": round(time.time(), 3),
+        },
+    )
+    return attempt.n
 
 
 def _terminate(number: int, frame: Any) -> None:
@@ -91,12 +117,13 @@ def _attempt(folder: RunFolder, attempt: int, device: str, started: float) -> No
             f"{folder.path}: made for version {science['version']} of the {science['task']} plugin,"
             f" this is version {version}; plan the grid again to get new runs"
         )
+    data.verify(science["recipe"]["data"])
     job = job_of(science, folder, device)
     write_json(folder.path / "provenance.json", provenance(science["recipe"]["data"], device))
     module = train_module(science["task"])
     cost = module.cost(job).to_json()
     module.train(job)
-    _write_result(folder, run, attempt, cost, started)
+    _write_result(folder, run, attempt, device, cost, started)
 
 
 def job_of(science: dict[str, Any], folder: RunFolder, device: str) -> Job:
@@ -125,14 +152,23 @@ def job_of(science: dict[str, Any], folder: RunFolder, device: str) -> Job:
 
 
 def _write_result(
-    folder: RunFolder, run: dict[str, Any], attempt: int, cost: dict[str, Any], started: float
+    folder: RunFolder,
+    run: dict[str, Any],
+    attempt: int,
+    device: str,
+    cost: dict[str, Any],
+    started: float,
 ) -> None:
     lines = folder.metrics
     of_split = {split: [line for line in lines if line["split"] == split] for split in _SPLITS}
     missing = [split for split in ("train", "val") if not of_split[split]]
     if missing:
         raise StudyError(f"{folder.path}: the plugin recorded no {missing[0]} metrics")
-    earlier = [a.exit["seconds"] for a in folder.attempts if a.n < attempt and a.exit]
+    earlier = [a.exit.get("seconds", 0) for a in folder.attempts if a.n < attempt and a.exit]
+    memory = {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    torch = sys.modules.get("torch")
+    if device == "cuda" and torch is not None:
+        memory["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()
     write_json(
         folder.path / "result.json",
         {
@@ -148,7 +184,7 @@ def _write_result(
             },
             "cost": cost,
             "seconds": round(sum(earlier) + time.time() - started, 3),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            **memory,
             "attempts": attempt,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },

@@ -68,9 +68,14 @@ class YamlFile:
             line = f":{mark.line + 1}" if mark else ""
             problem = getattr(error, "problem", None) or str(error)
             raise StudyError(f"{path}{line}: not valid YAML: {problem}") from None
+        except (RecursionError, ValueError) as error:  # nested without end; a number of megabytes
+            raise StudyError(f"{path}: not a grid: {error}") from None
         if not isinstance(self.content, dict):
             raise StudyError(f"{path}: a mapping of keys to values is expected")
-        self._refuse_duplicate_keys(self._root)
+        try:
+            self._refuse_duplicate_keys(self._root)
+        except RecursionError:
+            raise StudyError(f"{path}: an alias contains itself") from None
 
     def where(self, location: Sequence[str | int]) -> str:
         """Return ``path:line`` of the value at `location`, or of the nearest one around it."""
@@ -81,7 +86,8 @@ class YamlFile:
                 for key, value in node.value:
                     if key.value == step:
                         child, line = value, key.start_mark.line + 1
-            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            elif isinstance(node, yaml.SequenceNode) and step in range(len(node.value)):
+                assert isinstance(step, int)
                 child = node.value[step]
                 line = child.start_mark.line + 1
             if child is None:

@@ -10,18 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 from plugins.attention.mechanism import Mechanism
 from plugins.openmmlab import sites as places
 
-__all__ = ["DEFAULT_SITES", "METRIC", "SITES", "VERSION", "Recipe", "check"]
+__all__ = ["DEFAULT_SITES", "METRIC", "NONE_HAS_SITES", "SITES", "VERSION", "Recipe", "check"]
 
 VERSION = 1
 SITES = places.STAGES
 DEFAULT_SITES = ("conv4", "conv5")
 METRIC = "mAP"
+NONE_HAS_SITES = False
 
 
 class Recipe(BaseModel):
     """Faster R-CNN, scaled to data that trains on a laptop; the paper's values are in brackets."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = Field("trees", description="prepared data set in COCO's format [coco]")
     depth: Literal[14, 26, 50, 101] = Field(

@@ -92,13 +92,13 @@ def _prepare(
         raise ValueError(f"no such image: {image}") from None
     except AttributeError:  # OpenCV answers None for what it cannot decode
         raise ValueError(f"{image} is not an image") from None
-    meta = sample["data_samples"].metainfo
+    meta: dict[str, Any] = sample["data_samples"].metainfo
     height, width = meta["ori_shape"][:2]
     if not (0 <= query[0] < width and 0 <= query[1] < height):
         raise ValueError(f"pixel {query[0]},{query[1]} is outside the image ({width} x {height})")
     shown_height, shown_width = meta["img_shape"][:2]
     scaled = (query[0] * shown_width // width, query[1] * shown_height // height)
-    batch = model.data_preprocessor(pseudo_collate([sample]), False)
+    batch: dict[str, Tensor] = model.data_preprocessor(pseudo_collate([sample]), False)
     return batch["inputs"], scaled
 
 

@@ -10,7 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 from plugins.attention.mechanism import Mechanism
 from plugins.openmmlab import sites as places
 
-__all__ = ["DEFAULT_SITES", "HEAD", "METRIC", "SITES", "VERSION", "Recipe", "check"]
+__all__ = [
+    "DEFAULT_SITES",
+    "HEAD",
+    "METRIC",
+    "NONE_HAS_SITES",
+    "SITES",
+    "VERSION",
+    "Recipe",
+    "check",
+]
 
 VERSION = 1
 HEAD = "head"
@@ -19,6 +28,7 @@ convolution has no 3x3 convolution to replace there, and leaves it alone."""
 SITES = (*places.STAGES, HEAD)
 DEFAULT_SITES = ("conv4", "conv5", HEAD)
 METRIC = "mIoU"
+NONE_HAS_SITES = False
 
 
 class Recipe(BaseModel):
@@ -27,7 +37,7 @@ class Recipe(BaseModel):
     The paper's values, as far as they are known, are in brackets.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = Field("landcover", description="prepared data set, Cityscapes layout [cityscapes]")
     depth: Literal[14, 26, 50, 101] = Field(
@@ -76,6 +86,11 @@ class Recipe(BaseModel):
 def check(mechanism: Mechanism, sites: Sequence[str], recipe: Recipe) -> None:
     """Raise ValueError if the mechanism cannot stand at the sites."""
     places.check(mechanism, recipe.kv_stride)
+    if HEAD in sites and mechanism.base != "none" and recipe.head_channels % recipe.heads:
+        raise ValueError(
+            f"head_channels ({recipe.head_channels}) must be divisible by heads ({recipe.heads}) "
+            f"for a module at {HEAD!r}"
+        )
     if mechanism.deformable and tuple(sites) == (HEAD,):
         raise ValueError(
             f"mechanism {mechanism}: deformable convolution takes the place of a backbone's "

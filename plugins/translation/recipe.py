@@ -16,16 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from plugins.attention.mechanism import Mechanism
 from plugins.translation.sites import DEFAULT_SITES, PLACES, SITES, check_sites, places
 
-__all__ = ["DEFAULT_SITES", "METRIC", "SITES", "VERSION", "Recipe", "check"]
+__all__ = ["DEFAULT_SITES", "METRIC", "NONE_HAS_SITES", "SITES", "VERSION", "Recipe", "check"]
 
 VERSION = 1
 METRIC = "BLEU"
+NONE_HAS_SITES = True
 
 
 class Recipe(BaseModel):
     """A translation training. The defaults are a small model for ``software-en-de``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = Field("software-en-de", description="Name of the prepared data set.")
     elsewhere: str = Field(

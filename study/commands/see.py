@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,25 +32,28 @@ def status(
     from rich.console import Console
 
     from study.commands.runs import runs_of
+    from study.errors import StudyError
     from study.folder import RunFolder, iter_runs
     from study.run import default_root
 
     where = root or default_root()
+    if root is not None and not root.is_dir():
+        raise StudyError(f"no such folder: {root.resolve()}")
     if grids:
         folders = [RunFolder(where / run.id) for run in runs_of(grids)]
     else:
         folders = list(iter_runs(where))
     by_state: dict[str, list[str]] = {}
     for folder in folders:
-        by_state.setdefault(folder.state(), []).append(folder.path.name)
+        by_state.setdefault(folder.condition(), []).append(folder.path.name)
     console = Console()
     for state, names in sorted(by_state.items()):
         console.print(f"{len(names):>6} {state}")
         if state not in ("planned", "completed"):
             for name in names:
-                console.print(f"         {name}", soft_wrap=True, highlight=False)
+                console.print(f"         {name}", soft_wrap=True, highlight=False, markup=False)
     if not folders:
-        console.print(f"no runs in {where}")
+        console.print(f"no runs in {where.resolve()}", markup=False, soft_wrap=True)
 
 
 def logs(
@@ -74,8 +78,11 @@ def logs(
             raise StudyError(f"{folder.path.name} has not been started yet")
         number = max(made) if attempt is None else attempt
         if number not in made:
-            raise StudyError(f"{folder.path.name} has no attempt {number}; it has {len(made)}")
+            numbers = ", ".join(map(str, made))
+            raise StudyError(f"{folder.path.name} has no attempt {number}; it has {numbers}")
         path = made[number].path / ("stderr" if err else "stdout")
+        if not path.exists():
+            raise StudyError(f"{path} does not exist: a run by hand writes to its terminal")
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             sys.stdout.write(line)
@@ -92,10 +99,13 @@ def inspect(run: RunId, root: Root = None) -> None:
     folder, console = find_run(root or default_root(), run), Console()
     record = folder.run or {}
     console.rule(record["id"])
-    console.print(f"state [bold]{folder.state()}[/]   grid {record['grid']}   {folder.path}")
+    state = folder.state()
+    console.print(f"state {state}   grid {record['grid']}", markup=False, highlight=False)
+    console.print(str(folder.path.resolve()), markup=False, highlight=False, soft_wrap=True)
     console.print(Pretty(record["science"], expand_all=True))
     for attempt in folder.attempts:
-        console.print(f"attempt {attempt.n}: {_attempt(attempt.submission, attempt.exit)}")
+        told = f"attempt {attempt.n}: {_attempt(attempt.submission, attempt.exit)}"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     for line in _curve(folder.metrics):
         console.print(line, highlight=False)
     if (result := folder.result) is not None:
@@ -111,19 +121,23 @@ def inspect(run: RunId, root: Root = None) -> None:
         )
         for name, card in origin["data"].items():
             console.print(f"data {name}: {card['card']}", soft_wrap=True)
-    console.print("to run it by hand (in a new attempt):")
-    n = len(folder.attempts) + 1
-    path = folder.path.resolve()
-    command = f"  mkdir '{path}/attempts/{n}' && {sys.executable} -m study.worker '{path}' {n}"
-    console.print(command, soft_wrap=True, highlight=False)
+    if state not in ("completed", "running"):
+        device = (origin or {}).get("device", "cpu")
+        command = [sys.executable, "-m", "study.worker", str(folder.path.resolve())]
+        command += ["--device", device]
+        console.print("to run it by hand, in this terminal:")
+        console.print(f"  {shlex.join(command)}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _attempt(submission: dict[str, Any] | None, exit_: dict[str, Any] | None) -> str:
-    where = f"{submission['launcher']} on {submission['host']}" if submission else "not started"
+    where = "not started"
+    if submission:
+        who = (submission.get(key, "?") for key in ("launcher", "host", "pid"))
+        where = "{} on {}, process {}".format(*who)
     if exit_ is None:
         return where
-    error = f": {exit_['error']}" if exit_["error"] else ""
-    return f"{where}, {exit_['cause']} after {exit_['seconds']:.0f} s{error}"
+    error = f": {exit_['error']}" if exit_.get("error") else ""
+    return f"{where}, {exit_.get('cause')} after {exit_.get('seconds', 0):.0f} s{error}"
 
 
 BARS = "▁▂▃▄▅▆▇█"

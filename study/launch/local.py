@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -77,7 +78,7 @@ class LocalLauncher:
                         folder = waiting.pop(0)
                         # Begun by another process since the caller looked, perhaps on a host
                         # whose processes the claim cannot see.
-                        if folder.state() in ("completed", "running"):
+                        if folder.condition() in ("completed", "running", "broken"):
                             continue
                         attempt = folder.claim()
                         if attempt is not None:
@@ -137,16 +138,20 @@ class LocalLauncher:
         if not record.exists():
             # A negative code is the signal's number: the worker was killed outright.
             reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            write_json(
-                record,
-                {
-                    "cause": "killed" if code < 0 else "failed",
-                    "code": code,
-                    "seconds": round(time.time() - worker.started, 3),
-                    "error": f"the worker ended with {reason} and left no record",
-                    "traceback": "",
-                },
-            )
+            cause = "killed" if code < 0 else "failed"
+            # On a full disk the record stays away, and the run counts as killed all the same.
+            with contextlib.suppress(OSError):
+                write_json(
+                    record,
+                    {
+                        # Told to end before it could listen.
+                        "cause": "preempted" if code == -signal.SIGTERM else cause,
+                        "code": code,
+                        "seconds": round(time.time() - worker.started, 3),
+                        "error": f"the worker ended with {reason} and left no record",
+                        "traceback": "",
+                    },
+                )
         return True
 
     def _stop(self, workers: list[_Worker]) -> None:

@@ -101,7 +101,7 @@ def test_broken_folders_are_named_with_the_reason_and_the_others_are_kept(make_r
     reasons = dict(frame.attrs["broken"])
     assert set(reasons) == {str(path) for path in (torn, lacking, newer, foreign, odd, wordy, copy)}
     assert "torn" in reasons[str(torn)]
-    assert reasons[str(lacking)] == "the key 'cost' is missing"
+    assert "has no 'cost'" in reasons[str(lacking)]
     assert "newer" in reasons[str(newer)]
     assert "another run" in reasons[str(foreign)]
     assert "copy" in reasons[str(copy)]

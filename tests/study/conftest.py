@@ -14,6 +14,7 @@ RECIPE = """
     from pydantic import BaseModel, Field
 
     VERSION, SITES, DEFAULT_SITES, METRIC = 1, ("a", "b"), ("a",), "score"
+    NONE_HAS_SITES = False
 
     class Recipe(BaseModel, extra="forbid", frozen=True):
         data: str = "toy-data"

@@ -22,17 +22,29 @@ from study.folder import (
     BrokenFile,
     RunFolder,
     append_jsonl,
+    find_run,
     iter_runs,
     read_json,
     read_metrics,
     write_json,
 )
 
+RUN = {"schema": 1, "id": "a-run", "label": "a", "hash": "0", "grid": "g", "science": {}}
+RESULT = {
+    "schema": 1,
+    "metric": "m",
+    "metrics": {},
+    "untrained": {},
+    "loss": {},
+    "cost": {},
+    "seconds": 1,
+}
+
 
 @pytest.fixture
 def folder(tmp_path):
     path = tmp_path / "a-run"
-    write_json(path / "run.json", {"schema": 1, "id": "a-run"})
+    write_json(path / "run.json", RUN)
     return RunFolder(path)
 
 
@@ -230,7 +242,7 @@ def test_an_unknown_cause_is_a_broken_file(folder):
 def test_the_result_alone_completes_a_run(folder):
     write_json(folder.path / "attempts" / "1" / "exit.json", {"cause": "completed"})
     assert folder.state() == "failed"  # its result is gone, so the run has to be had again
-    write_json(folder.path / "result.json", {"schema": 1})
+    write_json(folder.path / "result.json", RESULT)
     assert folder.state() == "completed"
     write_json(folder.path / "attempts" / "2" / "exit.json", {"cause": "failed"})
     assert folder.state() == "completed"
@@ -295,7 +307,7 @@ def test_a_run_that_lives_here_or_is_done_cannot_be_claimed(folder, sleeper):
     sleeper.kill()
     sleeper.wait()
     assert folder.claim().n == 2
-    write_json(folder.path / "result.json", {"schema": 1})
+    write_json(folder.path / "result.json", RESULT)
     assert folder.claim() is None
     assert names(folder.path / "attempts") == ["1", "2"]
 
@@ -308,11 +320,50 @@ def test_a_claim_without_a_submission_is_respected_for_a_while_only(folder):
     assert folder.claim().n == 2
 
 
-def test_a_dead_node_does_not_block_its_run_for_ever(folder):
+def test_a_run_of_another_host_is_left_to_it_until_its_attempt_is_renamed(folder):
     attempt = folder.claim()
-    record = submission(2**22, created=0.0, host="dead-node")
+    record = submission(2**22, created=0.0, host="another-node")
     write_json(attempt.path / "submission.json", record)
-    assert folder.claim().n == 2
+    assert folder.claim() is None
+    attempt.path.rename(attempt.path.with_name("1.lost"))
+    assert folder.claim().n == 1
+
+
+def test_a_fresh_claim_counts_as_running_so_that_nobody_takes_it_for_dead(folder):
+    first = folder.claim()
+    assert folder.state() == "running"
+    past = time.time() - CLAIM_GRACE - 1
+    os.utime(first.path, (past, past))
+    assert folder.state() == "killed"
+
+
+@pytest.mark.parametrize("name", ["run.json", "result.json", "attempts/1/exit.json"])
+def test_among_many_a_torn_run_is_broken_and_stops_nobody(folder, name):
+    folder.claim()
+    (folder.path / name).write_text('{"sche')
+    assert folder.condition() == "broken"
+    with pytest.raises(BrokenFile):
+        folder.state()
+
+
+@pytest.mark.parametrize("lacking", ["id", "science"])
+def test_a_run_without_what_every_reader_needs_is_broken(folder, lacking):
+    write_json(folder.path / "run.json", {k: v for k, v in RUN.items() if k != lacking})
+    with pytest.raises(BrokenFile, match=lacking):
+        _ = folder.run
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("", "name a run"), ("a", "2 runs match"), ("x-run", "no run 'x-run'.*did you mean 'b-run'")],
+)
+def test_a_name_that_is_not_one_run_is_explained(tmp_path, name, message):
+    for run in ("a1-run", "a2-run", "b-run"):
+        write_json(tmp_path / run / "run.json", RUN)
+    with pytest.raises(StudyError, match=message):
+        find_run(tmp_path, name)
+    assert find_run(tmp_path, "b").path.name == "b-run"
+    assert find_run(tmp_path, "2-run").path.name == "a2-run"
 
 
 def test_runs_come_sorted_and_other_folders_are_ignored(tmp_path):

@@ -73,11 +73,21 @@ def test_the_id_follows_from_the_science_alone(grid):
     again = load(grid(BASE + "baseline: none\n", "grids/other/name.yaml")).runs()[0]
     assert again.grid == "other/name"
     assert again.id == first.id
-    assert first.id.startswith("detection-trees-none-conv4.conv5-s0-")
+    assert first.id.startswith("detection-trees-none-s0-")
+    second = load(grid(BASE)).runs()[1]
+    assert second.id.startswith("detection-trees-1111-conv4.conv5-s0-")
     assert len(first.hash) == 16
     changed = load(grid(BASE + "recipe: {epochs: 7}\n")).runs()[0]
     assert changed.label == first.label
     assert changed.hash != first.hash
+
+
+def test_the_network_without_a_module_is_one_run_whatever_the_sites(grid):
+    text = BASE + "  sites: [[conv4], [conv5]]\n"
+    none = [run for run in load(grid(text)).runs() if run.mechanism == "none"]
+    assert [run.sites for run in none] == [()]
+    translation = "task: translation\nproduct: {mechanism: [none], sites: [encoder, decoder]}\n"
+    assert len(load(grid(translation)).runs()) == 2  # another network each
 
 
 def test_a_default_that_is_written_out_changes_nothing(grid):
@@ -113,6 +123,20 @@ def test_a_default_that_is_written_out_changes_nothing(grid):
         (BASE + "task: detection\n", 4, "key 'task' is given twice"),
         (BASE + "exclude: [{mechanisms: 1111}]\n", 4, "did you mean 'mechanism'?"),
         ("task: [\n", 2, "not valid YAML"),
+        ("name: ../x\n" + BASE, 1, "a grid is named by its file"),
+        ("task: &a [*a]\n", None, "an alias contains itself"),
+        ("task: " + "[" * 5000, None, "not a grid"),
+        (BASE + "recipe: {data: treees}\n", 4, "unknown data set 'treees'; did you mean 'trees'?"),
+        (BASE + "recipe: {data: landcover}\n", 4, "is for segmentation; for detection: digits, tr"),
+        (BASE + "recipe:\n  image_scale: [256]\n", 5, "recipe.image_scale.1: field required"),
+        (BASE + "recipe: {learning_rate: .inf}\n", 4, "finite number"),
+        (BASE + "exclude: [{sites: [konv5]}]\n", 4, "no site 'konv5'; did you mean 'conv5'?"),
+        (BASE + "exclude:\n- {mechanism: 1000}\n", 5, "excludes nothing in this grid"),
+        (
+            "task: segmentation\nrecipe: {head_channels: 4}\nproduct:\n  mechanism: [1111]\n",
+            4,
+            "head_channels (4) must be divisible by heads (8)",
+        ),
         ("- a\n", None, "a mapping of keys to values is expected"),
         (
             BASE.replace("0010", "0010@1") + "recipe: {kv_stride: 4}\n",

@@ -150,6 +150,75 @@ def test_an_edited_run_is_refused(toy, tmp_path):
     assert "Traceback" not in again.stderr
 
 
+def test_a_torn_run_is_named_and_the_others_are_trained(toy, tmp_path):
+    grid = toy(GRID)
+    study("run", grid)
+    torn, other, _ = folders(tmp_path)
+    (torn.path / "result.json").write_text('{"sch')
+    (other.path / "result.json").unlink()
+    (other.path / "attempts/1/exit.json").unlink()
+    again = study("run", grid)
+    assert again.returncode == 1
+    assert f"broken {torn.path.name}" in again.stdout
+    assert "move the folder away" in again.stdout
+    assert other.state() == "completed"
+    assert "1 broken" in study("status", grid).stdout
+    assert study("plan", grid, "--no-cost").returncode == 0
+
+
+def test_a_run_by_hand_takes_an_attempt_and_refuses_a_second(toy, tmp_path):
+    slow = toy("task: toy\nproduct: {mechanism: [1111]}\nrecipe: {epochs: 60, seconds: 0.1}\n")
+    process = _start(slow)
+    folder = _wait_for(lambda: next((f for f in folders(tmp_path) if f.metrics), None))
+    by_hand = [sys.executable, "-m", "study.worker", str(folder.path)]
+    refused = subprocess.run(by_hand, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "is running: nothing to do by hand" in refused.stderr
+    assert "to run it by hand" not in study("inspect", folder.path.name).stdout
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    shown = study("inspect", folder.path.name).stdout
+    assert f"-m study.worker {folder.path}" in shown
+    before = len(folder.metrics)
+    worker = subprocess.Popen([*by_hand, "--device", "cpu"])
+    _wait_for(lambda: len(folder.metrics) > before)
+    assert folder.state() == "running"
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(timeout=30) == 143
+    assert folder.state() == "preempted"
+    assert folder.attempts[1].submission["launcher"] == "by hand"
+    assert "a run by hand writes to its terminal" in study("logs", "--err", folder.path.name).stderr
+
+
+def test_a_data_set_that_lost_a_file_is_refused(toy, tmp_path):
+    (tmp_path / "data" / "toy-data" / "file").unlink()
+    done = study("run", toy(GRID))
+    assert done.returncode == 2
+    assert "0 files of 0 bytes" in done.stderr
+    assert "study data prepare toy-data" in done.stderr
+
+
+def test_a_reader_that_leaves_does_not_stop_the_training(toy, tmp_path):
+    grid = toy("task: toy\nproduct: {mechanism: [none, 1111]}\nrecipe: {seconds: 0.8}\n")
+    command = [sys.executable, "-m", "study", "run", str(grid)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    process.wait(timeout=60)
+    assert b"Traceback" not in process.stderr.read()
+    assert [f.state() for f in folders(tmp_path)] == ["completed", "completed"]
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(toy, tmp_path):
+    blocked = tmp_path / "a-file"
+    blocked.write_text("")
+    done = study("run", toy(GRID), "--runs", blocked / "runs")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_data_that_is_missing_is_asked_for_before_anything_starts(toy, tmp_path):
     (tmp_path / "data" / "toy-data" / "card.json").unlink()
     done = study("run", toy(GRID))
@@ -176,7 +245,7 @@ def test_status_logs_and_inspect_show_a_run(toy, tmp_path):
     assert "3 completed" in study("status", grid).stdout
     name = next(f.path.name for f in folders(tmp_path) if "1111" in f.path.name)
     shown = study("inspect", name[:-4]).stdout
-    for part in (name, "'mechanism': '1111'", "attempt 1: local on", "score", "study.worker"):
+    for part in (name, "'mechanism': '1111'", "attempt 1: local on", "score", "toy numbers"):
         assert part in shown
     assert study("logs", name).returncode == 0
     assert _everything(tmp_path / "runs") == before
@@ -188,6 +257,9 @@ def test_status_logs_and_inspect_show_a_run(toy, tmp_path):
         (["logs", "toy"], "3 runs match 'toy'"),
         (["inspect", "nothing-like-it"], "no run 'nothing-like-it'"),
         (["logs", "--attempt", "7", "toy-toy-data-none"], "has no attempt 7; it has 1"),
+        (["logs", ""], "name a run by its id"),
+        (["status", "--runs", "nowhere"], "no such folder"),
+        (["table", "--runs", "nowhere"], "no such folder"),
         (["run", "absent.yaml"], "no such file: absent.yaml"),
         (["plan", "bad.yaml"], "bad.yaml:2: unknown key 'products'; did you mean 'product'?"),
     ],
