@@ -7,19 +7,18 @@ multi-head attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
 from torch import Tensor, nn
 
-from plugins.attention.energy import check_terms, with_bias
-from plugins.attention.position import relative_sinusoid
+from plugins.attention.energies1d import Energies, score_of_key, score_of_memory
+from plugins.attention.energy import check_terms
+from plugins.attention.forms1d import form_of, pool
+from plugins.attention.relative1d import OffsetRows
+from plugins.attention.visible1d import Visible
 
 __all__ = ["GeneralizedAttention1d"]
-
-WAVELENGTH = 10000.0
-"""Base of the Transformer's sinusoids."""
 
 
 class GeneralizedAttention1d(nn.Module):
@@ -86,6 +85,7 @@ class GeneralizedAttention1d(nn.Module):
         if self.e4:
             self.geom_bias = nn.Parameter(torch.empty(channels))
         self.out_proj = nn.Linear(channels, channels)
+        self.offset_rows = OffsetRows()
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -110,7 +110,7 @@ class GeneralizedAttention1d(nn.Module):
         causal: bool = False,
         key_padding_mask: Tensor | None = None,
     ) -> Tensor:
-        """Attend.
+        """Attend, in the cheapest form that computes these terms.
 
         Parameters
         ----------
@@ -129,16 +129,23 @@ class GeneralizedAttention1d(nn.Module):
         Tensor
             (N, T, C).
         """
-        key, value = self.keys_values(query if memory is None else memory)
-        return self.attend(query, key, value, causal=causal, key_padding_mask=key_padding_mask)
+        memory = query if memory is None else memory
+        visible = self._visible(query, memory.shape[1], causal, key_padding_mask)
+        score = score_of_memory(self, memory)
+        if self.terms in ("0000", "0010") and visible.reaches_all:
+            out = self.out_proj(pool(score, memory, self.v_proj, visible, self.heads))
+            return out.expand(-1, query.shape[1], -1)
+        key = self.split_heads(self.k_proj(memory)) if self.e1 else None
+        value = self.split_heads(self.v_proj(memory))
+        return self._attend(Energies.of(self, query, key, score, visible), value, visible)
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor | None, Tensor]:
         """Project (N, S, C) to keys and values, (N, M, S, d) each; no keys without E1 and E3.
 
         They do not depend on the query, so that a decoder may keep them from step to step.
         """
-        key = self._split_heads(self.k_proj(memory)) if self.e1 or self.e3 else None
-        return key, self._split_heads(self.v_proj(memory))
+        key = self.split_heads(self.k_proj(memory)) if self.e1 or self.e3 else None
+        return key, self.split_heads(self.v_proj(memory))
 
     def attend(
         self,
@@ -155,15 +162,9 @@ class GeneralizedAttention1d(nn.Module):
         `query_start` is the position of the first query: in incremental decoding the number of
         steps before this one. The other arguments are those of :meth:`forward`.
         """
-        weights = self.weights(
-            query,
-            key,
-            value.shape[2],
-            causal=causal,
-            key_padding_mask=key_padding_mask,
-            query_start=query_start,
-        )
-        return self.combine(weights, value, query.shape[1])
+        visible = self._visible(query, value.shape[2], causal, key_padding_mask, query_start)
+        energies = Energies.of(self, query, key, score_of_key(self, key), visible)
+        return self._attend(energies, value, visible)
 
     def weights(
         self,
@@ -180,23 +181,9 @@ class GeneralizedAttention1d(nn.Module):
         `keys` is S, the other arguments are those of :meth:`attend`. A dimension is 1 where the
         weights do not vary along it.
         """
-        energy = self.energy(query, key, keys, query_start)
-        energy = energy.to(torch.promote_types(energy.dtype, torch.float32))
-        difference = self._difference(query.shape[1], keys, query_start, query.device)
-        masks = []
-        if causal:
-            masks.append(difference < 0)
-        if self.spatial_range is not None:
-            masks.append(difference.abs() > self.spatial_range)
-        if key_padding_mask is not None:
-            masks.append(key_padding_mask[:, None, None, :])
-        if masks:
-            hidden = functools.reduce(torch.logical_or, masks)
-            # A query in the padding may have no key within its range that is not padding. What it
-            # attends to matters to nobody, but NaN would reach the others in the next layer.
-            hidden = hidden & ~hidden.all(dim=-1, keepdim=True)
-            energy = energy.masked_fill(hidden, -math.inf)
-        return energy.softmax(dim=-1)
+        visible = self._visible(query, keys, causal, key_padding_mask, query_start)
+        energies = Energies.of(self, query, key, score_of_key(self, key), visible)
+        return energies.weights(visible, query).expand(-1, self.heads, -1, -1)
 
     def combine(self, weights: Tensor, value: Tensor, queries: int) -> Tensor:
         """Weighted sum of values, projected: (N, T, C) for `queries` = T."""
@@ -209,40 +196,34 @@ class GeneralizedAttention1d(nn.Module):
 
         A dimension is 1 where the energies do not vary along it.
         """
-        heads = self._split_heads(self.q_proj(query)) if self.e1 or self.e2 else None
-        energy = query.new_zeros(1, self.heads, 1, keys)
-        if key is not None:
-            content = with_bias(heads if self.e1 else None, self._bias("appr_bias"))
-            energy = energy + content @ key.transpose(2, 3)
-        if self.e2 or self.e4:
-            position = with_bias(heads if self.e2 else None, self._bias("geom_bias"))
-            difference = self._difference(query.shape[1], keys, query_start, query.device)
-            # An offset stands in many cells of the table: project each once, then spread.
-            offsets = torch.arange(
-                query_start - keys + 1, query_start + query.shape[1], device=query.device
-            )
-            encoding = relative_sinusoid(offsets, self.position_dim, WAVELENGTH)
-            relative = self.appr_geom_fc(encoding.to(self.appr_geom_fc.weight.dtype))
-            relative = relative.unflatten(-1, (self.heads, self.head_dim)).transpose(0, 1)
-            by_offset = position @ relative.transpose(1, 2)  # (N or 1, M, T or 1, offsets)
-            index = (difference - (query_start - keys + 1)).expand(*by_offset.shape[:2], -1, -1)
-            by_offset = by_offset.expand(-1, -1, query.shape[1], -1)
-            energy = energy + by_offset.gather(-1, index)
-        return energy / math.sqrt(self.head_dim)
+        visible = Visible(query.shape[1], keys, query_start)
+        energies = Energies.of(self, query, key, score_of_key(self, key), visible)
+        return energies.dense(visible, query).expand(-1, self.heads, -1, -1)
 
-    def _bias(self, name: str) -> Tensor | None:
-        bias = getattr(self, name, None)
-        return None if bias is None else bias.view(1, self.heads, 1, self.head_dim)
+    def train(self, mode: bool = True) -> GeneralizedAttention1d:
+        """Switch between training and evaluation, as every module does."""
+        if mode:
+            self.offset_rows.forget()
+        return super().train(mode)
 
-    def _split_heads(self, projected: Tensor) -> Tensor:
+    def _visible(
+        self,
+        query: Tensor,
+        keys: int,
+        causal: bool,
+        padding: Tensor | None,
+        query_start: int = 0,
+    ) -> Visible:
+        return Visible(query.shape[1], keys, query_start, causal, self.spatial_range, padding)
+
+    def _attend(self, energies: Energies, value: Tensor, visible: Visible) -> Tensor:
+        attended = form_of(self.terms, visible)(energies, value, visible)
+        out = self.out_proj(attended.transpose(1, 2).flatten(2))
+        return out.expand(-1, visible.queries, -1)
+
+    def split_heads(self, projected: Tensor) -> Tensor:
         """(N, T, M * d) to (N, M, T, d)."""
         return projected.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
-
-    @staticmethod
-    def _difference(queries: int, keys: int, query_start: int, device: torch.device) -> Tensor:
-        """(queries, keys), query position minus key position."""
-        query = torch.arange(queries, device=device) + query_start
-        return query[:, None] - torch.arange(keys, device=device)[None, :]
 
     def extra_repr(self) -> str:
         """Show what distinguishes this module in a printed model."""

@@ -9,23 +9,24 @@ query q is the softmax over k of the sum of those of four energies that are swit
     E4 = v . r(k - q)   relative position only
 
 with q, k the projected contents, r the projected sinusoids of the offset, u and v learned vectors.
+Each term set is calculated by its cheapest exact form, :mod:`~plugins.attention.forms2d`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from plugins.attention.energy import check_terms, with_bias
-from plugins.attention.position import relative_sinusoid
+from plugins.attention.dense2d import dense, look
+from plugins.attention.energy import check_terms
+from plugins.attention.forms2d import Form, form_of
+from plugins.attention.parts2d import Parts, exactly
 
 __all__ = ["GeneralizedAttention2d"]
-
-WAVELENGTH = 1000.0
-"""Base of the sinusoids in mmcv's module, which published checkpoints were trained with."""
 
 
 class GeneralizedAttention2d(nn.Module):
@@ -126,84 +127,61 @@ class GeneralizedAttention2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend; `x` and the result are (N, C, H, W)."""
-        queries = x[..., :: self.q_stride, :: self.q_stride]
-        keys = x[..., :: self.kv_stride, :: self.kv_stride]
-        value = self._split_heads(self.value_conv(keys))
-        # Float32 energies: in half precision a softmax over thousands of keys loses the tail.
-        energy = self.energy(queries, keys)
-        weights = energy.to(torch.promote_types(energy.dtype, torch.float32)).softmax(dim=-1)
-        attended = weights.to(value.dtype) @ value  # (N, M, queries or 1, d)
-        size = queries.shape[-2:] if attended.shape[2] > 1 else (1, 1)
-        out = self.proj_conv(attended.transpose(2, 3).reshape(x.shape[0], -1, *size))
-        if self.q_stride > 1 and attended.shape[2] > 1:
-            out = F.interpolate(out, size=x.shape[-2:], mode="bilinear", align_corners=False)
-        return self.gamma * out + x
+        form = form_of(self.terms, on_gpu=x.is_cuda, local=self.spatial_range is not None)
+        return self.attend(x, form)
 
-    def energy(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Sum of the energies that are on, in the plain dense form.
+    def attend(self, x: Tensor, form: Form) -> Tensor:
+        """Attend by a form of one's choice: :mod:`~plugins.attention.forms2d` has those there are.
+
+        All that can do the terms at hand give the same result.
+        """
+        parts = Parts(self, x)
+        with exactly(x):
+            attended = form(parts)
+        return self._residual(x, attended)
+
+    def dense(self, x: Tensor) -> Tensor:
+        """Attend by the plain form, the reference: (queries, keys) energies for each head."""
+        return self._residual(x, dense(self, x))
+
+    def weights_at(self, x: Tensor, queries: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+        """Attention weights and each term's energies for a few queries.
 
         Parameters
         ----------
-        queries, keys: Tensor
-            (N, C, H, W) and (N, C, Hk, Wk), subsampled already.
+        x: Tensor
+            (N, C, H, W).
+        queries: sequence of (row, column)
+            In positions of the input; with a query stride, the query nearest above and to the left.
 
         Returns
         -------
-        Tensor
-            (N or 1, M, H * W or 1, Hk * Wk). A dimension is 1 where the energies do not vary along
-            it: `0010` is the same for all queries, `0001` for all images.
+        dict of str to Tensor
+            ``weights``, (N, M, queries, Hk, Wk), 1 in sum over the keys; and for each term that is
+            on, ``E1`` to ``E4``, its energies in the same shape, also of keys out of range.
+
+        Raises
+        ------
+        ValueError
+            If a position is not in the map.
         """
-        height, width = queries.shape[-2:]
-        key_height, key_width = keys.shape[-2:]
-        query = self._split_heads(self.query_conv(queries)) if self.e1 or self.e2 else None
-        energy = keys.new_zeros(1, self.heads, 1, key_height * key_width)
-        if self.e1 or self.e3:
-            key = self._split_heads(self.key_conv(keys)).transpose(2, 3)
-            content = with_bias(query if self.e1 else None, self._bias("appr_bias"))
-            energy = energy + content @ key
-        if self.e2 or self.e4:
-            position = with_bias(query if self.e2 else None, self._bias("geom_bias"))
-            column = self._encode(width, key_width, self.appr_geom_fc_x)  # (M, W, Wk, d)
-            row = self._encode(height, key_height, self.appr_geom_fc_y)  # (M, H, Hk, d)
-            position = position.expand(-1, -1, height * width, -1).unflatten(2, (height, width))
-            along_x = torch.einsum("nmhwd,mwvd->nmhwv", position, column)
-            along_y = torch.einsum("nmhwd,mhud->nmhwu", position, row)
-            both = along_y.unsqueeze(-1) + along_x.unsqueeze(-2)  # (N, M, H, W, Hk, Wk)
-            energy = energy + both.flatten(4).flatten(2, 3)
-        if self.spatial_range is not None:
-            near_y = self._near(height, key_height, keys.device)
-            near_x = self._near(width, key_width, keys.device)
-            near = near_y[:, None, :, None] & near_x[None, :, None, :]
-            energy = energy.masked_fill(~near.flatten(2).flatten(0, 1), -math.inf)
-        return energy
+        return look(self, x, queries)
 
-    def _bias(self, name: str) -> Tensor | None:
-        """u or v as (1, M, 1, d), None when its term is off."""
-        bias = getattr(self, name, None)
-        return None if bias is None else bias.view(1, self.heads, 1, self.head_dim)
+    def subsample(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the positions of `x` that ask and those that are asked, (N, C, H, W) each."""
+        queries = x[..., :: self.q_stride, :: self.q_stride]
+        return queries, x[..., :: self.kv_stride, :: self.kv_stride]
 
-    def _split_heads(self, projected: Tensor) -> Tensor:
-        """(N, M * d, H, W) to (N, M, H * W, d)."""
-        return projected.flatten(2).unflatten(1, (self.heads, self.head_dim)).transpose(2, 3)
-
-    def _difference(self, queries: int, keys: int, device: torch.device) -> Tensor:
-        """(queries, keys), query minus key along one axis, in input positions."""
-        query = torch.arange(queries, device=device) * self.q_stride
-        key = torch.arange(keys, device=device) * self.kv_stride
-        return query[:, None] - key[None, :]
-
-    def _encode(self, queries: int, keys: int, projection: nn.Linear) -> Tensor:
-        """Projected encoding of all offsets along one axis: (M, queries, keys, d)."""
-        weight = projection.weight
-        offset = self._difference(queries, keys, weight.device) * self.position_magnitude
-        encoding = relative_sinusoid(offset, self.position_dim // 2, WAVELENGTH).to(weight.dtype)
-        projected = projection(encoding) / math.sqrt(2)
-        return projected.unflatten(-1, (self.heads, self.head_dim)).permute(2, 0, 1, 3)
-
-    def _near(self, queries: int, keys: int, device: torch.device) -> Tensor:
-        """(queries, keys), whether a key lies within the range along one axis."""
-        assert self.spatial_range is not None
-        return self._difference(queries, keys, device).abs() <= self.spatial_range
+    def _residual(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Project what was attended, (N, H or 1, W or 1, M * d), and add it to the input."""
+        weight = self.proj_conv.weight.flatten(1).expand(len(x), -1, -1)
+        # A product in place of the convolution, which would first copy to (N, M * d, H, W).
+        out = torch.bmm(weight, attended.to(weight.dtype).flatten(1, 2).mT)
+        assert self.proj_conv.bias is not None
+        out = out.unflatten(2, attended.shape[1:3]) + self.proj_conv.bias.view(-1, 1, 1)
+        if self.q_stride > 1 and out.shape[2:] != (1, 1):
+            out = F.interpolate(out, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        return self.gamma * out + x
 
     def extra_repr(self) -> str:
         """Show what distinguishes this block in a printed model."""

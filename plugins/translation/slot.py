@@ -87,6 +87,7 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
         ValueError
             If there is an `attn_mask` elsewhere than in a decoder's self-attention.
         """
+        need_weights = need_weights or need_head_weights
         if attn_mask is not None and self.place != "decoder":
             raise ValueError(f"attention at {self.place!r} knows no attn_mask")
         out, weights = self.attend(
@@ -95,8 +96,9 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
             None if key_padding_mask is None else key_padding_mask.bool(),
             incremental_state,
             self.place == "decoder" and (attn_mask is not None or incremental_state is not None),
+            need_weights,
         )
-        if weights is None or not (need_weights or need_head_weights):
+        if weights is None or not need_weights:
             return out.transpose(0, 1), None
         weights = weights.expand(query.shape[1], -1, query.shape[0], -1).transpose(0, 1)
         return out.transpose(0, 1), weights if need_head_weights else weights.mean(dim=0)
@@ -108,10 +110,12 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
         padding: Tensor | None,
         state: State | None,
         causal: bool,
+        need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
         """Attend from (N, T, C) to (N, S, C); return (N, T, C) and the weights, if there are such.
 
-        The weights are (N or 1, M, T or 1, S). `padding` is (N, S).
+        The weights are (N or 1, M, T or 1, S). Where they are not needed they may be None, which
+        is cheaper. `padding` is (N, S).
         """
         raise NotImplementedError
 

@@ -8,6 +8,7 @@ import torch
 from fairseq.sequence_generator import SequenceGenerator
 from torch.testing import assert_close
 
+from plugins.attention.cost import count
 from plugins.attention.mechanism import TERM_SETS
 
 SELF = [
@@ -122,3 +123,54 @@ def test_padding_of_the_source_changes_nothing(word):
             target[i : i + 1],
         )
         assert_close(together[i], alone[0], rtol=0, atol=1e-4)
+
+
+STEPS = (16, 32, 64, 128)
+
+
+def step_macs(slot, memory=None):
+    """Multiply-adds of the step at each of `STEPS`, that step's input being the newest token."""
+    state: dict = {}
+    found = {}
+    for step in range(1, max(STEPS) + 1):
+        x = torch.randn(1, 2, 32)
+        attended = x if memory is None else memory
+        options = {"incremental_state": state, "need_weights": False, "static_kv": True}
+        with torch.no_grad():
+            if step in STEPS:
+                made = count(slot, lambda: slot(x, attended, attended, **options), [1])  # noqa: B023
+                found[step] = made.model["executed_macs"]
+            else:
+                slot(x, attended, attended, **options)
+    return found
+
+
+@pytest.mark.parametrize("word", SELF)
+def test_cost_of_a_step_grows_no_faster_than_the_sentence(word):
+    slot = small.model(decoder=word).decoder.layers[0].self_attn
+    macs = step_macs(slot)
+    for step in STEPS[1:]:
+        assert macs[step] <= 2 * macs[step // 2]
+    # What grows is one product for each key and term, not a projection: 3 of 32 features here.
+    growth = (macs[128] - macs[64]) / 64
+    assert growth <= 2 * 3 * 32
+
+
+@pytest.mark.parametrize("word", TERM_SETS)
+def test_cost_of_a_step_stays_at_cross(word):
+    slot = small.model(cross=word).decoder.layers[0].encoder_attn
+    macs = step_macs(slot, torch.randn(20, 2, 32))
+    assert len(set(macs.values())) == 1
+
+
+@pytest.mark.parametrize("word", ["1111", "0010", "0011", "0101@2", "0110+deformable"])
+def test_result_is_the_same_whether_weights_are_needed_or_not(word):
+    model = small.model(encoder=word, decoder=word)
+    x, padding = torch.randn(7, 3, 32), torch.arange(7) >= torch.tensor([[7], [5], [2]])
+    for slot in (model.encoder.layers[0].self_attn, model.decoder.layers[0].self_attn):
+        (one, weights), (other, none) = (
+            slot(x, x, x, key_padding_mask=padding, need_weights=needed) for needed in (True, False)
+        )
+        assert weights.shape == (3, 7, 7)
+        assert none is None
+        assert_close(one, other, rtol=0, atol=1e-4)
