@@ -1,16 +1,22 @@
 """What a model and its mechanisms cost: multiply-accumulates (MACs) and parameters.
 
 One multiply-accumulate counts 1, so that the figures compare with papers; torch's counter gives 2
-for it. Counted are convolutions and matrix products, with formulas for the operators that torch
+for it. Two figures are told apart. *Executed* are the MACs that the modules really perform,
+counted while they run: convolutions and matrix products, with formulas for the operators that torch
 2.13 leaves at zero on a CPU: fused attention, and the product inside mmcv's deformable convolution.
+*Canonical* are those of the mechanism's definition, from the closed form that it is registered
+with: the same for every way of evaluating it, however clever.
+
 All else - softmax, interpolation, normalisation, elementwise arithmetic - is listed by operator
 with the number of elements it produced, never dropped.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,6 +31,8 @@ from torch.utils.flop_counter import (
     sdpa_flop_count,
 )
 
+from plugins.attention.registry import Registered, registered, words
+
 __all__ = ["Cost", "count", "mechanisms_of"]
 
 
@@ -35,8 +43,8 @@ class Cost:
     Attributes
     ----------
     model, mechanism: dict
-        ``{"macs": int, "parameters": int}`` of the whole model, and of the modules that the
-        mechanism adds to the model without it.
+        ``{"macs": int, "executed_macs": int, "parameters": int}`` of the whole model, and of the
+        modules that the mechanism adds to the model without it. ``macs`` are the canonical ones.
     input_shape: list of int
         The shape of the one input that was counted.
     uncounted: dict of str to int
@@ -58,6 +66,8 @@ def count(
 ) -> Cost:
     """Count one forward pass.
 
+    What has no closed form - the layers around the mechanisms - is canonical as executed.
+
     Parameters
     ----------
     model: nn.Module
@@ -70,38 +80,38 @@ def count(
         Divides the MACs and the element counts.
     """
     _register_formulas()
+    added, defined = mechanisms_of(model), _defined(model)
+    counter, uncounted = FlopCounterMode(display=False), _Uncounted()
     training = model.training
     model.eval()
-    counter, uncounted = FlopCounterMode(display=False), _Uncounted()
-    added = mechanisms_of(model).values()
-    spent: Counter[nn.Module] = Counter()
-    # Not the counter's own figures by module: it names a module by the way it was first called.
-    hooks = []
-    for module in added:
-        hooks.append(
-            module.register_forward_pre_hook(
-                lambda module, _: spent.subtract({module: counter.get_total_flops()})
-            )
-        )
-        hooks.append(
-            module.register_forward_hook(
-                lambda module, *_: spent.update({module: counter.get_total_flops()})
-            )
-        )
     try:
-        with torch.no_grad(), uncounted, counter:
+        with (
+            torch.no_grad(),
+            _watched(counter, added.values(), defined.values(), inputs) as (executed, canonical),
+            uncounted,
+            counter,
+        ):
             forward()
     finally:
         model.train(training)
-        for hook in hooks:
-            hook.remove()
-    parameters = {id(weight): weight.numel() for module in added for weight in module.parameters()}
+    whole = counter.get_total_flops() // 2
+    own = sum(executed[module] for module in added.values())
+    shifts = {name: canonical[module] - executed[module] for name, module in defined.items()}
+    own_shift = sum(shift for name, shift in shifts.items() if _is_within(name, added))
+    parameters = {
+        id(weight): weight.numel() for module in added.values() for weight in module.parameters()
+    }
     return Cost(
         model={
-            "macs": counter.get_total_flops() // 2 // inputs,
+            "macs": (whole + sum(shifts.values())) // inputs,
+            "executed_macs": whole // inputs,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
         },
-        mechanism={"macs": spent.total() // 2 // inputs, "parameters": sum(parameters.values())},
+        mechanism={
+            "macs": (own + own_shift) // inputs,
+            "executed_macs": own // inputs,
+            "parameters": sum(parameters.values()),
+        },
         input_shape=list(input_shape),
         uncounted={name: total // inputs for name, total in sorted(uncounted.elements.items())},
     )
@@ -110,14 +120,95 @@ def count(
 def mechanisms_of(model: nn.Module) -> dict[str, nn.Module]:
     """Return the outermost modules of `model` that a mechanism brought in, by name.
 
-    They carry the attribute ``is_mechanism``.
+    They are registered blocks, or carry the attribute ``is_mechanism``.
     """
+    return _outermost(
+        model, lambda module: getattr(module, "is_mechanism", _block_kind(module) is not None)
+    )
+
+
+def _defined(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the outermost modules of `model` with a closed form, by name.
+
+    They are registered blocks, or carry the attribute ``closed_form``: a callable that takes the
+    lengths of queries and keys.
+    """
+    return _outermost(
+        model, lambda module: hasattr(module, "closed_form") or _block_kind(module) is not None
+    )
+
+
+def _outermost(model: nn.Module, wanted: Callable[[nn.Module], bool]) -> dict[str, nn.Module]:
     found: dict[str, nn.Module] = {}
     for name, module in model.named_modules():
-        inside = any(outer == "" or name.startswith(f"{outer}.") for outer in found)
-        if getattr(module, "is_mechanism", False) and not inside:
+        if not _is_within(name, found) and wanted(module):
             found[name] = module
     return found
+
+
+def _is_within(name: str, outer: Iterable[str]) -> bool:
+    """Whether the module of this name is one of `outer` or inside one."""
+    return any(above in ("", name) or name.startswith(f"{above}.") for above in outer)
+
+
+def _block_kind(module: nn.Module) -> Registered | None:
+    """Return what the module's class, or the nearest that it derives from, is the block of.
+
+    The 16 term sets share a block, and its arguments tell them apart: any of them will do.
+    """
+    kinds = {kind.block: kind for kind in map(registered, words())}
+    classes = (f"{cls.__module__}.{cls.__qualname__}" for cls in type(module).__mro__)
+    return next((kinds[name] for name in classes if name in kinds), None)
+
+
+@contextmanager
+def _watched(
+    counter: FlopCounterMode,
+    added: Iterable[nn.Module],
+    defined: Iterable[nn.Module],
+    inputs: int,
+) -> Iterator[tuple[Counter[nn.Module], Counter[nn.Module]]]:
+    """Add up executed and canonical MACs of modules while the context is open."""
+    # Not the counter's own figures by module: it names a module by the way it was first called.
+    executed: Counter[nn.Module] = Counter()
+    canonical: Counter[nn.Module] = Counter()
+
+    def before(module: nn.Module, _: Any) -> None:
+        executed[module] -= counter.get_total_flops() // 2
+
+    def after(module: nn.Module, *_: Any) -> None:
+        executed[module] += counter.get_total_flops() // 2
+
+    def define(module: nn.Module, args: Any, kwargs: dict[str, Any], _: Any) -> None:
+        canonical[module] += _canonical(module, (*args, *kwargs.values()), inputs)
+
+    hooks = []
+    for module in {*added, *defined}:
+        hooks += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+    for module in defined:
+        hooks.append(module.register_forward_hook(define, with_kwargs=True))
+    try:
+        yield executed, canonical
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _canonical(module: nn.Module, arguments: tuple[Any, ...], inputs: int) -> int:
+    """Return the canonical MACs of one call, from the shapes of what the module was called with."""
+    if hasattr(module, "closed_form"):
+        sequences = [x for x in arguments if isinstance(x, Tensor) and x.dim() == 3]
+        # Whether time or batch comes first differs between modules, the number of positions not.
+        lengths = [x.numel() // x.shape[-1] // inputs for x in sequences]
+        form = module.closed_form
+        assert callable(form)
+        return form(lengths[0], lengths[min(1, len(lengths) - 1)]).macs * inputs
+    kind = _block_kind(module)
+    assert kind is not None
+    parameters = inspect.signature(kind.block_cost).parameters.values()
+    own = {p.name: getattr(module, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    batch, channels, height, width = arguments[0].shape
+    return batch * kind.block_cost((height, width), channels, **own).macs
 
 
 class _Uncounted(TorchDispatchMode):

@@ -1,4 +1,6 @@
-"""The word for a mechanism: one parser, one printer. Imports no torch.
+"""The word for a mechanism: one parser, one printer.
+
+Imports no torch, unless a word is none of the first seven kinds and the registry has to be asked.
 
 ====================  ===============================================================
 ``none``              no attention module at all (the paper's "w/o")
@@ -9,6 +11,7 @@
 ``dynamic``           dynamic convolution
 ``0100@3``            keys within 3 positions of the query only, on each axis
 ``dynamic@3``         dynamic convolution over the same keys: 7 taps an axis
+``name``              any other mechanism registered in :mod:`plugins.attention.mechanisms`
 ====================  ===============================================================
 """
 
@@ -24,6 +27,9 @@ __all__ = ["TERM_SETS", "Mechanism"]
 TERM_SETS: tuple[str, ...] = tuple("".join(bits) for bits in itertools.product("01", repeat=4))
 """The 16 values of E1E2E3E4, from ``0000`` to ``1111``."""
 
+_BUILT_IN = ("none", "dynamic", *TERM_SETS)
+"""Base words that are read without asking the registry."""
+
 _WORD = re.compile(r"(?P<base>[^+@]+)(@(?P<range>[0-9]+))?(\+(?P<suffix>.+))?")
 
 
@@ -34,7 +40,7 @@ class Mechanism:
     Parameters
     ----------
     base: str
-        ``none``, ``dynamic``, or one of the 16 term sets.
+        ``none``, ``dynamic``, one of the 16 term sets, or another registered name.
     spatial_range: int, optional
         Largest distance between query and key on each axis, in positions of the query's grid;
         None is global attention. For ``dynamic`` it sets the kernel, ``2 * spatial_range + 1`` taps
@@ -48,10 +54,16 @@ class Mechanism:
     deformable: bool = False
 
     def __post_init__(self) -> None:
-        if self.base not in ("none", "dynamic") and self.base not in TERM_SETS:
-            raise ValueError(f"no mechanism {self.base!r}")
         if self.spatial_range is not None and self.base == "none":
             raise ValueError("'none' has no spatial range: there is no module to restrict")
+        if self.base not in _BUILT_IN:
+            # Late, since the files of other mechanisms are free to import torch.
+            from plugins.attention import registry
+
+            if self.base not in registry.words():
+                raise ValueError(f"no mechanism {self.base!r}")
+            if self.spatial_range is not None and not registry.registered(self.base).ranged:
+                raise ValueError(f"{self.base!r} has no spatial range")
         if self.spatial_range is not None and self.spatial_range < 1:
             raise ValueError("a spatial range is at least 1: with 0 a query sees only itself")
 
@@ -97,11 +109,14 @@ class Mechanism:
 
 
 def _unknown(word: str) -> str:
-    bases = ["none", "dynamic", *TERM_SETS]
-    words = bases + [f"{base}+deformable" for base in bases]
+    from plugins.attention import registry
+
+    bases = registry.words()
+    words = [*bases, *(f"{base}+deformable" for base in bases)]
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
+    names = ", ".join(base for base in bases if base not in TERM_SETS)
     return (
         f"unknown mechanism {word!r}{hint} "
-        "(none, dynamic or four bits E1E2E3E4, then @RANGE, then +deformable)"
+        f"({names} or four bits E1E2E3E4, then @RANGE, then +deformable)"
     )

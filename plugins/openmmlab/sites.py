@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from plugins.attention.mechanism import Mechanism
+from plugins.attention.registry import DEFORMABLE, registered
 
 __all__ = ["STAGES", "backbone_arguments", "block", "check"]
 
@@ -15,30 +16,33 @@ STAGES = ("conv2", "conv3", "conv4", "conv5")
 
 def check(mechanism: Mechanism, kv_stride: int) -> None:
     """Raise ValueError if no block can be built for the mechanism."""
-    if (
-        mechanism.terms is not None
-        and mechanism.spatial_range is not None
-        and mechanism.spatial_range < kv_stride - 1
-    ):
-        raise ValueError(
-            f"mechanism {mechanism}: with kv_stride {kv_stride} a range below {kv_stride - 1} "
-            "leaves queries without any key"
-        )
+    block(mechanism, 1, kv_stride)
 
 
 def block(mechanism: Mechanism, heads: int, kv_stride: int) -> dict[str, Any] | None:
-    """Return the config of the block that stands after a convolution, None if there is none."""
+    """Return the config of the block that stands after a convolution, None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If the mechanism should have a block and has none for these arguments.
+    """
+    kind = registered(mechanism.base)
     if mechanism.base == "none":
         return None
-    if mechanism.base == "dynamic":
-        return {"type": "DynamicConv2d", "heads": heads, "kernel_size": mechanism.kernel_size}
-    return {
-        "type": "GeneralizedAttention2d",
-        "heads": heads,
-        "terms": mechanism.terms,
-        "kv_stride": kv_stride,
-        "spatial_range": mechanism.spatial_range,
-    }
+    if kind.block is None:
+        raise ValueError(f"mechanism {mechanism}: {kind.word!r} has no block for feature maps")
+    return {"type": _type(kind.block), **kind.block_arguments(mechanism, heads, kv_stride)}
+
+
+def _type(block: str) -> str:
+    """Name a block as MMEngine's registry finds it.
+
+    :mod:`plugins.openmmlab.blocks` registers those of the files in ``plugins/attention`` under
+    their class names; any other is found by its dotted name.
+    """
+    file, _, name = block.rpartition(".")
+    return name if file.rpartition(".")[0] == "plugins.attention" else block
 
 
 def backbone_arguments(
@@ -54,6 +58,9 @@ def backbone_arguments(
     if (cfg := block(mechanism, heads, kv_stride)) is not None:
         arguments["plugins"] = [{"cfg": cfg, "stages": at, "position": "after_conv2"}]
     if mechanism.deformable:
-        arguments["dcn"] = {"type": "DeformableConv2d", "fallback_on_stride": False}
+        arguments["dcn"] = {
+            "type": _type(str(registered(DEFORMABLE).block)),
+            "fallback_on_stride": False,
+        }
         arguments["stage_with_dcn"] = at
     return arguments

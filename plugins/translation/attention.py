@@ -7,12 +7,17 @@ the attention unit.
 
 from __future__ import annotations
 
+import functools
+import pkgutil
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plugins.attention import DeformableConv1d, DynamicConv1d, GeneralizedAttention1d
 from plugins.attention.mechanism import Mechanism
+from plugins.attention.registry import layer_cost, registered
 from plugins.translation.sites import check_sites
 from plugins.translation.slot import AttentionSlot, State
 
@@ -49,23 +54,31 @@ def build_attention(
         If the mechanism cannot stand there.
     """
     check_sites(mechanism, (place,))
-    if place == "cross":
-        assert mechanism.terms is not None
-        return CrossAttention(
-            GeneralizedAttention1d(channels, heads, mechanism.terms, key_channels)
-        )
-    causal, within = place == "decoder", mechanism.spatial_range
+    causal, cross = place == "decoder", place == "cross"
     slot: AttentionSlot
-    if mechanism.terms is not None:
-        attention = GeneralizedAttention1d(channels, heads, mechanism.terms, spatial_range=within)
-        slot = SelfAttention(attention, place)
-    elif mechanism.base == "dynamic":
-        taps = within + 1 if causal and within is not None else mechanism.kernel_size
-        slot = DynamicSelfAttention(DynamicConv1d(channels, heads, taps, causal))
-    else:
+    if mechanism.base == "none":
         slot = NoAttention(place, channels, heads)
+    else:
+        kind = registered(mechanism.base)
+        if kind.sequence is None or (cross and kind.framed):
+            raise ValueError(f"mechanism {mechanism}: {mechanism.base!r} cannot stand at {place!r}")
+        arguments = kind.sequence_arguments(mechanism, heads, causal, key_channels)
+        module = pkgutil.resolve_name(kind.sequence)(channels, **arguments)
+        if kind.framed:
+            slot = DynamicSelfAttention(module)
+        else:
+            slot = CrossAttention(module) if cross else SelfAttention(module, place)
     if mechanism.deformable:
         slot = DeformableSelfAttention(DeformableConv1d(channels, causal=causal), slot)
+    # Counting reads it from the slot, whose modules are not all called as such.
+    slot.closed_form = functools.partial(  # type: ignore[assignment]
+        layer_cost,
+        mechanism,
+        channels=channels,
+        heads=heads,
+        causal=causal,
+        key_channels=key_channels,
+    )
     return slot
 
 
@@ -83,20 +96,23 @@ class SelfAttention(AttentionSlot):
         padding: Tensor | None,
         state: State | None,
         causal: bool,
+        need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
         """Attend within `query`; see :meth:`AttentionSlot.attend`."""
+        if state is None and not need_weights:
+            return self.attention(query, causal=causal, key_padding_mask=padding), None
         key, value = self.attention.keys_values(query)
         kept, padding, start = self.append(state, padding, key=key, value=value)
-        value = kept["value"]
-        weights = self.attention.weights(
+        return _attend(
+            self.attention,
+            need_weights,
             query,
             kept.get("key"),
-            value.shape[2],
+            kept["value"],
             causal=causal,
             key_padding_mask=padding,
             query_start=start,
         )
-        return self.attention.combine(weights, value, query.shape[1]), weights
 
 
 class CrossAttention(AttentionSlot):
@@ -113,8 +129,11 @@ class CrossAttention(AttentionSlot):
         padding: Tensor | None,
         state: State | None,
         causal: bool,
+        need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
         """Attend to `memory`; see :meth:`AttentionSlot.attend`."""
+        if state is None and not need_weights:
+            return self.attention(query, memory, key_padding_mask=padding), None
         kept = self.recall(state)
         if not kept:
             assert memory is not None
@@ -123,14 +142,15 @@ class CrossAttention(AttentionSlot):
         start = kept["steps"]
         if state is not None:
             self.remember(state, **{**kept, "steps": start + query.shape[1]})
-        weights = self.attention.weights(
+        return _attend(
+            self.attention,
+            need_weights,
             query,
             kept["key"],
-            kept["value"].shape[2],
+            kept["value"],
             key_padding_mask=kept["padding"],
             query_start=start,
         )
-        return self.attention.combine(weights, kept["value"], query.shape[1]), weights
 
 
 class DynamicSelfAttention(AttentionSlot):
@@ -153,6 +173,7 @@ class DynamicSelfAttention(AttentionSlot):
         padding: Tensor | None,
         state: State | None,
         causal: bool,
+        need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
         """Convolve `query`; see :meth:`AttentionSlot.attend`."""
         gated = F.glu(self.in_proj(query), dim=-1)
@@ -175,11 +196,12 @@ class DeformableSelfAttention(AttentionSlot):
         padding: Tensor | None,
         state: State | None,
         causal: bool,
+        need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
         """Convolve `query`, then attend; see :meth:`AttentionSlot.attend`."""
         kept, all_padding, start = self.append(state, padding, value=query)
         moved = self.conv(kept["value"], all_padding, start)
-        out, weights = self.then.attend(query + moved, None, padding, state, causal)
+        out, weights = self.then.attend(query + moved, None, padding, state, causal, need_weights)
         return moved + out, weights
 
 
@@ -193,9 +215,25 @@ class NoAttention(AttentionSlot):
         padding: Tensor | None,
         state: State | None,
         causal: bool,
+        need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
         """Return zeros; see :meth:`AttentionSlot.attend`."""
         return torch.zeros_like(query), None
+
+
+def _attend(
+    attention: GeneralizedAttention1d,
+    need_weights: bool,
+    query: Tensor,
+    key: Tensor | None,
+    value: Tensor,
+    **options: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Return the result, and the weights where they are needed: few forms come by them."""
+    if not need_weights:
+        return attention.attend(query, key, value, **options), None
+    weights = attention.weights(query, key, value.shape[2], **options)
+    return attention.combine(weights, value, query.shape[1]), weights
 
 
 def _linear(features: int, out_features: int) -> nn.Linear:

@@ -34,7 +34,7 @@ def plain():
 
 
 def test_none_brings_no_module(plain):
-    assert plain.mechanism == {"macs": 0, "parameters": 0}
+    assert plain.mechanism == {"macs": 0, "executed_macs": 0, "parameters": 0}
 
 
 @pytest.mark.parametrize("mechanism", ["1111", "0010", "dynamic", "0100@3"])
