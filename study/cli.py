@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from study.commands import data, doctor, runs, see
+from study.commands import bench, data, doctor, mechanisms, runs, see
 from study.errors import StudyError
 
 __all__ = ["app", "main"]
@@ -22,9 +22,10 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for family in (doctor, runs, see):
+for family in (doctor, mechanisms, runs, see):
     family.register(app)
 app.add_typer(data.app, name="data", help="Prepare the embedded data sets.")
+app.add_typer(bench.app, name="bench", help="Measure speed and memory beside other libraries.")
 for entry in sorted(entry_points(group="study.verbs"), key=lambda entry: entry.name):
     entry.load()(app)
 

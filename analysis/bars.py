@@ -1,0 +1,140 @@
+"""The chart of a benchmark: how many times faster each configuration is, as PNG and SVG.
+
+It shows the time of forward and backward beside mmcv's module, a panel for each input, a bar for
+each number of threads. The same file gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from analysis.plot import STYLE
+
+__all__ = ["draw"]
+
+PANEL = (6.0, 2.5)  # width and height in inches
+THREADS = ("#56B4E9", "#0072B2", "#CC79A7", "#D55E00")  # Okabe and Ito, in the order of the counts
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+PASS = "forward+backward"
+
+
+def draw(path: Path) -> list[Path]:
+    """Draw the file of a benchmark beside it.
+
+    Parameters
+    ----------
+    path: Path
+        CSV file that ``study bench attention`` wrote.
+
+    Returns
+    -------
+    list of Path
+        ``.png`` and ``.svg``; empty if the file has no comparison with mmcv's module.
+    """
+    frame = pd.read_csv(path, dtype={"configuration": str})
+    frame = frame[(frame["reference"] == "mmcv") & (frame["pass"] == PASS)]
+    frame = frame[frame["configuration"].str.fullmatch("[01]{4}")]
+    if frame.empty:
+        return []
+    outputs = []
+    with mpl.rc_context(STYLE):
+        image = _figure(frame)
+        for suffix in (".png", ".svg"):
+            out = path.with_suffix(suffix)
+            # Neither the date nor the version, or files would differ from run to run.
+            metadata = {"Software": None} if suffix == ".png" else {"Date": None, "Creator": None}
+            image.savefig(out, metadata=metadata)
+            outputs.append(out)
+    return outputs
+
+
+def _figure(frame: pd.DataFrame) -> Figure:
+    settings = frame[["place", "kv_stride"]].drop_duplicates().itertuples(index=False)
+    groups = [
+        (
+            f"{place}, every position a key" if stride == 1 else f"{place}, key stride {stride}",
+            frame[(frame["place"] == place) & (frame["kv_stride"] == stride)],
+        )
+        for place, stride in settings
+    ]
+    columns = min(len(groups), 2)
+    rows = math.ceil(len(groups) / columns)
+    size = (PANEL[0] * columns, PANEL[1] * rows + 0.7)
+    image = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(image)
+    image.suptitle(
+        "Speed beside mmcv's GeneralizedAttention, forward and backward",
+        fontsize=10,
+        fontweight="bold",
+        x=0.1 / size[0],
+        ha="left",
+    )
+    grid = image.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[len(groups) :]:
+        axes.remove()
+    for axes, (title, group) in zip(grid, groups, strict=False):
+        _panel(axes, title, group)
+        # One scale, so that panels compare; room for a number over the highest bar.
+        axes.set_ylim(min(frame["speedup"].min(), 1) / 1.15, frame["speedup"].max() * 2)
+    handles, labels = grid[0].get_legend_handles_labels()
+    image.legend(handles, labels, frameon=False, fontsize=7, loc="upper right", ncols=len(labels))
+    image.supxlabel(_note(frame), fontsize=6, color="#555555", x=0.1 / size[0], ha="left")
+    return image
+
+
+def _panel(axes: Axes, title: str, group: pd.DataFrame) -> None:
+    counts = sorted(group["threads"].unique())
+    means = []
+    names = sorted(group["configuration"].unique())
+    width = 0.8 / len(counts)
+    for index, threads in enumerate(counts):
+        own = group[group["threads"] == threads].set_index("configuration")["speedup"]
+        means.append(f"{np.exp(np.log(own).mean()):.1f}")
+        at = np.arange(len(names)) - 0.4 + width * (index + 0.5)
+        # From 1 on: a bar that points down is a configuration that became slower.
+        axes.bar(
+            at,
+            own[names] - 1,
+            width,
+            bottom=1,
+            color=THREADS[index % len(THREADS)],
+            label=f"threads: {threads}",
+        )
+        for x, speedup in zip(at, own[names], strict=True):
+            axes.text(
+                x,
+                max(speedup, 1) * 1.05,
+                f"{speedup:.2g}" if speedup < 100 else f"{speedup:.0f}",
+                fontsize=5,
+                color="#444444",
+                ha="center",
+                va="bottom",
+                rotation=90,
+            )
+    axes.axhline(1, color="#444444", lw=0.7)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(FixedLocator(TICKS))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes.grid(axis="y", color="#E6E6E6", lw=0.6)
+    axes.set_axisbelow(True)
+    title += f": mean {' and '.join(means)}"
+    axes.set_title(title, fontsize=8.5, loc="left", color="#444444")
+
+
+def _note(frame: pd.DataFrame) -> str:
+    first = frame.iloc[0]
+    note = f"{first['processor']}, torch {first['torch']}, mmcv {first['onedl-mmcv']}."
+    if frame["disturbed"].any():
+        note += f" {int(frame['disturbed'].sum())} of {len(frame)} timings were disturbed."
+    return note

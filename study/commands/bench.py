@@ -1,0 +1,155 @@
+"""``study bench``: how fast our modules are beside those of other libraries."""
+
+from __future__ import annotations
+
+import csv
+import platform
+import socket
+from collections.abc import Sequence
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True)
+WIDTH = 100  # columns that the tables take, also where the output is no terminal
+
+
+@app.callback()
+def bench() -> None:
+    """Measure speed and memory beside other libraries."""
+
+
+@app.command()
+def attention(
+    threads: Annotated[
+        list[int] | None, typer.Option(min=1, help="May be given several times; 1 and 2 if not.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="At least so many; the fastest counts.")
+    ] = None,
+    quick: Annotated[bool, typer.Option(help="Small inputs, one round: does it work?")] = False,
+    only: Annotated[
+        str | None, typer.Option(help="Cases whose name contains this, such as 'mmcv 0110 conv4'.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for CSV and figures.")] = Path("results/bench"),
+) -> None:
+    """Time the attention modules, and measure their memory, beside mmcv, fairseq and torch.
+
+    Writes every number as CSV, and a bar chart. Let nothing else run on the machine meanwhile.
+    """
+    from rich.console import Console
+
+    from study.errors import StudyError
+    from study.provenance import cores
+
+    module = _load("study.benchmarks", "attention")
+    counts = threads or [count for count in (1, 2) if count <= cores()]
+    if max(counts) > cores():
+        raise StudyError(f"{max(counts)} threads on {cores()} cores would measure the waiting")
+    cases = module.cases(quick, only)
+    if not cases:
+        every = "\n  ".join(case.name for case in module.cases(quick, None))
+        raise StudyError(f"no case has {only!r} in its name; the cases:\n  {every}")
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    rows = _measure(module, cases, list(dict.fromkeys(counts)), rounds, quick, console)
+    # What is not the whole must not replace a whole measurement.
+    stem = "attention" + ("-quick" if quick else "") + ("-part" if only else "")
+    path = out / f"{stem}.csv"
+    _write(path, [row.to_csv() for row in rows], _machine(module.VERSIONS))
+    for table in module.tables(rows, [] if quick else module.goals(rows)):
+        console.print(table)
+    disturbed = sum(row.disturbed for row in rows)
+    if disturbed:
+        console.print(
+            f"[yellow]! {disturbed} of {len(rows)} timings were disturbed[/]: "
+            "the control beside them did not get its cores. Repeat on an idle machine."
+        )
+    console.print(str(path), soft_wrap=True)
+    for figure in _load("study.charts", "benchmark")(path):
+        console.print(str(figure), soft_wrap=True)
+
+
+def _measure(
+    module: Any,
+    cases: Sequence[Any],
+    threads: list[int],
+    rounds: int | None,
+    quick: bool,
+    console: Console,
+) -> list[Any]:
+    """Measure under a progress bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from study.errors import StudyError
+
+    columns = (
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    # Redrawn when a case is done and never in between, where it would disturb what it shows.
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
+        task = progress.add_task("starting", total=len(cases) * (len(threads) + 1))
+        progress.refresh()
+
+        def done(what: str) -> None:
+            progress.update(task, advance=1, description=what, refresh=True)
+
+        try:
+            return module.measure(cases, threads, rounds, quick, done)
+        except RuntimeError as error:
+            raise StudyError(str(error)) from error
+
+
+def _machine(distributions: Sequence[str]) -> dict[str, str]:
+    """What the numbers depend on beside the code, which its commit names."""
+    from study.provenance import cores, git_state
+
+    state = git_state()
+    return {
+        "host": socket.gethostname(),
+        "processor": _processor(),
+        "cores": str(cores()),
+        "python": platform.python_version(),
+        **{name: version(name) for name in distributions},
+        "commit": state["commit"],
+        "dirty": str(state["dirty"]),
+    }
+
+
+def _processor() -> str:
+    """The processor's name: ``platform`` has none on Linux."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _write(path: Path, rows: list[dict[str, Any]], machine: dict[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*rows[0], *machine])
+        writer.writeheader()
+        writer.writerows(row | machine for row in rows)
+
+
+def _load(group: str, name: str) -> Any:
+    """Load what a distribution offers under a name, such as ``attention`` of ``study.benchmarks``.
+
+    By name, since this room knows neither torch nor matplotlib.
+    """
+    from study.errors import StudyError
+
+    found = entry_points(group=group, name=name)
+    if not found:
+        raise StudyError(f"no {name!r} in the entry points {group!r}; install anew: make setup")
+    return next(iter(found)).load()
