@@ -90,7 +90,7 @@ def _prepare(
         sample = Compose(steps)({"img_path": str(image), "img_id": 0, "seg_fields": []})
     except FileNotFoundError:
         raise ValueError(f"no such image: {image}") from None
-    except AttributeError:  # OpenCV answers None for what it cannot decode
+    except AssertionError:  # mmcv's way to say that OpenCV cannot decode it
         raise ValueError(f"{image} is not an image") from None
     meta: dict[str, Any] = sample["data_samples"].metainfo
     height, width = meta["ori_shape"][:2]

@@ -1,0 +1,78 @@
+"""Looking into a detector: the weights of one pixel, block by block."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+
+from plugins.attention.mechanism import Mechanism
+from plugins.detection.config import detector
+from plugins.detection.look import look
+from plugins.detection.recipe import DEFAULT_SITES, Recipe
+from plugins.job import Job
+from study import data
+
+pytestmark = pytest.mark.data
+
+
+@pytest.fixture(scope="module")
+def image():
+    return sorted((data.path("trees") / "images").glob("val*"))[0]
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A run whose checkpoint holds random weights."""
+    made = Job(
+        mechanism=Mechanism.parse("1011"),
+        sites=DEFAULT_SITES,
+        seed=0,
+        recipe=Recipe(),
+        data=data.path("trees"),
+        folder=tmp_path,
+        device="cpu",
+        record=None,
+        recorded=None,
+    )
+    register_all_modules(init_default_scope=True)
+    torch.manual_seed(0)
+    model = MODELS.build(detector(made, 1))
+    (tmp_path / "checkpoints").mkdir()
+    weights = {"state_dict": model.state_dict(), "meta": {}}
+    torch.save(weights, tmp_path / "checkpoints" / "epoch_1.pth")
+    return made
+
+
+def test_every_block_shows_weights_and_terms_for_the_pixel(job, image):
+    arrays = look(job, str(image), (100, 60))
+    assert arrays["image"].shape == (256, 256, 3)
+    assert arrays["query"].tolist() == [100, 60]
+    blocks = {key.rpartition("/")[0] for key in arrays if "/" in key}
+    assert blocks == {f"backbone.layer{n}.0.gen_attention_block" for n in (3, 4)}
+    for block, side in zip(sorted(blocks), (8, 4), strict=True):  # stride 16 and 32, keys 2
+        weights = arrays[f"{block}/weights"]
+        assert weights.shape == (8, side, side)
+        np.testing.assert_allclose(weights.sum((1, 2)), 1, rtol=1e-5)
+        energy = sum(arrays[f"{block}/{term}"] for term in ("E1", "E3", "E4"))
+        exponent = np.exp(energy - energy.max((1, 2), keepdims=True))
+        expected = exponent / exponent.sum((1, 2), keepdims=True)
+        np.testing.assert_allclose(weights, expected, rtol=1e-3, atol=1e-6)
+        assert f"{block}/E2" not in arrays
+
+
+def test_what_cannot_be_looked_at_is_said(job, image, tmp_path):
+    text = tmp_path / "text.png"
+    text.write_text("no image")
+    for source, query, message in (
+        (image, (256, 0), "pixel 256,0 is outside the image"),
+        (tmp_path / "absent.png", (0, 0), "no such image"),
+        (text, (0, 0), "is not an image"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            look(job, str(source), query)
+    (tmp_path / "checkpoints" / "epoch_1.pth").unlink()
+    with pytest.raises(ValueError, match="train the run first"):
+        look(dataclasses.replace(job), str(image), (0, 0))
