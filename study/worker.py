@@ -37,7 +37,7 @@ EXIT_CODES = {"completed": 0, "failed": 1, "oom": 1, "preempted": 143}
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. No `Exception`, so that no framework takes it for an error of its own."""
+    """SIGTERM or SIGINT came. No `Exception`, so that no framework takes it for its own error."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,18 +49,21 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     folder = RunFolder(options.folder.resolve())
     attempt = _by_hand(folder) if options.attempt is None else options.attempt
-    signal.signal(signal.SIGTERM, _terminate)
+    # SIGINT too: a shell may have told its background jobs to ignore it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _terminate)
     started, error = time.time(), None
     try:
         _attempt(folder, attempt, options.device, started)
         cause = "completed"
-    except (Terminated, KeyboardInterrupt):
+    except Terminated:
         cause = "preempted"
     except BaseException as raised:
         cause = "oom" if _out_of_memory(raised) else "failed"
         error = raised
         traceback.print_exc()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the record comes first
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # the record comes first
     write_json(
         folder.path / "attempts" / str(attempt) / "exit.json",
         {

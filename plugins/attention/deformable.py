@@ -7,11 +7,22 @@ G(k, q + p_m + w_m . x_q).
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = ["DeformableConv1d", "DeformableConv2d"]
+
+COMPILED_ON = ("cuda",)
+"""Devices where mmcv's compiled operator is taken, if it is there.
+
+Not on a CPU: forward and backward the form in torch takes 0.2 to 0.3 of its time there (256
+channels of 50x84, 512 of 25x42, one thread), and 0.1 on small maps (64 channels of 16x16). On a GPU
+neither was measured: the operator does not keep the columns between the two passes.
+"""
 
 
 class DeformableConv2d(nn.Module):
@@ -76,24 +87,38 @@ class DeformableConv2d(nn.Module):
 
     def sample(self, x: Tensor, offset: Tensor) -> Tensor:
         """Convolve with given offsets, (N, deform_groups * 2 * K * K, H', W')."""
+        if x.device.type in COMPILED_ON:
+            compiled = _compiled()
+            if compiled is not None:
+                shape = (self.stride, self.padding, self.dilation, 1, self.deform_groups)
+                out: Tensor = compiled(x, offset, self.weight, *shape)
+                return out
+        return self.sample_in_torch(x, offset)
+
+    def sample_in_torch(self, x: Tensor, offset: Tensor) -> Tensor:
+        """Do as :meth:`sample` does, with torch alone: one interpolation, one product."""
         batch, channels, height, width = x.shape
         out_height, out_width = offset.shape[-2:]
-        taps, groups = self.kernel_size**2, self.deform_groups
-        offset = offset.view(batch * groups, taps, 2, out_height, out_width)
+        size, groups = self.kernel_size, self.deform_groups
+        offset = offset.view(batch * groups, size**2, 2, out_height, out_width)
         row = torch.arange(out_height, device=x.device) * self.stride - self.padding
         column = torch.arange(out_width, device=x.device) * self.stride - self.padding
-        maps = x.view(batch * groups, channels // groups, height, width)
-        sampled = []
-        for tap in range(taps):
-            tap_row, tap_column = divmod(tap, self.kernel_size)
-            y = row[:, None] + tap_row * self.dilation + offset[:, tap, 0]
-            x_ = column[None, :] + tap_column * self.dilation + offset[:, tap, 1]
-            # grid_sample wants (x, y) with -1 and 1 at the outer edges of the border pixels.
-            grid = torch.stack([_unit(x_, width), _unit(y, height)], dim=-1)
-            sampled.append(F.grid_sample(maps, grid, padding_mode="zeros", align_corners=False))
-        columns = torch.stack(sampled, dim=2)  # (N * groups, C / groups, taps, H', W')
-        columns = columns.view(batch, channels * taps, out_height * out_width)
-        out = self.weight.flatten(1) @ columns
+        tap = torch.arange(size, device=x.device) * self.dilation
+        row = row[:, None] + tap.repeat_interleave(size)[:, None, None]  # (taps, H', 1)
+        column = column[None, :] + tap.repeat(size)[:, None, None]  # (taps, 1, W')
+        y, x_ = row + offset[:, :, 0], column + offset[:, :, 1]
+        # grid_sample wants (x, y) with -1 and 1 at the outer edges of the border pixels.
+        grid = torch.stack([_unit(x_, width), _unit(y, height)], dim=-1)
+        # The taps are one tall picture, which lies in memory as the product wants its columns.
+        sampled = F.grid_sample(
+            x.reshape(batch * groups, channels // groups, height, width),
+            grid.flatten(1, 2),
+            padding_mode="zeros",
+            align_corners=False,
+        )
+        columns = sampled.view(batch, channels * size**2, out_height * out_width)
+        weight = self.weight.flatten(1).expand(batch, -1, -1)
+        out = torch.bmm(weight, columns)
         return out.view(batch, self.out_channels, out_height, out_width)
 
 
@@ -158,6 +183,17 @@ class DeformableConv1d(nn.Module):
         sampled = _take(x, left) * (1 - fraction) + _take(x, left + 1) * fraction
         kernel = self.weight.permute(2, 1, 0).reshape(self.kernel_size * channels, channels)
         return sampled.flatten(2) @ kernel + self.bias
+
+
+@functools.cache
+def _compiled() -> Callable[..., Tensor] | None:
+    """Return mmcv's operator, None without mmcv; not imported before it is wanted."""
+    try:
+        from mmcv.ops import deform_conv2d
+    except ImportError:
+        return None
+    operator: Callable[..., Tensor] = deform_conv2d
+    return operator
 
 
 def _unit(coordinate: Tensor, size: int) -> Tensor:

@@ -8,8 +8,9 @@ softmax over the taps of d_m . x_q, shared by the channels of a head.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from plugins.attention.taps import convolve, convolve2d
 
 __all__ = ["DynamicConv1d", "DynamicConv2d"]
 
@@ -59,17 +60,15 @@ class DynamicConv1d(nn.Module):
         query_start: int
             First position to compute: in incremental decoding only the newest is wanted.
         """
-        batch, length, _ = x.shape
-        queries = x[:, query_start:]
-        weight = self.weight_linear(queries).unflatten(-1, (self.heads, self.kernel_size))
-        weight = weight.softmax(dim=-1)  # (N, T', H, K)
+        weight = self.kernels(x[:, query_start:])
         if key_padding_mask is not None:
             x = x.masked_fill(key_padding_mask.unsqueeze(-1), 0)
-        padded = F.pad(x, (0, 0, self.before, self.kernel_size - 1 - self.before))
-        window = padded[:, query_start:].unfold(1, self.kernel_size, 1)  # (N, T', C, K)
-        window = window.unflatten(2, (self.heads, -1))
-        out = window @ weight.unsqueeze(-1)  # (N, T', H, C / H, 1)
-        return out.reshape(batch, length - query_start, self.channels)
+        return convolve(weight, x, self.before, query_start)
+
+    def kernels(self, x: Tensor) -> Tensor:
+        """Weights of the taps at each position of (N, T, C): (N, T, heads, K), 1 in sum."""
+        weight: Tensor = self.weight_linear(x).unflatten(-1, (self.heads, self.kernel_size))
+        return weight.softmax(dim=-1)
 
 
 class DynamicConv2d(nn.Module):
@@ -110,13 +109,14 @@ class DynamicConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; `x` and the result are (N, C, H, W)."""
-        height, width = x.shape[-2:]
-        taps = self.kernel_size**2
-        weight = self.weight_conv(x).unflatten(1, (self.heads, taps)).softmax(dim=2)
-        window = F.unfold(self.value_conv(x), self.kernel_size, padding=self.kernel_size // 2)
-        window = window.view(x.shape[0], self.heads, -1, taps, height, width)
-        out = torch.einsum("nmkhw,nmckhw->nmchw", weight, window).flatten(1, 2)
+        out = convolve2d(self.kernels(x), self.value_conv(x))
         return self.gamma * self.proj_conv(out) + x
+
+    def kernels(self, x: Tensor) -> Tensor:
+        """Weights of the taps at each position: (N, heads, K, K, H, W), 1 in sum over K x K."""
+        taps = (self.kernel_size, self.kernel_size)
+        weight: Tensor = self.weight_conv(x).unflatten(1, (self.heads, -1)).softmax(dim=2)
+        return weight.unflatten(2, taps)
 
 
 def _check(channels: int, heads: int, kernel_size: int, causal: bool) -> None:

@@ -84,7 +84,11 @@ class Energies:
             energy = self.score[:, :, None]
         if self.position is not None and self.relative is not None:
             relative = by_offset(self.relative, self.offsets, every)
-            energy = _plus(energy, spread(self.position @ relative.transpose(1, 2), visible.keys))
+            # Heads first, so that the offsets are not copied for each sentence.
+            position = self.position.transpose(0, 1)
+            product = position.flatten(1, 2) @ relative.transpose(1, 2)
+            product = product.unflatten(1, position.shape[1:3]).transpose(0, 1)
+            energy = _plus(energy, spread(product, visible.keys))
         if self.table is not None:
             table = by_offset(self.table[..., None], self.offsets, every)[..., 0]
             energy = _plus(energy, diagonals(table, visible.keys)[None])
@@ -118,7 +122,7 @@ def score_of_key(block: GeneralizedAttention1d, key: Tensor | None) -> Tensor | 
     """E3 alone, (N, M, S), of keys (N, M, S, d)."""
     if block.e1 or key is None:
         return None
-    return (key @ _bias(block, "appr_bias").transpose(2, 3)).squeeze(-1)
+    return (_bias(block, "appr_bias") @ key.transpose(2, 3)).squeeze(2)
 
 
 def _rows(block: GeneralizedAttention1d, offsets: range) -> Tensor:

@@ -33,11 +33,16 @@ def _table(reach: int, dim: int, device: torch.device, dtype: torch.dtype) -> Te
         return relative_sinusoid(offsets, dim, WAVELENGTH).to(dtype)
 
 
+TOGETHER = 32
+"""Offsets whose rows are computed in one product for inference."""
+
+
 class OffsetRows:
     """Rows that depend on an offset and on parameters, kept while the parameters stay.
 
-    A step of decoding then computes the one row that is new. Rows are kept for inference only, and
-    not while a module trains: some optimizers write to parameters in a way that leaves no trace.
+    A step of decoding then computes rows once in so many steps, and the next sentence none. Rows
+    are kept for inference only, and not while a module trains: some optimizers write to parameters
+    in a way that leaves no trace.
     """
 
     def __init__(self) -> None:
@@ -59,22 +64,26 @@ class OffsetRows:
         self, offsets: range, compute: Callable[[range], Tensor], parameters: list[Tensor]
     ) -> Tensor:
         """Return the rows of `offsets` in falling order, computing what is missing."""
-        if any(p.is_inference() for p in parameters):  # such a tensor counts no versions
+        # A tensor made in inference mode counts no versions.
+        if not offsets or any(p.is_inference() for p in parameters):
             return compute(offsets)
-        of = tuple((id(p), p.data_ptr(), p._version, p.dtype) for p in parameters)
         autocast = torch.is_autocast_enabled(parameters[0].device.type)
-        if (*of, autocast) != self._of or self._rows is None:
-            self._rows, self._offsets, self._of = compute(offsets), offsets, (*of, autocast)
+        of = (*((id(p), p.data_ptr(), p._version, p.dtype) for p in parameters), autocast)
+        # Always the same offsets in one product, so that no bit depends on what was asked before.
+        first = offsets.start // TOGETHER * TOGETHER
+        stop = -(-offsets.stop // TOGETHER) * TOGETHER
+        if of != self._of or self._rows is None:
+            self._of, self._rows, self._offsets = of, None, range(first, first)
         known = self._offsets
-        above, below = range(known.stop, offsets.stop), range(offsets.start, known.start)
+        above = range(known.stop, stop, TOGETHER)
+        below = range(first, known.start, TOGETHER)
         if above or below:
-            parts = [compute(above)] if above else []
-            parts.append(self._rows)
-            parts.extend([compute(below)] if below else [])
+            parts = [compute(range(start, start + TOGETHER)) for start in reversed(above)]
+            parts += [] if self._rows is None else [self._rows]
+            parts += [compute(range(start, start + TOGETHER)) for start in reversed(below)]
             self._rows = torch.cat(parts)
-            self._offsets = known = range(
-                min(known.start, offsets.start), max(known.stop, offsets.stop)
-            )
+            self._offsets = known = range(min(known.start, first), max(known.stop, stop))
+        assert self._rows is not None
         return self._rows[known.stop - offsets.stop : known.stop - offsets.start]
 
 

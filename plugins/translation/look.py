@@ -85,7 +85,8 @@ class _Search:
 
 def _remembering(attend: Any, name: str, seen: dict[str, Tensor]) -> Any:
     def remember(*arguments: Any) -> Any:
-        out, weights = attend(*arguments)
+        query, memory, padding, state, causal, _ = arguments
+        out, weights = attend(query, memory, padding, state, causal, True)
         if weights is not None:
             seen[name] = weights
         return out, weights

@@ -1,10 +1,20 @@
 """Dynamic and deformable convolution against their formulas, and against mmcv's compiled op."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from mmcv.ops import DeformConv2dPack
 
-from plugins.attention import DeformableConv1d, DeformableConv2d, DynamicConv1d, DynamicConv2d
+from plugins.attention import (
+    DeformableConv1d,
+    DeformableConv2d,
+    DynamicConv1d,
+    DynamicConv2d,
+    deformable,
+    taps,
+)
 
 
 def linear_kernel(a, b):
@@ -54,6 +64,38 @@ def test_dynamic_2d_is_a_softmax_over_taps():
     torch.testing.assert_close(m(x), expected, rtol=1e-12, atol=1e-12)
 
 
+def assert_same(cheap, plain, weight, x):
+    """The same result and gradients."""
+    leaves = [weight.requires_grad_(), x.requires_grad_()]
+    for one, other in zip(
+        *((out, *torch.autograd.grad(out.sin().sum(), leaves)) for out in (cheap, plain)),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("size", [1, 3, 5, 7, 15, 31])
+@pytest.mark.parametrize("length", [1, 4, 64, 65, 96, 130])
+def test_kernels_of_a_sequence_are_applied_as_by_unfolding(length, size, causal):
+    torch.manual_seed(0)
+    before = size - 1 if causal else size // 2
+    for start in {0, length // 3, length - 1}:
+        weight = torch.randn(2, length - start, 2, size, dtype=torch.float64, requires_grad=True)
+        x = torch.randn(2, length, 6, dtype=torch.float64, requires_grad=True)
+        cheap, plain = (f(weight, x, before, start) for f in (taps.convolve, taps.unfolded))
+        assert_same(cheap, plain, weight, x)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 7, 9, 15])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (7, 4), (4, 70)])
+def test_kernels_of_a_map_are_applied_as_by_unfolding(shape, size):
+    torch.manual_seed(0)
+    weight = torch.randn(2, 2, size, size, *shape, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(2, 6, *shape, dtype=torch.float64, requires_grad=True)
+    assert_same(taps.convolve2d(weight, x), taps.unfolded2d(weight, x), weight, x)
+
+
 @pytest.mark.parametrize("size", [(6, 9), (5, 5), (3, 4)])
 @pytest.mark.parametrize(
     "shape", [{}, {"stride": 2}, {"dilation": 2, "padding": 2}, {"deform_groups": 2}]
@@ -76,6 +118,26 @@ def test_deformable_2d_equals_mmcvs_op(shape, size):
     torch.testing.assert_close(x.grad, y.grad, rtol=1e-10, atol=1e-10)
     for mine, other in zip(m.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-10, atol=1e-10)
+
+
+def test_deformable_2d_takes_mmcvs_op_where_it_is_told_to(monkeypatch):
+    torch.manual_seed(0)
+    m = DeformableConv2d(4, 6, stride=2, dilation=2, padding=2, deform_groups=2).double()
+    torch.nn.init.normal_(m.conv_offset.weight, std=0.3)
+    x = torch.randn(2, 4, 7, 9, dtype=torch.float64)
+    expected = m(x)
+    monkeypatch.setattr(deformable, "COMPILED_ON", ("cpu",))
+    monkeypatch.setattr(DeformableConv2d, "sample_in_torch", None)
+    torch.testing.assert_close(m(x), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_importing_the_mechanisms_imports_no_framework():
+    script = "import sys; from plugins.attention import DeformableConv2d, DynamicConv2d;"
+    script += "print([name for name in ('mmcv', 'fairseq') if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_deformable_2d_equals_the_bilinear_kernel():
@@ -138,7 +200,9 @@ def test_causal_convolutions_do_not_look_ahead():
     ("m", "shape"),
     [
         (DynamicConv1d(4, 2, 3), (2, 3, 4)),
+        (DynamicConv1d(4, 2, 7), (2, 5, 4)),
         (DynamicConv2d(4, 2, 3), (1, 4, 3, 2)),
+        (DynamicConv2d(2, 1, 7), (1, 2, 3, 2)),
         (DeformableConv1d(4), (2, 4, 4)),
         (DeformableConv2d(2, 2), (1, 2, 3, 4)),
     ],

@@ -257,3 +257,21 @@ def test_rows_of_offsets_are_kept_between_steps_and_follow_the_parameters(terms)
         step(13)
     step(13).sum().backward()
     assert "offset_rows" not in module.state_dict()
+
+
+@pytest.mark.parametrize("terms", ["0100", "0001"])
+def test_no_bit_depends_on_which_offsets_were_asked_for_before(terms):
+    module, (x, _), _ = setting(terms, lengths=(70,), dtype=torch.float32)
+    other = copy.deepcopy(module.eval())
+    with torch.no_grad():
+        for length in (1, 2, 40, 9):
+            module(x[:, :length])
+            module(x[:, :length], x[:, : length // 2 + 1])
+        assert torch.equal(module(x), other(x))
+    # Queries beyond the reach of all keys ask for no offset at all.
+    near = setting(terms, spatial_range=1)[0].eval()
+    query = torch.randn(1, 1, 8, dtype=torch.float64)
+    for start in (32, 33, 40):
+        key, value = near.keys_values(query.expand(-1, 4, -1))
+        with torch.no_grad():
+            assert near.attend(query, key, value, query_start=start).isfinite().all()

@@ -76,8 +76,9 @@ def check(made, forward, x, record, energy=1):
     dense = deviation(run(made, made.dense, x.float()), exact, floor)
     single = deviation(run(made, forward, x.float()), exact, floor)
     record(f"float32, energy {energy:g}", single)
-    # Float32 rounds energies of thousands by 1e-4, in the dense form as well.
-    assert single < (1e-5 if energy == 1 else max(1e-4, 5 * dense))
+    # Float32 rounds energies of thousands by 1e-4; and where gradients cancel, the dense form
+    # loses as much as any other.
+    assert single < max(1e-5 if energy == 1 else 1e-4, 5 * dense)
 
 
 @pytest.mark.parametrize("energy", [1, 1e3])
