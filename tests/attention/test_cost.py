@@ -14,6 +14,7 @@ from plugins.attention import (
     DynamicConv2d,
     GeneralizedAttention1d,
     GeneralizedAttention2d,
+    taps,
 )
 from plugins.attention.cost import count
 from plugins.attention.mechanism import TERM_SETS
@@ -186,7 +187,10 @@ def test_a_range_in_a_sequence_counts_pairs_and_offsets_within_it(terms):
     assert form.macs == expected
 
 
-def test_convolutions_multiply_what_their_closed_forms_say():
+def test_convolutions_multiply_what_their_closed_forms_say(monkeypatch):
+    # The definition: the forms that run multiply elementwise, or with a band that is mostly zeros.
+    monkeypatch.setattr("plugins.attention.dynamic.convolve", taps.unfolded)
+    monkeypatch.setattr("plugins.attention.dynamic.convolve2d", taps.unfolded2d)
     x, sequence = torch.zeros(1, 16, 6, 10), torch.zeros(1, 9, 16)
     dynamic, deformable = registered("dynamic"), registered(DEFORMABLE)
     for module, argument, form in [
