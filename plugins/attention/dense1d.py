@@ -7,23 +7,20 @@ the values. Its products are those that the cost of a term set is stated in.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from plugins.attention.block1d import Block1d
 from plugins.attention.energy import with_bias
 from plugins.attention.position import relative_sinusoid
 from plugins.attention.relative1d import WAVELENGTH
-
-if TYPE_CHECKING:
-    from plugins.attention.generalized1d import GeneralizedAttention1d
 
 __all__ = ["dense"]
 
 
 def dense(
-    block: GeneralizedAttention1d,
+    block: Block1d,
     query: Tensor,
     memory: Tensor | None = None,
     *,
@@ -54,9 +51,7 @@ def dense(
     return out.expand(-1, queries, -1)
 
 
-def _energy(
-    block: GeneralizedAttention1d, query: Tensor, key: Tensor | None, offset: Tensor
-) -> Tensor:
+def _energy(block: Block1d, query: Tensor, key: Tensor | None, offset: Tensor) -> Tensor:
     """Sum of the energies that are on, (N or 1, M, T or 1, S); `offset` is (T, S)."""
     by_head = (block.heads, block.head_dim)
     heads = block.split_heads(block.q_proj(query)) if block.e1 or block.e2 else None

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from plugins.attention.axis2d import WAVELENGTH
+from plugins.attention.block2d import Block2d
 from plugins.attention.energy import with_bias
 from plugins.attention.parts2d import exactly, in_single
 from plugins.attention.position import relative_sinusoid
 
-if TYPE_CHECKING:
-    from plugins.attention.generalized2d import GeneralizedAttention2d
-
 __all__ = ["dense", "look"]
 
 
-def dense(block: GeneralizedAttention2d, x: Tensor) -> Tensor:
+def dense(block: Block2d, x: Tensor) -> Tensor:
     """Attend; (N, H, W, M * d), and (N, 1, 1, M * d) for `0010` without a range."""
     queries, keys = block.subsample(x)
     grid, key_grid = queries.shape[-2:], keys.shape[-2:]
@@ -61,9 +58,7 @@ def dense(block: GeneralizedAttention2d, x: Tensor) -> Tensor:
     return attended.transpose(1, 2).flatten(2).unflatten(1, grid)
 
 
-def look(
-    block: GeneralizedAttention2d, x: Tensor, positions: Sequence[tuple[int, int]]
-) -> dict[str, Tensor]:
+def look(block: Block2d, x: Tensor, positions: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
     """Calculate what the queries at some input positions (row, column) look at.
 
     With a query stride, a position means the nearest query above and to the left of it.
@@ -118,12 +113,12 @@ def _position(content: Tensor, along_y: Tensor, along_x: Tensor) -> Tensor:
     return rows.unsqueeze(4) + torch.einsum("nmld,mlkd->nmlk", content, along_x).unsqueeze(3)
 
 
-def _heads(block: GeneralizedAttention2d, projected: Tensor) -> Tensor:
+def _heads(block: Block2d, projected: Tensor) -> Tensor:
     """(N, M * d, H, W) to (N, M, H * W, d)."""
     return projected.flatten(2).unflatten(1, (block.heads, block.head_dim)).mT
 
 
-def _content(block: GeneralizedAttention2d, query: Tensor | None, name: str) -> Tensor:
+def _content(block: Block2d, query: Tensor | None, name: str) -> Tensor:
     """Query, bias, or their sum where its term is on, float32: q.k + u.k is (q + u).k."""
     bias = getattr(block, name, None)
     if bias is not None:
@@ -131,14 +126,12 @@ def _content(block: GeneralizedAttention2d, query: Tensor | None, name: str) -> 
     return with_bias(None if query is None else in_single(query), bias)
 
 
-def _difference(block: GeneralizedAttention2d, query: Tensor, keys: int) -> Tensor:
+def _difference(block: Block2d, query: Tensor, keys: int) -> Tensor:
     """(queries, keys), query minus key along one axis, in input positions."""
     return query[:, None] - torch.arange(keys, device=query.device) * block.kv_stride
 
 
-def _encode(
-    block: GeneralizedAttention2d, projection: nn.Linear, query: Tensor, keys: int
-) -> Tensor:
+def _encode(block: Block2d, projection: nn.Linear, query: Tensor, keys: int) -> Tensor:
     """Projected encoding of all offsets along one axis: (M, queries, keys, d)."""
     offset = _difference(block, query, keys) * block.position_magnitude
     weight = in_single(projection.weight)
@@ -147,7 +140,7 @@ def _encode(
     return projected.unflatten(-1, (block.heads, block.head_dim)).permute(2, 0, 1, 3)
 
 
-def _near(block: GeneralizedAttention2d, query: Tensor, keys: int) -> Tensor:
+def _near(block: Block2d, query: Tensor, keys: int) -> Tensor:
     """(queries, keys), whether a key lies within the range along one axis."""
     assert block.spatial_range is not None
     return _difference(block, query, keys).abs() <= block.spatial_range

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from plugins.attention.block1d import Block1d
 from plugins.attention.energy import with_bias
 from plugins.attention.relative1d import by_offset, diagonals, encoding, spread
 from plugins.attention.visible1d import Visible
-
-if TYPE_CHECKING:
-    from plugins.attention.generalized1d import GeneralizedAttention1d
 
 __all__ = ["Energies", "score_of_key", "score_of_memory"]
 
@@ -50,7 +47,7 @@ class Energies:
     @classmethod
     def of(
         cls,
-        block: GeneralizedAttention1d,
+        block: Block1d,
         query: Tensor,
         key: Tensor | None,
         score: Tensor | None,
@@ -110,7 +107,7 @@ def _plus(energy: Tensor | None, more: Tensor) -> Tensor:
     return more if energy is None else energy + more
 
 
-def score_of_memory(block: GeneralizedAttention1d, memory: Tensor) -> Tensor | None:
+def score_of_memory(block: Block1d, memory: Tensor) -> Tensor | None:
     """E3 alone, (N, M, S): u.(V x) is computed as (u V).x, which needs no keys."""
     if block.e1 or not block.e3:
         return None
@@ -118,14 +115,14 @@ def score_of_memory(block: GeneralizedAttention1d, memory: Tensor) -> Tensor | N
     return (memory @ folded.transpose(0, 1)).transpose(1, 2)
 
 
-def score_of_key(block: GeneralizedAttention1d, key: Tensor | None) -> Tensor | None:
+def score_of_key(block: Block1d, key: Tensor | None) -> Tensor | None:
     """E3 alone, (N, M, S), of keys (N, M, S, d)."""
     if block.e1 or key is None:
         return None
     return (_bias(block, "appr_bias") @ key.transpose(2, 3)).squeeze(2)
 
 
-def _rows(block: GeneralizedAttention1d, offsets: range) -> Tensor:
+def _rows(block: Block1d, offsets: range) -> Tensor:
     """What the energies need of each offset: (offsets, C) with E2, (offsets, M) without."""
     weight = block.appr_geom_fc.weight
 
@@ -143,12 +140,12 @@ def _rows(block: GeneralizedAttention1d, offsets: range) -> Tensor:
     return block.offset_rows.get(offsets, compute, parameters)
 
 
-def _fold(block: GeneralizedAttention1d, bias: str, weight: Tensor) -> Tensor:
+def _fold(block: Block1d, bias: str, weight: Tensor) -> Tensor:
     """Product of a bias and the projection that it meets, (M, features)."""
     return (_bias(block, bias)[0] @ weight.unflatten(0, (block.heads, -1))).squeeze(1)
 
 
-def _bias(block: GeneralizedAttention1d, name: str) -> Tensor:
+def _bias(block: Block1d, name: str) -> Tensor:
     """u or v by head, (1, M, 1, d), divided by sqrt(d) as the query is."""
     bias: Tensor = getattr(block, name)
     return bias.view(1, block.heads, 1, block.head_dim) / math.sqrt(block.head_dim)

@@ -18,9 +18,11 @@ Imports no torch, unless a word is none of the first seven kinds and the registr
 from __future__ import annotations
 
 import difflib
+import importlib
 import itertools
 import re
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["TERM_SETS", "Mechanism"]
 
@@ -57,9 +59,7 @@ class Mechanism:
         if self.spatial_range is not None and self.base == "none":
             raise ValueError("'none' has no spatial range: there is no module to restrict")
         if self.base not in _BUILT_IN:
-            # Late, since the files of other mechanisms are free to import torch.
-            from plugins.attention import registry
-
+            registry = _registry()
             if self.base not in registry.words():
                 raise ValueError(f"no mechanism {self.base!r}")
             if self.spatial_range is not None and not registry.registered(self.base).ranged:
@@ -108,10 +108,13 @@ class Mechanism:
         return 3 if self.spatial_range is None else 2 * self.spatial_range + 1
 
 
-def _unknown(word: str) -> str:
-    from plugins.attention import registry
+def _registry() -> Any:
+    """Return the registry, by name: it knows mechanisms, and its files may import torch."""
+    return importlib.import_module("plugins.attention.registry")
 
-    bases = registry.words()
+
+def _unknown(word: str) -> str:
+    bases = _registry().words()
     words = [*bases, *(f"{base}+deformable" for base in bases)]
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from plugins.attention.axis2d import Axis
-
-if TYPE_CHECKING:
-    from plugins.attention.generalized2d import GeneralizedAttention2d
+from plugins.attention.block2d import Block2d
 
 __all__ = ["Parts", "exactly", "in_single"]
 
@@ -42,13 +39,13 @@ class Parts:
 
     Parameters
     ----------
-    block: GeneralizedAttention2d
+    block: Block2d
         Gives the parameters.
     x: Tensor
         (N, C, H, W).
     """
 
-    def __init__(self, block: GeneralizedAttention2d, x: Tensor) -> None:
+    def __init__(self, block: Block2d, x: Tensor) -> None:
         self.block, self.x = block, x
         device = x.device.type
         autocast = device != "meta" and torch.is_autocast_enabled(device)
