@@ -145,12 +145,9 @@ def attend(
 
 
 def _root(runs: Path | None) -> Path:
-    from study.errors import StudyError
-    from study.run import default_root
+    from study.run import existing_root
 
-    if runs is not None and not runs.is_dir():
-        raise StudyError(f"no such folder: {runs.resolve()}")
-    return runs or default_root()
+    return existing_root(runs)
 
 
 def _write(path: Path, text: str) -> None:

@@ -25,6 +25,9 @@ SCHEMA = 1  # the newest that this code reads
 STATES = ("planned", "running", "completed", "failed", "preempted", "timeout", "oom", "killed")
 """Every state of a run; the last six are also the causes that ``exit.json`` may name."""
 
+SETTLED = ("completed", "running", "broken")
+"""Conditions of a run that nobody should start an attempt at."""
+
 PID_TOLERANCE = 1.0  # seconds by which two readings of one process's start may differ
 CLAIM_GRACE = 10.0  # seconds in which to write submission.json before a claim counts as abandoned
 
@@ -115,6 +118,30 @@ class Attempt:
     path: Path
     submission: dict[str, Any] | None = None
     exit: dict[str, Any] | None = None
+
+    def submit(self, launcher: str, pid: int, **more: Any) -> None:
+        """Record which process works on the attempt; `RunFolder.state` looks for it."""
+        record = {
+            "launcher": launcher,
+            "host": socket.gethostname(),
+            "pid": pid,
+            "pid_created": psutil.Process(pid).create_time(),
+            "time": round(time.time(), 3),
+        }
+        write_json(self.path / "submission.json", record | more)
+
+    def end(self, cause: str, code: int, started: float, error: str, trace: str = "") -> None:
+        """Record how the attempt ended, `started` being when, in seconds since the epoch."""
+        write_json(
+            self.path / "exit.json",
+            {
+                "cause": cause,
+                "code": code,
+                "seconds": round(time.time() - started, 3),
+                "error": error,
+                "traceback": trace,
+            },
+        )
 
 
 @dataclass(frozen=True)

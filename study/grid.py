@@ -116,7 +116,7 @@ class Grid(_Strict):
                 cell = {"sites": module.DEFAULT_SITES, **dict(zip(product, values, strict=True))}
                 cell |= row
                 # One order of sites, so that [conv5, conv4] and [conv4, conv5] are one run.
-                cell["sites"] = tuple(site for site in module.SITES if site in cell["sites"])
+                cell["sites"] = _ordered(cell["sites"], module.SITES)
                 if cell["mechanism"] == "none" and not module.NONE_HAS_SITES:
                     cell["sites"] = ()
                 if not any(_matches(pattern, cell, module.SITES) for pattern in self.exclude):
@@ -149,7 +149,11 @@ def _matches(pattern: Pattern, cell: dict[str, Any], order: Sequence[str]) -> bo
         return False
     if pattern.sites is None:
         return True
-    return tuple(site for site in order if site in pattern.sites) == cell["sites"]
+    return _ordered(pattern.sites, order) == cell["sites"]
+
+
+def _ordered(sites: Sequence[str], order: Sequence[str]) -> tuple[str, ...]:
+    return tuple(site for site in order if site in sites)
 
 
 def find(paths: Iterable[Path]) -> list[Path]:
@@ -187,26 +191,24 @@ def load(path: Path) -> Grid:
         raise StudyError(f"{file.where(['task'])}: unknown task {grid.task!r}{hint}")
     module = recipe_module(grid.task)
     try:
-        module.Recipe.model_validate(grid.recipe)
+        recipe = module.Recipe.model_validate(grid.recipe)
     except ValidationError as error:
         raise StudyError(_explain(file, error, module.Recipe, ("recipe",))) from None
-    _check_data(file, grid, module)
-    _check_cells(file, grid, module)
+    _check_data(file, grid.task, recipe.data)
+    _check_cells(file, grid, module, recipe)
     return grid
 
 
-def _check_data(file: YamlFile, grid: Grid, module: Any) -> None:
-    name = module.Recipe.model_validate(grid.recipe).data
-    where = file.where(["recipe", "data"])
-    tasks = {known: data.task_of(known) for known in data.datasets()}
-    if name not in tasks:
-        raise StudyError(f"{where}: unknown data set {name!r}{nearest(name, tasks)}")
-    if tasks[name] != grid.task:
-        fitting = ", ".join(known for known, task in tasks.items() if task == grid.task)
-        raise StudyError(f"{where}: {name!r} is for {tasks[name]}; for {grid.task}: {fitting}")
+def _check_data(file: YamlFile, task: str, name: str) -> None:
+    where, known = file.where(["recipe", "data"]), data.datasets()
+    if name not in known:
+        raise StudyError(f"{where}: unknown data set {name!r}{nearest(name, known)}")
+    if (other := data.task_of(name)) != task:
+        fitting = ", ".join(each for each in known if data.task_of(each) == task)
+        raise StudyError(f"{where}: {name!r} is for {other}; for {task}: {fitting}")
 
 
-def _check_cells(file: YamlFile, grid: Grid, module: Any) -> None:
+def _check_cells(file: YamlFile, grid: Grid, module: Any, recipe: Any) -> None:
     named: list[tuple[list[str | int], tuple[str, ...]]] = [
         ([section, "sites", index], sites)
         for section in ("product", "zip")
@@ -223,7 +225,7 @@ def _check_cells(file: YamlFile, grid: Grid, module: Any) -> None:
         candidates = ({"mechanism": word, "sites": where} for word, where in everything)
         if not any(_matches(pattern, cell, module.SITES) for cell in candidates):
             raise StudyError(f"{file.where(['exclude', index])}: excludes nothing in this grid")
-    recipe, cells = module.Recipe.model_validate(grid.recipe), grid.cells()
+    cells = grid.cells()
     if not cells:
         raise StudyError(f"{file.where(['exclude'])}: no run is left after exclude")
     mechanisms = list(dict.fromkeys(mechanism for mechanism, _ in cells))

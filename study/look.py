@@ -1,6 +1,6 @@
 """Look into the attention of a trained run, in a process that has its framework.
 
-``python -m study.look FOLDER OUT SOURCE [X,Y]`` writes the arrays into the file OUT (.npz).
+``python -m study.look FOLDER OUT SOURCE [--query X,Y]`` writes the arrays into the file OUT (.npz).
 """
 
 from __future__ import annotations

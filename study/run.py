@@ -13,12 +13,19 @@ from typing import Any
 from study.errors import StudyError
 from study.folder import SCHEMA, RunFolder, read_json, write_json
 
-__all__ = ["Run", "default_root", "differences", "open_folder", "science_hash"]
+__all__ = ["Run", "default_root", "differences", "existing_root", "open_folder", "science_hash"]
 
 
 def default_root() -> Path:
     """Return where run folders are kept: $STUDY_RUNS, else ``results/runs`` here."""
     return Path(os.environ.get("STUDY_RUNS") or "results/runs").expanduser()
+
+
+def existing_root(named: Path | None) -> Path:
+    """Return the folder of runs to read: `named`, which must exist, else the default one."""
+    if named is not None and not named.is_dir():
+        raise StudyError(f"no such folder: {named.resolve()}")
+    return named or default_root()
 
 
 def science_hash(science: dict[str, Any]) -> str:

@@ -12,7 +12,6 @@ import argparse
 import os
 import resource
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -20,13 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from plugins.attention.mechanism import Mechanism
 from plugins.job import Job
 from study import data
 from study.errors import StudyError
-from study.folder import SCHEMA, RunFolder, append_jsonl, write_json
+from study.folder import SCHEMA, Attempt, RunFolder, append_jsonl, write_json
 from study.provenance import provenance
 from study.run import science_hash
 from study.tasks import recipe_module, train_module
@@ -48,13 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
     folder = RunFolder(options.folder.resolve())
-    attempt = _by_hand(folder) if options.attempt is None else options.attempt
+    if options.attempt is None:
+        attempt = _by_hand(folder)
+    else:
+        n = options.attempt
+        attempt = Attempt(n, folder.path / "attempts" / str(n))
     # SIGINT too: a shell may have told its background jobs to ignore it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _terminate)
     started, error = time.time(), None
     try:
-        _attempt(folder, attempt, options.device, started)
+        _attempt(folder, attempt.n, options.device, started)
         cause = "completed"
     except Terminated:
         cause = "preempted"
@@ -64,20 +65,15 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exc()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the record comes first
-    write_json(
-        folder.path / "attempts" / str(attempt) / "exit.json",
-        {
-            "cause": cause,
-            "code": EXIT_CODES[cause],
-            "seconds": round(time.time() - started, 3),
-            "error": "" if error is None else f"{type(error).__name__}: {error}",
-            "traceback": "" if error is None else "".join(traceback.format_exception(error)),
-        },
-    )
+    told, trace = "", ""
+    if error is not None:
+        told = f"{type(error).__name__}: {error}"
+        trace = "".join(traceback.format_exception(error))
+    attempt.end(cause, EXIT_CODES[cause], started, told, trace)
     return EXIT_CODES[cause]
 
 
-def _by_hand(folder: RunFolder) -> int:
+def _by_hand(folder: RunFolder) -> Attempt:
     """Take the next attempt; end the program with a sentence if it cannot be had."""
     try:
         attempt = folder.claim()
@@ -85,17 +81,8 @@ def _by_hand(folder: RunFolder) -> int:
         sys.exit(f"error: {error}")
     if attempt is None:
         sys.exit(f"error: {folder.path.name} is {folder.condition()}: nothing to do by hand")
-    write_json(
-        attempt.path / "submission.json",
-        {
-            "launcher": "by hand",
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "pid_created": psutil.Process().create_time(),
-            "time": round(time.time(), 3),
-        },
-    )
-    return attempt.n
+    attempt.submit("by hand", os.getpid())
+    return attempt
 
 
 def _terminate(number: int, frame: Any) -> None:

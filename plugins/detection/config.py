@@ -13,16 +13,10 @@ from mmengine.config import Config, ConfigDict
 
 from plugins.detection.recipe import Recipe
 from plugins.job import Job
-from plugins.openmmlab import blocks, sites  # noqa: F401  blocks registers itself
+from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
 from plugins.openmmlab.backbone import EXPANSION, small_depths
 
 __all__ = ["class_names", "detector", "runner_config"]
-
-
-OPTIMIZERS: dict[str, dict[str, Any]] = {
-    "sgd": {"type": "SGD", "momentum": 0.9},
-    "adamw": {"type": "AdamW"},
-}
 
 
 @MODELS.register_module()
@@ -69,13 +63,11 @@ def runner_config(job: Job) -> dict[str, Any]:
     """Return model, data, schedule and evaluation as ``mmengine.Runner`` takes them."""
     recipe: Recipe = job.recipe
     classes = class_names(job.data)
-    workers = 2 if job.device == "cuda" else 0
-    evaluation = _loader(job, "val", classes, 1, workers)
     return {
         "default_scope": "mmdet",
         "model": detector(job, len(classes)),
-        "train_dataloader": _loader(job, "train", classes, recipe.batch_size, workers),
-        "val_dataloader": evaluation,
+        "train_dataloader": _loader(job, "train", classes),
+        "val_dataloader": _loader(job, "val", classes),
         "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_interval": 1},
         "val_cfg": {},
         "val_evaluator": {
@@ -85,7 +77,7 @@ def runner_config(job: Job) -> dict[str, Any]:
         },
         "optim_wrapper": {
             "optimizer": {
-                **OPTIMIZERS[recipe.optimizer],
+                **training.OPTIMIZERS[recipe.optimizer],
                 "lr": recipe.learning_rate,
                 "weight_decay": recipe.weight_decay,
             },
@@ -111,33 +103,26 @@ def class_names(data: Path) -> tuple[str, ...]:
     return tuple(category["name"] for category in categories)
 
 
-def _loader(
-    job: Job, split: str, classes: tuple[str, ...], batch_size: int, workers: int
-) -> dict[str, Any]:
+def _loader(job: Job, split: str, classes: tuple[str, ...]) -> dict[str, Any]:
     recipe: Recipe = job.recipe
-    training = split == "train"
+    to_train = split == "train"
     pipeline: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}]
     annotations = {"type": "LoadAnnotations", "with_bbox": True}
     resize = {"type": "Resize", "scale": recipe.image_scale, "keep_ratio": True}
-    if training:
+    if to_train:
         pipeline += [annotations, resize, {"type": "RandomFlip", "prob": recipe.flip}]
         pipeline += [{"type": "PackDetInputs"}]
     else:
         keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
         pipeline += [resize, annotations, {"type": "PackDetInputs", "meta_keys": keys}]
-    return {
-        "batch_size": batch_size,
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        "sampler": {"type": "DefaultSampler", "shuffle": training},
-        "dataset": {
-            "type": "CocoDataset",
-            "data_root": str(job.data),
-            "ann_file": f"annotations/{split}.json",
-            "data_prefix": {"img": "images/"},
-            "metainfo": {"classes": classes},
-            "filter_cfg": {"filter_empty_gt": True, "min_size": 8} if training else None,
-            "test_mode": not training,
-            "pipeline": pipeline,
-        },
+    dataset = {
+        "type": "CocoDataset",
+        "data_root": str(job.data),
+        "ann_file": f"annotations/{split}.json",
+        "data_prefix": {"img": "images/"},
+        "metainfo": {"classes": classes},
+        "filter_cfg": {"filter_empty_gt": True, "min_size": 8} if to_train else None,
+        "test_mode": not to_train,
+        "pipeline": pipeline,
     }
+    return training.loader(job, dataset, recipe.batch_size if to_train else 1, to_train)

@@ -16,7 +16,13 @@ from mmengine.runner import Runner
 
 from plugins.job import Job
 
-__all__ = ["train"]
+__all__ = ["OPTIMIZERS", "loader", "train"]
+
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "sgd": {"type": "SGD", "momentum": 0.9},
+    "adamw": {"type": "AdamW"},
+}
+"""A recipe's word for the optimizer, and MMEngine's config of it."""
 
 RECORD_INTERVAL = 10  # iterations between two lines of training metrics
 
@@ -78,6 +84,18 @@ def train(
         runner.train()
     finally:
         MMLogger._instance_dict.pop(runner.experiment_name, None)
+
+
+def loader(job: Job, dataset: dict[str, Any], batch_size: int, shuffle: bool) -> dict[str, Any]:
+    """Return the config of a data loader: beside a GPU two workers, on a CPU none."""
+    workers = 2 if job.device == "cuda" else 0
+    return {
+        "batch_size": batch_size,
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "sampler": {"type": "DefaultSampler", "shuffle": shuffle},
+        "dataset": dataset,
+    }
 
 
 def newest_whole_checkpoint(folder: Path) -> Path | None:

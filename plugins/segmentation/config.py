@@ -15,17 +15,11 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from plugins.job import Job
-from plugins.openmmlab import blocks, sites  # noqa: F401  blocks registers itself
+from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
 from plugins.openmmlab.backbone import EXPANSION, small_depths
 from plugins.segmentation.recipe import HEAD, Recipe
 
 __all__ = ["AttendedFCNHead", "read_classes", "runner_config", "segmentor"]
-
-
-OPTIMIZERS: dict[str, dict[str, Any]] = {
-    "sgd": {"type": "SGD", "momentum": 0.9},
-    "adamw": {"type": "AdamW"},
-}
 
 
 @MODELS.register_module()
@@ -116,7 +110,7 @@ def runner_config(job: Job) -> dict[str, Any]:
         "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
         "optim_wrapper": {
             "optimizer": {
-                **OPTIMIZERS[recipe.optimizer],
+                **training.OPTIMIZERS[recipe.optimizer],
                 "lr": recipe.learning_rate,
                 "weight_decay": recipe.weight_decay,
             }
@@ -143,9 +137,9 @@ def read_classes(data: Path) -> dict[str, Any]:
 
 def _loader(job: Job, split: str, meta: dict[str, Any]) -> dict[str, Any]:
     recipe: Recipe = job.recipe
-    training = split == "train"
+    to_train = split == "train"
     pipeline: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}]
-    if training:
+    if to_train:
         resize = {"type": "RandomResize", "ratio_range": recipe.scale_range, "keep_ratio": True}
         if recipe.scale_range != (1.0, 1.0):
             pipeline.append({**resize, "scale": recipe.crop[::-1]})
@@ -153,22 +147,16 @@ def _loader(job: Job, split: str, meta: dict[str, Any]) -> dict[str, Any]:
             {"type": "RandomCrop", "crop_size": recipe.crop, "cat_max_ratio": 0.75},
             {"type": "RandomFlip", "prob": recipe.flip},
         ]
-    workers = 2 if job.device == "cuda" else 0
-    return {
-        "batch_size": recipe.batch_size if training else 1,
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        # A last batch of one image has no variance for the normalisation of pooled features.
-        "drop_last": training,
-        "sampler": {"type": "DefaultSampler", "shuffle": training},
-        "dataset": {
-            "type": "BaseSegDataset",
-            "data_root": str(job.data),
-            "data_prefix": {"img_path": f"leftImg8bit/{split}", "seg_map_path": f"gtFine/{split}"},
-            "img_suffix": "_leftImg8bit.png",
-            "seg_map_suffix": "_gtFine_labelTrainIds.png",
-            "metainfo": meta,
-            "test_mode": not training,
-            "pipeline": [*pipeline, {"type": "PackSegInputs"}],
-        },
+    dataset = {
+        "type": "BaseSegDataset",
+        "data_root": str(job.data),
+        "data_prefix": {"img_path": f"leftImg8bit/{split}", "seg_map_path": f"gtFine/{split}"},
+        "img_suffix": "_leftImg8bit.png",
+        "seg_map_suffix": "_gtFine_labelTrainIds.png",
+        "metainfo": meta,
+        "test_mode": not to_train,
+        "pipeline": [*pipeline, {"type": "PackSegInputs"}],
     }
+    made = training.loader(job, dataset, recipe.batch_size if to_train else 1, to_train)
+    # A last batch of one image has no variance for the normalisation of pooled features.
+    return made | {"drop_last": to_train}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from study.folder import RunFolder
     from study.run import Run
 
-__all__ = ["Grids", "register"]
+__all__ = ["Root", "register", "runs_of"]
 
 Grids = Annotated[list[Path], typer.Argument(help="Grid files, or folders of them.")]
 Root = Annotated[
@@ -93,6 +93,7 @@ def run(
     Exit code 0 if all runs are complete, 1 if some are not, 130 if you stopped it.
     """
     from study import data
+    from study.folder import SETTLED
     from study.launch.local import LocalLauncher
     from study.progress import PatientConsole, Progress
     from study.provenance import cores
@@ -102,8 +103,7 @@ def run(
     for name in dict.fromkeys(run.data for run in runs):
         data.verify(name)
     folders = [open_folder(run, (root or default_root()).resolve()) for run in runs]
-    settled = ("completed", "running", "broken")
-    missing = [folder for folder in folders if folder.condition() not in settled]
+    missing = [folder for folder in folders if folder.condition() not in SETTLED]
     if not missing:
         console.print(f"nothing to do: {_tally([folder.condition() for folder in folders])}")
         raise typer.Exit(_report(folders, console))

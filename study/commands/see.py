@@ -9,11 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from study.commands.runs import Root, runs_of
+
 __all__ = ["register"]
 
-Root = Annotated[
-    Path | None, typer.Option("--runs", help="Run folders [default: $STUDY_RUNS or results/runs].")
-]
 RunId = Annotated[str, typer.Argument(help="Run id, or the beginning or the end of one.")]
 
 
@@ -31,14 +30,10 @@ def status(
     """Count the runs in each state and name those that need attention."""
     from rich.console import Console
 
-    from study.commands.runs import runs_of
-    from study.errors import StudyError
     from study.folder import RunFolder, iter_runs
-    from study.run import default_root
+    from study.run import existing_root
 
-    where = root or default_root()
-    if root is not None and not root.is_dir():
-        raise StudyError(f"no such folder: {root.resolve()}")
+    where = existing_root(root)
     if grids:
         folders = [RunFolder(where / run.id) for run in runs_of(grids)]
     else:

@@ -13,9 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
-import psutil
-
-from study.folder import Attempt, RunFolder, write_json
+from study.folder import SETTLED, Attempt, RunFolder
 from study.provenance import cores
 
 __all__ = ["LocalLauncher"]
@@ -78,7 +76,7 @@ class LocalLauncher:
                         folder = waiting.pop(0)
                         # Begun by another process since the caller looked, perhaps on a host
                         # whose processes the claim cannot see.
-                        if folder.condition() in ("completed", "running", "broken"):
+                        if folder.condition() in SETTLED:
                             continue
                         attempt = folder.claim()
                         if attempt is not None:
@@ -115,18 +113,7 @@ class LocalLauncher:
                 start_new_session=True,
             )
         started = time.time()
-        write_json(
-            attempt.path / "submission.json",
-            {
-                "launcher": "local",
-                "host": os.uname().nodename,
-                "pid": process.pid,
-                "pid_created": psutil.Process(process.pid).create_time(),
-                "time": round(started, 3),
-                "slots": self.slots,
-                "command": command,
-            },
-        )
+        attempt.submit("local", process.pid, slots=self.slots, command=command)
         return _Worker(slot, folder, attempt, process, started)
 
     def _ended(self, worker: _Worker) -> bool:
@@ -134,24 +121,16 @@ class LocalLauncher:
         code = worker.process.poll()
         if code is None:
             return False
-        record = worker.attempt.path / "exit.json"
-        if not record.exists():
+        if not (worker.attempt.path / "exit.json").exists():
             # A negative code is the signal's number: the worker was killed outright.
             reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             cause = "killed" if code < 0 else "failed"
+            if code == -signal.SIGTERM:  # told to end before it could listen
+                cause = "preempted"
+            error = f"the worker ended with {reason} and left no record"
             # On a full disk the record stays away, and the run counts as killed all the same.
             with contextlib.suppress(OSError):
-                write_json(
-                    record,
-                    {
-                        # Told to end before it could listen.
-                        "cause": "preempted" if code == -signal.SIGTERM else cause,
-                        "code": code,
-                        "seconds": round(time.time() - worker.started, 3),
-                        "error": f"the worker ended with {reason} and left no record",
-                        "traceback": "",
-                    },
-                )
+                worker.attempt.end(cause, code, worker.started, error)
         return True
 
     def _stop(self, workers: list[_Worker]) -> None:
