@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -105,11 +104,9 @@ class GeneralizedAttention2d(Block2d):
 
     def _residual(self, x: Tensor, attended: Tensor) -> Tensor:
         """Project what was attended, (N, H or 1, W or 1, M * d), and add it to the input."""
-        weight = self.proj_conv.weight.flatten(1).expand(len(x), -1, -1)
-        # A product in place of the convolution, which would first copy to (N, M * d, H, W).
-        out = torch.bmm(weight, attended.to(weight.dtype).flatten(1, 2).mT)
-        assert self.proj_conv.bias is not None
-        out = out.unflatten(2, attended.shape[1:3]) + self.proj_conv.bias.view(-1, 1, 1)
+        layer = self.proj_conv
+        features = attended.to(layer.weight.dtype).permute(0, 3, 1, 2)
+        out = F.conv2d(features, layer.weight, layer.bias)
         if self.q_stride > 1 and out.shape[2:] != (1, 1):
             out = F.interpolate(out, size=x.shape[-2:], mode="bilinear", align_corners=False)
         return self.gamma * out + x

@@ -21,7 +21,7 @@ VERSIONS = ("torch", "onedl-mmcv", "ve-fairseq")
 """Distributions on whose versions the numbers depend."""
 
 ROUNDS = 2  # the slowest calls take seconds each
-SECONDS = 0.3  # until then calls of milliseconds get further rounds
+SECONDS = 1.0  # until then calls of milliseconds get further rounds
 
 
 def cases(quick: bool, pattern: str | None) -> list[Case]:

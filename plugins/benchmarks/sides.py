@@ -120,8 +120,8 @@ def _taps(case: Case) -> int:
 class FusedAttention(nn.Module):
     """The least that `1000` can cost: torch's fused attention between the four projections.
 
-    The parameters are those of ``GeneralizedAttention2d``. Projected as sequences, since the fused
-    kernel wants the features of a head side by side and is left for a dense one otherwise.
+    The parameters are those of ``GeneralizedAttention2d``. Features come last, since the fused
+    kernel wants those of a head side by side and is left for a dense one otherwise.
     """
 
     def __init__(self, channels: int, kv_stride: int) -> None:
@@ -145,14 +145,14 @@ class FusedAttention(nn.Module):
             )
         )
         mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        mixed = mixed.transpose(1, 2).flatten(2)  # (N, H * W, C)
-        out = F.linear(mixed, self.proj_conv.weight.flatten(1), self.proj_conv.bias)
-        return self.gamma * out.transpose(1, 2).reshape(x.shape) + x
+        mixed = mixed.transpose(2, 3).flatten(1, 2).unflatten(2, x.shape[2:])
+        return self.gamma * self.proj_conv(mixed) + x
 
 
 def _project(x: Tensor, conv: nn.Conv2d) -> Tensor:
     """(N, C, H, W) to (N, H * W, C)."""
-    return F.linear(x.flatten(2).transpose(1, 2), conv.weight.flatten(1))
+    projected: Tensor = conv(x.contiguous(memory_format=torch.channels_last))
+    return projected.flatten(2).transpose(1, 2)
 
 
 class DenseSaliency(GeneralizedAttention2d):

@@ -21,7 +21,9 @@ from plugins.benchmarks.timing import CONTROL, interleave
 
 __all__ = ["memory", "times"]
 
-CONTROL_SIZE = 512  # rows and columns: about a millisecond, long enough to engage all threads
+CONTROL_SIZE = 2048
+"""Rows and columns. The product takes about 0.1 s: a virtual machine may count the processor time
+of further threads in ticks of 10 ms, and so shorter calls wrongly."""
 
 
 def times(cases: list[Case], threads: int, rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
