@@ -46,6 +46,10 @@ class Job:
         ``val`` record is the run's result.
     recorded: callable
         ``recorded("untrained")`` returns the records of a split that exist already.
+    rank, world: int
+        This process among those that train the run together, from 0, and how many they are. All
+        share the recipe's batch, so that a result does not depend on their number. Only rank 0
+        writes; `record` of the others does nothing.
     """
 
     mechanism: Mechanism
@@ -57,6 +61,8 @@ class Job:
     device: str
     record: Callable[..., None]
     recorded: Callable[[str], list[dict[str, Any]]]
+    rank: int = 0
+    world: int = 1
 
 
 class RecipeModule(Protocol):

@@ -30,6 +30,9 @@ from study.tasks import recipe_module, train_module
 
 __all__ = ["Terminated", "job_of", "main"]
 
+RANK = (("RANK", "0"), ("WORLD_SIZE", "1"))
+"""torch's variables that say which of how many processes this is, and their defaults."""
+
 EXIT_CODES = {"completed": 0, "failed": 1, "oom": 1, "preempted": 143}
 
 
@@ -119,8 +122,11 @@ def _attempt(folder: RunFolder, attempt: int, device: str, started: float) -> No
 def job_of(science: dict[str, Any], folder: RunFolder, device: str) -> Job:
     """Return what the task's plugin needs to carry out a science configuration."""
     recipe = recipe_module(science["task"]).Recipe.model_validate(science["recipe"])
+    rank, world = (int(os.environ.get(name, value)) for name, value in RANK)
 
     def record(split: str, **values: Any) -> None:
+        if rank:
+            return
         append_jsonl(
             folder.path / "metrics.jsonl", {"split": split, "time": round(time.time(), 3), **values}
         )
@@ -138,6 +144,8 @@ def job_of(science: dict[str, Any], folder: RunFolder, device: str) -> Job:
         device=device,
         record=record,
         recorded=recorded,
+        rank=rank,
+        world=world,
     )
 
 
