@@ -16,7 +16,11 @@ from pydantic import BaseModel
 
 from plugins.attention.mechanism import Mechanism
 
-__all__ = ["Job", "RecipeModule", "TrainModule"]
+__all__ = ["Job", "RecipeModule", "Stopped", "TrainModule"]
+
+
+class Stopped(BaseException):
+    """A run ends early, to be resumed. No `Exception`: no framework takes it for its own error."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,9 @@ class Job:
         This process among those that train the run together, from 0, and how many they are. All
         share the recipe's batch, so that a result does not depend on their number. Only rank 0
         writes; `record` of the others does nothing.
+    stopping: callable
+        ``stopping()`` says whether the run has been told to end soon. A plugin asks between two
+        steps; once it is true, it saves a checkpoint and raises `Stopped`.
     """
 
     mechanism: Mechanism
@@ -63,6 +70,7 @@ class Job:
     recorded: Callable[[str], list[dict[str, Any]]]
     rank: int = 0
     world: int = 1
+    stopping: Callable[[], bool] = lambda: False
 
 
 class RecipeModule(Protocol):

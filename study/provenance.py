@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from study import data
+from study.files import read_json
 
-__all__ = ["PACKAGES", "cores", "git_state", "provenance"]
+__all__ = ["PACKAGES", "SNAPSHOT_FILE", "cores", "git_state", "provenance"]
 
 PACKAGES = (
     "spatial-attention-study",
@@ -27,6 +28,9 @@ PACKAGES = (
     "sacrebleu",
     "sentencepiece",
 )
+SNAPSHOT_FILE = "snapshot.json"
+"""Where a copy of the code says what it is a copy of."""
+
 DIFF_LIMIT = 1_000_000  # characters of uncommitted changes that are kept
 
 
@@ -55,7 +59,12 @@ def provenance(data_name: str, device: str) -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any]:
-    """Return commit, whether the tree differs from it, and how; empty outside a checkout."""
+    """Return commit, whether the tree differs from it, and how; empty outside a checkout.
+
+    A snapshot of the code answers with what was so when it was taken.
+    """
+    if (taken := read_json(Path(__file__).parents[1] / SNAPSHOT_FILE)) is not None:
+        return taken
     try:
         commit = _git("rev-parse", "HEAD").strip()
         diff = _git("diff", "HEAD")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from study.errors import StudyError
-from study.folder import SCHEMA, RunFolder, read_json, write_json
+from study.files import read_json, write_json
+from study.folder import SCHEMA, RunFolder
 
 __all__ = ["Run", "default_root", "differences", "existing_root", "open_folder", "science_hash"]
 

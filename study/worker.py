@@ -15,29 +15,91 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from plugins.attention.mechanism import Mechanism
-from plugins.job import Job
+from plugins.job import Job, Stopped
 from study import data
+from study.attempt import Attempt, cancelled_by
 from study.errors import StudyError
-from study.folder import SCHEMA, Attempt, RunFolder, append_jsonl, write_json
+from study.files import append_jsonl, write_json
+from study.folder import SCHEMA, RunFolder
 from study.provenance import provenance
 from study.run import science_hash
 from study.tasks import recipe_module, train_module
 
-__all__ = ["Terminated", "job_of", "main"]
+__all__ = ["job_of", "main"]
 
 RANK = (("RANK", "0"), ("WORLD_SIZE", "1"))
 """torch's variables that say which of how many processes this is, and their defaults."""
 
-EXIT_CODES = {"completed": 0, "failed": 1, "oom": 1, "preempted": 143}
+CAUSE_OF_SIGNAL = {
+    signal.SIGTERM: "preempted",
+    signal.SIGINT: "preempted",  # a shell may have told its background jobs to ignore it
+    signal.SIGUSR2: "timeout",
+}
+EXIT_CODES = {"completed": 0, "failed": 1, "oom": 1}
+STOPPED_CODE = 143
+
+STOP_SECONDS = 10.0
+"""From the signal to the end at the latest. Slurm's KillWait, 30 s by default, must be longer."""
 
 
-class Terminated(BaseException):
-    """SIGTERM or SIGINT came. No `Exception`, so that no framework takes it for its own error."""
+COMPANY_SECONDS = 2.0
+"""In which the processes that train a run together are told to stop, one after the other."""
+
+
+class _Stop:
+    """Turns a signal into a wish, and the wish into an exception where nobody heeds it.
+
+    A plugin that asks `wanted` between its steps leaves a checkpoint first. One that never asked,
+    or does not ask again for `STOP_SECONDS`, is interrupted where it is.
+    """
+
+    def __init__(self, rank: int, world: int) -> None:
+        self.rank, self.world, self.number, self.asked = rank, world, 0, False
+
+    @property
+    def cause(self) -> str:
+        """What a run that stops has ended by."""
+        return CAUSE_OF_SIGNAL.get(signal.Signals(self.number or signal.SIGTERM), "preempted")
+
+    def watch(self) -> None:
+        """Listen from now on."""
+        for number in CAUSE_OF_SIGNAL:
+            signal.signal(number, self._told)
+        signal.signal(signal.SIGALRM, self._interrupt)
+
+    def ignore(self) -> None:
+        """Listen no more: the record comes first."""
+        for number in (*CAUSE_OF_SIGNAL, signal.SIGALRM):
+            signal.signal(number, signal.SIG_IGN)
+
+    def wanted(self) -> bool:
+        """Whether to leave a checkpoint and raise `Stopped`."""
+        self.asked = True
+        # Of several processes the first saves, and the others must keep it company until then.
+        return bool(self.number) and self.rank == 0
+
+    def comes(self) -> bool:
+        """Whether a signal comes within a moment."""
+        self.asked = True  # from here on it interrupts nothing
+        time.sleep(COMPANY_SECONDS)
+        return bool(self.number)
+
+    def _told(self, number: int, frame: Any) -> None:
+        if self.number:
+            return  # the same wish again, from the scheduler and from the launcher
+        self.number = number
+        if not self.asked:
+            raise Stopped
+        signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        raise Stopped
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,27 +115,33 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         n = options.attempt
         attempt = Attempt(n, folder.path / "attempts" / str(n))
-    # SIGINT too: a shell may have told its background jobs to ignore it.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _terminate)
     started, error = time.time(), None
+    rank, world = (int(os.environ.get(name, value)) for name, value in RANK)
+    stop = _Stop(rank, world)
     try:
-        _attempt(folder, attempt.n, options.device, started)
+        stop.watch()
+        _attempt(folder, attempt, options.device, started, stop)
         cause = "completed"
-    except Terminated:
-        cause = "preempted"
+    except Stopped:
+        cause = stop.cause
     except BaseException as raised:
-        cause = "oom" if _out_of_memory(raised) else "failed"
-        error = raised
         traceback.print_exc()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # the record comes first
+        # Whom the others have left because they were told to stop, is told in this moment too.
+        if stop.number or (stop.world > 1 and stop.comes()):
+            cause = stop.cause
+        else:
+            cause, error = "oom" if _out_of_memory(raised) else "failed", raised
+    stop.ignore()
+    code = EXIT_CODES.get(cause, STOPPED_CODE)
     told, trace = "", ""
     if error is not None:
         told = f"{type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
-    attempt.end(cause, EXIT_CODES[cause], started, told, trace)
-    return EXIT_CODES[cause]
+    elif code == STOPPED_CODE and (who := cancelled_by(attempt)):
+        cause, told = "killed", f"cancelled by {who}"
+    if rank == 0 or error is not None:
+        attempt.end(cause, code, started, told, trace)
+    return code
 
 
 def _by_hand(folder: RunFolder) -> Attempt:
@@ -88,16 +156,12 @@ def _by_hand(folder: RunFolder) -> Attempt:
     return attempt
 
 
-def _terminate(number: int, frame: Any) -> None:
-    raise Terminated
-
-
 def _out_of_memory(error: BaseException) -> bool:
     # By name, since torch may not even have been imported.
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
-def _attempt(folder: RunFolder, attempt: int, device: str, started: float) -> None:
+def _attempt(folder: RunFolder, attempt: Attempt, device: str, started: float, stop: _Stop) -> None:
     run = folder.run
     if run is None:
         raise StudyError(f"{folder.path}: no run.json")
@@ -111,22 +175,43 @@ def _attempt(folder: RunFolder, attempt: int, device: str, started: float) -> No
             f" this is version {version}; plan the grid again to get new runs"
         )
     data.verify(science["recipe"]["data"])
-    job = job_of(science, folder, device)
-    write_json(folder.path / "provenance.json", provenance(science["recipe"]["data"], device))
+    successor = attempt.path.with_name(str(attempt.n + 1))
+
+    def check_place() -> None:
+        """Stop a process that was given up for lost, perhaps cut off from the scheduler."""
+        if successor.exists():
+            raise Stopped(f"attempt {successor.name} has taken the place of this one")
+
+    job = job_of(science, folder, device, check_place, stop.wanted)
     module = train_module(science["task"])
+    if job.rank:
+        module.train(job)
+        return
+    write_json(folder.path / "provenance.json", provenance(science["recipe"]["data"], device))
     cost = module.cost(job).to_json()
     module.train(job)
-    _write_result(folder, run, attempt, device, cost, started)
+    check_place()
+    _write_result(folder, run, attempt.n, device, cost, started)
 
 
-def job_of(science: dict[str, Any], folder: RunFolder, device: str) -> Job:
-    """Return what the task's plugin needs to carry out a science configuration."""
+def job_of(
+    science: dict[str, Any],
+    folder: RunFolder,
+    device: str,
+    check_place: Callable[[], None] = lambda: None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Job:
+    """Return what the task's plugin needs to carry out a science configuration.
+
+    `check_place` is called before each record, and may raise.
+    """
     recipe = recipe_module(science["task"]).Recipe.model_validate(science["recipe"])
     rank, world = (int(os.environ.get(name, value)) for name, value in RANK)
 
     def record(split: str, **values: Any) -> None:
         if rank:
             return
+        check_place()
         append_jsonl(
             folder.path / "metrics.jsonl", {"split": split, "time": round(time.time(), 3), **values}
         )
@@ -146,6 +231,7 @@ def job_of(science: dict[str, Any], folder: RunFolder, device: str) -> Job:
         recorded=recorded,
         rank=rank,
         world=world,
+        stopping=stopping,
     )
 
 

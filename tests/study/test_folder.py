@@ -16,18 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from study.attempt import CLAIM_GRACE
 from study.errors import StudyError
-from study.folder import (
-    CLAIM_GRACE,
-    BrokenFile,
-    RunFolder,
-    append_jsonl,
-    find_run,
-    iter_runs,
-    read_json,
-    read_metrics,
-    write_json,
-)
+from study.files import BrokenFile, append_jsonl, read_json, read_metrics, write_json
+from study.folder import RunFolder, find_run, iter_runs
 
 RUN = {"schema": 1, "id": "a-run", "label": "a", "hash": "0", "grid": "g", "science": {}}
 RESULT = {
@@ -97,7 +89,7 @@ def test_a_reader_never_sees_half_a_file_while_another_process_rewrites_it(tmp_p
     path = tmp_path / "x.json"
     write_json(path, {"n": 0, "padding": "x" * 100_000})
     code = (
-        "import sys; from pathlib import Path; from study.folder import write_json\n"
+        "import sys; from pathlib import Path; from study.files import write_json\n"
         "for n in range(60): write_json(Path(sys.argv[1]), {'n': n, 'padding': 'x' * 100_000})"
     )
     writer = subprocess.Popen([sys.executable, "-c", code, str(path)])

@@ -1,0 +1,170 @@
+"""One execution of a run, and the three records that it leaves.
+
+``submission.json`` says who will execute it, ``start.json`` that a job of a cluster has begun, and
+``exit.json`` how it ended. Each is written once; of two writers the first counts.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from study.files import read_json, write_json, write_once
+
+__all__ = ["CAUSES", "SLURM", "Attempt", "cancelled_by", "process_record"]
+
+CAUSES = ("completed", "failed", "preempted", "timeout", "oom", "killed", "lost")
+"""What ``exit.json`` may name."""
+
+SLURM = "slurm"
+"""The launcher whose jobs only the scheduler knows."""
+
+PID_TOLERANCE = 1.0  # seconds by which two readings of one process's start may differ
+CLAIM_GRACE = 10.0  # seconds in which to write submission.json before a claim counts as abandoned
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One execution of a run: its number, folder, and what has been recorded so far."""
+
+    n: int
+    path: Path
+    submission: dict[str, Any] | None = None
+    start: dict[str, Any] | None = None
+    exit: dict[str, Any] | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Attempt:
+        """Read the records in the attempt's folder."""
+        names = ("submission.json", "start.json", "exit.json")
+        return cls(int(path.name), path, *(read_json(path / name) for name in names))
+
+    @property
+    def by_slurm(self) -> bool:
+        """Whether a job of a cluster executes it."""
+        return self.submission is not None and self.submission.get("launcher") == SLURM
+
+    def submit(self, launcher: str, pid: int, **more: Any) -> None:
+        """Record which process works on the attempt; `RunFolder.state` looks for it."""
+        record = {"launcher": launcher, **process_record(pid), **more}
+        write_json(self.path / "submission.json", record)
+
+    def queue(self, token: str, index: int, restart: int = 0) -> None:
+        """Record that task `index` of the job named `token` is to execute the attempt.
+
+        `restart` counts how often Slurm had put that task back into the queue before.
+        """
+        write_json(
+            self.path / "submission.json",
+            {
+                "launcher": SLURM,
+                "token": token,
+                "index": index,
+                "restart": restart,
+                "host": socket.gethostname(),
+                "time": round(time.time(), 3),
+            },
+        )
+
+    def begin(self, job: str) -> bool:
+        """Record that this process, of Slurm's job `job`, has begun the attempt.
+
+        False if somebody else has, or has written the attempt off: then it must not be executed.
+        """
+        return write_once(self.path / "start.json", {**process_record(os.getpid()), "job": job})
+
+    def write_off(self, cause: str, error: str, **more: Any) -> bool:
+        """Record an end that nobody was left to record; False if somebody was, or is at work.
+
+        An attempt that has not begun is closed to any job that might still come to it.
+        """
+        if self.start is None:
+            closed = {"host": socket.gethostname(), "time": round(time.time(), 3), "job": None}
+            if not write_once(self.path / "start.json", closed):
+                return False
+        began = (self.start or {}).get("time", time.time())
+        return self.end(cause, -1, began, error, **more)
+
+    def end(
+        self, cause: str, code: int, started: float, error: str, trace: str = "", **more: Any
+    ) -> bool:
+        """Record how the attempt ended, `started` being when, in seconds since the epoch.
+
+        False if that is known already: of the processes that train a run together the first one to
+        fail knows why, the others only that they lost it.
+        """
+        record = {
+            "cause": cause,
+            "code": code,
+            "seconds": round(time.time() - started, 3),
+            "error": error,
+            "traceback": trace,
+            **more,
+        }
+        return write_once(self.path / "exit.json", record)
+
+    def cancel(self, user: str) -> None:
+        """Record that `user` asks for its end, so that it does not pass for a preemption."""
+        write_json(self.path / "cancel.json", {"user": user, "time": round(time.time(), 3)})
+
+    def note(self, state: str) -> None:
+        """Record the state in which the scheduler saw it end, beside its own account."""
+        write_once(self.path / "scheduler.json", {"scheduler": state})
+
+    @property
+    def ending(self) -> dict[str, Any]:
+        """How it ended: ``exit.json``, and the scheduler's word where that was recorded."""
+        noted = read_json(self.path / "scheduler.json") if self.by_slurm else None
+        return {**(self.exit or {}), **(noted or {})}
+
+    @property
+    def in_hand(self) -> bool:
+        """Whether a process of this host holds it, or another host or a scheduler may.
+
+        Also in the first seconds after the claim, in which the submission is still unwritten.
+        """
+        if self.exit is not None:
+            return False
+        if self.submission is None:
+            return time.time() - self.path.stat().st_mtime < CLAIM_GRACE
+        return self.by_slurm or _elsewhere(self.submission) or _lives(self.submission)
+
+
+def cancelled_by(attempt: Attempt) -> str | None:
+    """Return who asked for the attempt's end, None if nobody did."""
+    asked = read_json(attempt.path / "cancel.json")
+    return str(asked.get("user")) if asked else None
+
+
+def process_record(pid: int) -> dict[str, Any]:
+    """Return what tells a process of this host from others: host, pid, its start; and the time."""
+    return {
+        "host": socket.gethostname(),
+        "pid": pid,
+        "pid_created": psutil.Process(pid).create_time(),
+        "time": round(time.time(), 3),
+    }
+
+
+def _elsewhere(submission: dict[str, Any]) -> bool:
+    return submission.get("host") != socket.gethostname()
+
+
+def _lives(submission: dict[str, Any]) -> bool:
+    """Whether the recorded process lives on this host, and not another with its number."""
+    pid, created = submission.get("pid"), submission.get("pid_created")
+    if not isinstance(pid, int) or not isinstance(created, int | float):
+        return False
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - created) <= PID_TOLERANCE
+        # A zombie has ended; its parent has not asked for the exit code yet.
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

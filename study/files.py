@@ -1,0 +1,112 @@
+"""Files of which a reader never sees half: JSON written whole, lines of JSON appended."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from study.errors import StudyError
+
+__all__ = ["BrokenFile", "append_jsonl", "read_json", "read_metrics", "write_json", "write_once"]
+
+
+class BrokenFile(StudyError):
+    """A file of a run folder that is torn, empty or not what the contract says."""
+
+
+def write_json(path: Path, obj: Any) -> None:
+    """Write `obj` so that a reader of `path` sees the old file or the new one, whole.
+
+    Missing parent folders are created; keys keep their order.
+    """
+    with _written_beside(path, obj) as temporary:
+        temporary.replace(path)
+
+
+def write_once(path: Path, obj: Any) -> bool:
+    """Write `obj` as `write_json` does, unless the file exists: False, and it stays as it is.
+
+    Of any number of processes, on any number of hosts, that write at the same time one succeeds.
+    """
+    with _written_beside(path, obj) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        return True
+
+
+@contextmanager
+def _written_beside(path: Path, obj: Any) -> Iterator[Path]:
+    """Yield a file with `obj` in it, which is gone afterwards unless it was renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not tempfile: its 0600 would hide the results from the colleagues who share the disk.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            json.dump(obj, file, indent=2, ensure_ascii=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def append_jsonl(path: Path, record: dict[str, Any]) -> None:
+    """Append `record` as one line, after ending the torn line of a killed writer if there is one.
+
+    OSError if the disk took only a part of it.
+    """
+    line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
+        if os.write(descriptor, line) != len(line):  # one write: a kill leaves all of it or none
+            raise OSError(f"{path}: the line was cut short; is the disk full?")
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object; None when there is no such file, `BrokenFile` when it holds no object."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        obj = json.loads(text)
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise BrokenFile(f"{path}: empty or torn JSON ({error})") from None
+    if not isinstance(obj, dict):
+        raise BrokenFile(f"{path}: holds a JSON {type(obj).__name__}, not an object")
+    return obj
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read ``metrics.jsonl``: the last record of each (split, step), by step, step-less ones first.
+
+    Torn lines are skipped: a killed writer leaves one at the end, in the middle once the next
+    attempt has appended. A resumed run repeats steps; only its later account counts.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    records: dict[tuple[Any, Any], dict[str, Any]] = {}
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            records[record.get("split"), record.get("step")] = record
+    # The sort is stable: records of one step keep the order in which they were first written.
+    return sorted(records.values(), key=lambda r: (r.get("step") is not None, r.get("step") or 0))

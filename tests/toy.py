@@ -1,0 +1,124 @@
+"""A task that trains in milliseconds, installed the way a third party would install one.
+
+It counts to ``epochs``, one checkpoint a step, and does as its recipe says: fails, sleeps, or eats
+memory.
+"""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+RECIPE = """
+    from pydantic import BaseModel, Field
+
+    VERSION, SITES, DEFAULT_SITES, METRIC = 1, ("a", "b"), ("a",), "score"
+    NONE_HAS_SITES = False
+
+    class Recipe(BaseModel, extra="forbid", frozen=True):
+        data: str = "toy-data"
+        epochs: int = Field(3, ge=1)
+        seconds: float = 0.0
+        failing: str = ""
+        megabytes: int = 0
+
+    def check(mechanism, sites, recipe):
+        if mechanism.base == "dynamic" and "b" in sites:
+            raise ValueError("no dynamic convolution at b")
+"""
+TRAIN = """
+    import random, time
+    from pathlib import Path
+
+    class Cost:
+        def to_json(self):
+            return {"model": {"macs": 100, "parameters": 10}, "input_shape": [1],
+                    "mechanism": {"macs": 20, "parameters": 2}, "uncounted": {}}
+
+    def cost(job):
+        return Cost()
+
+    def train(job):
+        state = job.folder / "checkpoints" / "count"
+        state.parent.mkdir(exist_ok=True)
+        done = int(state.read_text()) if state.exists() else 0
+        if not done:
+            job.record("untrained", step=0, epoch=0, score=0.0)
+        eaten = bytearray(job.recipe.megabytes << 20)
+        eaten[::4096] = b"x" * len(eaten[::4096])  # pages count once they are written to
+        for step in range(done + 1, job.recipe.epochs + 1):
+            time.sleep(job.recipe.seconds)
+            if job.recipe.failing == str(job.mechanism):
+                raise RuntimeError("as told")
+            score = random.Random(job.seed * 1000 + step).random()
+            job.record("train", step=step, epoch=step, loss=1 / step)
+            job.record("val", step=step, epoch=step, score=score)
+            state.write_text(str(step))
+"""
+DATA = """
+    from plugins.sources import Card
+    SOURCES = ()
+    CARD = Card(**{card})
+    def prepare(sources, out, progress):
+        (out / "file").write_text("x")
+        return {{"items": {{"train": 1}}}}
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Install the toy task, prepare its data, and return a function that writes a grid file."""
+    site = tmp_path / "site"
+    package = site / "toytask"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "recipe.py").write_text(textwrap.dedent(RECIPE))
+    (package / "train.py").write_text(textwrap.dedent(TRAIN))
+    info = site / "toytask-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toytask\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[study.tasks]\ntoy = toytask\n[study.datasets]\ntoy-data = toytask.data\n"
+    )
+    (package / "data.py").write_text(textwrap.dedent(DATA.format(card=_card())))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("STUDY_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    assert study("data", "prepare", "toy-data").returncode == 0
+
+    def write(text, name="grid.yaml"):
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    return write
+
+
+def _card():
+    return {
+        "task": "toy",
+        "content": "toy numbers",
+        "licence": "none",
+        "unit": "numbers",
+        "benchmark": "anything",
+        "composed": True,
+        "in_domain": True,
+        "packages": (),
+        "notes": (),
+        "splits": ("train",),
+    }
+
+
+def study(*arguments, **options):
+    """Run the command as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "study", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "200"},
+        **options,
+    )
