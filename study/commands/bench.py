@@ -77,6 +77,40 @@ def attention(
         console.print(str(figure), soft_wrap=True)
 
 
+@app.command()
+def launcher(
+    slots: Annotated[int, typer.Option(min=1, help="Trainings at a time in `study run`.")] = 2,
+    quick: Annotated[bool, typer.Option(help="Two small trainings: does it work?")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the CSV.")] = Path("results/bench"),
+) -> None:
+    """Time `study run` beside a shell loop over MMDetection's own train script.
+
+    The same 12 trainings on either side. Let nothing else run on the machine meanwhile.
+    """
+    from rich.console import Console
+
+    from study import data
+    from study.errors import StudyError
+    from study.provenance import cores
+
+    module = _load("study.benchmarks", "launcher")
+    if slots > cores():
+        raise StudyError(f"{slots} slots on {cores()} cores would measure the waiting")
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    try:
+        found = module.measure(data.path(module.DATA), slots, quick, console.print)
+    except RuntimeError as error:
+        raise StudyError(str(error)) from error
+    path = out / ("launcher-quick.csv" if quick else "launcher.csv")
+    _write(path, found.to_csv(), _machine(module.VERSIONS))
+    for table in module.tables(found, judge=not quick):
+        console.print(table)
+    if found.disturbed and not quick:
+        console.print("[yellow]! something else took the cores[/]: repeat on an idle machine")
+    console.print(str(path), soft_wrap=True)
+
+
 def _measure(
     module: Any,
     cases: Sequence[Any],

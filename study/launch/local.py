@@ -1,4 +1,9 @@
-"""Runs on this machine, a given number at a time, each in a worker process of its own."""
+"""Runs on this machine, a given number at a time, each in a worker process of its own.
+
+The workers are warm: forked from a process that has imported their framework, one a task. Where
+that cannot be had (see :mod:`study.launch.nursery`) they start from scratch, more slowly and with
+the same results.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +16,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
+from typing import Any, Protocol
 
-from study.folder import SETTLED, Attempt, RunFolder
+from study.attempt import Attempt, cancelled_by
+from study.folder import SETTLED, RunFolder
+from study.launch.retries import LIMITS, may_retry
+from study.launch.warm import AnswerLost, Nurseries
 from study.provenance import cores
 
 __all__ = ["LocalLauncher"]
@@ -21,13 +31,29 @@ __all__ = ["LocalLauncher"]
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 20.0  # between SIGTERM and SIGKILL when the user stops
 
+RETRIED = {"killed": LIMITS["killed"]}
+"""What is tried again here. Who tells a single worker to end, by hand, means it."""
+
+OPENBLAS_THREADS = "1"
+"""OpenBLAS, numpy's and not torch's, starts its threads when it loads: no fork could follow."""
+
+
+class _Process(Protocol):
+    """A worker process, warm or cold."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return the exit code, or the negative number of the signal; None while it lives."""
+
 
 @dataclass
 class _Worker:
     slot: int
+    task: str
     folder: RunFolder
     attempt: Attempt
-    process: subprocess.Popen[bytes]
+    process: _Process
     started: float
 
 
@@ -52,11 +78,18 @@ class LocalLauncher:
         """Threads a slot."""
         return max(1, cores() // self.slots)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of all workers."""
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads))
+        return {**os.environ, **threads, "OPENBLAS_NUM_THREADS": OPENBLAS_THREADS}
+
     def run(self, folders: Sequence[RunFolder], refresh: Callable[[], None]) -> bool:
         """Carry out the runs; True unless the user stopped before the end.
 
-        A run that fails does not stop the others. SIGINT, SIGTERM and SIGHUP stop: workers are told
-        to end and leave their checkpoints, what has finished stays finished.
+        A run that fails does not stop the others. One that is killed, as by the kernel for want of
+        memory, goes to the end of the queue, as often as `RETRIED` says. SIGINT, SIGTERM and SIGHUP
+        stop: workers are told to end and leave their checkpoints, what has finished stays finished.
 
         Parameters
         ----------
@@ -65,23 +98,25 @@ class LocalLauncher:
         refresh: callable
             Called about five times a second, to show progress.
         """
-        waiting = list(folders)
+        waiting = [(folder, _task(folder)) for folder in folders]
         workers: list[_Worker] = []
+        endings: dict[Path, list[dict[str, Any]]] = {}
         stop = _StopFlag()
-        with stop:
+        with stop, Nurseries(self.environment) as nurseries:
             try:
                 while (waiting or workers) and not stop.wanted:
-                    free = [s for s in range(self.slots) if s not in {w.slot for w in workers}]
-                    while free and waiting:
-                        folder = waiting.pop(0)
-                        # Begun by another process since the caller looked, perhaps on a host
-                        # whose processes the claim cannot see.
-                        if folder.condition() in SETTLED:
-                            continue
-                        attempt = folder.claim()
-                        if attempt is not None:
-                            workers.append(self._start(free.pop(0), folder, attempt))
-                    workers = [worker for worker in workers if not self._ended(worker)]
+                    nurseries.keep(
+                        [task for _, task in waiting[: self.slots]] + [w.task for w in workers]
+                    )
+                    ended = self._fill(waiting, workers, nurseries)
+                    for worker in [worker for worker in workers if self._ended(worker)]:
+                        workers.remove(worker)
+                        ended.append((worker.folder, worker.task, worker.attempt))
+                    for folder, task, attempt in ended:
+                        before = endings.setdefault(folder.path, [])
+                        before.append(Attempt.read(attempt.path).exit or {})
+                        if may_retry(before, RETRIED) and not cancelled_by(attempt):
+                            waiting.append((folder, task))
                     refresh()
                     time.sleep(POLL_SECONDS)
             finally:
@@ -89,32 +124,49 @@ class LocalLauncher:
         refresh()
         return not stop.wanted
 
-    def _start(self, slot: int, folder: RunFolder, attempt: Attempt) -> _Worker:
-        environment = dict(os.environ)
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            environment[name] = str(self.threads)
+    def _fill(
+        self,
+        waiting: list[tuple[RunFolder, str]],
+        workers: list[_Worker],
+        nurseries: Nurseries,
+    ) -> list[tuple[RunFolder, str, Attempt]]:
+        """Start workers in the free slots; return the attempts that came to nothing."""
+        lost = []
+        free = [slot for slot in range(self.slots) if slot not in {w.slot for w in workers}]
+        for folder, task in waiting[: self.slots]:
+            if not free:
+                break
+            if not nurseries.settled(task):
+                continue
+            waiting.remove((folder, task))
+            # Begun by another process since the caller looked, perhaps on a host whose processes
+            # the claim cannot see.
+            if folder.condition() in SETTLED or (attempt := folder.claim()) is None:
+                continue
+            try:
+                workers.append(self._start(free[0], task, folder, attempt, nurseries))
+                free.pop(0)
+            except AnswerLost as error:
+                # The next attempt makes a worker that was started nevertheless stop.
+                attempt.end("killed", -signal.SIGKILL, time.time(), str(error))
+                lost.append((folder, task, attempt))
+        return lost
+
+    def _start(
+        self, slot: int, task: str, folder: RunFolder, attempt: Attempt, nurseries: Nurseries
+    ) -> _Worker:
+        device, own = "cpu", {}
         if self.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
-        command = [
-            sys.executable, "-m", "study.worker", str(folder.path), str(attempt.n),
-            "--device", "cuda" if self.gpus else "cpu",
-        ]  # fmt: skip
-        with (
-            (attempt.path / "stdout").open("ab") as out,
-            (attempt.path / "stderr").open("ab") as err,
-        ):
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=environment,
-                # A session of its own: Ctrl-C reaches the launcher alone, which tells the workers.
-                start_new_session=True,
-            )
+            device, own = "cuda", {"CUDA_VISIBLE_DEVICES": self.gpus[slot % len(self.gpus)]}
+        arguments = [str(folder.path), str(attempt.n), "--device", device]
+        command = [sys.executable, "-m", "study.worker", *arguments]
+        process: _Process | None = nurseries.fork(task, arguments, attempt.path, own)
+        warm = process is not None
+        if process is None:
+            process = _start_cold(command, attempt, self.environment | own)
         started = time.time()
-        attempt.submit("local", process.pid, slots=self.slots, command=command)
-        return _Worker(slot, folder, attempt, process, started)
+        attempt.submit("local", process.pid, slots=self.slots, command=command, warm=warm)
+        return _Worker(slot, task, folder, attempt, process, started)
 
     def _ended(self, worker: _Worker) -> bool:
         """Whether the worker is gone; if it could not say why, say it in its place."""
@@ -156,9 +208,33 @@ def visible_gpus() -> list[str]:
     return [str(index) for index in range(len(lines))]
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _task(folder: RunFolder) -> str:
+    run = folder.run
+    return str(run["science"]["task"]) if run else ""
+
+
+def _start_cold(
+    command: list[str], attempt: Attempt, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    with (
+        (attempt.path / "stdout").open("ab") as out,
+        (attempt.path / "stderr").open("ab") as err,
+    ):
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=environment,
+            # A session of its own: Ctrl-C reaches the launcher alone, which tells the workers.
+            start_new_session=True,
+        )
+
+
+def _signal_group(process: _Process, number: signal.Signals) -> None:
     if process.poll() is None:
-        os.killpg(process.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it ended a moment ago, its nursery before
+            os.killpg(process.pid, number)
 
 
 class _StopFlag:

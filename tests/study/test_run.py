@@ -82,13 +82,13 @@ def test_a_killed_worker_is_recorded_and_its_run_resumes(toy, tmp_path):
     process = _start(slow)
     folder = _wait_for(lambda: next((f for f in folders(tmp_path) if len(f.metrics) > 4), None))
     os.kill(folder.attempts[0].submission["pid"], signal.SIGKILL)
-    assert process.wait(timeout=30) == 1
-    assert folder.state() == "killed"
-    assert folder.attempts[0].exit["code"] == -signal.SIGKILL
-    assert study("run", slow).returncode == 0
+    assert process.wait(timeout=30) == 0
+    killed, resumed = folder.attempts
+    assert (killed.exit["cause"], killed.exit["code"]) == ("killed", -signal.SIGKILL)
+    assert resumed.exit["cause"] == "completed"
     assert folder.result["attempts"] == 2
     assert [line["step"] for line in folder.metrics if line["split"] == "train"] == [*range(1, 9)]
-    assert folder.result["seconds"] > folder.attempts[0].exit["seconds"]
+    assert folder.result["seconds"] > killed.exit["seconds"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
