@@ -63,7 +63,7 @@ def collect(folders: Iterable[RunFolder]) -> pd.DataFrame:
     Parameters
     ----------
     folders: iterable of RunFolder
-        Usually ``study.folder.iter_runs(root)``.
+        Usually ``study.archive.every_run(root)``: an archived run reads as its folder did.
 
     Returns
     -------

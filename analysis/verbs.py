@@ -203,12 +203,13 @@ def _questions(grids: list[Path] | None) -> list[_Question]:
 
 
 def _folders(question: _Question, runs: Path) -> list[RunFolder]:
-    from study.folder import RunFolder, iter_runs
+    from study.archive import every_run
 
+    folders = every_run(runs)
     if question.ids is None:
-        return list(iter_runs(runs))
-    folders = (RunFolder(runs / name) for name in question.ids)
-    return [folder for folder in folders if (folder.path / "run.json").is_file()]
+        return folders
+    there = {folder.path.name: folder for folder in folders}
+    return [there[name] for name in question.ids if name in there]
 
 
 def _frame(question: _Question, runs: Path) -> pd.DataFrame:

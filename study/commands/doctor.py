@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import typer
+
+from study.commands.select import Json
 
 __all__ = ["register"]
 
@@ -12,20 +17,27 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor() -> None:
-    """Show versions, ops, threads, GPUs, Slurm and data, and how to get what is missing."""
+def doctor(as_json: Json = False) -> None:
+    """Show versions, ops, threads, GPUs, Slurm and data, and how to get what is missing.
+
+    Exit code 1 if something is missing that the study needs.
+    """
     from rich.console import Console
     from rich.table import Table
 
     from study.checks import run_checks
 
+    checks = run_checks()
+    lacking = any(not check.ok and not check.optional for check in checks)
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(check) for check in checks], indent=1))
+        raise typer.Exit(1 if lacking else 0)
     table = Table("", "what", "found", "how to get it", box=None)
     for column in table.columns:
         column.overflow = "fold"
-    checks = run_checks()
     for check in checks:
         sign = "[green]ok[/]" if check.ok else "[yellow]--[/]" if check.optional else "[red]no[/]"
         table.add_row(sign, check.what, check.found, "" if check.ok else check.remedy)
     Console().print(table)
-    if any(not check.ok and not check.optional for check in checks):
+    if lacking:
         raise typer.Exit(1)

@@ -1,0 +1,60 @@
+"""``study archive``: finished runs as small files to commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from study.commands.select import Grids, Mechanisms, Names, Root, Seeds, notes, select
+
+__all__ = ["register"]
+
+LARGE = 100_000  # bytes of one file, above which a repository would rather not have it
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(archive)
+
+
+def archive(
+    grids: Grids,
+    mechanism: Mechanisms = None,
+    seed: Seeds = None,
+    run: Names = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write into [default: $STUDY_RESULTS or results].")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Write finished runs to <out>/<grid>/<run id>.json, small enough to commit.
+
+    An archived run counts as done wherever that file is, and its numbers are in every table. Again
+    is safe: what is there stays as it is, and a different content is an error.
+    """
+    from study.archive import ArchivedRun, index, results_root, store
+    from study.run import existing_root
+
+    _, found = select(grids, root, None, mechanism, seed, run)
+    notes(found)
+    place = out or results_root()
+    there = index(existing_root(root), place)
+    written, same, left = 0, 0, 0
+    for name, state in found.of.items():
+        folder = found.seen[name]
+        if state != "completed":
+            left += 1
+        elif isinstance(folder, ArchivedRun):
+            same += 1
+        else:
+            # A run that two grids ask for has one file, in the folder of the first.
+            file = there.get(name) or place / found.asked[name].grid / f"{name}.json"
+            new = store(folder, file)
+            written, same = written + new, same + (not new)
+            if new and (size := file.stat().st_size) > LARGE:
+                typer.echo(f"note: {file} has {size / 1000:.0f} kB", err=True)
+    more = f", {same} archived before" if same else ""
+    rest = f", {left} not finished" if left else ""
+    typer.echo(f"{written} runs archived in {place}{more}{rest}")

@@ -1,0 +1,56 @@
+"""What the shell offers when TAB is pressed. A mistake here must not write into the prompt."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer
+
+__all__ = ["clusters", "mechanisms", "run_ids", "states"]
+
+
+def run_ids(context: typer.Context, incomplete: str) -> list[str]:
+    """Ids of the runs in the folder of runs, and of those that are archived."""
+    from study.archive import RUN_ID, index
+    from study.run import default_root
+
+    root = Path(context.params.get("root") or default_root())
+    with contextlib.suppress(OSError):
+        there = [path.name for path in root.iterdir()] if root.is_dir() else []
+        ids = {name for name in there if RUN_ID.fullmatch(name)} | {*index(root)}
+        return _beginning(incomplete, sorted(ids))
+    return []
+
+
+def states(incomplete: str) -> list[str]:
+    """Names of states."""
+    from study.folder import STATES
+
+    return _beginning(incomplete, (*STATES, "broken"))
+
+
+def mechanisms(incomplete: str) -> list[str]:
+    """Words for mechanisms that need no registry to be asked, which would import a framework."""
+    from plugins.attention.mechanism import TERM_SETS
+
+    words = ("none", *TERM_SETS, "dynamic")
+    return _beginning(incomplete, (*words, "none+deformable", "0010+deformable"))
+
+
+def clusters(incomplete: str) -> list[str]:
+    """Names of the profiles in the user's file."""
+    from study.errors import StudyError
+    from study.launch.slurm.profile import profile_file
+    from study.yamlfile import YamlFile
+
+    names = ["slurm", "local"]
+    with contextlib.suppress(StudyError, OSError):
+        if profile_file().exists():
+            names = sorted({*names, *map(str, YamlFile(profile_file()).content)})
+    return _beginning(incomplete, names)
+
+
+def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]

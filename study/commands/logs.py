@@ -1,0 +1,105 @@
+"""``study logs``: what a run, or one of its attempts, wrote."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.commands.select import Root, RunId, find, notes
+
+if TYPE_CHECKING:
+    from study.folder import RunFolder
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(logs)
+
+
+def logs(
+    run: RunId,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show what comes, until the run is over.")
+    ] = False,
+    attempt: Annotated[int | None, typer.Option(help="Which attempt [default: newest].")] = None,
+    err: Annotated[bool, typer.Option("--err", help="What the worker wrote to stderr.")] = False,
+    root: Root = None,
+) -> None:
+    """Print the log of a run: what the framework wrote, over all attempts.
+
+    With --attempt or --err, what one attempt's process wrote. Of a job that Slurm has not started,
+    or whose worker never began, what the job itself wrote.
+    """
+    from study import follow as following
+    from study.archive import ArchivedRun
+    from study.errors import StudyError
+
+    folder = find(root, run)
+    if isinstance(folder, ArchivedRun):
+        raise StudyError(f"{folder.path.name} is archived in {folder.file}, its logs are not")
+    _check(folder, attempt)
+    if follow:
+        # With a number the file is one; without it, attempts that come later count too.
+        states = following.follow(folder, attempt, err, _write, _tell)
+        notes(states)
+        _tell(f"{folder.path.name} is {states.of[folder.path.name]}")
+        return
+    found = following.source(folder, attempt, err)
+    if found is None:
+        raise StudyError(_nothing(folder, attempt, err))
+    if found.note:
+        _tell(f"==> {found.path} ({found.note})")
+    with found.path.open("rb") as file:
+        while chunk := file.read(following.CHUNK):
+            _write(chunk)
+    newest = folder.newest
+    if attempt is None and newest and newest.by_slurm and newest.path not in found.path.parents:
+        own = following.source(folder, newest.n, err)
+        if own is None or own.note:
+            _tell(f"attempt {newest.n} has not begun to train; --attempt {newest.n} says more")
+
+
+def _check(folder: RunFolder, number: int | None) -> None:
+    from study.errors import StudyError
+
+    made = [attempt.n for attempt in folder.attempts]
+    if not made:
+        raise StudyError(f"{folder.path.name} has not been started yet")
+    if number is not None and number not in made:
+        numbers = ", ".join(map(str, made))
+        raise StudyError(f"{folder.path.name} has no attempt {number}; it has {numbers}")
+
+
+def _nothing(folder: RunFolder, number: int | None, err: bool) -> str:
+    """Say why there is no log."""
+    from study.rows import waits_for
+    from study.states import look
+
+    name = folder.path.name
+    attempt = next(a for a in folder.attempts[::-1] if number in (None, a.n))
+    if not attempt.by_slurm:
+        path = attempt.path / ("stderr" if err else "stdout")
+        return f"{path} does not exist: a run by hand writes to its terminal"
+    states = look([folder])
+    notes(states)
+    reason = waits_for(states, name)
+    why = f", Slurm says {reason}" if reason else ""
+    return (
+        f"attempt {attempt.n} of {name} has written nothing: the run is {states.of[name]}{why}; "
+        "-f waits for it"
+    )
+
+
+def _write(chunk: bytes) -> None:
+    # Bytes as they are, half characters included; a terminal that cannot show one shows its own.
+    sys.stdout.flush()
+    sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

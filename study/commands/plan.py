@@ -1,0 +1,196 @@
+"""``study plan``: what grids ask for, what is done, what the rest costs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from study.commands import complete
+from study.commands.select import Grids, Json, Root, notes, runs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from study.run import Run
+    from study.states import States
+
+    Costs = dict[str, dict[str, Any]]
+
+__all__ = ["register"]
+
+ROWS_SHOWN = 100  # runs that are listed one by one
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(plan)
+
+
+def plan(
+    grids: Grids,
+    cost: Annotated[bool, typer.Option(help="Build the models to count MACs.")] = True,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="A profile of ~/.config/study/clusters.yaml: the GPU-hours that its limits allow.",
+            autocompletion=complete.clusters,
+        ),
+    ] = None,
+    every_run: Annotated[
+        bool, typer.Option("--all", help=f"A row a run also where these are over {ROWS_SHOWN}.")
+    ] = False,
+    as_json: Json = False,
+    root: Root = None,
+) -> None:
+    """List the runs of grids, what is done, MACs, parameters and hours. Writes nothing."""
+    from rich.console import Console
+
+    from study.folder import SETTLED, RunFolder
+    from study.measure import costs
+    from study.recipes import changed_recipes
+    from study.rows import json_list
+    from study.run import default_root
+    from study.states import look
+
+    runs, console, where = runs_of(grids), Console(), root or default_root()
+    found = look([RunFolder(where / run.id) for run in runs])
+    found.asked = {run.id: run for run in runs}
+    notes(found)
+    results = {run.id: found.seen[run.id].result for run in runs if found.of[run.id] == "completed"}
+    known = {name: result["cost"] for name, result in results.items() if result}
+    if cost:
+        status = "building the models to count their cost (--no-cost skips this)"
+        with Console(stderr=True).status(status):
+            known |= costs([run for run in runs if run.id not in known])
+    missing = [run for run in runs if found.of[run.id] not in SETTLED]
+    hours = _hours(missing, found, where, cluster)
+    changed = changed_recipes([run for run in runs if found.of[run.id] == "planned"], where)
+    if as_json:
+        rows = json_list([_row(run, found, known) for run in runs])
+        rest = {"states": found.count(), "hours": hours, "changed": changed}
+        typer.echo(f'{{"runs": {rows},\n{json.dumps(rest, ensure_ascii=False)[1:]}')
+        return
+    singly = every_run or len(runs) <= ROWS_SHOWN
+    for table in _listed(runs, found, known) if singly else _summed(runs, found, known):
+        console.print(table)
+    _tell(found, hours, changed, console)
+
+
+def _row(run: Run, found: States, known: Costs) -> dict[str, Any]:
+    from study.rows import row
+
+    cost = known.get(run.id)
+    counted = {key: cost[key] if cost else None for key in ("model", "mechanism")}
+    return {**row(found, run.id), "cost": counted if cost else None}
+
+
+def _hours(
+    missing: Sequence[Run], found: States, root: Path, cluster: str | None
+) -> dict[str, Any]:
+    """Return what the missing runs may take at most, and what they will by the finished ones."""
+    from study.estimate import estimates
+
+    hours: dict[str, Any] = {"missing": len(missing)}
+    if cluster is not None:
+        from study.launch.slurm.profile import load
+
+        profile = load(cluster)
+        limit = profile.nodes * profile.time / 60
+        hours["cluster"] = {
+            "profile": cluster,
+            "gpu_hours_at_most": round(len(missing) * profile.gpu_hours, 2),
+            "node_hours_at_most": round(len(missing) * limit, 2),
+        }
+    hours["measured"] = [
+        {
+            "task": each.task,
+            "missing": each.missing,
+            "median_seconds": each.seconds,
+            "of_runs": each.runs,
+            "hours": round(each.hours, 3),
+        }
+        for each in estimates(missing, found, root)
+    ]
+    return hours
+
+
+def _tell(found: States, hours: dict[str, Any], changed: list[str], console: Console) -> None:
+    from study.rows import tally
+
+    def tell(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    tell(tally(found))
+    if limits := hours.get("cluster"):
+        gpu, node = limits["gpu_hours_at_most"], limits["node_hours_at_most"]
+        what = f"{gpu:,.1f} GPU-hours" if gpu else f"{node:,.1f} node-hours, without GPUs"
+        tell(f"at most {what}: {hours['missing']} runs up to {limits['profile']}'s time limit")
+    for each in hours["measured"]:
+        one = f"{each['median_seconds']:,.0f} s a run, measured, median of {each['of_runs']}"
+        tell(f"{each['hours']:,.1f} hours of training: {each['missing']} x {one} ({each['task']})")
+    for line in changed:
+        tell(line)
+
+
+def _listed(runs: Sequence[Run], found: States, known: Costs) -> Iterator[Table]:
+    """Yield a table a grid, a row a run."""
+    for here, title, several in _grids(runs):
+        table = _table(title, ["mechanism", "seed", "state"], several)
+        for run in here:
+            where = [".".join(run.sites)] if several else []
+            cells = [run.mechanism, str(run.seed), found.of[run.id]]
+            table.add_row(*cells, *where, *_figures(known.get(run.id)))
+        yield table
+
+
+def _summed(runs: Sequence[Run], found: States, known: Costs) -> Iterator[Table]:
+    """Yield a table a grid, a row a mechanism and place."""
+    for here, title, several in _grids(runs):
+        table = _table(title, ["mechanism", "runs", "states"], several)
+        cells: dict[tuple[str, str], list[Run]] = {}
+        for run in here:
+            cells.setdefault((run.mechanism, ".".join(run.sites)), []).append(run)
+        for (mechanism, sites), members in cells.items():
+            states = found.only([run.id for run in members]).count()
+            told = ", ".join(f"{n} {state}" for state, n in states.items())
+            # Seeds cost the same; the first that was counted speaks for all.
+            cost = next((known[run.id] for run in members if run.id in known), None)
+            where = [sites] if several else []
+            table.add_row(mechanism, str(len(members)), told, *where, *_figures(cost))
+        yield table
+
+
+def _grids(runs: Sequence[Run]) -> Iterator[tuple[list[Run], str, bool]]:
+    """Yield the runs of each grid, its title, and whether its runs differ in their sites."""
+    for grid in dict.fromkeys(run.grid for run in runs):
+        here = [run for run in runs if run.grid == grid]
+        places = dict.fromkeys(".".join(run.sites) for run in here if run.sites)
+        several = len(places) > 1
+        yield here, " · ".join([grid, *([] if several else places)]), several
+
+
+def _table(title: str, columns: list[str], several: bool) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    columns = [*columns, "sites"] if several else columns
+    table = Table(*columns, title=escape(title), box=SIMPLE_HEAD)
+    for column in ("MACs", "params", "+MACs", "+params"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.caption = "in millions; + is what the mechanism adds"
+    return table
+
+
+def _figures(cost: dict[str, Any] | None) -> list[str]:
+    if cost is None:
+        return ["", "", "", ""]
+    model, mechanism = cost["model"], cost["mechanism"]
+    numbers = [model["macs"], model["parameters"], mechanism["macs"], mechanism["parameters"]]
+    return [f"{number / 1e6:,.2f}" for number in numbers]

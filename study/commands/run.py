@@ -1,0 +1,101 @@
+"""``study run``: train what is missing, on this machine."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.commands.select import Grids, Root, notes, runs_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from study.states import States
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(run)
+
+
+def run(
+    grids: Grids,
+    slots: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    root: Root = None,
+) -> None:
+    """Train what is missing, on this machine. What is finished is not trained again.
+
+    What is archived, or queued on a cluster, is left alone. Exit code 0 if all runs are complete, 1
+    if some are not, 130 if you stopped it.
+    """
+    from study import data
+    from study.folder import SETTLED, RunFolder
+    from study.launch.local import LocalLauncher
+    from study.progress import PatientConsole, Progress
+    from study.provenance import cores
+    from study.recipes import changed_recipes
+    from study.rows import tally
+    from study.run import default_root, open_folder
+    from study.states import look
+
+    console, runs = PatientConsole(), runs_of(grids)
+    for name in dict.fromkeys(run.data for run in runs):
+        data.verify(name)
+    where = (root or default_root()).resolve()
+    for line in changed_recipes(runs, where):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    folders = [RunFolder(where / run.id) for run in runs]
+    states = look(folders)
+    notes(states)
+    missing = []
+    for run, folder in zip(runs, folders, strict=True):
+        wanted = states.of[run.id] not in SETTLED
+        # A folder that is there is compared with the grid, whether or not it is needed now.
+        if wanted or folder.path.exists():
+            open_folder(run, where)
+        if wanted:
+            missing.append(folder)
+    if not missing:
+        console.print(f"nothing to do: {tally(states)}")
+        raise typer.Exit(_report(states, console))
+    launcher = LocalLauncher(min(slots, len(missing)))
+    console.print(
+        f"{len(missing)} of {len(runs)} runs to train, {launcher.slots} at a time, "
+        f"{launcher.threads} of {cores()} threads each"
+    )
+    with Progress(folders, console) as progress:
+        finished = launcher.run(missing, progress.refresh)
+    console.print(tally(progress.states))
+    if not finished:
+        console.print("stopped; the same command goes on from the last checkpoints")
+        raise typer.Exit(130)
+    raise typer.Exit(_report(progress.states, console))
+
+
+def _report(states: States, console: Console) -> int:
+    """Name the runs that are not complete, and why; return the exit code."""
+    from study.commands.status import NAMES_SHOWN
+
+    tell = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    open_ = [n for n, state in states.of.items() if state not in ("completed", "planned", "queued")]
+    for name in open_[:NAMES_SHOWN]:
+        state, folder = states.of[name], states.seen[name]
+        tell(f"{state} {name}")
+        if state == "broken":
+            tell(f"  a file in {folder.path} is torn; move the folder away")
+            continue
+        newest = folder.newest
+        if newest is None:
+            continue
+        if state == "running" and not newest.by_slurm and newest.submission:
+            tell(f"  process {newest.submission['pid']} on {newest.submission['host']}")
+        elif newest.exit:
+            tell(f"  {newest.exit.get('error', '')}")
+            tell(f"  study logs --err {name}")
+    if len(open_) > NAMES_SHOWN:
+        tell(f"and {len(open_) - NAMES_SHOWN} more: study status")
+    return 0 if states.code == 0 else 1

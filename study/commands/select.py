@@ -1,0 +1,187 @@
+"""Which runs a verb is about: the filters that all verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.commands import complete
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from study.folder import RunFolder
+    from study.run import Run
+    from study.states import States
+
+__all__ = [
+    "Grids",
+    "Json",
+    "Mechanisms",
+    "Names",
+    "Root",
+    "RunId",
+    "Seeds",
+    "SomeGrids",
+    "Wanted",
+    "find",
+    "notes",
+    "runs_of",
+    "select",
+]
+
+Grids = Annotated[list[Path], typer.Argument(help="Grid files, or folders of them.")]
+SomeGrids = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Grid files, or folders of them; none: all runs there are."),
+]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        help="Run id, or the beginning or the end of one.", autocompletion=complete.run_ids
+    ),
+]
+Root = Annotated[
+    Path | None, typer.Option("--runs", help="Run folders [default: $STUDY_RUNS or results/runs].")
+]
+Wanted = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        help="Only runs in this state; may be repeated.",
+        autocompletion=complete.states,
+    ),
+]
+Mechanisms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mechanism",
+        help="Only this mechanism; may be repeated.",
+        autocompletion=complete.mechanisms,
+    ),
+]
+Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Only this seed; may be repeated.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--run",
+        help="Only runs whose id begins or ends so; may be repeated.",
+        autocompletion=complete.run_ids,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def runs_of(grids: list[Path]) -> list[Run]:
+    """Return the runs of all grids, each once, in order."""
+    from study.grid import find, load
+
+    runs = [run for path in find(grids) for run in load(path).runs()]
+    return list({run.id: run for run in runs}.values())
+
+
+def select(
+    grids: list[Path] | None,
+    root: Path | None,
+    states: list[str] | None = None,
+    mechanisms: list[str] | None = None,
+    seeds: list[int] | None = None,
+    names: list[str] | None = None,
+) -> tuple[list[RunFolder], States]:
+    """Return the folders of the runs that pass all filters, and the states of these.
+
+    Without `grids` all runs in the folder of runs and all that are archived; of a grid also those
+    that have no folder yet.
+
+    Raises
+    ------
+    StudyError
+        If a state or a mechanism does not exist, no run passes the filters other than `states`, or
+        there is no such folder of runs.
+    """
+    from study.archive import every_run
+    from study.errors import StudyError
+    from study.folder import STATES, RunFolder
+    from study.run import existing_root
+    from study.states import glance, look
+
+    known = (*STATES, "broken")
+    for state in states or ():
+        _check(state, known)
+    words = _mechanisms(mechanisms or ())
+    where = existing_root(root)
+    asked = {run.id: run for run in runs_of(grids)} if grids else {}
+    there = [RunFolder(where / name) for name in asked] if grids else every_run(where)
+    pool = [glance(folder) for folder in there]
+    if words or seeds:
+        cells = {f.path.name: _cell(f, asked.get(f.path.name)) for f in pool}
+        pool = [f for f in pool if not words or cells[f.path.name][0] in words]
+        pool = [f for f in pool if not seeds or cells[f.path.name][1] in seeds]
+    if names:
+        pool = [f for f in pool if any(_named(f.path.name, name) for name in names)]
+    if there and not pool:
+        raise StudyError(f"none of the {len(there)} runs passes --mechanism, --seed and --run")
+    found = look(pool)
+    found.asked = asked
+    chosen = [name for name, state in found.of.items() if not states or state in states]
+    return [RunFolder(where / name) for name in chosen], found.only(chosen)
+
+
+def find(root: Path | None, name: str) -> RunFolder:
+    """Return the one run, archived or not, whose id is, begins or ends with `name`.
+
+    `StudyError` if there is none, or more than one.
+    """
+    from study.archive import every_run, index
+    from study.errors import StudyError
+    from study.folder import find_run
+    from study.run import default_root
+
+    where = root or default_root()
+    if not any(_named(run, name) for run in index(where)):
+        return find_run(where, name)
+    runs = {folder.path.name: folder for folder in every_run(where)}
+    found = [name] if name in runs else [run for run in runs if _named(run, name)]
+    if len(found) > 1:
+        raise StudyError(f"{len(found)} runs match {name!r}:\n  " + "\n  ".join(found))
+    return runs[found[0]]
+
+
+def notes(states: States) -> None:
+    """Say on standard error what the scheduler could not be asked."""
+    for trouble in states.trouble:
+        typer.echo(f"note: the scheduler was no help, states may be old: {trouble}", err=True)
+
+
+def _check(state: str, known: tuple[str, ...]) -> None:
+    from study.errors import StudyError, nearest
+
+    if state not in known:
+        raise StudyError(f"--state: there is no state {state!r}{nearest(state, known)}")
+
+
+def _mechanisms(words: Sequence[str]) -> set[str]:
+    from plugins.attention.mechanism import Mechanism
+    from study.errors import StudyError
+
+    try:
+        return {str(Mechanism.parse(word)) for word in words}
+    except ValueError as error:
+        raise StudyError(f"--mechanism: {error}") from None
+
+
+def _cell(folder: RunFolder, asked: Run | None) -> tuple[str, int]:
+    """Return mechanism and seed; of a run that cannot be read, what no filter lets pass."""
+    from study.files import BrokenFile
+
+    try:
+        science = asked.science if asked else (folder.run or {})["science"]
+        return science["mechanism"], science["seed"]
+    except (BrokenFile, KeyError):
+        return "", -1
+
+
+def _named(run: str, name: str) -> bool:
+    return bool(name) and (run.startswith(name) or run.endswith(name))

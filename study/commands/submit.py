@@ -1,0 +1,283 @@
+"""``study submit``, ``study retry`` and ``study cancel``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.commands.complete import clusters
+from study.commands.select import (
+    Grids,
+    Mechanisms,
+    Names,
+    Root,
+    Seeds,
+    SomeGrids,
+    Wanted,
+    notes,
+    runs_of,
+    select,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from study.folder import RunFolder
+    from study.launch.slurm.profile import Profile
+    from study.launch.slurm.submit import Outcome, SlurmLauncher
+    from study.states import States
+
+__all__ = ["register"]
+
+CONFIRM_ABOVE = 20  # runs that are cancelled or trained again without a question
+
+EVERY_SECONDS = 300.0
+
+RETRIED = ("failed", "oom", "killed", "timeout", "preempted", "lost")
+
+Cluster = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        autocompletion=clusters,
+        help="A profile of ~/.config/study/clusters.yaml, or local.",
+    ),
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", "-o", help="KEY=VALUE instead of the profile's, as time=4:00:00."),
+]
+Parallel = Annotated[int | None, typer.Option(min=1, help="Jobs at a time.")]
+Pack = Annotated[int, typer.Option(min=1, help="Runs a job, side by side.")]
+Slots = Annotated[int, typer.Option(min=1, help="With --cluster local: runs at a time.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(submit)
+    app.command()(retry)
+    app.command()(cancel)
+
+
+def submit(
+    grids: Grids,
+    cluster: Cluster = "slurm",
+    option: Options = None,
+    max_parallel: Parallel = None,
+    pack: Pack = 1,
+    slots: Slots = 1,
+    dry_run: Annotated[bool, typer.Option(help="Print the scripts; queue nothing.")] = False,
+    until_done: Annotated[
+        bool, typer.Option(help="Stay, and submit what is due every five minutes.")
+    ] = False,
+    root: Root = None,
+) -> None:
+    """Queue what is missing, and leave. Again is safe: each run is queued once.
+
+    What was preempted, timed out, was lost or lacked memory is queued again, up to a limit for each
+    cause; what failed is not (study retry). Exit code 0 if nothing is left to submit, 3 if the
+    queue had no room for all.
+    """
+    from rich.console import Console
+
+    from study import data
+    from study.folder import RunFolder
+    from study.launch.slurm.queue import Queue
+    from study.launch.slurm.submit import SlurmLauncher
+    from study.recipes import changed_recipes
+    from study.run import default_root, open_folder
+    from study.tasks import package_of
+
+    console, runs = Console(soft_wrap=True, highlight=False, markup=False), runs_of(grids)
+    if cluster == "local":
+        _detach(grids, slots, root, console)
+        return
+    profile = _profile(cluster, option, max_parallel)
+    for name in dict.fromkeys(run.data for run in runs):
+        data.verify(name)
+    where = (root or default_root()).resolve()
+    packages = [package_of(task) for task in dict.fromkeys(run.task for run in runs)]
+    launcher = SlurmLauncher(where, profile, pack, packages, console.print)
+    folders = [RunFolder(where / run.id) for run in runs]
+    if dry_run:
+        due, states = _due(folders, profile)
+        for text in launcher.scripts(due, states.queue or Queue()):
+            console.print(text)
+        return
+    for line in changed_recipes(runs, where):
+        console.print(line)
+    while True:
+        due, states = _due(folders, profile)
+        notes(states)
+        wanted = {folder.path for folder in due}
+        for run in runs:
+            # A folder that is there is compared with the grid, whether or not it is needed now.
+            if (where / run.id) in wanted or (where / run.id).exists():
+                open_folder(run, where)
+        waiting = _submit(launcher, due, states, console)
+        if not until_done or not (waiting or _pending(folders)):
+            raise typer.Exit(3 if waiting else 0)
+        time.sleep(EVERY_SECONDS)
+
+
+def retry(
+    grids: SomeGrids = None,
+    cluster: Cluster = "slurm",
+    option: Options = None,
+    max_parallel: Parallel = None,
+    pack: Pack = 1,
+    slots: Slots = 1,
+    state: Wanted = None,
+    mechanism: Mechanisms = None,
+    seed: Seeds = None,
+    run: Names = None,
+    yes: Yes = False,
+    root: Root = None,
+) -> None:
+    """Train again what did not end well, whatever its limit; it goes on from its last checkpoint.
+
+    With --cluster local in the foreground, as study run does.
+    """
+    from rich.console import Console
+
+    from study.launch.local import LocalLauncher
+    from study.launch.slurm.queue import Queue
+    from study.launch.slurm.submit import SlurmLauncher
+    from study.progress import Progress
+    from study.run import existing_root
+    from study.tasks import package_of
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    _refuse(state, RETRIED, "trained again")
+    profile = None if cluster == "local" else _profile(cluster, option, max_parallel)
+    folders, states = select(grids, root, list(state or RETRIED), mechanism, seed, run)
+    _agree(folders, states, "train again", yes, console)
+    if profile is None:
+        with Progress(folders, console) as progress:
+            done = LocalLauncher(min(slots, len(folders))).run(folders, progress.refresh)
+        raise typer.Exit(0 if done else 130)
+    tasks = dict.fromkeys((folder.run or {})["science"]["task"] for folder in folders)
+    packages = [package_of(task) for task in tasks]
+    launcher = SlurmLauncher(existing_root(root).resolve(), profile, pack, packages, console.print)
+    outcome = launcher.submit(folders, states.queue or Queue())
+    raise typer.Exit(3 if _tell(outcome, console) else 0)
+
+
+def cancel(
+    grids: SomeGrids = None,
+    state: Wanted = None,
+    mechanism: Mechanisms = None,
+    seed: Seeds = None,
+    run: Names = None,
+    yes: Yes = False,
+    root: Root = None,
+) -> None:
+    """End runs that are queued or running; they leave their checkpoints.
+
+    study submit leaves them alone from then on, study retry goes on with them.
+    """
+    from rich.console import Console
+
+    from study.launch.cancel import cancel as end
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    _refuse(state, ("queued", "running"), "cancelled")
+    folders, states = select(
+        grids, root, list(state or ("queued", "running")), mechanism, seed, run
+    )
+    _agree(folders, states, "cancel", yes, console)
+    for line in end(folders, states.queue):
+        console.print(line)
+
+
+def _profile(cluster: str, option: list[str] | None, max_parallel: int | None) -> Profile:
+    from study.launch.slurm.profile import load
+
+    more = [f"max_parallel={max_parallel}"] if max_parallel else []
+    return load(cluster, [*(option or ()), *more])
+
+
+def _detach(grids: list[Path], slots: int, root: Path | None, console: Console) -> None:
+    """Start ``study run`` as a process that outlives this one and its terminal."""
+    from study.launch.detach import detach
+    from study.run import default_root
+
+    where = (root or default_root()).resolve()
+    pid, log = detach(grids, slots, where)
+    console.print(f"process {pid} trains {slots} at a time; its account: {log}")
+    console.print(f"study watch shows it; kill {pid} ends it, and each run leaves its checkpoint")
+
+
+def _due(folders: Sequence[RunFolder], profile: Profile) -> tuple[list[RunFolder], States]:
+    """Return the runs for which an attempt is due, and the states of all."""
+    from study.launch.slurm.submit import due
+    from study.states import look
+
+    states = look(folders)
+    found = [f for f in folders if due(f, states.of[f.path.name], states.queue, profile)]
+    return found, states
+
+
+def _pending(folders: Sequence[RunFolder]) -> bool:
+    from study.states import look
+
+    return bool({"queued", "running"} & set(look(folders).of.values()))
+
+
+def _submit(
+    launcher: SlurmLauncher, due: Sequence[RunFolder], states: States, console: Console
+) -> bool:
+    """Submit, and say what became of it; True if something is left to submit."""
+    from study.launch.slurm.queue import Queue
+
+    left = {state: n for state, n in states.count().items() if state != "planned"}
+    if not due:
+        console.print("nothing to submit: " + ", ".join(f"{n} {s}" for s, n in left.items()))
+        if "oom" in left:
+            console.print("more memory: a higher max_mem_gb, or study retry -o mem_gb=...")
+        return False
+    return _tell(launcher.submit(due, states.queue or Queue()), console)
+
+
+def _tell(outcome: Outcome, console: Console) -> bool:
+    for job, runs in outcome.jobs.items():
+        console.print(f"job {job}: {len(runs)} runs")
+    for token, runs in outcome.unanswered.items():
+        console.print(
+            f"{token}: {len(runs)} runs; the scheduler did not say whether it has them. "
+            "study status will know once it answers; submit again then"
+        )
+    if outcome.taken:
+        console.print(f"{len(outcome.taken)} runs were begun by somebody else meanwhile")
+    if outcome.waiting:
+        console.print(
+            f"{len(outcome.waiting)} runs are left: the queue takes no more now. Submit again later"
+        )
+    return bool(outcome.waiting or outcome.unanswered)
+
+
+def _refuse(states: list[str] | None, fit: tuple[str, ...], what: str) -> None:
+    from study.errors import StudyError, nearest
+
+    for state in states or ():
+        if state not in fit:
+            hint = nearest(state, fit)
+            raise StudyError(f"--state: {state!r} is no state of runs that can be {what}{hint}")
+
+
+def _agree(
+    folders: Sequence[RunFolder], states: States, what: str, yes: bool, console: Console
+) -> None:
+    """End the command if there is nothing to do, or too much of it and nobody agrees."""
+    if not folders:
+        console.print(f"nothing to {what}")
+        raise typer.Exit
+    told = ", ".join(f"{count} {state}" for state, count in states.count().items())
+    if len(folders) > CONFIRM_ABOVE and not yes:
+        typer.confirm(f"{what} {len(folders)} runs ({told})?", abort=True)
