@@ -13,12 +13,13 @@ READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_DATA := trees landcover software-en-de
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test lint slurm clean
 
 help:
 	@echo "make demo    set up, train a small grid in all three frameworks, show table and figure"
 	@echo "make test    set up, then lint, type check and run the tests"
 	@echo "make setup   only set up $(VENV)"
+	@echo "make slurm   install Slurm from Debian's packages for the tests of the launcher (root only)"
 	@echo "make clean   remove $(VENV); prepared data and pip's cache stay"
 
 setup: $(READY)
@@ -51,9 +52,26 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint
+test: lint slurm
 	$(BIN)/study data prepare $(DEMO_DATA)
 	$(BIN)/python -m pytest
+
+# The tests of the launcher start a cluster of their own; without Slurm they are skipped. What apt may
+# start by itself is in nobody's way: that cluster has its own ports, sockets and folder.
+APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300
+APT_SLURM := $(APT) install -y --no-install-recommends slurm-wlm slurmdbd munge mariadb-server
+
+slurm:
+	@PATH=$$PATH:/usr/sbin; missing=; \
+	for p in sbatch slurmdbd munged mariadbd; do command -v $$p >/dev/null || missing=yes; done; \
+	[ $$missing ] || exit 0; \
+	without() { echo "Slurm is not installed, so its tests will be skipped: $$1"; exit 0; }; \
+	command -v apt-get >/dev/null || without "this machine has no apt-get"; \
+	[ "$$(id -u)" = 0 ] || without "only root may install it (sudo make slurm)"; \
+	log=$$(mktemp); \
+	{ $(APT_SLURM) || { $(APT) update && $(APT_SLURM); }; } >$$log 2>&1 \
+	|| { tail -n 5 $$log; rm $$log; without "apt-get failed"; }; \
+	rm $$log; echo "Installed Slurm for the tests."
 
 clean:
 	rm -rf $(VENV)

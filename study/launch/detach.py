@@ -1,0 +1,28 @@
+"""``study run`` as a process of its own, for who wants to close the terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["detach"]
+
+
+def detach(grids: Sequence[Path], slots: int, root: Path) -> tuple[int, Path]:
+    """Start it; return its process id and the file that it writes its account to."""
+    log = root / ".local" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "study", "run", *map(str, grids)]
+    command += ["--slots", str(slots), "--runs", str(root)]
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return process.pid, log

@@ -1,0 +1,60 @@
+"""Calling Slurm's commands, so that a scheduler that does not answer is an answer too."""
+
+from __future__ import annotations
+
+import subprocess
+
+__all__ = ["Refused", "Unreachable", "call"]
+
+TIMEOUT = 60.0
+"""Seconds for one command; Slurm's own patience (MessageTimeout) is 10 s by default."""
+
+UNREACHABLE = (
+    "unable to contact slurm controller",
+    "socket timed out",
+    "zero bytes were transmitted",
+    "temporarily unable to accept job",
+    "connection refused",
+    "connection timed out",
+    "communication connection failure",
+    "transport endpoint is not connected",
+    "unable to connect to database",
+    "unexpected message received",
+    "slurm backup controller in standby mode",
+    "resource temporarily unavailable",
+)
+"""Parts of messages, in lower case, after which the request may have been carried out or not."""
+
+
+class Unreachable(Exception):
+    """The scheduler did not answer, or its command is not installed."""
+
+
+class Refused(Exception):
+    """The scheduler answered, with an error."""
+
+
+def call(*command: str) -> str:
+    """Run a command of Slurm and return what it printed.
+
+    Raises
+    ------
+    Unreachable
+        If it may succeed another time: whether it has been carried out is not known.
+    Refused
+        If it will not succeed like this, with the scheduler's words.
+    """
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=TIMEOUT, errors="replace"
+        )
+    except FileNotFoundError:
+        raise Unreachable(f"{command[0]} is not installed here") from None
+    except subprocess.TimeoutExpired:
+        raise Unreachable(f"{command[0]} did not answer for {TIMEOUT:.0f} s") from None
+    if done.returncode == 0:
+        return done.stdout
+    words = (done.stderr.strip() or done.stdout.strip()) or f"exit code {done.returncode}"
+    if any(part in words.lower() for part in UNREACHABLE):
+        raise Unreachable(words)
+    raise Refused(words)

@@ -1,0 +1,188 @@
+"""What a run asks a cluster for: a named profile, checked before anything is queued."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from study.errors import StudyError, nearest
+from study.yamlfile import YamlFile
+
+__all__ = ["Profile", "load", "minutes", "profile_file"]
+
+OURS = ("array", "job-name", "output", "error", "signal", "requeue", "no-requeue", "open-mode")
+"""Options of sbatch that the launcher sets: who sets them elsewhere loses runs."""
+
+MEMORY_FACTOR = 1.5  # by which the memory grows after a run that had too little
+
+
+def minutes(value: Any) -> int:
+    """Read a time limit as Slurm does: minutes, M:S, H:M:S, D-H, D-H:M, D-H:M:S."""
+    text = str(value).strip()
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
+    if not match:
+        raise ValueError(f"{text!r} is no time: 90 (minutes), 8:00:00 or 2-12:00:00 would be")
+    days, first, second, third = (int(part) if part else 0 for part in match.groups())
+    if match[1]:
+        seconds = days * 86400 + first * 3600 + second * 60 + third
+    elif match[4]:
+        seconds = first * 3600 + second * 60 + third
+    else:
+        seconds = first * 60 + second
+    if seconds <= 0:
+        raise ValueError("a time limit is longer than nothing")
+    return -(-seconds // 60)
+
+
+def _line(value: Any) -> str:
+    text = str(value)
+    if not text or "\n" in text or text != text.strip():
+        raise ValueError("one line without spaces around it is expected")
+    return text
+
+
+Line = Annotated[str, BeforeValidator(_line)]
+
+
+class Profile(BaseModel):
+    """Resources of one job, and how it is set up.
+
+    Attributes
+    ----------
+    partition, account, qos, constraint, exclude, reservation: str, optional
+        As in sbatch.
+    time: int
+        Limit in minutes; written as sbatch takes it.
+    nodes: int
+        Nodes a job.
+    gpus: int
+        GPUs a node; 0 trains on CPUs.
+    tasks: int, optional
+        Processes a node that train one run together; one a GPU by default.
+    cpus: int, optional
+        Cores a process.
+    mem_gb, max_mem_gb: float, optional
+        Memory a node. A run that ends for want of it is submitted again with half as much more, up
+        to the second number.
+    signal_seconds: int
+        How long before the time limit the runs are told to leave a checkpoint.
+    requeue: bool
+        Whether a job whose time is up goes back into the queue by itself.
+    max_parallel: int, optional
+        Jobs at a time.
+    setup: list of str
+        Shell lines before the work, such as ``module load cuda``.
+    sbatch: dict
+        Further options of sbatch, by their long name; true for one without a value.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    partition: Line | None = None
+    account: Line | None = None
+    qos: Line | None = None
+    constraint: Line | None = None
+    exclude: Line | None = None
+    reservation: Line | None = None
+    time: Annotated[int, BeforeValidator(minutes)] = 60
+    nodes: int = Field(1, ge=1)
+    gpus: int = Field(0, ge=0)
+    tasks: int | None = Field(None, ge=1)
+    cpus: int | None = Field(None, ge=1)
+    mem_gb: float | None = Field(None, gt=0)
+    max_mem_gb: float | None = Field(None, gt=0)
+    signal_seconds: int = Field(120, ge=20)
+    requeue: bool = True
+    max_parallel: int | None = Field(None, ge=1)
+    setup: list[str] = Field(default_factory=list)
+    sbatch: dict[str, bool | Line] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Profile:
+        for name in self.sbatch:
+            if name in OURS or not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+                raise ValueError(f"sbatch.{name}: set by the launcher, or no option of sbatch")
+        if self.max_mem_gb and (not self.mem_gb or self.max_mem_gb < self.mem_gb):
+            raise ValueError("max_mem_gb goes with a mem_gb that is not above it")
+        if self.signal_seconds >= 60 * self.time:
+            raise ValueError(
+                f"signal_seconds ({self.signal_seconds}) leaves nothing of the time limit "
+                f"({self.time} min)"
+            )
+        return self
+
+    @property
+    def processes(self) -> int:
+        """Processes that train one run together."""
+        return self.nodes * (self.tasks or max(1, self.gpus))
+
+    @property
+    def gpu_hours(self) -> float:
+        """What a job may use up to its time limit."""
+        return self.nodes * self.gpus * self.time / 60
+
+    def memory(self, failures: int) -> float | None:
+        """Gigabytes a node for a run that so many attempts have ended for want of."""
+        if self.mem_gb is None:
+            return None
+        return min(self.mem_gb * MEMORY_FACTOR**failures, self.max_mem_gb or self.mem_gb)
+
+
+def profile_file() -> Path:
+    """Return where profiles are kept."""
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "study" / "clusters.yaml"
+
+
+def load(name: str, options: Sequence[str] = ()) -> Profile:
+    """Return the profile `name`, with ``KEY=VALUE`` in `options` in place of what it says.
+
+    ``sbatch.KEY=VALUE`` is an option of sbatch, one without a value if that is empty.
+    The profile ``slurm`` is there without a file too, with the cluster's own defaults.
+
+    Raises
+    ------
+    StudyError
+        With file, line, what is wrong and the nearest valid name.
+    """
+    path = profile_file()
+    file = YamlFile(path) if path.exists() else None
+    profiles = file.content if file else {}
+    if name not in profiles and name != "slurm":
+        where = f"{path} has no profile" if file else f"no file {path} with a profile"
+        raise StudyError(f"{where} {name!r}{nearest(name, {*profiles, 'slurm', 'local'})}")
+    fields = profiles.get(name) or {}
+    if not isinstance(fields, dict):
+        assert file is not None
+        raise StudyError(f"{file.where([name])}: a profile is a mapping of keys to values")
+    given: dict[str, Any] = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise StudyError(f"--option {option}: KEY=VALUE is expected, such as time=2:00:00")
+        if key.startswith("sbatch."):
+            given.setdefault("sbatch", dict(fields.get("sbatch") or {}))[key[7:]] = value or True
+        else:
+            given[key] = value
+    try:
+        return Profile.model_validate({**fields, **given})
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            location = list(problem["loc"])
+            key = ".".join(map(str, location))
+            where = "--option" if location and location[0] in given else str(path)
+            if file and where != "--option":
+                where = file.where([name, *location])
+            text = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "extra_forbidden":
+                close = difflib.get_close_matches(key, Profile.model_fields, n=1)
+                text = "unknown key" + nearest(key, close or Profile.model_fields)
+            lines.append(f"{where}: {f'{key}: ' if key else ''}{text}")
+        raise StudyError("\n".join(lines)) from None

@@ -1,0 +1,336 @@
+"""From runs to arrays of jobs: each run once, and as many as the cluster takes."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from study.attempt import Attempt, cancelled_by
+from study.errors import StudyError
+from study.folder import SETTLED, RunFolder
+from study.launch import snapshot
+from study.launch.retries import cause_of, may_retry
+from study.launch.slurm.batch import FOLDER, Batch
+from study.launch.slurm.command import Refused, Unreachable, call
+from study.launch.slurm.profile import Profile, minutes
+from study.launch.slurm.queue import Queue
+from study.launch.slurm.script import parse_job_id, script
+
+__all__ = ["Outcome", "SlurmLauncher", "due"]
+
+Task = list[RunFolder]
+
+PATIENCE = (0.0, 2.0, 5.0, 15.0)
+"""Seconds before each call of ``sbatch`` that the scheduler may not have heard."""
+
+FULL = re.compile(r"MaxSubmit|MaxJobs|GrpSubmit|job submit limit|MaxJobCount", re.IGNORECASE)
+"""What ``sbatch`` says when the queue takes no more from this user."""
+
+DEFAULT_ARRAY_SIZE = 1001
+
+
+@dataclass
+class Outcome:
+    """What became of a submission.
+
+    Attributes
+    ----------
+    jobs: dict
+        Runs submitted, by the id of their array.
+    waiting: list of RunFolder
+        Those for which the queue had no room, or ``max_parallel`` no place.
+    taken: list of RunFolder
+        Those that somebody else has begun meanwhile.
+    unanswered: dict
+        Runs of an array of which the scheduler did not say whether it has it, by token.
+    """
+
+    jobs: dict[str, list[RunFolder]] = field(default_factory=dict)
+    waiting: list[RunFolder] = field(default_factory=list)
+    taken: list[RunFolder] = field(default_factory=list)
+    unanswered: dict[str, list[RunFolder]] = field(default_factory=dict)
+
+
+@dataclass
+class SlurmLauncher:
+    """Submits runs whose folders are in `root`.
+
+    Parameters
+    ----------
+    root: Path
+        Folder of the run folders, on a disk that the compute nodes share.
+    profile: Profile
+        What each job asks for.
+    pack: int
+        Runs a job, side by side; its cores are divided among them, its GPUs handed out in turn.
+    packages: sequence of str
+        Packages of tasks, to copy beside our own.
+    tell: callable
+        Told what happens, in sentences.
+    """
+
+    root: Path
+    profile: Profile
+    pack: int = 1
+    packages: Sequence[str] = ()
+    tell: Callable[[str], None] = print
+
+    def submit(self, folders: Sequence[RunFolder], queue: Queue) -> Outcome:
+        """Submit runs that nobody works on.
+
+        Parameters
+        ----------
+        folders: sequence of RunFolder
+            Runs for which an attempt is due.
+        queue: Queue
+            What the scheduler said of them.
+
+        Raises
+        ------
+        StudyError
+            If the cluster refuses such jobs; nothing is queued then.
+        """
+        outcome = Outcome()
+        code = snapshot.take(self.root / FOLDER / "code", self.packages)
+        groups = list(self._groups(folders, queue))
+        for memory, _ in groups:
+            self._check(memory, code)
+        arrays = [(memory, part) for memory, tasks in groups for part in self._cut(tasks)]
+        full = False
+        for (memory, tasks), parallel in zip(arrays, self._shares(len(arrays)), strict=True):
+            rest = tasks
+            size = 0 if full or parallel == 0 else len(rest)
+            while rest and size:
+                if self._array(rest[:size], memory, parallel, code, queue, outcome):
+                    rest = rest[size:]
+                else:
+                    full = True
+                if full:  # feel for how many more the queue takes: half as many each time
+                    size //= 2
+            outcome.waiting += itertools.chain.from_iterable(rest)
+        return outcome
+
+    def scripts(self, folders: Sequence[RunFolder], queue: Queue) -> Iterator[str]:
+        """Yield the scripts that `submit` would hand in; makes and claims nothing."""
+        code = snapshot.place(self.root / FOLDER / "code", self.packages)
+        groups = self._groups(folders, queue)
+        arrays = [(memory, part) for memory, tasks in groups for part in self._cut(tasks)]
+        for (memory, tasks), parallel in zip(arrays, self._shares(len(arrays)), strict=True):
+            if parallel != 0:
+                batch = Batch.new(self.root)
+                yield script(
+                    batch.token, batch.path, len(tasks), parallel, memory, self.profile, code
+                )
+
+    def _groups(
+        self, folders: Sequence[RunFolder], queue: Queue
+    ) -> Iterator[tuple[float | None, list[Task]]]:
+        """Yield tasks of at most `pack` runs, together with the memory that they need."""
+        groups: dict[float | None, list[RunFolder]] = defaultdict(list)
+        for folder in folders:
+            endings = _endings(folder, folder.condition(queue.state), queue)
+            short = [cause_of(ending) for ending in endings].count("oom host")
+            groups[self.profile.memory(short)].append(folder)
+        for memory, members in groups.items():
+            yield memory, _parts(members, self.pack)
+
+    def _cut(self, tasks: list[Task]) -> list[list[Task]]:
+        """Cut into arrays that the cluster takes: the size limits the index, which begins at 0."""
+        return _parts(tasks, self._array_size)
+
+    @property
+    def _array_size(self) -> int:
+        try:
+            found = re.search(r"MaxArraySize\s*=\s*(\d+)", call("scontrol", "show", "config"))
+        except (Unreachable, Refused) as error:
+            raise StudyError(f"the scheduler does not answer: {error}") from None
+        return int(found[1]) if found else DEFAULT_ARRAY_SIZE
+
+    def _shares(self, arrays: int) -> list[int | None]:
+        """Divide `max_parallel` among arrays; an array whose share is 0 is left for later."""
+        most = self.profile.max_parallel
+        if most is None or arrays == 0:
+            return [None] * arrays
+        return [most // arrays + (index < most % arrays) for index in range(arrays)]
+
+    def _check(self, memory: float | None, code: Path) -> None:
+        """Ask the cluster whether it would take such a job, before anything is claimed."""
+        batch = Batch.new(self.root)
+        batch.path.mkdir(parents=True)
+        try:
+            path = batch.path / "check.sh"
+            path.write_text(script(batch.token, batch.path, 1, 1, memory, self.profile, code))
+            call("sbatch", "--test-only", str(path))
+        except Unreachable as error:
+            raise StudyError(f"the scheduler does not answer: {error}") from None
+        except Refused as error:
+            if not FULL.search(str(error)):
+                raise StudyError(f"the cluster refuses such a job: {error}") from None
+        finally:
+            shutil.rmtree(batch.path)
+        self._check_time()
+
+    def _check_time(self) -> None:
+        """Refuse a time limit above the partition's: Slurm would let such a job wait for ever."""
+        try:
+            answer = call("sinfo", "--noheader", "--format=%P|%l")
+        except (Unreachable, Refused):
+            return
+        limits = dict(line.strip().split("|", 1) for line in answer.splitlines() if "|" in line)
+        default = next((name for name in limits if name.endswith("*")), "")
+        partition = self.profile.partition or default.rstrip("*")
+        limit = limits.get(partition, limits.get(f"{partition}*", "infinite"))
+        if limit != "infinite" and self.profile.time > minutes(limit):
+            raise StudyError(
+                f"partition {partition} has a time limit of {limit}; the profile asks for "
+                f"{self.profile.time} minutes"
+            )
+
+    def _array(
+        self,
+        tasks: Sequence[Task],
+        memory: float | None,
+        parallel: int | None,
+        code: Path,
+        queue: Queue,
+        outcome: Outcome,
+    ) -> bool:
+        """Claim runs and submit them as one array; False, and no claim, if they do not fit."""
+        claimed = [[(run, a) for run in task if (a := _claim(run, queue))] for task in tasks]
+        mine = {run.path for cells in claimed for run, _ in cells}
+        taken = [run for task in tasks for run in task if run.path not in mine]
+        claimed = [cells for cells in claimed if cells]
+        if claimed:
+            batch = Batch.new(self.root)
+            options = {**self.profile.model_dump(mode="json"), "mem_gb": memory}
+            batch.write(claimed, options)
+            path = batch.path / "submission.sh"
+            text = script(
+                batch.token, batch.path, len(claimed), parallel, memory, self.profile, code
+            )
+            path.write_text(text)
+            runs = [run for cells in claimed for run, _ in cells]
+            try:
+                job, adopted = self._sbatch(batch, path)
+            except Refused as error:
+                _release(claimed, batch)
+                if FULL.search(str(error)):
+                    return False
+                raise StudyError(f"the cluster refuses the jobs: {error}") from None
+            except Unreachable as error:
+                self.tell(f"no answer about {batch.token}: {error}")
+                outcome.unanswered[batch.token] = runs
+            else:
+                batch.know(job, adopted)
+                outcome.jobs[job] = runs
+        outcome.taken += taken
+        return True
+
+    def _sbatch(self, batch: Batch, path: Path) -> tuple[str, bool]:
+        """Hand in the script, once; return the job's id, and whether it had to be looked up.
+
+        Raises
+        ------
+        Refused
+            If the job is not in the queue.
+        Unreachable
+            If nobody knows whether it is.
+        """
+        trouble = Unreachable("")
+        for seconds in PATIENCE:
+            time.sleep(seconds)
+            if seconds and (job := _find(batch.token)):
+                return job, True
+            try:
+                answer = call("sbatch", str(path))
+            except Unreachable as error:
+                self.tell(f"sbatch: {error}; looking whether it has the job nevertheless")
+                trouble = error
+                continue
+            if job := parse_job_id(answer):
+                return job, False
+            trouble = Unreachable(f"sbatch answered {answer.strip()!r}")
+        if job := _find(batch.token):
+            return job, True
+        raise trouble
+
+
+def due(run: RunFolder, state: str, queue: Queue | None, profile: Profile) -> bool:
+    """Whether a run is to be submitted without anybody naming it: it is planned, or may be retried.
+
+    One that lacked memory may be if `profile` has more for it.
+
+    Parameters
+    ----------
+    run: RunFolder
+        The run.
+    state: str
+        Its condition.
+    queue: Queue, optional
+        What the scheduler said of it.
+    profile: Profile
+        What it would be given.
+    """
+    if state == "planned":
+        return True
+    if state in SETTLED:
+        return False
+    if (newest := run.newest) and cancelled_by(newest):
+        return False
+    endings = _endings(run, state, queue)
+    causes = [cause_of(ending) for ending in endings]
+    if causes[-1] == "oom host":
+        short = causes.count("oom host")
+        if profile.memory(short) == profile.memory(short - 1):
+            return False
+    return may_retry(endings)
+
+
+def _endings(run: RunFolder, state: str, queue: Queue | None) -> list[dict[str, Any]]:
+    """Return how the attempts at a run that is in `state` ended, as records or scheduler say."""
+    attempts = run.attempts
+    found = [attempt.ending for attempt in attempts]
+    if found:
+        found[-1] = {"cause": state, **found[-1]}
+        if queue and (word := queue.word(attempts[-1])):
+            found[-1].setdefault("scheduler", word)
+    return found
+
+
+def _parts(items: list[Any], size: int) -> list[list[Any]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _claim(run: RunFolder, queue: Queue) -> Attempt | None:
+    """Take the next attempt at a run; what is known of the end of the one before is recorded."""
+    if (before := run.newest) is not None and before.by_slurm:
+        state = run.condition(queue.state)
+        if state in SETTLED or not queue.settle(before, state):
+            return None
+    return run.claim()
+
+
+def _release(claimed: Sequence[Sequence[tuple[RunFolder, Attempt]]], batch: Batch) -> None:
+    """Give back what was claimed: no job will come for it."""
+    for cells in claimed:
+        for _, attempt in cells:
+            shutil.rmtree(attempt.path)
+    shutil.rmtree(batch.path)
+
+
+def _find(token: str) -> str | None:
+    """Return the id of the job of that name, None if there is none; Unreachable if none answers."""
+    queue = Queue()
+    queue.read_squeue([token])
+    if not queue.answered:
+        raise Unreachable("; ".join(queue.trouble))
+    if not queue.tasks:
+        queue.read_sacct([token], time.time())
+    return next((task.job.partition("_")[0] for task in queue.tasks.values()), None)

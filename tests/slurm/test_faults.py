@@ -1,0 +1,230 @@
+"""`study submit` beside a scheduler that lies, is silent or forgets: none twice, none lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy import study
+
+from study.files import write_json
+from study.folder import iter_runs
+from study.launch.slurm.queue import LOST_SECONDS
+from study.states import look
+
+GRID = """
+task: toy
+recipe: {epochs: 1}
+product: {mechanism: ["1111", "0010"]}
+seeds: [0, 1]
+"""
+
+
+@pytest.fixture
+def slurm(fake_slurm, toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("STUDY_SETTLE_SECONDS", "0")
+    return fake_slurm
+
+
+def submit(*arguments, code=0):
+    done = study("submit", *arguments)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def runs():
+    return list(iter_runs(Path(os.environ["STUDY_RUNS"])))
+
+
+def states():
+    return sorted(look(runs()).of.values())
+
+
+def grow_old(seconds):
+    """Let all that has happened have happened so long ago."""
+    for folder in runs():
+        attempt = folder.newest
+        for name, record in (("submission", attempt.submission), ("start", attempt.start)):
+            if record:
+                aged = {**record, "time": record["time"] - seconds}
+                write_json(attempt.path / f"{name}.json", aged)
+
+
+def test_a_job_whose_answer_was_lost_is_found_by_its_name_and_adopted(slurm, toy):
+    slurm.fail_sbatch("lost")
+    out = submit(toy(GRID))
+    assert "looking whether it has the job nevertheless" in out
+    (job,) = slurm.jobs
+    assert f"job {job['id']}: 4 runs" in out
+    assert states() == ["queued"] * 4
+    for index in range(4):
+        slurm.run_task(job["id"], index)
+    assert states() == ["completed"] * 4
+
+
+def test_a_job_that_was_not_heard_of_is_submitted_again_once(slurm, toy):
+    slurm.fail_sbatch("unheard", "unheard")
+    submit(toy(GRID))
+    assert len(slurm.jobs) == 1
+    assert states() == ["queued"] * 4
+
+
+def test_an_odd_answer_does_not_hide_the_job(slurm, toy):
+    slurm.fail_sbatch("Submitted, thank you")
+    assert "4 runs" in submit(toy(GRID))
+    assert len(slurm.jobs) == 1
+
+
+def test_while_nobody_answers_runs_stay_claimed_and_are_neither_lost_nor_doubled(slurm, toy):
+    grid = toy(GRID)
+    submit(grid, "-o", "max_parallel=1")
+    slurm.set_fault("unreachable", ["squeue", "sacct", "sbatch", "sinfo", "scontrol"])
+    grow_old(LOST_SECONDS + 1)
+    assert states() == ["queued"] * 4
+    done = study("status", grid)
+    assert "nable to contact slurm controller" in done.stderr
+    assert "nothing to submit" in submit(grid)
+    slurm.set_fault("unreachable", None)
+    assert states() == ["queued"] * 4
+    assert len(slurm.jobs) == 1
+
+
+def test_what_nobody_knows_any_more_is_lost_after_a_time_and_queued_again(slurm, toy):
+    grid = toy(GRID)
+    submit(grid)
+    slurm.forget(slurm.jobs[0]["id"])
+    assert states() == ["queued"] * 4
+    assert "nothing to submit" in submit(grid)
+    grow_old(LOST_SECONDS + 1)
+    assert states() == ["lost"] * 4
+    assert "4 runs" in submit(grid)
+    assert states() == ["queued"] * 4
+    assert {folder.attempts[0].ending["cause"] for folder in runs()} == {"lost"}
+
+
+def test_a_job_that_comes_back_from_the_dead_finds_its_place_taken(slurm, toy):
+    grid = toy(GRID)
+    submit(grid)
+    (dead,) = slurm.jobs
+    slurm.set_fault("unreachable", None)
+    slurm.forget(dead["id"])
+    grow_old(LOST_SECONDS + 1)
+    submit(grid)
+    (alive,) = slurm.jobs
+    late = Path(os.environ["STUDY_RUNS"]) / ".slurm" / dead["name"]
+    environment = os.environ | {
+        "SLURM_JOB_ID": "9",
+        "SLURM_ARRAY_JOB_ID": "9",
+        "SLURM_ARRAY_TASK_ID": "0",
+    }
+    study_task(late, environment)
+    assert [len(folder.attempts) for folder in runs()] == [2] * 4
+    assert not any((f.path / "attempts/2/start.json").exists() for f in runs())
+    for index in range(4):
+        slurm.run_task(alive["id"], index)
+    assert states() == ["completed"] * 4
+
+
+def study_task(batch, environment):
+    command = [sys.executable, "-m", "study.launch.slurm.task", str(batch)]
+    return subprocess.run(command, env=environment, check=True, timeout=60)
+
+
+def test_an_id_that_was_given_again_is_not_mistaken_for_ours(slurm, toy):
+    grid = toy(GRID)
+    submit(grid)
+    (job,) = slurm.jobs
+    slurm.forget(job["id"])
+    slurm.next_id(job["id"])
+    subprocess.run(["sbatch", "--array=0-3", "--job-name=other", "--wrap=true"], check=True)
+    grow_old(LOST_SECONDS + 1)
+    assert states() == ["lost"] * 4
+
+
+def test_states_that_we_never_heard_of_count_as_running(slurm, toy):
+    submit(toy(GRID))
+    (job,) = slurm.jobs
+    for index, name in enumerate(("STAGE_OUT", "RESV_DEL_HOLD", "TOMORROWS", "SIGNALING")):
+        slurm.set_state(job["id"], index, name)
+    assert states() == ["queued", "running", "running", "running"]
+
+
+@pytest.mark.parametrize("how", ["remove", "no_accounting"])
+def test_without_accounting_the_controllers_memory_and_our_records_suffice(slurm, toy, how):
+    if how == "remove":
+        slurm.remove("sacct")
+    else:
+        slurm.set_fault(how, True)
+    grid = toy(GRID)
+    submit(grid)
+    (job,) = slurm.jobs
+    slurm.run_task(job["id"], 0)
+    slurm.finish(job["id"], 1, "TIMEOUT")
+    slurm.finish(job["id"], 2, "NODE_FAIL")
+    assert states() == ["completed", "killed", "queued", "timeout"]
+    slurm.purge(job["id"])
+    grow_old(LOST_SECONDS + 1)
+    assert states() == ["completed", "lost", "lost", "lost"]
+
+
+def test_accounting_that_is_behind_makes_nobody_lost_too_soon(slurm, toy):
+    slurm.set_fault("sacct_lag", 3600)
+    submit(toy(GRID))
+    slurm.purge(slurm.jobs[0]["id"])
+    assert states() == ["queued"] * 4
+
+
+def test_a_full_queue_takes_what_fits(slurm, toy):
+    slurm.set_fault("max_submit", 3)
+    grid = toy(GRID)
+    assert "1 runs are left" in submit(grid, code=3)
+    assert states() == ["planned", "queued", "queued", "queued"]
+    slurm.set_fault("max_submit", None)
+    submit(grid)
+    assert states() == ["queued"] * 4
+
+
+def test_a_submitter_that_dies_after_the_call_loses_nothing(slurm, toy):
+    """The job's id was never written down; the next look finds the job by its name."""
+    grid = toy(GRID)
+    submit(grid)
+    for record in Path(os.environ["STUDY_RUNS"]).glob(".slurm/*/job.json"):
+        record.unlink()
+    assert states() == ["queued"] * 4
+    assert "nothing to submit" in submit(grid)
+    slurm.run_task(slurm.jobs[0]["id"], 0)
+    assert states() == ["completed", "queued", "queued", "queued"]
+
+
+def test_a_submitter_that_dies_before_the_call_loses_nothing_either(slurm, toy):
+    grid = toy(GRID)
+    dying = (
+        "import os, sys; from study.cli import app; from study.launch.slurm import submit\n"
+        "submit.SlurmLauncher._sbatch = lambda *arguments: os._exit(9)\n"
+        "app(['submit', sys.argv[1]])"
+    )
+    assert subprocess.run([sys.executable, "-c", dying, grid], check=False).returncode == 9
+    assert not slurm.jobs
+    assert states() == ["queued"] * 4
+    grow_old(LOST_SECONDS + 1)
+    assert states() == ["lost"] * 4
+    assert "4 runs" in submit(grid)
+    assert states() == ["queued"] * 4
+
+
+def test_a_torn_record_is_one_broken_run_and_the_others_go_on(slurm, toy):
+    grid = toy(GRID)
+    submit(grid)
+    (job,) = slurm.jobs
+    victim = runs()[0]
+    (victim.newest.path / "submission.json").write_text('{"launcher": "sl')
+    (victim.path / ".result.json.0123.tmp").write_text("{")
+    assert states() == ["broken", "queued", "queued", "queued"]
+    for index in range(4):
+        slurm.run_task(job["id"], index)
+    assert states().count("completed") == 3
+    assert "nothing to submit" in submit(grid)

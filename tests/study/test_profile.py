@@ -1,0 +1,76 @@
+"""A cluster profile is checked before anything is queued."""
+
+from __future__ import annotations
+
+import pytest
+
+from study.errors import StudyError
+from study.launch.slurm.profile import load, minutes
+
+
+@pytest.fixture
+def profiles(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "study" / "clusters.yaml"
+
+    def write(text):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90", 90), ("8:00:00", 480), ("0:30", 1), ("1-12", 2160), ("2-12:30:00", 3630), (45, 45)],
+)
+def test_times_are_read_as_sbatch_reads_them(text, expected):
+    assert minutes(text) == expected
+
+
+def test_options_replace_what_the_profile_says_and_sbatchs_own_are_added(profiles):
+    profiles(
+        "a100: {partition: gpu, gpus: 4, nodes: 2, time: '1:00:00', sbatch: {mail-type: FAIL}}"
+    )
+    profile = load("a100", ["partition=short", "sbatch.begin=now+1hour", "sbatch.exclusive="])
+    assert (profile.partition, profile.processes, profile.gpu_hours) == ("short", 8, 8.0)
+    assert profile.sbatch == {"mail-type": "FAIL", "begin": "now+1hour", "exclusive": True}
+
+
+def test_a_run_that_lacked_memory_is_given_half_as_much_more_up_to_the_limit(profiles):
+    profile = load("slurm", ["mem_gb=32", "max_mem_gb=60"])
+    assert [profile.memory(failures) for failures in range(4)] == [32, 48, 60, 60]
+    assert load("slurm").memory(2) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("slurm: {partion: gpu}", [], r"clusters.yaml:1: partion: unknown key; did you mean 'part"),
+        ("slurm:\n  gpus: 1\n  time: soon", [], r"clusters.yaml:3: time: 'soon' is no time: 90"),
+        ("slurm: {sbatch: {array: 1-9}}", [], r"sbatch.array: set by the launcher"),
+        ("slurm: {sbatch: {'x; rm': 1}}", [], r"set by the launcher, or no option of sbatch"),
+        ("slurm: {nodes: 0}", [], r"nodes: .*greater than or equal to 1"),
+        ("slurm: {mem_gb: 8, max_mem_gb: 4}", [], r"max_mem_gb goes with a mem_gb"),
+        ("slurm: 5", [], r"clusters.yaml:1: a profile is a mapping"),
+        ("slurm: {}", ["gpus=many"], r"--option: gpus: .*valid integer"),
+        ("slurm: {}", ["gpus"], r"KEY=VALUE is expected"),
+        ("slurm: {}", ["time=1", "signal_seconds=90"], r"leaves nothing of the time limit"),
+        ("slurm: {}", ["partition=a b\nc"], r"one line"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_and_what_would_be_right(
+    profiles, text, options, message
+):
+    profiles(text)
+    with pytest.raises(StudyError, match=message):
+        load("slurm", options)
+
+
+def test_an_unknown_profile_is_answered_with_those_there_are(profiles):
+    with pytest.raises(StudyError, match=r"no file .*clusters.yaml with a profile 'a100'"):
+        load("a100")
+    profiles("a100: {}\nv100: {}")
+    with pytest.raises(StudyError, match=r"has no profile 'a10'; did you mean 'a100'"):
+        load("a10")

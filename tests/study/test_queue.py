@@ -1,0 +1,155 @@
+"""The state of a run on a cluster follows from its records and from what the scheduler says."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from study.attempt import Attempt
+from study.files import write_json
+from study.folder import RunFolder
+from study.launch.slurm.queue import LOST_SECONDS, Queue, Task
+
+TOKEN = "study-0123456789ab"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run whose only attempt is task 3 of an array."""
+    monkeypatch.setenv("STUDY_SETTLE_SECONDS", "0")
+    path = tmp_path / "a-run"
+    record = {"schema": 1, "id": "a-run", "label": "a", "hash": "0", "grid": "g", "science": {}}
+    write_json(path / "run.json", record)
+    folder = RunFolder(path)
+    attempt = folder.claim()
+    attempt.queue(TOKEN, 3)
+    return folder
+
+
+def queue(state=None, answered=True, name=TOKEN):
+    task = Task("77_3", state, "Priority", "gpu1", time.time() - 1) if state else None
+    return Queue({(name, 3): task} if task else {}, answered=answered)
+
+
+def age(folder, seconds):
+    """Let the submission, and the beginning if there is one, have been so long ago."""
+    attempt = folder.newest
+    for name, record in (("submission", attempt.submission), ("start", attempt.start)):
+        if record:
+            write_json(attempt.path / f"{name}.json", {**record, "time": time.time() - seconds})
+
+
+@pytest.mark.parametrize(
+    ("slurm", "state"),
+    [
+        ("PENDING", "queued"),
+        ("REQUEUE_HOLD", "queued"),
+        ("RUNNING", "running"),
+        ("COMPLETING", "running"),
+        ("SUSPENDED", "running"),
+        ("A_STATE_OF_TOMORROW", "running"),
+        ("COMPLETED", "killed"),
+        ("FAILED", "killed"),
+        ("TIMEOUT", "timeout"),
+        ("PREEMPTED", "preempted"),
+        ("OUT_OF_MEMORY", "oom"),
+        ("NODE_FAIL", "killed"),
+        ("CANCELLED", "killed"),
+    ],
+)
+def test_what_left_no_record_has_the_state_that_slurm_gives_it(run, slurm, state):
+    assert run.state(queue(slurm).state) == state
+
+
+def test_a_record_counts_for_more_than_the_schedulers_word(run):
+    run.newest.begin("77_3")
+    run.newest.end("failed", 1, time.time(), "ValueError: no")
+    for slurm in ("RUNNING", "COMPLETED", "FAILED", None):
+        assert run.state(queue(slurm).state) == "failed"
+
+
+def test_what_was_preempted_is_queued_while_its_job_is_in_the_queue_again(run):
+    run.newest.begin("77_3")
+    run.newest.end("preempted", 143, time.time(), "")
+    assert run.state(queue("PENDING").state) == "queued"
+    assert run.state(queue("CANCELLED").state) == "preempted"
+    assert run.state(queue(None).state) == "preempted"
+
+
+def test_who_is_killed_for_want_of_memory_cannot_say_so(run):
+    run.newest.begin("77_3")
+    run.newest.end("killed", -9, time.time(), "SIGKILL")
+    assert run.state(queue("OUT_OF_MEMORY").state) == "oom"
+    assert run.state(queue("FAILED").state) == "killed"
+
+
+def test_unknown_becomes_lost_once_nothing_has_been_heard_for_long(run):
+    assert run.state(queue(None).state) == "queued"
+    age(run, LOST_SECONDS + 1)
+    assert run.state(queue(None).state) == "lost"
+    assert run.state(queue(None, answered=False).state) == "queued"
+    run.newest.begin("77_3")
+    age(run, LOST_SECONDS + 1)
+    assert run.state(queue(None).state) == "lost"
+    (run.path / "metrics.jsonl").write_text("{}\n")
+    assert run.state(queue(None).state) == "running"
+
+
+def test_a_job_that_has_our_id_and_another_name_is_not_ours(run):
+    age(run, LOST_SECONDS + 1)
+    assert run.state(queue("RUNNING", name="somebody-elses").state) == "lost"
+
+
+def test_a_record_may_be_on_its_way_for_a_while_after_the_end(run, monkeypatch):
+    monkeypatch.setenv("STUDY_SETTLE_SECONDS", "60")
+    run.newest.begin("77_3")
+    assert run.state(queue("COMPLETED").state) == "running"
+
+
+def test_what_is_written_off_is_closed_to_its_job_and_what_has_begun_is_not_written_off(run):
+    late = run.newest
+    assert late.write_off("lost", "no sign of life")
+    assert not late.begin("77_3")
+    assert run.state() == "lost"
+    second = run.claim()
+    second.queue(TOKEN, 3)
+    stale = run.newest
+    assert run.newest.begin("77_3")
+    assert not stale.write_off("lost", "no sign of life")
+    assert run.state() == "running"
+
+
+def test_the_first_of_several_processes_to_fail_tells_why(run):
+    attempt = run.newest
+    attempt.begin("77_3")
+    assert attempt.end("failed", 1, time.time(), "CUDA error on rank 3")
+    assert not attempt.end("preempted", 143, time.time(), "")
+    assert run.newest.exit["error"] == "CUDA error on rank 3"
+
+
+def test_the_schedulers_word_is_recorded_beside_the_runs_own(run):
+    attempt = run.newest
+    attempt.begin("77_3")
+    attempt.end("preempted", 143, time.time(), "")
+    assert queue("NODE_FAIL").settle(run.newest, "preempted")
+    assert run.newest.ending["scheduler"] == "NODE_FAIL"
+    assert Attempt.read(attempt.path).exit["cause"] == "preempted"
+
+
+def test_one_line_a_task_is_read_and_what_cannot_be_read_is_left_out(monkeypatch):
+    from study.launch.slurm import queue as module
+
+    answers = {
+        "squeue": f"{TOKEN}|77|3|PENDING|N/A||Resources\n{TOKEN}|77|[4-9,11...]|PENDING|N/A||None\n"
+        "other|78|N/A|RUNNING|N/A|gpu1|None\n\n",
+        "sacct": f"{TOKEN}|77_5|CANCELLED by 1000|2026-01-01T00:00:00|gpu1|None\n"
+        f"{TOKEN}|77_[6-9]|PENDING|Unknown||None\nallocation|77|COMPLETED|Unknown||None\n"
+        f"{TOKEN}|77_8|RUNNING|Unknown|gpu1|None\n",
+    }
+    monkeypatch.setattr(module, "call", lambda *command: answers[command[0]])
+    found = Queue()
+    found.read_squeue([TOKEN])
+    found.read_sacct([TOKEN], 0.0)
+    states = {key: task.state for key, task in found.tasks.items()}
+    assert states == {(TOKEN, 3): "PENDING", (TOKEN, 5): "CANCELLED"}
