@@ -79,17 +79,19 @@ class Attempt:
         """
         return write_once(self.path / "start.json", {**process_record(os.getpid()), "job": job})
 
-    def write_off(self, cause: str, error: str, **more: Any) -> bool:
+    def write_off(self, cause: str, error: str, ended: float | None = None, **more: Any) -> bool:
         """Record an end that nobody was left to record; False if somebody was, or is at work.
 
-        An attempt that has not begun is closed to any job that might still come to it.
+        An attempt that has not begun is closed to any job that might still come to it. `ended` is
+        when, in seconds since the epoch, as far as that is known.
         """
         if self.start is None:
             closed = {"host": socket.gethostname(), "time": round(time.time(), 3), "job": None}
             if not write_once(self.path / "start.json", closed):
                 return False
-        began = (self.start or {}).get("time", time.time())
-        return self.end(cause, -1, began, error, **more)
+        began = (self.start or {}).get("time", ended)
+        seconds = max(0.0, ended - began) if ended and began else 0.0
+        return self._end(cause, -1, seconds, error, "", more)
 
     def end(
         self, cause: str, code: int, started: float, error: str, trace: str = "", **more: Any
@@ -99,10 +101,15 @@ class Attempt:
         False if that is known already: of the processes that train a run together the first one to
         fail knows why, the others only that they lost it.
         """
+        return self._end(cause, code, time.time() - started, error, trace, more)
+
+    def _end(
+        self, cause: str, code: int, seconds: float, error: str, trace: str, more: dict[str, Any]
+    ) -> bool:
         record = {
             "cause": cause,
             "code": code,
-            "seconds": round(time.time() - started, 3),
+            "seconds": round(seconds, 3),
             "error": error,
             "traceback": trace,
             **more,

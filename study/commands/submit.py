@@ -216,7 +216,7 @@ def _detach(grids: list[Path], slots: int, root: Path | None, console: Console) 
 
 def _due(folders: Sequence[RunFolder], profile: Profile) -> tuple[list[RunFolder], States]:
     """Return the runs for which an attempt is due, and the states of all."""
-    from study.launch.slurm.submit import due
+    from study.launch.slurm.due import due
     from study.states import look
 
     states = look(folders)

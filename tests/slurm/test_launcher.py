@@ -292,3 +292,25 @@ def test_without_accounting_all_goes_on(slurm, toy):
         slurm.wait_until(lambda: states() == ["completed"] * 4, 60)
     finally:
         slurm.start_accounting()
+
+
+@pytest.mark.data
+@pytest.mark.train
+def test_two_processes_of_one_job_train_one_run(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("STUDY_SETTLE_SECONDS", "0")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(
+        "task: segmentation\n"
+        "recipe: {data: landcover, epochs: 1, crop: [48, 48], batch_size: 16}\n"
+        "product: {mechanism: ['0010']}\n"
+    )
+    submit(grid, "-o", "tasks=2", "-o", "mem_gb=4")
+    cluster.wait_until(lambda: states()[0] not in ("queued", "running"), 240)
+    folder = the_run()
+    assert states() == ["completed"], folder.newest.exit
+    steps = [line["step"] for line in folder.metrics if line["split"] == "train"]
+    assert steps == sorted(set(steps))
+    assert (folder.newest.path / "stderr.1").exists()
+    assert len((folder.path / "metrics.jsonl").read_text().splitlines()) == len(folder.metrics)

@@ -120,6 +120,16 @@ def test_what_is_written_off_is_closed_to_its_job_and_what_has_begun_is_not_writ
     assert run.state() == "running"
 
 
+def test_the_time_of_a_run_does_not_grow_until_somebody_looks(run):
+    run.newest.begin("77_3")
+    age(run, 3600)
+    assert queue("OUT_OF_MEMORY").settle(run.newest, "oom")
+    assert run.newest.exit["seconds"] == pytest.approx(3599, abs=5)
+    run.claim().queue(TOKEN, 3)
+    assert queue("OUT_OF_MEMORY").settle(run.newest, "oom")
+    assert run.newest.exit["seconds"] == 0
+
+
 def test_the_first_of_several_processes_to_fail_tells_why(run):
     attempt = run.newest
     attempt.begin("77_3")

@@ -17,7 +17,7 @@ from study.launch.retries import cause_of
 from study.launch.slurm.batch import batch_of
 from study.launch.slurm.command import Refused, Unreachable, call
 
-__all__ = ["CAUSES", "Queue", "Task", "ended_before", "preempted"]
+__all__ = ["CAUSES", "Queue", "Task", "ended_before", "last_sign", "preempted"]
 
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 """States of a job that will be started, or could be; ``RUNNING`` and all that nobody foresaw count
@@ -187,7 +187,9 @@ class Queue:
         word = self.word(attempt)
         if attempt.exit is None:
             more = {"scheduler": word} if word else {}
-            return attempt.write_off(state, self.why(attempt), **more)
+            task = self.task(attempt)
+            ended = task.ended if task and task.ended else last_sign(attempt)
+            return attempt.write_off(state, self.why(attempt), ended, **more)
         if word and "scheduler" not in attempt.ending:
             attempt.note(word)
         return True

@@ -12,18 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from study.attempt import Attempt, cancelled_by
+from study.attempt import Attempt
 from study.errors import StudyError
 from study.folder import SETTLED, RunFolder
 from study.launch import snapshot
-from study.launch.retries import cause_of, may_retry
+from study.launch.retries import cause_of
 from study.launch.slurm.batch import FOLDER, Batch
 from study.launch.slurm.command import Refused, Unreachable, call
+from study.launch.slurm.due import endings
 from study.launch.slurm.profile import Profile, minutes
 from study.launch.slurm.queue import Queue
 from study.launch.slurm.script import parse_job_id, script
 
-__all__ = ["Outcome", "SlurmLauncher", "due"]
+__all__ = ["Outcome", "SlurmLauncher"]
 
 Task = list[RunFolder]
 
@@ -135,8 +136,8 @@ class SlurmLauncher:
         """Yield tasks of at most `pack` runs, together with the memory that they need."""
         groups: dict[float | None, list[RunFolder]] = defaultdict(list)
         for folder in folders:
-            endings = _endings(folder, folder.condition(queue.state), queue)
-            short = [cause_of(ending) for ending in endings].count("oom host")
+            ended = endings(folder, folder.condition(queue.state), queue)
+            short = [cause_of(ending) for ending in ended].count("oom host")
             groups[self.profile.memory(short)].append(folder)
         for memory, members in groups.items():
             yield memory, _parts(members, self.pack)
@@ -260,48 +261,6 @@ class SlurmLauncher:
         if job := _find(batch.token):
             return job, True
         raise trouble
-
-
-def due(run: RunFolder, state: str, queue: Queue | None, profile: Profile) -> bool:
-    """Whether a run is to be submitted without anybody naming it: it is planned, or may be retried.
-
-    One that lacked memory may be if `profile` has more for it.
-
-    Parameters
-    ----------
-    run: RunFolder
-        The run.
-    state: str
-        Its condition.
-    queue: Queue, optional
-        What the scheduler said of it.
-    profile: Profile
-        What it would be given.
-    """
-    if state == "planned":
-        return True
-    if state in SETTLED:
-        return False
-    if (newest := run.newest) and cancelled_by(newest):
-        return False
-    endings = _endings(run, state, queue)
-    causes = [cause_of(ending) for ending in endings]
-    if causes[-1] == "oom host":
-        short = causes.count("oom host")
-        if profile.memory(short) == profile.memory(short - 1):
-            return False
-    return may_retry(endings)
-
-
-def _endings(run: RunFolder, state: str, queue: Queue | None) -> list[dict[str, Any]]:
-    """Return how the attempts at a run that is in `state` ended, as records or scheduler say."""
-    attempts = run.attempts
-    found = [attempt.ending for attempt in attempts]
-    if found:
-        found[-1] = {"cause": state, **found[-1]}
-        if queue and (word := queue.word(attempts[-1])):
-            found[-1].setdefault("scheduler", word)
-    return found
 
 
 def _parts(items: list[Any], size: int) -> list[list[Any]]:

@@ -22,7 +22,7 @@ from study.folder import RunFolder
 from study.launch.retries import may_retry
 from study.launch.slurm.batch import Batch
 from study.launch.slurm.command import Refused, Unreachable, call
-from study.launch.slurm.queue import CAUSES, ended_before, preempted
+from study.launch.slurm.queue import CAUSES, ended_before, last_sign, preempted
 from study.provenance import cores
 
 __all__ = ["main", "take"]
@@ -150,7 +150,8 @@ def take(run: RunFolder, batch: Batch, place: Place) -> Attempt | None:
     state = ended_before(place.job)
     if attempt.exit is None:
         cause = CAUSES.get(state, "preempted")
-        attempt.write_off(cause, f"Slurm started the job again after {state}", scheduler=state)
+        told = f"Slurm started the job again after {state}"
+        attempt.write_off(cause, told, last_sign(attempt), scheduler=state)
     else:
         attempt.note(state)  # of a signal the worker cannot say whence it came
     if not may_retry([before.ending for before in run.attempts]):
