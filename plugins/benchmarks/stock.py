@@ -29,6 +29,7 @@ from plugins.attention.mechanism import Mechanism
 from plugins.detection.config import runner_config
 from plugins.detection.recipe import DEFAULT_SITES, Recipe
 from plugins.job import Job
+from plugins.openmmlab.checkpoints import load
 from plugins.openmmlab.training import RECORD_INTERVAL
 
 __all__ = ["ReseedEpochs", "read", "stock_config", "write"]
@@ -104,7 +105,7 @@ def read(folders: list[str]) -> list[dict[str, Any]]:
 
 def _work_done(folder: Path) -> dict[str, Any]:
     newest = Path((folder / "last_checkpoint").read_text())
-    checkpoint = torch.load(newest, map_location="cpu", weights_only=False)
+    checkpoint = load(newest)
     digest = hashlib.sha256()
     for name, value in sorted(checkpoint["state_dict"].items()):
         digest.update(name.encode() + value.contiguous().numpy().tobytes())

@@ -125,4 +125,5 @@ def _loader(job: Job, split: str, classes: tuple[str, ...]) -> dict[str, Any]:
         "test_mode": not to_train,
         "pipeline": pipeline,
     }
-    return training.loader(job, dataset, recipe.batch_size if to_train else 1, to_train)
+    batch = training.share(job, recipe.batch_size) if to_train else 1
+    return training.loader(job, dataset, batch, to_train)

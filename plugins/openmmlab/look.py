@@ -15,7 +15,7 @@ from torch import Tensor
 
 from plugins.attention import GeneralizedAttention2d
 from plugins.job import Job
-from plugins.openmmlab.training import newest_whole_checkpoint
+from plugins.openmmlab.checkpoints import newest_whole_checkpoint
 
 __all__ = ["look"]
 

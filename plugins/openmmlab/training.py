@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-import random
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dataset import DefaultSampler
+from mmengine.device import get_device
+from mmengine.dist import all_reduce_dict
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
+from mmengine.model import MMDistributedDataParallel
+from mmengine.registry import DATA_SAMPLERS
+from mmengine.runner import BaseLoop, Runner
+from torch import nn
 
+from plugins import distributed
 from plugins.job import Job
+from plugins.openmmlab.checkpoints import newest_whole_checkpoint
+from plugins.openmmlab.norm import normalise_jointly
+from plugins.openmmlab.resuming import RANDOM_STATES, Reseed, StoppableLoop
 
-__all__ = ["OPTIMIZERS", "loader", "train"]
+__all__ = ["OPTIMIZERS", "WholeBatches", "loader", "share", "train"]
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"type": "SGD", "momentum": 0.9},
     "adamw": {"type": "AdamW"},
 }
 """A recipe's word for the optimizer, and MMEngine's config of it."""
+
+WORKERS = {"cpu": 0, "cuda": 2}
+"""Processes that load data, by device."""
 
 RECORD_INTERVAL = 10  # iterations between two lines of training metrics
 
@@ -35,6 +46,12 @@ def train(
     without_predictions: dict[str, float] | None = None,
 ) -> None:
     """Train `config` for the run, from the newest whole checkpoint if there is one.
+
+    Several processes make the steps that one would make: each step's images are the same, batch
+    normalisation sees all of them, and the gradient is the mean of the processes' gradients. That
+    is the gradient of the whole batch up to rounding if each process's loss is a mean over equally
+    many terms. What is drawn at random (augmentation, dropout, the regions that a detector samples)
+    is drawn from the same distribution but not the same.
 
     Parameters
     ----------
@@ -54,11 +71,26 @@ def train(
     FloatingPointError
         If the loss is no longer finite: the rest of the training would be for nothing.
     """
+    with distributed.process_group(job):
+        runner = _runner(job, config)
+        runner.register_hook(
+            _Record(job, metric_prefix, metric_scale, without_predictions), priority="LOW"
+        )
+        try:
+            runner.train()
+        finally:
+            MMLogger._instance_dict.pop(runner.experiment_name, None)
+
+
+def _runner(job: Job, config: dict[str, Any]) -> Runner:
     checkpoints = job.folder / "checkpoints"
-    newest = newest_whole_checkpoint(checkpoints)
+    newest = distributed.decided(job, lambda: newest_whole_checkpoint(checkpoints))
     cfg = Config(
         {
             **config,
+            # Gathered by messages: MMEngine's default is files in the current directory.
+            "val_evaluator": {**config["val_evaluator"], "collect_device": "gpu"},
+            "launcher": "none" if job.world == 1 else "pytorch",
             "work_dir": str(checkpoints),
             "load_from": str(newest) if newest else None,
             "resume": newest is not None,
@@ -75,47 +107,84 @@ def train(
             "log_level": "INFO",
         }
     )
-    runner = _LoggingRunner.from_cfg(cfg)
-    runner.register_hook(_Reseed(job.seed), priority="VERY_HIGH")
-    runner.register_hook(
-        _Record(job, metric_prefix, metric_scale, without_predictions), priority="LOW"
-    )
-    try:
-        runner.train()
-    finally:
-        MMLogger._instance_dict.pop(runner.experiment_name, None)
+    runner = _Runner.from_cfg(cfg)
+    runner.job = job
+    runner.register_hook(Reseed(job), priority="VERY_HIGH")
+    return runner
 
 
 def loader(job: Job, dataset: dict[str, Any], batch_size: int, shuffle: bool) -> dict[str, Any]:
-    """Return the config of a data loader: beside a GPU two workers, on a CPU none."""
-    workers = 2 if job.device == "cuda" else 0
+    """Return the config of a data loader: beside a GPU two workers, on a CPU none.
+
+    Those that shuffle, and augment, are started anew for each epoch, to be seeded for it.
+    """
+    workers = WORKERS[job.device]
     return {
         "batch_size": batch_size,
         "num_workers": workers,
-        "persistent_workers": workers > 0,
+        "persistent_workers": workers > 0 and not shuffle,
+        "worker_init_fn": {"type": "seeded_by_torch"},
         "sampler": {"type": "DefaultSampler", "shuffle": shuffle},
         "dataset": dataset,
     }
 
 
-def newest_whole_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint in `folder` that is not torn, None without one.
+def share(job: Job, batch: int) -> int:
+    """Return how many of a batch's images fall to one process.
 
-    A checkpoint is a zip archive, whose checksums show whether all of it was written.
+    Raises
+    ------
+    ValueError
+        If the processes would get unequal numbers, whose mean losses have no common mean.
     """
-    found = sorted(folder.glob("epoch_*.pth"), key=lambda path: -int(path.stem.split("_")[1]))
-    for path in found:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                if archive.testzip() is None:
-                    return path
-        except (zipfile.BadZipFile, OSError):
-            continue
-    return None
+    if batch % job.world:
+        fitting = [str(n) for n in range(1, batch + 1) if batch % n == 0]
+        raise ValueError(
+            f"batch_size {batch} is not divisible by {job.world} processes:"
+            f" {', '.join(fitting)} would do"
+        )
+    return batch // job.world
 
 
-class _LoggingRunner(Runner):
-    """Logs to ``train.log`` of the run folder, appending, instead of to a file an attempt."""
+@DATA_SAMPLERS.register_module()
+class WholeBatches(DefaultSampler):
+    """Leaves out an epoch's incomplete last batch, however many processes share the others.
+
+    A data loader's ``drop_last`` sees one process's images only, after MMEngine has repeated some
+    so that all get equally many; those could fill up one more batch.
+
+    Parameters
+    ----------
+    batch_size: int
+        Images a step, of all processes together.
+    **options
+        Those of MMEngine's ``DefaultSampler``.
+    """
+
+    def __init__(self, batch_size: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.total_size = len(self.dataset) // batch_size * batch_size
+        self.num_samples = self.total_size // self.world_size
+
+
+class _Runner(Runner):
+    """Logs to ``train.log`` of the run folder, appending, and can be stopped after any step."""
+
+    job: Job
+    random_states: dict[str, Any] | None = None
+
+    def build_train_loop(self, loop: Any) -> BaseLoop:
+        """Return the loop to train in."""
+        if isinstance(loop, BaseLoop):
+            return loop
+        options = {name: value for name, value in loop.items() if name != "by_epoch"}
+        return StoppableLoop(self.job, runner=self, dataloader=self._train_dataloader, **options)
+
+    def load_checkpoint(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Load weights; of a checkpoint made within an epoch keep the random states, too."""
+        checkpoint = super().load_checkpoint(*arguments, **options)
+        self.random_states = checkpoint["meta"].get(RANDOM_STATES)
+        return checkpoint
 
     def build_logger(
         self, log_level: Any = "INFO", log_file: Any = None, **kwargs: Any
@@ -123,23 +192,33 @@ class _LoggingRunner(Runner):
         path = Path(self.work_dir).parent / "train.log"
         return super().build_logger(log_level, str(path), **kwargs)
 
+    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
+        """Let the processes share normalisation and gradients.
 
-class _Reseed(Hook):
-    """Starts each epoch from random states that depend on seed and epoch alone.
+        MMEngine's own wrapper wants a GPU, whose index would be LOCAL_RANK.
+        """
+        if not self.distributed:
+            return super().wrap_model(model_wrapper_cfg, model)
+        device = get_device()
+        return _Parallel(
+            normalise_jointly(model, device).to(device),
+            device_ids=[distributed.gpu()] if device == "cuda" else None,
+            broadcast_buffers=False,  # statistics are equal, being joint
+        )
 
-    A resumed run then draws what the undisturbed one would have drawn.
+
+class _Parallel(MMDistributedDataParallel):
+    """A model whose losses are reported as means over the processes.
+
+    They are averaged at each step, since the losses in a checkpoint, the first process's, are what
+    all processes go on from.
     """
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Seed Python, NumPy and torch."""
-        # SeedSequence: neighbouring seeds and epochs must not share their streams.
-        drawn = int(np.random.SeedSequence([self.seed, runner.epoch]).generate_state(1)[0])
-        random.seed(drawn)
-        np.random.seed(drawn)
-        torch.manual_seed(drawn)
+    def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, torch.Tensor]:
+        losses = super().train_step(data, optim_wrapper)
+        means = {name: value.detach().clone() for name, value in losses.items()}
+        all_reduce_dict(means, op="mean")
+        return means
 
 
 class _Record(Hook):
@@ -152,8 +231,17 @@ class _Record(Hook):
         self.without_predictions = without_predictions or {}
 
     def before_train(self, runner: Runner) -> None:
-        """Evaluate the untrained model, for what its metrics are worth as a floor."""
-        if runner.iter == 0 and not self.job.recorded("untrained"):
+        """Make the evaluation that should have been by now.
+
+        That is the one of the untrained model, for what its metrics are worth as a floor, or that
+        of an epoch after whose checkpoint the run was stopped.
+        """
+        split = "val" if runner.iter else "untrained"
+        between_epochs = runner.iter == runner.epoch * len(runner.train_dataloader)
+        if between_epochs and distributed.decided(
+            self.job,
+            lambda: all(line["step"] != runner.iter for line in self.job.recorded(split)),
+        ):
             runner.val_loop.run()
 
     def after_train_iter(

@@ -157,6 +157,9 @@ def _loader(job: Job, split: str, meta: dict[str, Any]) -> dict[str, Any]:
         "test_mode": not to_train,
         "pipeline": [*pipeline, {"type": "PackSegInputs"}],
     }
-    made = training.loader(job, dataset, recipe.batch_size if to_train else 1, to_train)
+    if not to_train:
+        return training.loader(job, dataset, 1, shuffle=False)
+    made = training.loader(job, dataset, training.share(job, recipe.batch_size), shuffle=True)
     # A last batch of one image has no variance for the normalisation of pooled features.
-    return made | {"drop_last": to_train}
+    whole = {"type": "WholeBatches", "batch_size": recipe.batch_size}
+    return made | {"sampler": made["sampler"] | whole}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plugins import distributed
 from plugins.attention.mechanism import Mechanism
 from plugins.job import Job
 from plugins.translation.recipe import check
@@ -26,8 +27,8 @@ def attention_at(job: Job) -> dict[str, Mechanism]:
 def fairseq_arguments(job: Job) -> list[str]:
     """Return what to write behind ``fairseq-train --user-dir plugins/translation``.
 
-    That command trains the same model in the same way; it measures no BLEU and writes no
-    ``metrics.jsonl``.
+    That command trains the same model in the same way, if by one process; it measures no BLEU and
+    writes no ``metrics.jsonl``.
     """
     recipe, attention = job.recipe, attention_at(job)
     options = {
@@ -62,8 +63,14 @@ def fairseq_arguments(job: Job) -> list[str]:
         "keep-interval-updates": 1,
         "log-interval": LOG_UPDATES,
         "num-workers": 0,
-        "distributed-world-size": 1,
+        "distributed-world-size": job.world,
     }
+    if job.world > 1:
+        options |= {
+            "device-id": distributed.gpu(),
+            # torch's own, as fairseq wraps it, wants a GPU.
+            "ddp-backend": "pytorch_ddp" if job.device == "cuda" else "legacy_ddp",
+        }
     for half, layers in (("encoder", recipe.encoder_layers), ("decoder", recipe.decoder_layers)):
         options |= {
             f"{half}-layers": layers,
@@ -83,6 +90,9 @@ def fairseq_arguments(job: Job) -> list[str]:
         flags.append("share-all-embeddings")
     if job.device == "cpu":
         flags.append("cpu")
+    if job.world > 1:
+        # Otherwise the first sends it to the others, in a form that torch.load refuses by now.
+        flags.append("load-checkpoint-on-all-dp-ranks")
     arguments = [str(job.data / "bin")]
     for name, value in options.items():
         arguments += [f"--{name}", str(value)]

@@ -13,10 +13,12 @@ from pathlib import Path
 import torch
 from fairseq import checkpoint_utils
 
-__all__ = ["LAST", "PREVIOUS", "allow_configurations", "newest_readable"]
+__all__ = ["LAST", "PREVIOUS", "WITHIN_EPOCH", "allow_configurations", "newest_readable"]
 
 LAST = "checkpoint_last.pt"
 PREVIOUS = "checkpoint_previous.pt"
+WITHIN_EPOCH = "checkpoint_*_*.pt"
+"""What fairseq calls those of an epoch and an update."""
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +31,16 @@ def allow_configurations() -> None:
 def newest_readable(folder: Path) -> Path | None:
     """Return the newest checkpoint of `folder` that can be read, None if there is no such.
 
-    A machine that goes down while a checkpoint is written leaves one that ends too early. Such
-    are renamed to ``unreadable_...``, lest they take the place of a good one later.
+    A machine that goes down while a checkpoint is written leaves one that ends too early. Such,
+    and those that hold what would be executed, are renamed to ``unreadable_...``, lest they take
+    the place of a good one later.
     """
     checkpoints = folder.glob("checkpoint*.pt")
     for path in sorted(checkpoints, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
+            # Said here, too, since TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD, which many set, overrules the
+            # default that fairseq reads by. With mmap no weights are read.
+            torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             checkpoint_utils.load_checkpoint_to_cpu(str(path))
         except Exception as error:  # there is no telling what the unpickler makes of torn bytes
             logger.warning("%s cannot be read: %r", path, error)

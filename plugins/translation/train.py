@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import shlex
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 
+from plugins import distributed
 from plugins.attention.cost import Cost, count
 from plugins.job import Job
 from plugins.translation.arguments import fairseq_arguments
@@ -20,6 +23,7 @@ with root_logger_kept():
     import fairseq_cli.train  # type: ignore[import-untyped]
     from fairseq import checkpoint_utils, options, tasks, utils
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from fairseq.distributed import utils as fairseq_distributed
     from fairseq.logging import metrics
 
     from plugins.translation.checkpoints import newest_readable
@@ -40,7 +44,8 @@ def train(job: Job) -> None:
     """Train and evaluate, from the newest readable checkpoint if there is one.
 
     Records ``untrained`` (BLEU, perplexity), ``train`` (loss in bits a target token, learning rate)
-    every ten updates, ``val`` (perplexity) after each epoch, and at last ``val`` with BLEU.
+    every ten updates, ``val`` (perplexity) after each epoch, and at last ``val`` with BLEU. Of
+    several processes the first evaluates while the others wait.
 
     Raises
     ------
@@ -49,7 +54,8 @@ def train(job: Job) -> None:
         where one is asked for.
     """
     (job.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    with log_to(job.folder / "train.log"):
+    log = nullcontext() if job.rank else log_to(job.folder / "train.log")
+    with log, distributed.process_group(job), _fairseq_group(job):
         _train(job)
 
 
@@ -103,14 +109,37 @@ def _train(job: Job) -> None:
             "perplexity": evaluation.perplexity(model, trainer.get_criterion()),
         }
 
-    if not job.recorded("untrained"):
+    if job.rank == 0 and not job.recorded("untrained"):
         job.record("untrained", step=0, epoch=0, **measured())
-    checkpoint = newest_readable(job.folder / "checkpoints")
+    checkpoint = distributed.decided(job, lambda: newest_readable(job.folder / "checkpoints"))
     if checkpoint is not None:
         configuration.checkpoint.restore_file = str(checkpoint)
     _, epochs = checkpoint_utils.load_checkpoint(configuration.checkpoint, trainer)
+    if job.rank == 0 and _validation_is_missing(job, trainer.get_num_updates(), epochs):
+        trainer.validate(epochs.epoch - 1)
     while epochs.next_epoch_idx <= job.recipe.epochs:
         fairseq_cli.train.train(configuration, trainer, task, epochs)
         trainer.lr_step(epochs.epoch)
         epochs = trainer.get_train_iterator(epochs.next_epoch_idx, load_dataset=False)
-    job.record("val", step=trainer.get_num_updates(), epoch=job.recipe.epochs, **measured())
+    if job.rank == 0:
+        job.record("val", step=trainer.get_num_updates(), epoch=job.recipe.epochs, **measured())
+
+
+def _validation_is_missing(job: Job, updates: int, epochs: Any) -> bool:
+    """Whether the run was stopped between the last epoch's checkpoint and its validation."""
+    between_epochs = updates > 0 and epochs.iterations_in_epoch == 0
+    return between_epochs and all(line["step"] != updates for line in job.recorded("val"))
+
+
+@contextmanager
+def _fairseq_group(job: Job) -> Iterator[None]:
+    """Make the group that fairseq keeps for all its communication, with our patience."""
+    if job.world == 1:
+        yield
+        return
+    group = torch.distributed.new_group(timeout=distributed.PATIENCE)
+    fairseq_distributed.get_global_group._global_group = group
+    try:
+        yield
+    finally:
+        del fairseq_distributed.get_global_group._global_group

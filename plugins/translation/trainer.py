@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fairseq import utils
 from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 
-from plugins.job import Job
+from plugins import distributed
+from plugins.job import Job, Stopped
 from plugins.translation.arguments import LOG_UPDATES
-from plugins.translation.checkpoints import LAST, PREVIOUS
+from plugins.translation.checkpoints import LAST, PREVIOUS, WITHIN_EPOCH
 from plugins.translation.evaluation import Evaluation
 
 __all__ = ["RecordingTrainer"]
@@ -18,6 +20,12 @@ __all__ = ["RecordingTrainer"]
 
 class RecordingTrainer(Trainer):
     """Trainer that records losses and validations and keeps two checkpoints.
+
+    Several processes share each batch by its sentences, where fairseq's own trainer gives every
+    process batches of its own. So an update learns from the sentences that one process would learn
+    from, an epoch has as many updates, and no sentence is longer than a process's batch. fairseq
+    divides the sum of all processes' gradients by the sum of their target tokens, which is the
+    gradient of the whole batch up to rounding; only what dropout drops is drawn differently.
 
     Parameters
     ----------
@@ -33,25 +41,35 @@ class RecordingTrainer(Trainer):
         super().__init__(*arguments)
         self.job, self.evaluation = job, evaluation
         self.epoch = 0
+        # Wraps the model, which moves it to the GPU; the processes must do so together.
+        _ = self.model
 
     def get_train_iterator(self, *arguments: Any, **options: Any) -> Any:
-        """Return the batches of an epoch, whose progress the records tell."""
-        self.batches = super().get_train_iterator(*arguments, **options)
+        """Return this process's part of an epoch's batches, whose progress the records tell."""
+        self.batches = super().get_train_iterator(*arguments, shard_batch_itr=False, **options)
+        # Taken in turn, since the sentences of a batch are in the order of their lengths.
+        part = slice(self.job.rank, None, self.job.world)
+        self.batches._frozen_batches = tuple(batch[part] for batch in self.batches.frozen_batches)
         return self.batches
 
     def begin_epoch(self, epoch: int) -> None:
         """Begin an epoch."""
         self.epoch = epoch
-        # fairseq forgets these on resuming at an epoch's end; forgotten always, records agree.
-        metrics.reset_meters("train_inner")
+        if self.batches.iterations_in_epoch == 0:
+            # fairseq forgets these on resuming at an epoch's end; forgotten always, records agree.
+            metrics.reset_meters("train_inner")
         super().begin_epoch(epoch)
 
     def train_step(self, samples: list[dict[str, Any]], raise_oom: bool = True) -> Any:
         """Make one update; record the mean loss since the last record.
 
         The loss is fairseq's: label-smoothed cross entropy in bits a target token. A batch that
-        does not fit into memory ends the run, where fairseq would leave it out.
+        does not fit into memory ends the run, where fairseq would leave it out. If the run has
+        been told to stop, fairseq is made to save a checkpoint next.
         """
+        # A batch of fewer sentences than processes leaves some without any. fairseq gives them a
+        # dummy instead, but miscounts its tokens if other batches of the update are real.
+        samples = [sample for sample in samples if sample] or [{}]
         logged = super().train_step(samples, raise_oom=raise_oom)
         step = self.get_num_updates()
         if step == 1 or step % LOG_UPDATES == 0:
@@ -64,17 +82,43 @@ class RecordingTrainer(Trainer):
                 loss=float(metrics.get_meter("train_inner", "loss").avg),
                 learning_rate=self.get_lr(),
             )
+        if self.job.stopping():
+            # The loop that called this asks whether to save after so many updates, but not before
+            # it has reset the meters of the log: a checkpoint saved here would hold them unreset.
+            self.cfg.checkpoint.save_interval_updates = 1
         return logged
 
+    def _set_seed(self) -> None:
+        # fairseq's seed is the same in all processes.
+        super()._set_seed()
+        if self.job.rank:
+            utils.set_torch_seed(distributed.seed(self.job, self.get_num_updates()))
+
     def save_checkpoint(self, filename: str, extra_state: dict[str, Any]) -> Any:
-        """Save a checkpoint; at the end of an epoch keep the one before and validate first."""
+        """Save a checkpoint; at the end of an epoch keep the one before, and then validate.
+
+        Raises
+        ------
+        Stopped
+            If the run has been told to stop, once there is a checkpoint to go on from.
+        """
         path = Path(filename)
         if path.name == "crash.pt":  # an update half made: nothing to go on from
             return None
-        if path.name == LAST:
-            perplexity = self.evaluation.perplexity(self.get_model(), self.get_criterion())
-            step = self.get_num_updates()
-            self.job.record("val", step=step, epoch=self.epoch, perplexity=perplexity)
-            if path.exists():
-                path.replace(path.with_name(PREVIOUS))
-        return super().save_checkpoint(filename, extra_state)
+        epoch_ends = path.name == LAST
+        if epoch_ends and path.exists():
+            path.replace(path.with_name(PREVIOUS))
+        saved = super().save_checkpoint(filename, extra_state)
+        if self.job.stopping():
+            raise Stopped
+        if epoch_ends:
+            for within in path.parent.glob(WITHIN_EPOCH):
+                within.unlink()
+            self.validate(self.epoch)
+        return saved
+
+    def validate(self, epoch: int) -> None:
+        """Record the perplexity after `epoch`."""
+        perplexity = self.evaluation.perplexity(self.get_model(), self.get_criterion())
+        step = self.get_num_updates()
+        self.job.record("val", step=step, epoch=epoch, perplexity=perplexity)

@@ -1,0 +1,106 @@
+"""The checkpoints of a run: their names, and reading them without executing what they hold.
+
+A checkpoint is a pickle, which can name any function to be called while it is read. torch's
+``weights_only`` refuses all but a list; MMEngine's own way to read adds ``getattr`` to that list,
+through which anything can be reached, and reads without a list what is refused. So both are done
+here: everything that MMEngine loads from a file goes through :func:`load`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+
+__all__ = ["load", "mid_epoch_checkpoints", "mid_epoch_name", "newest_whole_checkpoint"]
+
+logger = logging.getLogger(__name__)
+
+NAME = re.compile(r"epoch_(?P<epochs>\d+)(_step_(?P<steps>\d+))?\.pth")
+"""``epoch_2.pth``, after two epochs, and ``epoch_2_step_70.pth``, after some of the third."""
+
+
+def mid_epoch_name(epochs: int, steps: int) -> str:
+    """Return the name of a checkpoint after so many whole epochs and so many steps in all."""
+    return f"epoch_{epochs}_step_{steps}.pth"
+
+
+def mid_epoch_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in `folder` that were made within an epoch."""
+    return list(folder.glob("epoch_*_step_*.pth"))
+
+
+def newest_whole_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint in `folder` that can be read, None without one.
+
+    A checkpoint is a zip archive, whose checksums show whether all of it was written. One that
+    holds more than a checkpoint should is passed over like one that is torn.
+    """
+    found = [(match, path) for path in folder.glob("*.pth") if (match := NAME.fullmatch(path.name))]
+    for _, path in sorted(found, key=lambda pair: _place(pair[0]), reverse=True):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                torn = archive.testzip()
+            if torn is None:
+                load(path, mmap=True)
+                return path
+            logger.warning("%s is torn", path)
+        except Exception as error:  # there is no telling what the unpickler makes of wrong bytes
+            logger.warning("%s cannot be read: %r", path, error)
+    return None
+
+
+def _place(match: re.Match[str]) -> tuple[int, int]:
+    return int(match["epochs"]), int(match["steps"] or 0)
+
+
+@CheckpointLoader.register_scheme(prefixes="", force=True)
+def load(path: str | Path, map_location: Any = "cpu", mmap: bool = False) -> Any:
+    """Read a checkpoint that MMEngine has written.
+
+    Parameters
+    ----------
+    path: str or Path
+        The file.
+    map_location, mmap
+        As for ``torch.load``; with ``mmap`` weights are read when they are used.
+
+    Raises
+    ------
+    pickle.UnpicklingError
+        If it holds what no checkpoint of MMEngine's does.
+    """
+    with torch.serialization.safe_globals(_HARMLESS):
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
+    if isinstance(checkpoint, dict) and isinstance(checkpoint.get("meta"), dict):
+        # What MMEngine's runner would execute as a Python file; it has not been written for long.
+        checkpoint["meta"].pop("config", None)
+    return checkpoint
+
+
+def _statistic(owner: type, name: str) -> Any:
+    """Stand in for ``getattr``, which a pickled history of losses uses for its four methods."""
+    if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
+        raise UnpicklingError(f"the checkpoint asks for {name!r} of {owner!r}")
+    return getattr(owner, name)
+
+
+_HARMLESS = [
+    HistoryBuffer,
+    (_statistic, "builtins.getattr"),
+    np.ndarray,
+    np.dtype,
+    type(np.dtype(np.float64)),
+    type(np.dtype(np.int64)),
+    np.empty(0).__reduce__()[0],  # the function that makes an array
+    np.float64(0).__reduce__()[0],  # and the one that makes a number
+]
+"""What the histories of losses and learning rates are made of."""

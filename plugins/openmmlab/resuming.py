@@ -1,0 +1,159 @@
+"""Going on, exactly, from where a run was stopped: between two epochs or between two steps."""
+
+from __future__ import annotations
+
+import random
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import FUNCTIONS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from plugins import distributed
+from plugins.job import Job, Stopped
+from plugins.openmmlab.checkpoints import mid_epoch_checkpoints, mid_epoch_name
+
+__all__ = ["RANDOM_STATES", "Reseed", "StoppableLoop", "seeded_by_torch"]
+
+RANDOM_STATES = "random_states"
+"""Where a checkpoint made within an epoch keeps them, in its ``meta``."""
+
+
+class StoppableLoop(EpochBasedTrainLoop):
+    """MMEngine's loop over epochs, which can be left after any step and entered there again.
+
+    Who is told to stop within an epoch leaves a checkpoint with the random states of that moment.
+    Going on from it, the epoch is begun from its seed, as it was; the batches done are drawn from
+    the data loader once more, but not learnt from; and the random states are put back. From there
+    on everything is as if nothing had happened:
+
+    * Without workers the data loader draws from this process's random states, as the model does.
+    * With workers it draws in them, from states that torch derives from a number drawn at the
+      epoch's start, and which worker loads which batch is fixed; to draw the batches once more
+      brings them to where they were (see :func:`seeded_by_torch`).
+    * Of several processes the first saves its own states only. The others draw the same batches,
+      but go on from random states that depend on the step: what is dropped or sampled there, and
+      without workers how images are flipped and cropped, has the same distribution as in an
+      undisturbed run, but is not the same.
+
+    Parameters
+    ----------
+    job: Job
+        The run, which is asked after each step whether to stop.
+    **options
+        Those of MMEngine's ``EpochBasedTrainLoop``.
+    """
+
+    def __init__(self, job: Job, **options: Any) -> None:
+        super().__init__(**options)
+        self.job = job
+
+    def run_epoch(self) -> None:
+        """Train an epoch, or what is left of it.
+
+        Raises
+        ------
+        Stopped
+            If the run has been told to stop, once there is a checkpoint to go on from.
+        """
+        runner, length = self.runner, len(self.dataloader)
+        done = self.iter - self.epoch * length
+        runner.call_hook("before_train_epoch")
+        runner.model.train()
+        batches = enumerate(self.dataloader)
+        for _ in islice(batches, done):
+            self._stop_if_told()  # with the checkpoint that this attempt came from
+        if done:
+            self._put_states_back()
+        for index, batch in batches:
+            self.run_iter(index, batch)
+            # At the end of an epoch there will be its own checkpoint.
+            if self.job.stopping() and index + 1 < length:
+                self._save()
+                raise Stopped
+        runner.call_hook("after_train_epoch")
+        self._epoch += 1
+        if self.job.rank == 0:
+            _remove(mid_epoch_checkpoints(Path(runner.work_dir)))
+        self._stop_if_told()
+
+    def _stop_if_told(self) -> None:
+        if self.job.stopping():
+            raise Stopped
+
+    def _save(self) -> None:
+        folder = Path(self.runner.work_dir)
+        older = mid_epoch_checkpoints(folder)
+        states = _states(self.job.device)
+        self.runner.save_checkpoint(
+            str(folder),
+            mid_epoch_name(self.epoch, self.iter),
+            by_epoch=False,
+            meta={"epoch": self.epoch, "iter": self.iter, RANDOM_STATES: states},
+        )
+        _remove(older)
+
+    def _put_states_back(self) -> None:
+        if self.job.rank:
+            # No epoch has this number.
+            _seed(distributed.seed(self.job, self.max_epochs + self.iter))
+        else:
+            _restore(self.runner.random_states)
+
+
+class Reseed(Hook):
+    """Starts each epoch from random states that depend on seed, epoch and process alone.
+
+    A resumed run then draws what the undisturbed one would have drawn.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed Python, NumPy and torch."""
+        _seed(distributed.seed(self.job, runner.epoch))
+
+
+@FUNCTIONS.register_module()
+def seeded_by_torch(worker_id: int) -> None:
+    """Leave a data loader's new worker with the seeds that torch has given it.
+
+    They come from a number drawn when an epoch begins. MMEngine's default gives the same seeds
+    whenever a worker starts, so that a resumed run would augment its images as in the first epoch.
+    """
+
+
+def _seed(number: int) -> None:
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
+
+
+def _states(device: str) -> dict[str, Any]:
+    """Return the random states as numbers and tensors, which are harmless to read."""
+    numpy: Any = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (numpy[0], numpy[1].tolist(), *numpy[2:]),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if device == "cuda" else None,
+    }
+
+
+def _restore(states: dict[str, Any]) -> None:
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    # MMEngine has loaded all tensors to the device.
+    torch.set_rng_state(states["torch"].cpu())
+    if states["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"].cpu())
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,116 @@
+"""A few steps of gradient descent on made-up images, nothing at random: TASK DATA FOLDER.
+
+Trains as one of the processes that torch's variables tell of.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from unittest import mock
+
+import cv2
+import numpy as np
+
+from plugins.attention.mechanism import Mechanism
+from plugins.job import Job
+
+SIZE = 64
+IMAGES = {"segmentation": 7, "detection": 4}
+"""Of the seven, four make an epoch's only whole batch."""
+COMMON = {
+    "depth": 14, "base_channels": 8, "flip": 0, "epochs": 5, "batch_size": 4,
+    "optimizer": "sgd", "learning_rate": 0.1,
+}  # fmt: skip
+RECIPES = {
+    "segmentation": {"crop": (SIZE, SIZE), "dropout": 0, "head_channels": 16},
+    "detection": {
+        "image_scale": (SIZE, SIZE), "anchor_scale": 4, "proposals": 20, "rois": 8,
+        "fpn_channels": 16, "head_channels": 32, "warmup_iterations": 1, "gradient_clip": 0.5,
+    },
+}  # fmt: skip
+
+
+def make_data(folder: Path) -> None:
+    """Rectangles on noise, as both tasks want to have them."""
+    chance = np.random.default_rng(0)
+    for task, count in IMAGES.items():
+        for split in ("train", "val"):
+            annotations, images = [], []
+            for i in range(count):
+                image = chance.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
+                labels = np.zeros((SIZE, SIZE), np.uint8)
+                x, y, width, height = (int(n) for n in chance.integers(12, 28, 4))
+                image[y : y + height, x : x + width] //= 3
+                labels[y : y + height, x : x + width] = 1
+                name = f"{split}{i}"
+                if task == "segmentation":
+                    _write(folder / task / f"leftImg8bit/{split}/{name}_leftImg8bit.png", image)
+                    _write(
+                        folder / task / f"gtFine/{split}/{name}_gtFine_labelTrainIds.png", labels
+                    )
+                else:
+                    _write(folder / task / "images" / f"{name}.png", image)
+                images.append({"id": i, "file_name": f"{name}.png", "width": SIZE, "height": SIZE})
+                annotations.append(
+                    {"id": i, "image_id": i, "category_id": 1, "bbox": [x, y, width, height],
+                     "area": width * height, "iscrowd": 0}
+                )  # fmt: skip
+            path = folder / task / "annotations" / f"{split}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(
+                json.dumps(
+                    {"images": images, "annotations": annotations,
+                     "categories": [{"id": 1, "name": "box"}]}
+                )
+            )  # fmt: skip
+    meta = {"classes": ["ground", "box"], "palette": [[0, 0, 0], [255, 255, 255]]}
+    (folder / "segmentation" / "meta.json").write_text(json.dumps(meta))
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+
+
+def job(task: str, data: Path, folder: Path, **options: object) -> Job:
+    """The run of a task; its metrics stay in memory."""
+    from plugins.detection import recipe as detection
+    from plugins.segmentation import recipe as segmentation
+
+    recipe = {"detection": detection, "segmentation": segmentation}[task]
+    folder.mkdir(parents=True, exist_ok=True)
+    return Job(
+        mechanism=Mechanism.parse("1111"),
+        sites=recipe.DEFAULT_SITES,
+        seed=0,
+        recipe=recipe.Recipe(**{**COMMON, **RECIPES[task], **options}),
+        data=data / task,
+        folder=folder,
+        device="cpu",
+        record=lambda *_, **__: None,
+        recorded=lambda _: [],
+        rank=int(os.environ.get("RANK", "0")),
+        world=int(os.environ.get("WORLD_SIZE", "1")),
+    )
+
+
+def train(task: str, data: Path, folder: Path) -> None:
+    if task == "segmentation":
+        from plugins.segmentation import train as segmentation
+
+        segmentation.train(job(task, data, folder))
+        return
+    from mmdet.models.task_modules.samplers import RandomSampler
+
+    from plugins.detection import train as detection
+
+    # A detector learns from regions drawn at random, which in halves of a batch are others.
+    with mock.patch.object(RandomSampler, "random_choice", lambda _, all, number: all[:number]):
+        detection.train(job(task, data, folder))
+
+
+if __name__ == "__main__":
+    train(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
