@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 import time
@@ -67,6 +68,7 @@ class Attempt:
                 "token": token,
                 "index": index,
                 "restart": restart,
+                "user": getpass.getuser(),
                 "host": socket.gethostname(),
                 "time": round(time.time(), 3),
             },

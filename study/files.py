@@ -37,7 +37,8 @@ def write_once(path: Path, obj: Any) -> bool:
         try:
             os.link(temporary, path)
         except FileExistsError:
-            return False
+            # A network file system may have done it and lost the answer.
+            return temporary.stat().st_nlink > 1
         return True
 
 

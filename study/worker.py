@@ -82,7 +82,10 @@ class _Stop:
         """Whether to leave a checkpoint and raise `Stopped`."""
         self.asked = True
         # Of several processes the first saves, and the others must keep it company until then.
-        return bool(self.number) and self.rank == 0
+        heeded = bool(self.number) and self.rank == 0
+        if heeded:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # a checkpoint may take its time
+        return heeded
 
     def comes(self) -> bool:
         """Whether a signal comes within a moment."""
@@ -107,6 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
     # A checkpoint can name functions to be called on reading it, and MMEngine reads without torch's
     # list of harmless ones what that list forbids. With this, torch lets nobody read without it.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # with both it reads nothing at all
     parser = argparse.ArgumentParser(prog="python -m study.worker")
     parser.add_argument("folder", type=Path)
     parser.add_argument("attempt", type=int, nargs="?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -87,20 +88,25 @@ def submit(
     from rich.console import Console
 
     from study import data
+    from study.errors import StudyError
     from study.folder import RunFolder
     from study.launch.slurm.queue import Queue
-    from study.launch.slurm.submit import SlurmLauncher
+    from study.launch.slurm.submit import SchedulerAway, SlurmLauncher
     from study.recipes import changed_recipes
     from study.run import default_root, open_folder
     from study.tasks import package_of
 
     console, runs = Console(soft_wrap=True, highlight=False, markup=False), runs_of(grids)
-    if cluster == "local":
-        _detach(grids, slots, root, console)
-        return
-    profile = _profile(cluster, option, max_parallel)
     for name in dict.fromkeys(run.data for run in runs):
         data.verify(name)
+    if cluster == "local":
+        if dry_run or until_done or option or max_parallel or pack > 1:
+            raise StudyError(
+                "--cluster local takes --slots and --runs; the rest is for a scheduler"
+            )
+        _detach(grids, slots, root, console)
+        return
+    profile = _profile(cluster, option, max_parallel, pack)
     where = (root or default_root()).resolve()
     packages = [package_of(task) for task in dict.fromkeys(run.task for run in runs)]
     launcher = SlurmLauncher(where, profile, pack, packages, console.print)
@@ -120,7 +126,13 @@ def submit(
             # A folder that is there is compared with the grid, whether or not it is needed now.
             if (where / run.id) in wanted or (where / run.id).exists():
                 open_folder(run, where)
-        waiting = _submit(launcher, due, states, console)
+        try:
+            waiting = _submit(launcher, due, states, console)
+        except SchedulerAway as error:
+            if not until_done:
+                raise
+            console.print(f"note: {error}")
+            waiting = True
         if not until_done or not (waiting or _pending(folders)):
             raise typer.Exit(3 if waiting else 0)
         time.sleep(EVERY_SECONDS)
@@ -155,7 +167,7 @@ def retry(
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     _refuse(state, RETRIED, "trained again")
-    profile = None if cluster == "local" else _profile(cluster, option, max_parallel)
+    profile = None if cluster == "local" else _profile(cluster, option, max_parallel, pack)
     folders, states = select(grids, root, list(state or RETRIED), mechanism, seed, run)
     _agree(folders, states, "train again", yes, console)
     if profile is None:
@@ -196,11 +208,22 @@ def cancel(
         console.print(line)
 
 
-def _profile(cluster: str, option: list[str] | None, max_parallel: int | None) -> Profile:
+def _profile(
+    cluster: str, option: list[str] | None, max_parallel: int | None, pack: int
+) -> Profile:
+    from study.errors import StudyError
     from study.launch.slurm.profile import load
 
     more = [f"max_parallel={max_parallel}"] if max_parallel else []
-    return load(cluster, [*(option or ()), *more])
+    profile = load(cluster, [*(option or ()), *more])
+    if pack > 1 and profile.processes > 1:
+        raise StudyError(
+            f"--pack {pack} is for runs of one process each; this profile trains a run with "
+            f"{profile.processes}"
+        )
+    if shutil.which("sbatch") is None:
+        raise StudyError("Slurm is not installed here: no sbatch on the PATH")
+    return profile
 
 
 def _detach(grids: list[Path], slots: int, root: Path | None, console: Console) -> None:

@@ -14,6 +14,7 @@ from study.attempt import Attempt
 from study.folder import RunFolder
 
 if TYPE_CHECKING:
+    from study.launch.slurm.batch import Batch
     from study.launch.slurm.queue import Queue
 
 __all__ = ["cancel"]
@@ -38,7 +39,8 @@ def cancel(folders: Sequence[RunFolder], queue: Queue | None) -> Iterator[str]:
             continue
         task = queue.task(attempt) if queue else None
         if attempt.by_slurm and task is None:
-            yield f"{folder.path.name}: the scheduler does not show its job; nothing done"
+            attempt.cancel(user)
+            yield f"{folder.path.name}: the scheduler does not show its job; if it begins, it ends"
         elif attempt.by_slurm and task is not None:
             jobs[task.job].append(attempt)
         else:
@@ -46,9 +48,10 @@ def cancel(folders: Sequence[RunFolder], queue: Queue | None) -> Iterator[str]:
             ended += not told
             if told:
                 yield f"{folder.path.name}: {told}"
+    if ended:
+        yield f"{ended} runs are told to end"
     if jobs:
-        ended += _slurm(jobs, user)
-    yield f"{ended} runs are told to end"
+        yield from _slurm(jobs, user)
 
 
 def _local(attempt: Attempt, user: str) -> str:
@@ -64,23 +67,40 @@ def _local(attempt: Attempt, user: str) -> str:
     return ""
 
 
-def _slurm(jobs: dict[str, list[Attempt]], user: str) -> int:
+def _slurm(jobs: dict[str, list[Attempt]], user: str) -> Iterator[str]:
     from study.launch.slurm.batch import batch_of
-    from study.launch.slurm.command import call
+    from study.launch.slurm.command import Refused, Unreachable, call
 
-    whole = []
+    whole, ended = [], 0
     for job, attempts in jobs.items():
         for attempt in attempts:
             attempt.cancel(user)
         # Runs that share a job with others are ended by the job itself, which sees the record.
-        index = int(job.partition("_")[2])
-        cells = batch_of(attempts[0]).cells(index)
-        if len(attempts) == sum(cell.result is None for cell in cells):
+        if len(attempts) >= _at_work(batch_of(attempts[0]), int(job.partition("_")[2])):
             whole.append(job)
+        else:
+            ended += len(attempts)
     for start in range(0, len(whole), IDS_A_CALL):
-        call("scancel", *whole[start : start + IDS_A_CALL])
-    for job in whole:
-        for attempt in jobs[job]:
+        part = whole[start : start + IDS_A_CALL]
+        try:
+            call("scancel", *part)
+        except (Unreachable, Refused) as error:
+            yield f"scancel of {len(part)} jobs: {error}; what begins meanwhile ends by itself"
+            continue
+        for attempt in (attempt for job in part for attempt in jobs[job]):
+            ended += 1
             if attempt.start is None:
                 attempt.write_off("killed", f"cancelled by {user}", scheduler="CANCELLED")
-    return sum(map(len, jobs.values()))
+    if ended:
+        yield f"{ended} runs of jobs are told to end"
+
+
+def _at_work(batch: Batch, index: int) -> int:
+    """Return how many runs a task of a batch still has to end, begun or not."""
+    newest = [run.newest for run in batch.cells(index)]
+    return sum(
+        attempt is not None
+        and attempt.exit is None
+        and (attempt.submission or {}).get("token") == batch.token
+        for attempt in newest
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from study.files import read_json, write_json
+from study.files import write_json
 from study.provenance import SNAPSHOT_FILE, git_state
 
 __all__ = ["place", "take"]
@@ -20,25 +21,26 @@ ROOMS = ("study", "plugins")
 
 def place(folder: Path, packages: Iterable[str] = ()) -> Path:
     """Return where in `folder` the copy of the code as it is now belongs; it bears its hash."""
-    digest = hashlib.sha256()
-    for name, path in _files(packages).items():
-        digest.update(f"{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
-    return folder / digest.hexdigest()[:16]
+    return folder / _digest(_files(packages))
 
 
 def take(folder: Path, packages: Iterable[str] = ()) -> Path:
     """Copy our packages, and those named, into `folder`; return where, for ``PYTHONPATH``.
 
-    The same code is copied once.
+    The same code is copied once. A copy that somebody has changed, or a clean-up has thinned, is
+    replaced.
     """
-    target = place(folder, packages)
-    if read_json(target / SNAPSHOT_FILE):
-        return target
+    files = _files(packages)
+    target = folder / _digest(files)
+    if target.exists():
+        if _digest({name: target / name for name in files}) == target.name:
+            return target
+        target.rename(target.with_name(f"{target.name}.damaged-{secrets.token_hex(4)}"))
     folder.mkdir(parents=True, exist_ok=True)
     # Beside its place and renamed: another submission may be making the same one.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as temporary:
         copy = Path(temporary) / target.name
-        for name, path in _files(packages).items():
+        for name, path in files.items():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy / name)
         write_json(copy / SNAPSHOT_FILE, git_state())
@@ -48,6 +50,14 @@ def take(folder: Path, packages: Iterable[str] = ()) -> Path:
             if not target.exists():
                 raise
     return target
+
+
+def _digest(files: dict[str, Path]) -> str:
+    digest = hashlib.sha256()
+    for name, path in files.items():
+        content = path.read_bytes() if path.is_file() else b""
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
 
 
 def _files(packages: Iterable[str]) -> dict[str, Path]:

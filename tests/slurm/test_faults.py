@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -130,7 +132,9 @@ def test_a_job_that_comes_back_from_the_dead_finds_its_place_taken(slurm, toy):
 
 
 def study_task(batch, environment):
-    command = [sys.executable, "-m", "study.launch.slurm.task", str(batch)]
+    code = json.loads((batch / "batch.json").read_text())["code"]
+    environment = environment | {"PYTHONPATH": f"{code}:{environment['PYTHONPATH']}"}
+    command = [sys.executable, "-P", "-m", "study.launch.slurm.task", str(batch)]
     return subprocess.run(command, env=environment, check=True, timeout=60)
 
 
@@ -214,6 +218,86 @@ def test_a_submitter_that_dies_before_the_call_loses_nothing_either(slurm, toy):
     assert states() == ["lost"] * 4
     assert "4 runs" in submit(grid)
     assert states() == ["queued"] * 4
+
+
+def test_a_second_job_of_the_same_name_leaves_the_first_at_work(slurm, toy):
+    """As when a call of sbatch that had failed was heard after all, late."""
+    submit(toy(GRID))
+    (job,) = slurm.jobs
+    first = runs()[0].newest
+    assert first.begin(f"{job['id']}_0")
+    late = Path(os.environ["STUDY_RUNS"]) / ".slurm" / job["name"]
+    environment = os.environ | {
+        "SLURM_JOB_ID": "9",
+        "SLURM_ARRAY_JOB_ID": "9",
+        "SLURM_ARRAY_TASK_ID": str(first.submission["index"]),
+    }
+    study_task(late, environment)
+    assert [attempt.exit for attempt in runs()[0].attempts] == [None]
+
+
+def test_what_may_wait_in_a_queue_that_nobody_can_see_is_not_submitted_again(slurm, toy):
+    grid = toy(GRID)
+    submit(grid)
+    for folder in runs():
+        folder.newest.begin("1_0")
+        folder.newest.end("preempted", 143, 0.0, "")
+    slurm.set_fault("unreachable", ["squeue"])
+    assert "nothing to submit" in submit(grid)
+    assert len(slurm.jobs) == 1
+
+
+def test_a_refusal_after_an_unclear_call_does_not_give_the_runs_away(slurm, toy):
+    slurm.fail_sbatch("lost")
+    slurm.set_fault("max_submit", 4)  # the lost call fills the queue, the second is refused
+    slurm.set_fault("unreachable", ["squeue"])
+    out = submit(toy(GRID), code=3)
+    assert "did not say whether it has them" in out
+    slurm.set_fault("unreachable", None)
+    assert states() == ["queued"] * 4
+    for index in range(4):
+        slurm.run_task(slurm.jobs[0]["id"], index)
+    assert states() == ["completed"] * 4
+
+
+def test_a_damaged_copy_of_the_code_is_made_anew_and_never_replaced_by_another(slurm, toy):
+    grid = toy(GRID)
+    submit(grid)
+    (copy,) = (Path(os.environ["STUDY_RUNS"]) / ".slurm" / "code").iterdir()
+    shutil.rmtree(copy / "study" / "launch")
+    assert slurm.run_task(slurm.jobs[0]["id"], 0).returncode != 0
+    assert not runs()[0].newest.start
+    study("cancel", grid)
+    assert study("retry", grid).returncode == 0
+    slurm.run_task(slurm.jobs[1]["id"], 0)
+    assert "completed" in states()
+
+
+def test_a_refusal_for_another_reason_than_a_full_queue_is_an_error(slurm, toy, tmp_path):
+    program = slurm.bin / "sbatch"
+    program.write_text(
+        "#!/bin/sh\necho 'sbatch: error: QOSMaxWallDurationPerJobLimit' >&2\n"
+        "echo 'Job violates accounting/QOS policy (job submit limit, size)' >&2\nexit 1\n"
+    )
+    done = study("submit", toy(GRID))
+    assert done.returncode == 2
+    assert "QOSMaxWallDurationPerJobLimit" in done.stderr
+
+
+def test_a_mistake_is_one_sentence(slurm, toy, monkeypatch):
+    grid = toy(GRID)
+    for arguments, message in (
+        (["--cluster", "nowhere"], "with a profile 'nowhere'"),
+        (["--cluster", "local", "--dry-run"], "--cluster local takes --slots and --runs"),
+        (["--pack", "2", "-o", "tasks=2"], "--pack 2 is for runs of one process each"),
+        (["-o", "sbatch.array=3"], "--option: sbatch.array: set by the launcher"),
+    ):
+        done = study("submit", grid, *arguments)
+        assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+    monkeypatch.setenv("PATH", "/nowhere")
+    done = study("submit", grid)
+    assert (done.returncode, "Slurm is not installed here" in done.stderr) == (2, True), done.stderr
+    assert runs() == []
 
 
 def test_a_torn_record_is_one_broken_run_and_the_others_go_on(slurm, toy):

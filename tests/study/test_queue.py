@@ -73,7 +73,8 @@ def test_what_was_preempted_is_queued_while_its_job_is_in_the_queue_again(run):
     run.newest.begin("77_3")
     run.newest.end("preempted", 143, time.time(), "")
     assert run.state(queue("PENDING").state) == "queued"
-    assert run.state(queue("CANCELLED").state) == "preempted"
+    assert run.state(queue("PREEMPTED").state) == "preempted"
+    assert run.state(queue("CANCELLED").state) == "killed"
     assert run.state(queue(None).state) == "preempted"
 
 

@@ -56,15 +56,19 @@ class Batch:
         return self.path.parents[1]
 
     def write(
-        self, tasks: Sequence[Sequence[tuple[RunFolder, Attempt]]], options: dict[str, Any]
+        self,
+        tasks: Sequence[Sequence[tuple[RunFolder, Attempt]]],
+        options: dict[str, Any],
+        code: Path,
     ) -> None:
-        """Record what each task executes, and what it asks the cluster for."""
+        """Record what each task executes, by which code, and what it asks the cluster for."""
         write_json(
             self.path / "batch.json",
             {
                 "schema": SCHEMA,
                 "user": getpass.getuser(),
                 "time": round(time.time(), 3),
+                "code": str(code),
                 "options": options,
                 "tasks": [[[f.path.name, a.n] for f, a in cells] for cells in tasks],
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 __all__ = ["Refused", "Unreachable", "call"]
@@ -26,6 +27,13 @@ UNREACHABLE = (
 """Parts of messages, in lower case, after which the request may have been carried out or not."""
 
 
+OURS = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SACCT_", "SINFO_", "SCANCEL_")
+"""Beginnings of variables that change what a command does. Within a job they are the job's, and a
+job that is submitted from there must not inherit them; others are for people at a terminal."""
+
+KEPT = ("SLURM_CONF",)
+
+
 class Unreachable(Exception):
     """The scheduler did not answer, or its command is not installed."""
 
@@ -44,9 +52,20 @@ def call(*command: str) -> str:
     Refused
         If it will not succeed like this, with the scheduler's words.
     """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT or not name.startswith(OURS)
+    }
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=TIMEOUT, errors="replace"
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT,
+            errors="replace",
+            env=environment,
         )
     except FileNotFoundError:
         raise Unreachable(f"{command[0]} is not installed here") from None

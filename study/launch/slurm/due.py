@@ -8,7 +8,7 @@ from study.attempt import cancelled_by
 from study.folder import SETTLED, RunFolder
 from study.launch.retries import cause_of, may_retry
 from study.launch.slurm.profile import Profile
-from study.launch.slurm.queue import Queue
+from study.launch.slurm.queue import Queue, is_open
 
 __all__ = ["due", "endings"]
 
@@ -33,8 +33,11 @@ def due(run: RunFolder, state: str, queue: Queue | None, profile: Profile) -> bo
         return True
     if state in SETTLED:
         return False
-    if (newest := run.newest) and cancelled_by(newest):
-        return False
+    if newest := run.newest:
+        # While nobody answers, what may be in the queue again is left alone.
+        unknown = is_open(newest) and not (queue and queue.answered)
+        if unknown or cancelled_by(newest):
+            return False
     ended = endings(run, state, queue)
     causes = [cause_of(ending) for ending in ended]
     if causes[-1] == "oom host":

@@ -167,7 +167,9 @@ def load(name: str, options: Sequence[str] = ()) -> Profile:
         if not equals:
             raise StudyError(f"--option {option}: KEY=VALUE is expected, such as time=2:00:00")
         if key.startswith("sbatch."):
-            given.setdefault("sbatch", dict(fields.get("sbatch") or {}))[key[7:]] = value or True
+            named = fields.get("sbatch")
+            given.setdefault("sbatch", dict(named) if isinstance(named, dict) else {})
+            given["sbatch"][key[7:]] = value or True
         else:
             given[key] = value
     try:
@@ -177,10 +179,11 @@ def load(name: str, options: Sequence[str] = ()) -> Profile:
         for problem in error.errors():
             location = list(problem["loc"])
             key = ".".join(map(str, location))
-            where = "--option" if location and location[0] in given else str(path)
-            if file and where != "--option":
-                where = file.where([name, *location])
             text = problem["msg"].removeprefix("Value error, ")
+            ours = location or [text.partition(".")[0]]  # of what the validator of all fields says
+            where = (
+                "--option" if ours[0] in given or file is None else file.where([name, *location])
+            )
             if problem["type"] == "extra_forbidden":
                 close = difflib.get_close_matches(key, Profile.model_fields, n=1)
                 text = "unknown key" + nearest(key, close or Profile.model_fields)

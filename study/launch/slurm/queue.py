@@ -6,6 +6,7 @@ is not known at all when the answer to ``sbatch`` was lost.
 
 from __future__ import annotations
 
+import getpass
 import os
 import time
 from collections.abc import Iterable
@@ -13,11 +14,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from study.attempt import Attempt, cancelled_by
+from study.errors import StudyError
 from study.launch.retries import cause_of
 from study.launch.slurm.batch import batch_of
 from study.launch.slurm.command import Refused, Unreachable, call
 
-__all__ = ["CAUSES", "Queue", "Task", "ended_before", "last_sign", "preempted"]
+__all__ = ["CAUSES", "Queue", "Task", "ended_before", "is_open", "last_sign", "preempted"]
 
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 """States of a job that will be started, or could be; ``RUNNING`` and all that nobody foresaw count
@@ -44,6 +46,9 @@ LOST_SECONDS = 600.0
 SETTLE_SECONDS = 60.0
 """So long a record may take from a compute node to here (NFS keeps attributes for up to a minute).
 ``STUDY_SETTLE_SECONDS`` replaces it."""
+
+SAYS_MORE = {"killed": ("OUT_OF_MEMORY", "NODE_FAIL")}
+"""What Slurm can know of an end beyond the cause that was recorded."""
 
 MAY_COME_BACK = ("preempted", "timeout", "killed")
 """Ends after which Slurm may start the same job again."""
@@ -87,7 +92,7 @@ class Queue:
     def ask(cls, attempts: Iterable[Attempt]) -> Queue:
         """Ask for all that may still change; no call at all if nothing may."""
         queue = cls()
-        open_ = [attempt for attempt in attempts if _open(attempt)]
+        open_ = [attempt for attempt in attempts if is_open(attempt)]
         wanted = {_key(attempt) for attempt in open_}
         if not wanted:
             return queue
@@ -101,7 +106,8 @@ class Queue:
 
     def read_squeue(self, names: list[str]) -> None:
         """Take what waits or runs, and what ended so lately that the controller remembers it."""
-        command = ["squeue", "--noheader", "--array", "--states=all", f"--name={','.join(names)}"]
+        command = ["squeue", "--all", "--noheader", "--array", "--states=all"]
+        command.append(f"--name={','.join(names)}")
         try:
             answer = call(*command, "--format=%j|%F|%K|%T|%e|%N|%r")
         except (Unreachable, Refused) as error:
@@ -146,19 +152,20 @@ class Queue:
 
         An attempt that ended is queued, or runs, if Slurm has put its job back into the queue.
         """
-        if not _open(attempt):
+        if not is_open(attempt):
             return None
         task = self.task(attempt)
         if task is not None and task.alive:
             return "queued" if task.state in WAITING else "running"
         if attempt.exit is not None:
-            killed = attempt.exit["cause"] == "killed"
-            return "oom" if killed and self.word(attempt) == "OUT_OF_MEMORY" else None
+            return {"OUT_OF_MEMORY": "oom", "CANCELLED": "killed"}.get(self.word(attempt) or "")
         if attempt.start is not None and attempt.start.get("job") is None:
             return "lost"  # written off, by somebody who could not finish the sentence
         quiet = time.time() - last_sign(attempt)
         if task is None:
-            return "lost" if self.answered and quiet > LOST_SECONDS else None
+            # Of a colleague's jobs the scheduler may tell us nothing.
+            mine = attempt.submission and attempt.submission.get("user") == getpass.getuser()
+            return "lost" if mine and self.answered and quiet > LOST_SECONDS else None
         since = time.time() - task.ended if task.ended is not None else quiet
         settle = float(os.environ.get("STUDY_SETTLE_SECONDS", SETTLE_SECONDS))
         if since < settle:
@@ -166,18 +173,20 @@ class Queue:
         return CAUSES[self.word(attempt) or task.state]
 
     def word(self, attempt: Attempt) -> str | None:
-        """Return the state in which Slurm saw the attempt end, None if it does not say.
+        """Return the state in which Slurm saw the attempt end, None if that adds nothing.
 
-        Without control groups Slurm calls a job failed that it killed for want of memory, and tells
-        the truth in its log.
+        A run that told its own cause is believed: its job, which may be that of others too, ended
+        later. Without control groups Slurm calls a job failed that it killed for want of memory,
+        and tells the truth in its log.
         """
         task = self.task(attempt)
-        if task is None or task.alive:
+        if task is None or task.alive or cancelled_by(attempt) is not None:
             return None
-        by_cancel = cancelled_by(attempt) is not None
-        if task.state == "FAILED" and not by_cancel and batch_of(attempt).lacked_memory(task.job):
-            return "OUT_OF_MEMORY"
-        return task.state
+        word = task.state
+        if word == "FAILED" and batch_of(attempt).lacked_memory(task.job):
+            word = "OUT_OF_MEMORY"
+        told = (attempt.exit or {}).get("cause", "preempted")
+        return word if told == "preempted" or word in SAYS_MORE.get(told, ()) else None
 
     def settle(self, attempt: Attempt, state: str) -> bool:
         """Record what the scheduler knows of the end of an attempt; False if it has not ended.
@@ -214,7 +223,9 @@ def ended_before(job: str) -> str:
     except (Unreachable, Refused):
         return "REQUEUED"
     states = [line.split(" ")[0] for line in answer.splitlines()]
-    return next((state for state in reversed(states) if state in CAUSES), "REQUEUED")
+    if states and states[-1] not in (*CAUSES, "REQUEUED"):
+        states.pop()  # that of the execution which asks
+    return states[-1] if states and states[-1] in CAUSES else "REQUEUED"
 
 
 def preempted(job: str) -> bool:
@@ -239,7 +250,15 @@ def last_sign(attempt: Attempt) -> float:
     return max(signs, default=0.0)
 
 
-def _open(attempt: Attempt) -> bool:
+def _settle_seconds() -> float:
+    text = os.environ.get("STUDY_SETTLE_SECONDS")
+    try:
+        return SETTLE_SECONDS if text is None else float(text)
+    except ValueError:
+        raise StudyError(f"STUDY_SETTLE_SECONDS={text}: seconds are expected") from None
+
+
+def is_open(attempt: Attempt) -> bool:
     """Whether the scheduler may know better than the record."""
     if not attempt.by_slurm or attempt.exit is None:
         return attempt.by_slurm

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from study.errors import StudyError
 from study.launch.slurm.profile import Profile
 
 __all__ = ["parse_job_id", "script"]
@@ -55,9 +56,11 @@ def script(
 
     Raises
     ------
-    study.errors.StudyError
-        If Slurm is not installed here.
+    StudyError
+        If Slurm is not installed here, or would misread the folder's name.
     """
+    if "%" in str(folder):
+        raise StudyError(f"{folder}: sbatch reads % in the name of a log as a sign; move the runs")
     executor = _executor(folder)
     given = {theirs: getattr(profile, ours) for ours, theirs in NAMES.items()}
     additional: dict[str, Any] = {
@@ -76,8 +79,12 @@ def script(
             exports[name] = str(Path(value).expanduser().absolute())
     # Explicitly, since not every cluster passes the environment on.
     setup = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
+    # A job that was to inherit nothing would hand nothing on to its step either.
+    setup.append("unset SLURM_EXPORT_ENV")
     # Since Slurm 22.05 srun does not take over the cores a task that sbatch was asked for.
-    arguments = [f"--cpus-per-task={profile.cpus}"] if profile.cpus else []
+    arguments = ["--export=ALL"]
+    if profile.cpus:
+        arguments.append(f"--cpus-per-task={profile.cpus}")
     if profile.processes > 1:
         arguments.append("--kill-on-bad-exit=1")
     executor.update_parameters(
@@ -109,11 +116,9 @@ def parse_job_id(answer: str) -> str | None:
 def _executor(folder: Path) -> Any:
     from submitit import SlurmExecutor
 
-    from study.errors import StudyError
-
     try:
         return SlurmExecutor(folder)
-    except RuntimeError:
+    except RuntimeError:  # no srun
         raise StudyError("Slurm is not installed here: no srun on the PATH") from None
 
 

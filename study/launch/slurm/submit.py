@@ -24,17 +24,21 @@ from study.launch.slurm.profile import Profile, minutes
 from study.launch.slurm.queue import Queue
 from study.launch.slurm.script import parse_job_id, script
 
-__all__ = ["Outcome", "SlurmLauncher"]
+__all__ = ["Outcome", "SchedulerAway", "SlurmLauncher"]
 
 Task = list[RunFolder]
 
 PATIENCE = (0.0, 2.0, 5.0, 15.0)
 """Seconds before each call of ``sbatch`` that the scheduler may not have heard."""
 
-FULL = re.compile(r"MaxSubmit|MaxJobs|GrpSubmit|job submit limit|MaxJobCount", re.IGNORECASE)
+FULL = re.compile(r"MaxSubmit|GrpSubmit|MaxJobCount", re.IGNORECASE)
 """What ``sbatch`` says when the queue takes no more from this user."""
 
 DEFAULT_ARRAY_SIZE = 1001
+
+
+class SchedulerAway(StudyError):
+    """Nothing can be submitted now; later it can."""
 
 
 @dataclass
@@ -151,7 +155,7 @@ class SlurmLauncher:
         try:
             found = re.search(r"MaxArraySize\s*=\s*(\d+)", call("scontrol", "show", "config"))
         except (Unreachable, Refused) as error:
-            raise StudyError(f"the scheduler does not answer: {error}") from None
+            raise SchedulerAway(f"the scheduler does not answer: {error}") from None
         return int(found[1]) if found else DEFAULT_ARRAY_SIZE
 
     def _shares(self, arrays: int) -> list[int | None]:
@@ -170,7 +174,7 @@ class SlurmLauncher:
             path.write_text(script(batch.token, batch.path, 1, 1, memory, self.profile, code))
             call("sbatch", "--test-only", str(path))
         except Unreachable as error:
-            raise StudyError(f"the scheduler does not answer: {error}") from None
+            raise SchedulerAway(f"the scheduler does not answer: {error}") from None
         except Refused as error:
             if not FULL.search(str(error)):
                 raise StudyError(f"the cluster refuses such a job: {error}") from None
@@ -204,20 +208,28 @@ class SlurmLauncher:
         outcome: Outcome,
     ) -> bool:
         """Claim runs and submit them as one array; False, and no claim, if they do not fit."""
-        claimed = [[(run, a) for run in task if (a := _claim(run, queue))] for task in tasks]
-        mine = {run.path for cells in claimed for run, _ in cells}
-        taken = [run for task in tasks for run in task if run.path not in mine]
-        claimed = [cells for cells in claimed if cells]
-        if claimed:
-            batch = Batch.new(self.root)
-            options = {**self.profile.model_dump(mode="json"), "mem_gb": memory}
-            batch.write(claimed, options)
-            path = batch.path / "submission.sh"
-            text = script(
-                batch.token, batch.path, len(claimed), parallel, memory, self.profile, code
-            )
-            path.write_text(text)
-            runs = [run for cells in claimed for run, _ in cells]
+        batch = Batch.new(self.root)
+        claimed: list[list[tuple[RunFolder, Attempt]]] = []
+        try:
+            for task in tasks:
+                claimed.append([])
+                for run in task:
+                    if attempt := _claim(run, queue):
+                        claimed[-1].append((run, attempt))
+            full = [cells for cells in claimed if cells]
+            if full:
+                options = {**self.profile.model_dump(mode="json"), "mem_gb": memory}
+                batch.write(full, options, code)
+                path = batch.path / "submission.sh"
+                path.write_text(
+                    script(batch.token, batch.path, len(full), parallel, memory, self.profile, code)
+                )
+        except BaseException:
+            _release(claimed, batch)
+            raise
+        runs = [run for cells in full for run, _ in cells]
+        mine = {run.path for run in runs}
+        if full:
             try:
                 job, adopted = self._sbatch(batch, path)
             except Refused as error:
@@ -231,7 +243,7 @@ class SlurmLauncher:
             else:
                 batch.know(job, adopted)
                 outcome.jobs[job] = runs
-        outcome.taken += taken
+        outcome.taken += [run for task in tasks for run in task if run.path not in mine]
         return True
 
     def _sbatch(self, batch: Batch, path: Path) -> tuple[str, bool]:
@@ -244,13 +256,17 @@ class SlurmLauncher:
         Unreachable
             If nobody knows whether it is.
         """
-        trouble = Unreachable("")
+        trouble = None
         for seconds in PATIENCE:
             time.sleep(seconds)
             if seconds and (job := _find(batch.token)):
                 return job, True
             try:
                 answer = call("sbatch", str(path))
+            except Refused:
+                if trouble is None:
+                    raise
+                break  # perhaps since the queue has it already
             except Unreachable as error:
                 self.tell(f"sbatch: {error}; looking whether it has the job nevertheless")
                 trouble = error
@@ -260,6 +276,7 @@ class SlurmLauncher:
             trouble = Unreachable(f"sbatch answered {answer.strip()!r}")
         if job := _find(batch.token):
             return job, True
+        assert trouble is not None
         raise trouble
 
 
@@ -280,8 +297,8 @@ def _release(claimed: Sequence[Sequence[tuple[RunFolder, Attempt]]], batch: Batc
     """Give back what was claimed: no job will come for it."""
     for cells in claimed:
         for _, attempt in cells:
-            shutil.rmtree(attempt.path)
-    shutil.rmtree(batch.path)
+            shutil.rmtree(attempt.path, ignore_errors=True)
+    shutil.rmtree(batch.path, ignore_errors=True)
 
 
 def _find(token: str) -> str | None:

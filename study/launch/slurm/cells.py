@@ -1,0 +1,134 @@
+"""Which attempts a process of a job is to execute, and where it stands among the others."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+
+from study.attempt import Attempt, cancelled_by
+from study.errors import StudyError
+from study.files import read_json
+from study.folder import RunFolder
+from study.launch.retries import may_retry
+from study.launch.slurm.batch import Batch
+from study.launch.slurm.queue import CAUSES, ended_before, last_sign
+
+__all__ = ["Place", "find", "note_stop"]
+
+POLL_SECONDS = 0.5
+FIRST_PROCESS_SECONDS = 120.0  # that the others wait for the first to choose an attempt
+PORT = 20000  # the first of as many ports as jobs choose theirs from
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process stands, as Slurm says."""
+
+    job: str
+    index: int
+    restart: int
+    rank: int
+    world: int
+    local_rank: int
+    hosts: list[str]
+
+    @classmethod
+    def read(cls) -> Place:
+        """Read the environment of a step of an array task."""
+        from submitit.slurm.slurm import SlurmJobEnvironment
+
+        slurm = SlurmJobEnvironment()
+        return cls(
+            job=slurm.job_id,
+            index=int(slurm.array_task_id or 0),
+            restart=int(os.environ.get("SLURM_RESTART_COUNT", 0)),
+            rank=slurm.global_rank,
+            world=slurm.num_tasks,
+            local_rank=slurm.local_rank,
+            hosts=list(slurm.hostnames),
+        )
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """torch's names for it, none for a process alone."""
+        if self.world == 1:
+            return {}
+        return {
+            "RANK": str(self.rank),
+            "WORLD_SIZE": str(self.world),
+            "LOCAL_RANK": str(self.local_rank),
+            # Not every node can resolve its own name.
+            "MASTER_ADDR": self.hosts[0] if len(self.hosts) > 1 else "127.0.0.1",
+            "MASTER_PORT": str(PORT + int(os.environ["SLURM_JOB_ID"]) % PORT),
+        }
+
+
+def find(batch: Batch, place: Place) -> list[tuple[RunFolder, Attempt]]:
+    """Return the attempts for this process; a broken run costs the others nothing."""
+    found = []
+    for run in batch.cells(place.index):
+        try:
+            attempt = (_wait_for if place.rank else _take)(run, batch, place)
+        except StudyError as error:
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        if attempt is not None:
+            found.append((run, attempt))
+    return found
+
+
+def note_stop(attempt: Attempt, state: str) -> None:
+    """Record who told an attempt to stop: its worker knows that it was told, and not by whom."""
+    ending = read_json(attempt.path / "exit.json") or {}
+    if ending.get("cause") == "preempted":
+        attempt.note(state)
+
+
+def _take(run: RunFolder, batch: Batch, place: Place) -> Attempt | None:
+    """Take the attempt that this task is to execute; None if it has nothing to do here.
+
+    After a restart that is a new one, and how the one before ended is recorded if it is not yet.
+    """
+    attempt = run.newest
+    if run.result is not None or attempt is None or attempt.submission is None:
+        return None
+    mine = (attempt.submission.get("token"), attempt.submission.get("index"))
+    if mine != (batch.token, place.index):
+        return None  # given up for lost, and given to somebody else
+    if cancelled_by(attempt):
+        told = f"cancelled by {cancelled_by(attempt)}"
+        attempt.write_off("killed", told, scheduler="CANCELLED")
+        return None
+    if attempt.start is None:
+        return attempt if attempt.begin(place.job) else None
+    if attempt.start.get("job") != place.job:
+        return None  # at work in another job of the same name: one was heard late
+    state = ended_before(place.job)
+    if attempt.exit is None:
+        cause = CAUSES.get(state, "preempted")
+        told = f"Slurm started the job again after {state}"
+        attempt.write_off(cause, told, last_sign(attempt), scheduler=state)
+    else:
+        note_stop(attempt, state)
+    if not may_retry([before.ending for before in run.attempts]):
+        return None
+    successor = run.claim()
+    if successor is None:
+        return None
+    successor.queue(batch.token, place.index, place.restart)
+    return successor if successor.begin(place.job) else None
+
+
+def _wait_for(run: RunFolder, batch: Batch, place: Place) -> Attempt | None:
+    """Return the attempt that the first process has taken; None if it takes none."""
+    deadline = time.monotonic() + FIRST_PROCESS_SECONDS
+    while time.monotonic() < deadline and run.result is None:
+        attempt = run.newest
+        if attempt and attempt.start and attempt.exit is None:
+            theirs = (attempt.submission or {}).get("restart"), attempt.start.get("job")
+            if theirs == (place.restart, place.job):
+                return attempt
+        time.sleep(POLL_SECONDS)
+    return None
