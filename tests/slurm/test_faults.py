@@ -14,8 +14,11 @@ from toy import study
 
 from study.files import write_json
 from study.folder import iter_runs
+from study.launch import snapshot
 from study.launch.slurm.queue import LOST_SECONDS
 from study.states import look
+
+PAGE = 4096  # in which a tmpfs counts
 
 GRID = """
 task: toy
@@ -312,3 +315,59 @@ def test_a_torn_record_is_one_broken_run_and_the_others_go_on(slurm, toy):
         slurm.run_task(job["id"], index)
     assert states().count("completed") == 3
     assert "nothing to submit" in submit(grid)
+
+
+@pytest.fixture
+def small_disk(tmp_path, monkeypatch):
+    """A file system for the run folders, which a test can make as large as it wants."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a file system")
+    monkeypatch.setenv("STUDY_RUNS", str(folder / "runs"))
+
+    def change(options):
+        subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+    yield folder, change
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_leaves_nothing_half_claimed(slurm, toy, small_disk, tmp_path, monkeypatch):
+    folder, change = small_disk
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    grid = toy(GRID.replace("[0, 1]", str([*range(40)])))
+    ballast = folder / "ballast"
+
+    def leave(free):
+        ballast.unlink(missing_ok=True)
+        ballast.write_bytes(bytes(shutil.disk_usage(folder).free - free))
+
+    leave(0)
+    done = study("submit", grid)
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+    copy = snapshot.take(tmp_path / "code", ["toytask"])
+    code = sum(-(-path.stat().st_size // PAGE) for path in copy.rglob("*") if path.is_file())
+    leave((code + 80 + 40) * PAGE)  # room for the code, for all folders, and for half the claims
+    done = study("submit", grid)
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+    assert not slurm.jobs
+    assert states() == ["planned"] * 80
+    ballast.unlink()
+    change("size=40m")
+    assert "80 runs" in submit(grid)
+    assert states() == ["queued"] * 80
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(slurm, toy, small_disk):
+    _, change = small_disk
+    grid = toy(GRID)
+    change("ro")
+    done = study("submit", grid)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "Read-only file system" in done.stderr
+    assert not slurm.jobs
