@@ -8,8 +8,12 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
+
+from study.folder import iter_runs
+from study.states import look
 
 RECIPE = """
     from pydantic import BaseModel, Field
@@ -122,3 +126,20 @@ def study(*arguments, **options):
         env=os.environ | {"COLUMNS": "200"},
         **options,
     )
+
+
+def submit(*arguments, code=0, verb="submit"):
+    """Run a verb that must end with `code`; what it printed."""
+    done = study(verb, *arguments)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def runs():
+    """The runs that have a folder."""
+    return list(iter_runs(Path(os.environ["STUDY_RUNS"])))
+
+
+def states():
+    """Their states, sorted."""
+    return sorted(look(runs()).of.values())

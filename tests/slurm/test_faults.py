@@ -10,13 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from toy import study
+from toy import runs, states, study, submit
 
 from study.files import write_json
-from study.folder import iter_runs
 from study.launch import snapshot
 from study.launch.slurm.queue import LOST_SECONDS
-from study.states import look
 
 PAGE = 4096  # in which a tmpfs counts
 
@@ -33,20 +31,6 @@ def slurm(fake_slurm, toy, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("STUDY_SETTLE_SECONDS", "0")
     return fake_slurm
-
-
-def submit(*arguments, code=0):
-    done = study("submit", *arguments)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout
-
-
-def runs():
-    return list(iter_runs(Path(os.environ["STUDY_RUNS"])))
-
-
-def states():
-    return sorted(look(runs()).of.values())
 
 
 def grow_old(seconds):

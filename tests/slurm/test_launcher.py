@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from toy import study
+from toy import runs, states, study, submit
 
-from study.folder import RunFolder, iter_runs
+from study.folder import RunFolder
 
 SHORT = """
 task: toy
@@ -35,22 +33,6 @@ def slurm(cluster, toy, tmp_path, monkeypatch):
     cluster.clear()
     for node in cluster.run("sinfo", "-h", "-N", "-p", "normal", "-t", "down", "-o", "%N").split():
         cluster.resume_node(node)
-
-
-def submit(*arguments, code=0, verb="submit"):
-    done = study(verb, *arguments)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout
-
-
-def runs():
-    return list(iter_runs(Path(os.environ["STUDY_RUNS"])))
-
-
-def states():
-    from study.states import look
-
-    return sorted(look(runs()).of.values())
 
 
 def the_run():
@@ -119,8 +101,9 @@ def test_a_lost_node_costs_an_attempt_and_nothing_else(slurm, toy):
     job = job_of(folder)
     node = slurm.job(job)["NodeList"]
     slurm.fail_node(node)
-    hurry(slurm, job)
+    slurm.wait_until(lambda: slurm.job(job)["JobState"] == "PENDING")
     assert states() == ["queued"]
+    hurry(slurm, job)
     slurm.wait_until(lambda: states() == ["completed"], 60)
     assert len(folder.attempts) == 2
     assert folder.attempts[0].ending["scheduler"] == "NODE_FAIL"
@@ -144,7 +127,7 @@ def test_a_preempted_job_goes_on_where_it_was(slurm, toy):
 
 
 def test_at_the_time_limit_a_run_saves_and_goes_back_into_the_queue(slurm, toy):
-    submit(toy(LONG.replace("40", "100")), "-o", "time=1", "-o", "signal_seconds=30")
+    submit(toy(LONG.replace("40", "100")), "-o", "time=1", "-o", "signal_seconds=20")
     folder = the_run()
     slurm.wait_until(lambda: causes(folder) == ["timeout"], 90)
     saved = int((folder.path / "checkpoints" / "count").read_text())

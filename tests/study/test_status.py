@@ -120,7 +120,9 @@ def test_watch_does_not_wait_for_what_nobody_starts(toy, tmp_path, monkeypatch):
     submitted(planned(tmp_path / "runs", "1111"), 0)
     calls = scheduler(tmp_path, monkeypatch, line(0, "PENDING", "Resources"))
     command = [sys.executable, "-m", "study", "watch", str(grid), "--every", "0.2"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # A shell lets its background jobs ignore SIGINT, and this test may run in one.
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **heed)
     assert "1 queued (Resources 1)" in process.stdout.readline()
     time.sleep(2)
     assert process.poll() is None
