@@ -104,12 +104,11 @@ class SlurmLauncher:
         """
         outcome = Outcome()
         code = snapshot.take(self.root / FOLDER / "code", self.packages)
-        groups = list(self._groups(folders, queue))
-        for memory, _ in groups:
+        arrays = self._arrays(folders, queue)
+        for memory in dict.fromkeys(memory for memory, _, _ in arrays):
             self._check(memory, code)
-        arrays = [(memory, part) for memory, tasks in groups for part in self._cut(tasks)]
         full = False
-        for (memory, tasks), parallel in zip(arrays, self._shares(len(arrays)), strict=True):
+        for memory, tasks, parallel in arrays:
             rest = tasks
             size = 0 if full or parallel == 0 else len(rest)
             while rest and size:
@@ -125,14 +124,25 @@ class SlurmLauncher:
     def scripts(self, folders: Sequence[RunFolder], queue: Queue) -> Iterator[str]:
         """Yield the scripts that `submit` would hand in; makes and claims nothing."""
         code = snapshot.place(self.root / FOLDER / "code", self.packages)
-        groups = self._groups(folders, queue)
-        arrays = [(memory, part) for memory, tasks in groups for part in self._cut(tasks)]
-        for (memory, tasks), parallel in zip(arrays, self._shares(len(arrays)), strict=True):
+        for memory, tasks, parallel in self._arrays(folders, queue):
             if parallel != 0:
                 batch = Batch.new(self.root)
                 yield script(
                     batch.token, batch.path, len(tasks), parallel, memory, self.profile, code
                 )
+
+    def _arrays(
+        self, folders: Sequence[RunFolder], queue: Queue
+    ) -> list[tuple[float | None, list[Task], int | None]]:
+        """Return memory, tasks and tasks at a time of each array that the cluster takes."""
+        longest = self._array_size()
+        arrays = [
+            (memory, part)
+            for memory, tasks in self._groups(folders, queue)
+            for part in _parts(tasks, longest)
+        ]
+        shares = self._shares(len(arrays))
+        return [(*array, share) for array, share in zip(arrays, shares, strict=True)]
 
     def _groups(
         self, folders: Sequence[RunFolder], queue: Queue
@@ -146,12 +156,8 @@ class SlurmLauncher:
         for memory, members in groups.items():
             yield memory, _parts(members, self.pack)
 
-    def _cut(self, tasks: list[Task]) -> list[list[Task]]:
-        """Cut into arrays that the cluster takes: the size limits the index, which begins at 0."""
-        return _parts(tasks, self._array_size)
-
-    @property
     def _array_size(self) -> int:
+        """Ask how long an array may be: the limit is that of the index, which begins at 0."""
         try:
             found = re.search(r"MaxArraySize\s*=\s*(\d+)", call("scontrol", "show", "config"))
         except (Unreachable, Refused) as error:
