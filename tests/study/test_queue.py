@@ -7,6 +7,7 @@ import time
 import pytest
 
 from study.attempt import Attempt
+from study.errors import StudyError
 from study.files import write_json
 from study.folder import RunFolder
 from study.launch.slurm.queue import LOST_SECONDS, Queue, Task
@@ -106,6 +107,18 @@ def test_a_record_may_be_on_its_way_for_a_while_after_the_end(run, monkeypatch):
     monkeypatch.setenv("STUDY_SETTLE_SECONDS", "60")
     run.newest.begin("77_3")
     assert run.state(queue("COMPLETED").state) == "running"
+
+
+def test_a_time_that_is_none_is_a_sentence(run, monkeypatch):
+    monkeypatch.setenv("STUDY_SETTLE_SECONDS", "soon")
+    with pytest.raises(StudyError, match="STUDY_SETTLE_SECONDS=soon: seconds are expected"):
+        run.state(queue("COMPLETED").state)
+
+
+def test_who_cancelled_does_not_hide_what_slurm_says(run):
+    run.newest.cancel("somebody")
+    assert queue("CANCELLED").settle(run.newest, "killed")
+    assert "Slurm says CANCELLED of job 77_3" in run.newest.exit["error"]
 
 
 def test_what_is_written_off_is_closed_to_its_job_and_what_has_begun_is_not_written_off(run):

@@ -97,9 +97,8 @@ def _take(run: RunFolder, batch: Batch, place: Place) -> Attempt | None:
     mine = (attempt.submission.get("token"), attempt.submission.get("index"))
     if mine != (batch.token, place.index):
         return None  # given up for lost, and given to somebody else
-    if cancelled_by(attempt):
-        told = f"cancelled by {cancelled_by(attempt)}"
-        attempt.write_off("killed", told, scheduler="CANCELLED")
+    if who := cancelled_by(attempt):
+        attempt.write_off("killed", f"cancelled by {who}", scheduler="CANCELLED")
         return None
     if attempt.start is None:
         return attempt if attempt.begin(place.job) else None

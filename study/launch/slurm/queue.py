@@ -167,8 +167,7 @@ class Queue:
             mine = attempt.submission and attempt.submission.get("user") == getpass.getuser()
             return "lost" if mine and self.answered and quiet > LOST_SECONDS else None
         since = time.time() - task.ended if task.ended is not None else quiet
-        settle = float(os.environ.get("STUDY_SETTLE_SECONDS", SETTLE_SECONDS))
-        if since < settle:
+        if since < _settle_seconds():
             return None
         return CAUSES[self.word(attempt) or task.state]
 
@@ -209,7 +208,8 @@ class Queue:
         if task is None:
             return "the scheduler does not know the job, and it shows no sign of life"
         where = f" on {task.node}" if task.node else ""
-        return f"Slurm says {self.word(attempt)} of job {task.job}{where}; it left no record"
+        word = self.word(attempt) or task.state
+        return f"Slurm says {word} of job {task.job}{where}; it left no record"
 
 
 def ended_before(job: str) -> str:
