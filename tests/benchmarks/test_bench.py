@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from analysis.bars import draw
+from analysis.figures.bars import draw
 from plugins.attention.mechanism import TERM_SETS
 from plugins.benchmarks.cases import WRONG_IN_MMCV, Case, all_cases, select
 from plugins.benchmarks.goals import goals

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from analysis.plot import STYLE
+from analysis.figures.style import STYLE, write
 
 __all__ = ["draw"]
 
@@ -45,16 +45,8 @@ def draw(path: Path) -> list[Path]:
     frame = frame[frame["configuration"].str.fullmatch("[01]{4}")]
     if frame.empty:
         return []
-    outputs = []
     with mpl.rc_context(STYLE):
-        image = _figure(frame)
-        for suffix in (".png", ".svg"):
-            out = path.with_suffix(suffix)
-            # Neither the date nor the version, or files would differ from run to run.
-            metadata = {"Software": None} if suffix == ".png" else {"Date": None, "Creator": None}
-            image.savefig(out, metadata=metadata)
-            outputs.append(out)
-    return outputs
+        return write(_figure(frame), path.with_suffix(""), ("png", "svg"))
 
 
 def _figure(frame: pd.DataFrame) -> Figure:

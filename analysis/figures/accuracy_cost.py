@@ -24,45 +24,20 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from analysis import labels
-from analysis.boxes import Box
+from analysis.figures import labels
+from analysis.figures.boxes import Box
+from analysis.figures.style import OTHERS, STYLE, color, marker, write
 from analysis.summary import Summary, summarise
 
 __all__ = ["figure", "plot"]
 
-# Okabe and Ito, "Color Universal Design", 2008: told apart with every kind of colour vision.
-COLORS = {
-    "none": "#000000",
-    "1111": "#D55E00",
-    "0110": "#0072B2",
-    "0010": "#009E73",
-    "0011": "#56B4E9",
-    "1000": "#E69F00",
-    "dynamic": "#CC79A7",
-}
-OTHERS = "#8C8C8C"
 DOT = 5.5  # diameter of a point, in typographic points
 PANEL = (5.4, 4.1)  # width and height in inches
 LINEAR_SPAN = 30  # most and least expensive farther apart than this: logarithmic cost
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so the same on every machine
-    "font.size": 8.5,
-    "axes.edgecolor": "#666666",
-    "axes.labelcolor": "#222222",
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-    "text.parse_math": False,  # a data card may have dollars in it
-    "svg.hashsalt": "spatial-attention-study",
-    "figure.dpi": 200,
-    "savefig.dpi": 200,
-}
 
 
 def plot(frame: pd.DataFrame, out: Path, baseline: str | None) -> list[Path]:
-    """Write ``<task>-<data>.png`` and ``.svg`` into the folder `out`.
+    """Write ``<task>-<data>.png``, ``.svg`` and ``.pdf`` into the folder `out`.
 
     Parameters
     ----------
@@ -80,17 +55,13 @@ def plot(frame: pd.DataFrame, out: Path, baseline: str | None) -> list[Path]:
         own, told apart by eight hexadecimal digits.
     """
     drawn = [s for s in summarise(frame, baseline) if s.rows["n"].any()]
-    out.mkdir(parents=True, exist_ok=True)
     written = []
     key = attrgetter("task", "data", "variant")
     for (task, data, variant), group in itertools.groupby(sorted(drawn, key=key), key):
         suffix = f"-{hashlib.sha256(variant.encode()).hexdigest()[:8]}" if variant else ""
         with mpl.rc_context(STYLE):
             image = figure(list(group))
-            for extension, metadata in (("png", {}), ("svg", {"Date": None})):
-                path = out / f"{task}-{data}{suffix}.{extension}"
-                image.savefig(path, metadata=metadata)
-                written.append(path)
+            written += write(image, out / f"{task}-{data}{suffix}")
     return written
 
 
@@ -128,20 +99,20 @@ def _points(axes: Axes, summary: Summary) -> None:
     unit, prefix = (1e9, "G") if rows["mechanism_macs"].max() >= 1e9 else (1e6, "M")
     below = _scale(axes, rows["mechanism_macs"], unit)
     for run in rows.itertuples():
-        color = _color(run.mechanism)
-        layer = 3 if color == OTHERS else 4
+        tone = color(run.mechanism)
+        layer = 3 if tone == OTHERS else 4
         at, reach = run.mechanism_macs, run.half_width
         if not math.isnan(reach):
             # Paler than the points, or a dozen bars side by side would hide them.
-            bar = axes.errorbar(at, run.mean, reach, fmt="none", ecolor=color, elinewidth=0.8)
+            bar = axes.errorbar(at, run.mean, reach, fmt="none", ecolor=tone, elinewidth=0.8)
             for part in bar.get_children():
                 part.set(alpha=0.45, zorder=2.5)
         edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
-        marker = _marker(run.mechanism)
-        axes.plot(at, run.mean, marker, color=color, markersize=DOT, zorder=layer, **edge)
+        sign = marker(run.mechanism)
+        axes.plot(at, run.mean, sign, color=tone, markersize=DOT, zorder=layer, **edge)
     base = rows.loc[rows["mechanism"] == summary.baseline, "mean"]
     for mean in base:
-        axes.axhline(mean, color=_color(str(summary.baseline)), lw=0.8, ls=(0, (5, 4)), zorder=1)
+        axes.axhline(mean, color=color(str(summary.baseline)), lw=0.8, ls=(0, (5, 4)), zorder=1)
     reach = rows["half_width"].fillna(0)
     low, high = (rows["mean"] - reach).min(), (rows["mean"] + reach).max()
     room = 0.12 * (high - low or abs(high) or 1)
@@ -181,15 +152,15 @@ def _scale(axes: Axes, macs: pd.Series, unit: float) -> float:
 
 def _labels(axes: Axes, summary: Summary) -> None:
     rows = summary.rows[summary.rows["n"] > 0].sort_values(["mechanism_macs", "mean"])
-    key = [_color(mechanism) != OTHERS for mechanism in rows["mechanism"]]
+    key = [color(mechanism) != OTHERS for mechanism in rows["mechanism"]]
     texts = []
     lines = []  # error bars and the dashed line: better not written over
     for run in pd.concat([rows[key], rows[~np.array(key)]]).itertuples():
-        color = _color(run.mechanism)
+        tone = color(run.mechanism)
         name = "none (w/o)" if run.mechanism == "none" else run.mechanism
-        weight = "normal" if color == OTHERS else "bold"
+        weight = "normal" if tone == OTHERS else "bold"
         # A thin stroke looks paler than a dot of the same colour.
-        text_color = to_hex([0.8 * part for part in to_rgb(color)])  # type: ignore[arg-type]
+        text_color = to_hex([0.8 * part for part in to_rgb(tone)])  # type: ignore[arg-type]
         texts.append(labels.Label(run.mechanism_macs, run.mean, name, text_color, weight))
         reach = 0.0 if math.isnan(run.half_width) else run.half_width
         ends = [(run.mechanism_macs, run.mean + side * reach) for side in (-1, 1)]
@@ -198,16 +169,6 @@ def _labels(axes: Axes, summary: Summary) -> None:
             (left, right), y = axes.get_xlim(), run.mean
             lines.append(Box(*axes.transData.transform([(left, y), (right, y)]).ravel()))
     labels.draw(axes, texts, DOT, [line.grown(1.0) for line in lines])
-
-
-def _color(mechanism: str) -> str:
-    return COLORS.get(mechanism.partition("+")[0].partition("@")[0], OTHERS)
-
-
-def _marker(mechanism: str) -> str:
-    if mechanism.endswith("+deformable"):
-        return "s"
-    return "^" if mechanism.startswith("dynamic") else "D" if mechanism == "none" else "o"
 
 
 def _footnotes(summaries: Sequence[Summary]) -> list[str]:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.plot import STYLE
+from analysis.figures.style import STYLE, write
 
 __all__ = ["draw", "layers"]
 
@@ -53,13 +53,7 @@ def draw(arrays: Mapping[str, np.ndarray], layer: str, title: str, out: Path) ->
         figure = make(arrays, layer)
         figure.suptitle(f"{title}\n{layer}", fontsize=7)
         FigureCanvasAgg(figure)
-        written = []
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for extension, metadata in (("png", {}), ("svg", {"Date": None})):
-            path = out.with_name(f"{out.name}.{extension}")
-            figure.savefig(path, metadata=metadata)
-            written.append(path)
-    return written
+        return write(figure, out, ("png", "svg"))
 
 
 def _over_image(arrays: Mapping[str, np.ndarray], layer: str) -> Figure:

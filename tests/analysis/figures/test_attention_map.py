@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.attention_map import draw, layers
+from analysis.figures.attention_map import draw, layers
 
 
 @pytest.fixture

@@ -1,0 +1,112 @@
+"""What a verb of the analysis is asked about: the runs of some grids, or all there are.
+
+Heavy imports stay inside the functions, so that ``study --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.summary import Cell
+    from study.folder import RunFolder
+
+__all__ = ["Grids", "Question", "Runs", "finished", "frame", "questions", "root", "write"]
+
+WITHOUT = "none"
+"""Baseline of all runs together, where no grid names one: the network without a mechanism."""
+
+Grids = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="GRIDS", help="Grid files, or folders of them; none: every run."),
+]
+Runs = Annotated[
+    Path | None, typer.Option(help="Run folders [default: $STUDY_RUNS or results/runs].")
+]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about: the runs of one grid, or all there are."""
+
+    name: str
+    baseline: str | None
+    command: str
+    ids: list[str] | None = None
+    cells: list[Cell] = field(default_factory=list)
+
+
+def questions(grids: list[Path] | None) -> list[Question]:
+    """Return one question for each grid file; one about every run if there is no grid."""
+    if not grids:
+        return [Question("", WITHOUT, "study run GRID")]
+    from study.grid import find, load
+
+    asked = []
+    for path in find(grids):
+        grid = load(path)
+        runs = grid.runs()
+        asked.append(
+            Question(
+                grid.name,
+                grid.baseline,
+                f"study run {path}",
+                [run.id for run in runs],
+                [(run.task, tuple(run.sites), str(run.mechanism), run.seed) for run in runs],
+            )
+        )
+    return asked
+
+
+def root(runs: Path | None) -> Path:
+    """Return where the run folders are."""
+    from study.run import existing_root
+
+    return existing_root(runs)
+
+
+def frame(question: Question, runs: Path) -> pd.DataFrame:
+    """Return the runs table of a question; ``attrs["broken"]`` tells what could not be read."""
+    from analysis.collect import collect
+
+    return collect(_folders(question, runs))
+
+
+def finished(question: Question, runs: Path) -> pd.DataFrame:
+    """Return the frame, once it holds something to show; tell on stderr what was skipped."""
+    from study.errors import StudyError
+
+    there = frame(question, runs)
+    for path, reason in there.attrs["broken"]:
+        typer.echo(f"skipped {path}: {reason}", err=True)
+    if not (there["state"] == "completed").any():
+        whose = f" of grid {question.name}" if question.name else ""
+        raise StudyError(f"no finished run{whose} under {runs}; start with: {question.command}")
+    return there
+
+
+def write(path: Path, text: str) -> None:
+    """Write so that a full disk leaves the file of before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _folders(question: Question, runs: Path) -> list[RunFolder]:
+    from study.archive import every_run
+
+    folders = every_run(runs)
+    if question.ids is None:
+        return folders
+    there = {folder.path.name: folder for folder in folders}
+    return [there[name] for name in question.ids if name in there]

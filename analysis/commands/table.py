@@ -1,0 +1,47 @@
+"""``study table``: accuracy beside cost, for reading or for a paper."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.commands.question import Grids, Runs, finished, questions, root, write
+
+__all__ = ["table"]
+
+
+class Format(enum.StrEnum):
+    """What ``study table`` can write."""
+
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    LATEX = "latex"
+
+
+def table(
+    grids: Grids = None,
+    runs: Runs = None,
+    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    out: Annotated[Path | None, typer.Option(help="File to write instead of the screen.")] = None,
+) -> None:
+    """Show accuracy beside cost: means over seeds, intervals, differences to the baseline."""
+    from analysis.summary import summarise
+    from analysis.table import RENDERERS
+
+    summaries = []
+    for question in questions(grids):
+        frame = finished(question, root(runs))
+        for summary in summarise(frame, question.baseline, question.cells):
+            # Two grids may differ in the recipe alone: their names tell the tables apart.
+            variant = ", ".join(filter(None, (question.name, summary.variant)))
+            summaries.append(replace(summary, variant=variant))
+    text = RENDERERS[format.value](summaries)
+    if out is None:
+        print(text, end="")
+        return
+    write(out, text)
+    print(out)

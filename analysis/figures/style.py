@@ -1,0 +1,75 @@
+"""How every figure looks, and how it is written: the same bytes for the same runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+__all__ = ["COLORS", "FORMATS", "OTHERS", "STYLE", "color", "marker", "write"]
+
+# Okabe and Ito, "Color Universal Design", 2008: told apart with every kind of colour vision.
+COLORS = {
+    "none": "#000000",
+    "1111": "#D55E00",
+    "0110": "#0072B2",
+    "0010": "#009E73",
+    "0011": "#56B4E9",
+    "1000": "#E69F00",
+    "dynamic": "#CC79A7",
+}
+OTHERS = "#8C8C8C"
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so the same on every machine
+    "font.size": 8.5,
+    "axes.edgecolor": "#666666",
+    "axes.labelcolor": "#222222",
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "text.parse_math": False,  # a data card may have dollars in it
+    "svg.hashsalt": "spatial-attention-study",
+    "figure.dpi": 200,
+    "savefig.dpi": 200,
+}
+
+FORMATS = ("png", "svg", "pdf")
+
+# Neither the date nor a version, or files would differ from run to run and machine to machine.
+METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def color(mechanism: str) -> str:
+    """Return the colour of a mechanism: that of its term set, whatever its range or suffix."""
+    return COLORS.get(mechanism.partition("+")[0].partition("@")[0], OTHERS)
+
+
+def marker(mechanism: str) -> str:
+    """Return its sign: square with deformable convolution, triangle dynamic, diamond none."""
+    if mechanism.endswith("+deformable"):
+        return "s"
+    return "^" if mechanism.startswith("dynamic") else "D" if mechanism == "none" else "o"
+
+
+def write(image: Figure, out: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Write ``<out>.<format>`` for each format, folders included; call it within `STYLE`.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order of `formats`.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    paths = [out.with_name(f"{out.name}.{suffix}") for suffix in formats]
+    for path, suffix in zip(paths, formats, strict=True):
+        image.savefig(path, metadata=METADATA[suffix])
+    return paths
