@@ -13,13 +13,14 @@ READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_DATA := trees landcover software-en-de
 
-.PHONY: help setup demo test lint slurm clean
+.PHONY: help setup demo test lint slurm latex browser clean
 
 help:
 	@echo "make demo    set up, train a small grid in all three frameworks, show table and figure"
 	@echo "make test    set up, then lint, type check and run the tests"
 	@echo "make setup   only set up $(VENV)"
-	@echo "make slurm   install Slurm from Debian's packages for the tests of the launcher (root only)"
+	@echo "make slurm latex browser"
+	@echo "             install from Debian's packages what some tests need (root only)"
 	@echo "make clean   remove $(VENV); prepared data and pip's cache stay"
 
 setup: $(READY)
@@ -52,26 +53,38 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint slurm
+test: lint slurm latex browser
 	$(BIN)/study data prepare $(DEMO_DATA)
 	$(BIN)/python -m pytest
 
-# The tests of the launcher start a cluster of their own; without Slurm they are skipped. What apt may
-# start by itself is in nobody's way: that cluster has its own ports, sockets and folder.
-APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300
-APT_SLURM := $(APT) install -y --no-install-recommends slurm-wlm slurmdbd munge mariadb-server
+# Programs that some tests need, from Debian's packages: Slurm (the launcher), LaTeX (the tables), a
+# browser (the report). Where they cannot be installed those tests are skipped. What apt may start by
+# itself is in nobody's way: the cluster of the tests has its own ports, sockets and folder.
+APT     := DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300
+INSTALL := $(APT) install -y --no-install-recommends
+
+# $(call debian,name,condition that tells that it is there,packages)
+define debian
+@PATH=$$PATH:/usr/sbin; \
+has() { for p; do command -v $$p || return 1; done; }; \
+{ $(2); } >/dev/null 2>&1 && exit 0; \
+without() { echo "$(1) is not installed, so its tests will be skipped: $$1"; exit 0; }; \
+command -v apt-get >/dev/null || without "this machine has no apt-get"; \
+[ "$$(id -u)" = 0 ] || without "only root may install it (sudo make $@)"; \
+log=$$(mktemp); \
+{ $(INSTALL) $(3) || { $(APT) update && $(INSTALL) $(3); }; } >$$log 2>&1 \
+|| { tail -n 5 $$log; rm $$log; without "apt-get failed"; }; \
+rm $$log; echo "Installed $(1) for the tests."
+endef
 
 slurm:
-	@PATH=$$PATH:/usr/sbin; missing=; \
-	for p in sbatch slurmdbd munged mariadbd; do command -v $$p >/dev/null || missing=yes; done; \
-	[ $$missing ] || exit 0; \
-	without() { echo "Slurm is not installed, so its tests will be skipped: $$1"; exit 0; }; \
-	command -v apt-get >/dev/null || without "this machine has no apt-get"; \
-	[ "$$(id -u)" = 0 ] || without "only root may install it (sudo make slurm)"; \
-	log=$$(mktemp); \
-	{ $(APT_SLURM) || { $(APT) update && $(APT_SLURM); }; } >$$log 2>&1 \
-	|| { tail -n 5 $$log; rm $$log; without "apt-get failed"; }; \
-	rm $$log; echo "Installed Slurm for the tests."
+	$(call debian,Slurm,has sbatch slurmdbd munged mariadbd,slurm-wlm slurmdbd munge mariadb-server)
+
+latex:
+	$(call debian,LaTeX,has pdflatex && kpsewhich booktabs.sty,texlive-latex-recommended)
+
+browser:
+	$(call debian,Chromium,has chromium,chromium)
 
 clean:
 	rm -rf $(VENV)

@@ -6,20 +6,19 @@ of different versions of a recipe's code, are never averaged: each gets a summar
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 from scipy import stats
 
-from study.errors import StudyError
+from analysis.comparable import by_recipe, finished
 
 __all__ = ["Cell", "Summary", "half_width", "summarise"]
 
 CONFIDENCE = 0.95
+LARGE = 0.05  # share of the uncounted elements above which an operator is named
 
 Cell = tuple[str, tuple[str, ...], str, int]
 """A run that a grid asks for: task, sites, mechanism, seed."""
@@ -28,6 +27,9 @@ AVERAGED = (
     *("untrained", "loss_first", "loss_last"),
     *("model_macs", "model_parameters", "mechanism_macs", "mechanism_parameters", "seconds"),
 )
+
+ESTIMATES = ("mean", "half_width", "difference", "difference_half_width")
+COLUMNS = ("mechanism", "n", "asked", *ESTIMATES, "pairs", *AVERAGED, "peak_memory_bytes")
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,18 @@ class Summary:
     baseline: str or None
         The mechanism that ``difference`` refers to.
     rows: pandas.DataFrame
-        One row a mechanism, the baseline first: ``mechanism``, ``n`` (finished seeds), ``mean``,
-        ``half_width`` (of the 95 % confidence interval), ``difference`` (mean over the seeds that
-        both have of mechanism minus baseline), the means of the columns `AVERAGED` and the
-        largest ``peak_memory_bytes``. Missing numbers are NaN.
+        One row a mechanism, the baseline first: ``mechanism``, ``n`` (finished seeds), ``asked``
+        (seeds that were to be run), ``mean``, ``half_width`` (of the 95 % confidence interval),
+        ``difference`` (mean over the seeds that both have of mechanism minus baseline) with
+        ``difference_half_width`` and ``pairs`` (how many seeds both have), the means of the
+        columns `AVERAGED` and the largest ``peak_memory_bytes``. Missing numbers are NaN.
     cards: list of str
         The data cards.
     notes: list of str
         What a reader must know to read the rows, a sentence each, the cards first.
+    published: dict of str to str
+        Columns of `rows` that hold values of others, and what heads each; see
+        `analysis.published.beside`.
     """
 
     task: str
@@ -63,6 +69,7 @@ class Summary:
     rows: pd.DataFrame
     cards: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    published: dict[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -99,12 +106,8 @@ def summarise(
         If two runs fill the same cell, or runs of one summary name different metrics.
     """
     cells = list(dict.fromkeys(expected))
-    groups = list(frame.groupby(["task", "data", "version", "recipe"], sort=False, dropna=False))
-    recipes = [{"version": key[2]} | json.loads(key[3]) for key, _ in groups]
     summaries = []
-    for (key, group), recipe in zip(groups, recipes, strict=True):
-        task, data = key[:2]
-        rivals = [r for (k, _), r in zip(groups, recipes, strict=True) if k[:2] == (task, data)]
+    for task, data, variant, group in by_recipe(frame):
         wanted = [(".".join(sites), m, seed) for t, sites, m, seed in cells if t == task]
         wanted += zip(group["sites"], group["mechanism"], group["seed"], strict=True)
         # A run without sites (nothing is placed anywhere) is compared at all of them.
@@ -113,15 +116,8 @@ def summarise(
             seeds: dict[str, set[int]] = {}
             for _, mechanism, seed in (w for w in wanted if w[0] in (sites, "")):
                 seeds.setdefault(mechanism, set()).add(int(seed))
-            variant = _variant(recipe, rivals)
             summaries.append(_summary(here, (task, data, sites, variant), baseline, seeds))
     return summaries
-
-
-def _variant(recipe: dict[str, Any], rivals: list[dict[str, Any]]) -> str:
-    keys = sorted({key for rival in rivals for key in rival})
-    differ = [key for key in keys if any(r.get(key) != recipe.get(key) for r in rivals)]
-    return ", ".join(f"{key}={recipe.get(key)}" for key in differ)
 
 
 def _summary(
@@ -131,52 +127,79 @@ def _summary(
     seeds: dict[str, set[int]],
 ) -> Summary:
     task, data, sites, variant = place
-    done = runs[(runs["state"] == "completed") & runs["value"].notna()]
-    twice = done[done.duplicated(["mechanism", "seed"], keep=False)]
-    if len(twice):
-        raise StudyError(f"two runs of one cell: {', '.join(twice['id'])}; remove one of them")
-    metrics = list(done["metric"].unique())
-    if len(metrics) > 1:
-        raise StudyError(f"{task} on {data}: runs with different metrics: {', '.join(metrics)}")
+    done, metric = finished(runs, f"{task} on {data}")
     by_mechanism = {m: r.set_index("seed") for m, r in done.groupby("mechanism", sort=False)}
     order = sorted(seeds, key=lambda mechanism: mechanism != baseline)
     reference = by_mechanism.get(baseline)
-    rows = pd.DataFrame([_row(m, by_mechanism.get(m), reference) for m in order])
+    measured = [_row(m, by_mechanism.get(m), reference) | {"asked": len(seeds[m])} for m in order]
+    rows = pd.DataFrame(measured, columns=COLUMNS)
+    # The difference of the baseline to itself is no estimate.
+    rows.loc[rows["mechanism"] == baseline, "difference_half_width"] = math.nan
     cards = sorted(set(done["data_card"].dropna()))
     missing = {m: seeds[m] - set(by_mechanism[m].index if m in by_mechanism else ()) for m in order}
     notes = [f"data: {card}" for card in cards]
-    notes += _counting(done) + _positions(done) + _warnings(done, rows) + _missing(missing)
-    metric = metrics[0] if metrics else ""
+    notes += _intervals(rows, baseline) + _counting(done) + _positions(done)
+    notes += _warnings(done, rows) + _missing(missing)
     return Summary(task, data, sites, metric, variant, baseline, rows, cards, notes)
 
 
 def _row(mechanism: str, runs: pd.DataFrame | None, reference: pd.DataFrame | None) -> dict:
     if runs is None:
-        numbers = ("mean", "half_width", "difference", *AVERAGED, "peak_memory_bytes")
-        return {"mechanism": mechanism, "n": 0} | dict.fromkeys(numbers, math.nan)
-    # Subtraction aligns by seed: a seed that only one of the two has gives NaN, which mean() skips.
-    paired = math.nan if reference is None else (runs["value"] - reference["value"]).mean()
+        missing = dict.fromkeys((*ESTIMATES, *AVERAGED, "peak_memory_bytes"), math.nan)
+        return {"mechanism": mechanism, "n": 0, "pairs": 0} | missing
+    # Subtraction aligns by seed: a seed that only one of the two has gives NaN.
+    others = pd.Series(dtype=float) if reference is None else reference["value"]
+    differences = (runs["value"] - others).dropna()
     return {
         "mechanism": mechanism,
         "n": len(runs),
         "mean": runs["value"].mean(),
         "half_width": half_width(runs["value"]),
-        "difference": paired,
+        "difference": differences.mean(),
+        "difference_half_width": half_width(differences),
+        "pairs": len(differences),
         **{name: runs[name].mean() for name in AVERAGED},
         "peak_memory_bytes": runs["peak_memory_bytes"].max(),
     }
+
+
+def _intervals(rows: pd.DataFrame, baseline: str | None) -> list[str]:
+    if rows["half_width"].isna().all():
+        return []
+    paired = ""
+    if rows["difference_half_width"].notna().any():
+        paired = (
+            f"; Δ {baseline}: the mean, over the n seeds that both have, of mechanism minus "
+            f"{baseline}, with its own interval"
+        )
+    return [f"±: half the 95 % confidence interval of a mean over n seeds (Student's t){paired}"]
 
 
 def _counting(done: pd.DataFrame) -> list[str]:
     shapes = sorted(set(done["input_shape"].dropna()))
     if not shapes:
         return []
-    listed = "; ".join(done["uncounted"].dropna()).split("; ")
-    operators = sorted({entry.partition("=")[0] for entry in listed} - {""})
     return [
         f"1 multiply-accumulate = 1; at input shape {' and '.join(shapes)}; "
-        f"uncounted operators: {', '.join(operators) or 'none'}"
+        f"uncounted operators: {_uncounted(done['uncounted'])}"
     ]
+
+
+def _uncounted(listed: pd.Series) -> str:
+    """The operators that make most elements by name, the others by their number."""
+    elements: dict[str, int] = {}
+    for entry in filter(None, "; ".join(listed.dropna()).split("; ")):
+        name, _, made = entry.partition("=")
+        elements[name] = max(elements.get(name, 0), int(made))
+    if not elements:
+        return "none"
+    large = [name for name, made in elements.items() if made >= LARGE * sum(elements.values())]
+    large.sort(key=lambda name: -elements[name])
+    text = ", ".join(name.removeprefix("aten.").lstrip("_") for name in large)
+    if rest := len(elements) - len(large):
+        share = f"{100 * LARGE:g} % of the elements"
+        text += f" and {rest} more of under {share} each (all: column uncounted of study collect)"
+    return text
 
 
 def _positions(done: pd.DataFrame) -> list[str]:
@@ -187,19 +210,23 @@ def _warnings(done: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     notes = []
     if len(done) and rows["n"].max() == 1:
         notes.append("one seed: differences between rows cannot be told from noise")
-    notes += [
-        f"{run.mechanism}, seed {run.seed}: the trained {run.metric} ({run.value:.4g}) is not "
-        f"above the untrained one ({run.untrained:.4g})"
+    stuck = [
+        f"{run.mechanism} seed {run.seed} ({run.value:.4g}, untrained {run.untrained:.4g})"
         for run in done.itertuples()
         if run.value <= run.untrained
     ]
+    if stuck:
+        notes.append(f"not above the metric of the untrained network: {', '.join(stuck)}")
     return notes
 
 
 def _missing(missing: dict[str, set[int]]) -> list[str]:
+    together: dict[tuple[int, ...], list[str]] = {}
+    for mechanism, seeds in missing.items():
+        if seeds:
+            together.setdefault(tuple(sorted(seeds)), []).append(mechanism)
     gaps = [
-        f"{mechanism} (seed{'s' * (len(seeds) > 1)} {', '.join(map(str, sorted(seeds)))})"
-        for mechanism, seeds in missing.items()
-        if seeds
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))} of {', '.join(mechanisms)}"
+        for seeds, mechanisms in together.items()
     ]
-    return [f"missing: {', '.join(gaps)}"] if gaps else []
+    return [f"missing: {'; '.join(gaps)}"] if gaps else []

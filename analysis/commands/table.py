@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.commands.question import Grids, Runs, finished, questions, root, write
+from analysis.commands.question import Grids, Runs, Table, finished, questions, root, write
 
 __all__ = ["table"]
 
@@ -25,20 +25,31 @@ class Format(enum.StrEnum):
 def table(
     grids: Grids = None,
     runs: Runs = None,
+    table: Table = None,
     format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Show published values on other data sets too, not only those on the same.",
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="File to write instead of the screen.")] = None,
 ) -> None:
     """Show accuracy beside cost: means over seeds, intervals, differences to the baseline."""
+    from analysis.published import beside, load
     from analysis.summary import summarise
     from analysis.table import RENDERERS
 
+    values = load()
     summaries = []
     for question in questions(grids):
-        frame = finished(question, root(runs))
+        frame = finished(question, root(runs), table)
         for summary in summarise(frame, question.baseline, question.cells):
             # Two grids may differ in the recipe alone: their names tell the tables apart.
             variant = ", ".join(filter(None, (question.name, summary.variant)))
-            summaries.append(replace(summary, variant=variant))
+            shown = replace(summary, variant=variant)
+            summaries.append(beside(shown, values, everything=published))
     text = RENDERERS[format.value](summaries)
     if out is None:
         print(text, end="")

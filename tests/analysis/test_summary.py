@@ -1,4 +1,4 @@
-"""The statistics, against the textbook formulas computed here by hand."""
+"""The statistics, against scipy's t tests and the textbook formulas computed here by hand."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis.collect import collect
 from analysis.summary import half_width, summarise
@@ -53,6 +54,42 @@ def test_means_and_paired_differences_over_the_common_seeds(make_run):
     assert rows.loc["none", "half_width"] == pytest.approx(
         4.30265273 * np.std([0.30, 0.34, 0.29], ddof=1) / np.sqrt(3), rel=1e-8
     )
+
+
+def test_intervals_are_those_of_scipys_t_tests(make_run):
+    rng = np.random.default_rng(0)
+    one, other = 0.3 + 0.02 * rng.standard_normal((2, 7))
+    frame = frame_of(
+        *(make_run("none", seed, value, macs=0) for seed, value in enumerate(one)),
+        *(make_run("0110", seed, value) for seed, value in enumerate(other)),
+    )
+    row = rows_of(summarise(frame, "none")[0]).loc["0110"]
+    low, high = stats.ttest_1samp(other, 0).confidence_interval(0.95)
+    assert (row["mean"], row["half_width"]) == pytest.approx(((low + high) / 2, (high - low) / 2))
+    low, high = stats.ttest_rel(other, one).confidence_interval(0.95)
+    assert row["difference"] == pytest.approx((low + high) / 2)
+    assert row["difference_half_width"] == pytest.approx((high - low) / 2)
+    assert row["pairs"] == 7
+
+
+def test_a_seed_that_only_one_of_two_has_enters_neither_the_difference_nor_its_interval(make_run):
+    none = {0: 0.30, 1: 0.34, 2: 0.29, 5: 0.10}
+    other = {1: 0.35, 2: 0.36, 3: 0.90, 5: 0.12}
+    frame = frame_of(
+        *(make_run("none", seed, value, macs=0) for seed, value in none.items()),
+        *(make_run("0110", seed, value) for seed, value in other.items()),
+    )
+    row = rows_of(summarise(frame, "none")[0]).loc["0110"]
+    low, high = stats.ttest_rel([0.35, 0.36, 0.12], [0.34, 0.29, 0.10]).confidence_interval(0.95)
+    assert (row["n"], row["pairs"]) == (4, 3)
+    assert row["difference_half_width"] == pytest.approx((high - low) / 2)
+
+
+def test_the_baseline_has_no_difference_to_estimate(make_run):
+    frame = frame_of(*(make_run("none", seed, 0.3 + seed / 100) for seed in (0, 1)))
+    row = rows_of(summarise(frame, "none")[0]).loc["none"]
+    assert row["difference"] == 0
+    assert math.isnan(row["difference_half_width"])
 
 
 def test_without_a_common_seed_or_a_baseline_there_is_no_difference(make_run):
@@ -114,9 +151,10 @@ def test_missing_runs_are_rows_without_numbers_and_are_named(make_run):
     (summary,) = summarise(frame, "none", expected)
     rows = rows_of(summary)
     assert rows["n"].to_dict() == {"none": 1, "0010": 1, "1111": 0, "0001": 0}
-    assert rows.loc["1111"].drop("n").isna().all()
+    assert rows["asked"].to_dict() == {"none": 2, "0010": 2, "1111": 2, "0001": 1}
+    assert rows.loc["1111"].drop(["n", "asked", "pairs"]).isna().all()
     assert summary.notes[-1] == (
-        "missing: none (seed 1), 0010 (seed 1), 1111 (seeds 0, 1), 0001 (seed 4)"
+        "missing: seed 1 of none, 0010; seeds 0, 1 of 1111; seed 4 of 0001"
     )
 
 
@@ -135,16 +173,18 @@ def test_one_seed_in_every_row_is_said_and_two_in_one_row_silence_it(make_run):
     assert warning not in summarise(frame_of(*folders))[0].notes
 
 
-@pytest.mark.parametrize(("trained", "said"), [(0.009, True), (0.01, True), (0.011, False)])
-def test_training_that_did_not_raise_the_metric_is_said(make_run, trained, said):
-    (summary,) = summarise(frame_of(make_run("0010", 5, trained, untrained=0.01)))
-    notes = [note for note in summary.notes if "not above the untrained" in note]
-    assert len(notes) == said
-    assert all(note.startswith("0010, seed 5: the trained bbox_mAP") for note in notes)
+def test_training_that_did_not_raise_the_metric_is_said(make_run):
+    values = {"0010": 0.009, "0001": 0.01, "1111": 0.011}
+    frame = frame_of(*(make_run(m, 5, value, untrained=0.01) for m, value in values.items()))
+    (note,) = [n for n in summarise(frame)[0].notes if n.startswith("not above")]
+    assert note == (
+        "not above the metric of the untrained network: 0010 seed 5 (0.009, untrained 0.01), "
+        "0001 seed 5 (0.01, untrained 0.01)"
+    )
 
 
 def test_notes_name_cards_shape_uncounted_operators_and_positions(make_run):
-    uncounted = [{"aten._softmax": 5}, {"aten.exp": 1, "aten._softmax": 7}]
+    uncounted = [{"aten._softmax": 55}, {"aten.exp": 40, "aten._softmax": 50, "aten.sum": 5}]
     frame = frame_of(
         *(
             make_run("0010", seed, 20.0, task="translation", metric="BLEU",
@@ -154,10 +194,20 @@ def test_notes_name_cards_shape_uncounted_operators_and_positions(make_run):
     )  # fmt: skip
     assert summarise(frame)[0].notes == [
         "data: trees: 60 aerial images, 40 for training & 20 held out; 100% public_domain",
+        "±: half the 95 % confidence interval of a mean over n seeds (Student's t)",
         "1 multiply-accumulate = 1; at input shape 3×256×256; "
-        "uncounted operators: aten._softmax, aten.exp",
+        "uncounted operators: softmax, exp, sum",
         "absolute positions: off",
     ]
+
+
+def test_small_uncounted_operators_are_told_by_their_number(make_run):
+    elements = {"aten.mul": 900, "aten.add": 60, "aten.sum": 30, "aten.any": 10}
+    (summary,) = summarise(frame_of(make_run("0010", 0, 0.3, uncounted=elements)))
+    assert (
+        "uncounted operators: mul, add and 2 more of under 5 % of the elements each "
+        "(all: column uncounted of study collect)"
+    ) in summary.notes[1]
 
 
 def test_two_runs_of_one_cell_are_refused(make_run):
