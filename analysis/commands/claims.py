@@ -1,0 +1,75 @@
+"""``study claims``: what the runs say about the paper's findings, and about the user's own."""
+
+from __future__ import annotations
+
+import enum
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.commands.effects import together
+from analysis.commands.question import Grids, Runs, Table, write
+
+__all__ = ["claims"]
+
+
+class Format(enum.StrEnum):
+    """What ``study claims`` can write."""
+
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    JSON = "json"
+
+
+def claims(
+    grids: Grids = None,
+    claims: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="YAML file of further claims; may be repeated."),
+    ] = None,
+    margin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC=VALUE", help="What makes no difference, such as BLEU=1; repeatable."
+        ),
+    ] = None,
+    runs: Runs = None,
+    table: Table = None,
+    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    out: Annotated[Path | None, typer.Option(help="File to write instead of the screen.")] = None,
+) -> None:
+    """Judge the paper's findings on the runs: supported, contradicted, inconclusive, not tested."""
+    from analysis.claims import judge, load
+    from analysis.claims_table import RENDERERS
+    from analysis.contrasts import Model, groups
+
+    agreed = load(claims or (), _margins(margin or []))
+    frame = together(grids, runs, table)
+    found = groups(frame)
+    notes = list(dict.fromkeys(f"data: {card}" for group in found for card in group.cards))
+    for group in found:
+        if spread := Model(group.runs).spread:
+            notes.append(f"{group.title}: {spread}")
+    text = RENDERERS[format.value](judge(frame, agreed), notes)
+    if out is None:
+        print(text, end="")
+    else:
+        write(out, text)
+        print(out)
+
+
+def _margins(given: list[str]) -> dict[str, float]:
+    from study.errors import StudyError
+
+    margins = {}
+    for text in given:
+        metric, _, value = text.partition("=")
+        try:
+            margins[metric] = float(value)
+        except ValueError:
+            margins[metric] = math.nan
+        if not metric or not 0 < margins[metric] < math.inf:
+            raise StudyError(f"--margin {text}: write METRIC=VALUE, a number above 0: BLEU=1.0")
+    return margins

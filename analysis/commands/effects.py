@@ -1,0 +1,62 @@
+"""``study effects``: what each term of the attention brings, and what it costs."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analysis.commands.question import Grids, Runs, Table, finished, questions, root, write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["effects", "together"]
+
+
+class Format(enum.StrEnum):
+    """What ``study effects`` can write."""
+
+    MARKDOWN = "markdown"
+    CSV = "csv"
+
+
+def effects(
+    grids: Grids = None,
+    runs: Runs = None,
+    table: Table = None,
+    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    out: Annotated[Path | None, typer.Option(help="File to write instead of the screen.")] = None,
+) -> None:
+    """Show main effects and two-way interactions of the terms E1 to E4, with intervals."""
+    from analysis.effects import effects as fit
+    from analysis.effects import skipped
+    from analysis.effects_table import RENDERERS
+    from study.errors import StudyError
+
+    frame = together(grids, runs, table)
+    for line in (reasons := skipped(frame)):
+        typer.echo(f"left out: {line}", err=True)
+    found = fit(frame)
+    if not found:
+        raise StudyError(
+            f"no factorial among {len(reasons)} groups of finished runs: effects need the 16 "
+            "term sets, or enough of them (see `left out`)"
+        )
+    text = RENDERERS[format.value](found)
+    if out is None:
+        print(text, end="")
+        return
+    write(out, text)
+    print(out)
+
+
+def together(grids: Grids, runs: Runs, table: Table) -> pd.DataFrame:
+    """Return the finished and unfinished runs of all grids in one frame, each run once."""
+    import pandas as pd
+
+    base = root(runs) if table is None else Path()
+    frames = [finished(question, base, table) for question in questions(grids)]
+    return pd.concat(frames, ignore_index=True).drop_duplicates("id", ignore_index=True)

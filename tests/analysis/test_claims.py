@@ -1,0 +1,330 @@
+"""Verdicts in worlds where the truth is known, and their error rates."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from worlds import world
+
+from analysis.claims import judge, load
+from analysis.contrasts import Estimate, Model
+from analysis.effects import TERM_SETS
+from analysis.verdicts import judged
+
+CROSS = {"sites": "cross"}
+IMAGES = {"task": "detection", "sites": "conv4.conv5", "metric": "mAP"}
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """Return a function that writes the tests of one claim, reads it, and returns the claim."""
+
+    def write(tests, head="", tasks="[translation]", attention="self"):
+        path = tmp_path / "mine.yaml"
+        path.write_text(
+            f"{head}\nclaims:\n  x1:\n    statement: Ours.\n    source: us\n"
+            f"    tasks: {tasks}\n    attention: {attention}\n    tests:\n{tests}\n"
+        )
+        return load([path])[-1]
+
+    return write
+
+
+def verdict_of(frame, claim):
+    (verdict,) = judge(frame, [claim])
+    return verdict
+
+
+def by_id(frame):
+    return {v.claim.id: v for v in judge(frame, load()) if v.verdict != "not tested"}
+
+
+# --- planted worlds -----------------------------------------------------------------------------
+
+
+def images(right, sd=0.0005, seeds=3, rng=None):
+    """All mechanisms of the image claims, with means and MACs as the paper found them, or not."""
+    bits = {w: tuple(bit == "1" for bit in w) for w in TERM_SETS}
+    gains = (0.0, 0.010, 0.010, 0.0) if right else (0.012, -0.010, -0.010, 0.012)
+    means = {w: 0.30 + sum(g for g, bit in zip(gains, b, strict=True) if bit)
+             for w, b in bits.items()}  # fmt: skip
+    means["0010"] = 0.310 if right else 0.280
+    means |= {"none": 0.295, "0011": 0.319, "1111": 0.320, "0111": 0.320, "0110": 0.320}
+    means |= {"none+deformable": 0.330, "0010+deformable": 0.340, "1111+deformable": 0.340}
+    means |= {"dynamic": 0.296, "dynamic@1": 0.290, "dynamic@3": 0.300}
+    means |= {"0100@1": 0.298, "0100@3": 0.308}
+    macs = dict.fromkeys(means, 15e6) | {"1111": 22e6, "0010": 1e6, "none": 0.0}
+    macs |= {"none+deformable": 2e6, "0010+deformable": 3e6, "0100@1": 2e6, "0100@3": 4e6}
+    macs |= {"dynamic@1": 3e6, "dynamic@3": 6e6}
+    if not right:
+        means |= {"0011": 0.300, "1111": 0.400, "none": 0.300, "none+deformable": 0.280}
+        means |= {"0010+deformable": 0.31, "dynamic": 0.40, "dynamic@1": 0.40, "dynamic@3": 0.35}
+        macs |= {"1111": 15e6, "0010": 20e6, "none+deformable": 40e6, "0010+deformable": 60e6}
+        macs |= {"0100@3": 9e6, "0100@1": 9e6}
+    return world(means, seeds=seeds, sd=sd, rng=rng, block=0.01, macs=macs, **IMAGES)
+
+
+def sentences(right, sd=0.05, seeds=3, rng=None):
+    means = {w: 20.0 + 2 * (w[1] == "1") + 2 * (w[2] == "1") for w in TERM_SETS} | {"none": 19.0}
+    means |= {"0011": 22.0, "none+deformable": 22.0, "dynamic": 22.0, "1111": 24.0, "none": 15.0}
+    means |= {"0010+deformable": 25.0, "1111+deformable": 25.0}
+    macs = {"dynamic": 1e5}
+    if not right:
+        means = {w: 20.0 + 3 * (w[0] == "1") - 2 * (w[1] == "1") - 2 * (w[2] == "1")
+                 for w in TERM_SETS} | {"none": 21.0, "none+deformable": 30.0}  # fmt: skip
+        means |= {"1111": 30.0, "dynamic": 12.0}
+        means |= {"0010+deformable": 25.0, "1111+deformable": 28.0}
+        macs = {"dynamic": 1e7}
+    return world(means, seeds=seeds, sd=sd, rng=rng, block=1, macs=macs)
+
+
+def alignment(right, sd=0.05, seeds=3, rng=None):
+    means = {"1111": 30.0, "0111": 22.0 if right else 30.1, "1000": 30.1 if right else 22.0}
+    return world(means, seeds=seeds, sd=sd, rng=rng, block=1, **CROSS)
+
+
+WORLDS = [(images, 16), (sentences, 9), (alignment, 2)]
+
+
+@pytest.mark.parametrize(("make", "count"), WORLDS)
+def test_where_the_paper_is_right_every_claim_that_can_be_tested_is_supported(make, count):
+    found = by_id(make(True))
+    assert {id: v.reason for id, v in found.items() if v.verdict != "supported"} == {}
+    assert len(found) == count
+
+
+@pytest.mark.parametrize(("make", "count"), WORLDS)
+def test_where_it_is_wrong_every_claim_is_contradicted(make, count):
+    found = by_id(make(False))
+    assert {id: v.reason for id, v in found.items() if v.verdict != "contradicted"} == {}
+    assert len(found) == count
+
+
+@pytest.mark.parametrize(("make", "noise"), [(images, 0.5), (sentences, 60), (alignment, 60)])
+def test_where_noise_is_large_claims_of_accuracy_are_inconclusive(make, noise):
+    """But for one test in ten at most: 5 % of them err on either side."""
+    words = []
+    for seed in range(8):
+        verdicts = by_id(make(True, sd=noise, seeds=2, rng=np.random.default_rng(seed))).values()
+        accuracy = [verdict for verdict in verdicts if verdict.metric != "MACs"]
+        words += [verdict.verdict for verdict in accuracy]
+        for verdict in accuracy:
+            assert verdict.verdict != "supported" or verdict.claim.tests[0].greater
+            assert verdict.detectable > 20 * verdict.margin
+    assert words.count("inconclusive") / len(words) > 0.8
+
+
+def test_all_claims_of_the_paper_take_part():
+    ids = {claim.id for claim in load()}
+    assert ids == {*by_id(images(True))} | {*by_id(sentences(True))} | {*by_id(alignment(True))}
+    assert {id[0] for id in ids} == set("123456")
+
+
+def test_one_seed_is_inconclusive_and_says_so():
+    for verdict in by_id(sentences(True, seeds=1)).values():
+        if verdict.metric != "MACs":
+            assert verdict.verdict == "inconclusive"
+            assert verdict.reason.startswith("one seed: ")
+            assert math.isnan(verdict.low)
+            assert math.isnan(verdict.detectable)
+            assert verdict.n == 1
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+
+def test_equivalence_is_the_two_one_sided_t_tests(mine):
+    """Against scipy's paired one-sided tests at 5 %, over margins that flip the verdict."""
+    frame = world({"0111": 20, "1111": 20.1}, seeds=6, sd=0.3, block=2)
+    table = frame.pivot(index="seed", columns="mechanism", values="value")
+    difference = table["0111"] - table["1111"]
+    seen = set()
+    for margin in (0.05, 0.2, 0.3, 0.4, 0.6, 1.0):
+        p = max(
+            stats.ttest_1samp(difference, -margin, alternative="greater").pvalue,
+            stats.ttest_1samp(difference, margin, alternative="less").pvalue,
+        )
+        claim = mine("      - equivalent: {0111: 1, 1111: -1}", f"margins: {{BLEU: {margin}}}")
+        verdict = verdict_of(frame, claim)
+        assert (verdict.verdict == "supported") == (p < 0.05), margin
+        seen.add(verdict.verdict)
+        low, high = stats.ttest_1samp(difference, 0).confidence_interval(0.9)
+        assert (verdict.low, verdict.high) == pytest.approx((low, high))
+        assert (verdict.margin, verdict.n) == (margin, 6)
+    assert seen == {"supported", "inconclusive"}
+
+
+KINDS = {
+    # kind: true effects at which the claim is just not true, in margins
+    "greater": (1.0,),
+    "not_worse": (-1.0,),
+    "equivalent": (1.0, -1.0),
+}
+
+
+def estimates(effect, se_known, df, count, rng):
+    """Estimates as a normal world gives them: a normal effect, a chi-square variance."""
+    errors = se_known * np.sqrt(rng.chisquare(df, count) / df)
+    for value, error in zip(rng.normal(effect, se_known, count), errors, strict=True):
+        yield Estimate(float(value), float(error), df, 3)
+
+
+def rates(kind, effect, margin, se, df, count=2000):
+    rng = np.random.default_rng(8)
+    words = [judged(kind, e, margin, "x", "BLEU").verdict
+             for e in estimates(effect, se, df, count, rng)]  # fmt: skip
+    return {word: words.count(word) / count for word in set(words)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("se", [0.05, 0.6, 20])
+def test_at_the_edge_of_the_claim_both_errors_are_at_most_5_of_100(kind, se):
+    limit = 0.05 + 3 * math.sqrt(0.05 * 0.95 / 2000)
+    for edge in KINDS[kind]:
+        rate = rates(kind, edge * 0.5, 0.5, se, 8)
+        assert rate.get("supported", 0) <= limit
+        assert rate.get("contradicted", 0) <= limit
+
+
+@pytest.mark.parametrize("kind", ["greater", "not_worse"])
+def test_one_sided_tests_use_their_level_up(kind):
+    rate = rates(kind, KINDS[kind][0] * 0.5, 0.5, 0.3, 8)
+    assert rate["supported"] == pytest.approx(0.05, abs=0.016)
+    assert rate["contradicted"] == pytest.approx(0.05, abs=0.016)
+
+
+def test_error_rates_hold_for_whole_tables_too(mine):
+    """The null from runs to verdict: 1111 is exactly one margin better."""
+    claim = mine("      - greater: {1111: 1, 0111: -1}\n        margin: 1")
+    rng, count = np.random.default_rng(6), 150
+    frame = world({"0010": 20, "0111": 20, "1111": 20.5}, seeds=3)
+    truth = frame["value"].copy()
+    supported = 0
+    for _ in range(count):
+        frame["value"] = truth + rng.normal(0, 2, 3)[frame["seed"]] + rng.normal(0, 0.3, 9)
+        supported += verdict_of(frame, claim).verdict == "supported"
+    assert 0.01 <= supported / count <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / count)
+
+
+@pytest.mark.parametrize("df", [2, 15])
+@pytest.mark.parametrize("margin", [0.0, 0.5])
+def test_an_effect_that_far_beyond_the_margin_is_seen_4_of_5_times(df, margin):
+    exact = Estimate(0.0, 0.2, df, 2)
+    reach = judged("greater", exact, margin, "x", "BLEU").detectable
+    assert rates("greater", margin + reach, margin, 0.2, df)["supported"] == pytest.approx(
+        0.8, abs=0.03
+    )
+    lost = rates("not_worse", -margin - reach, margin, 0.2, df)
+    assert lost["contradicted"] == pytest.approx(0.8, abs=0.03)
+
+
+def test_where_there_are_several_ways_to_fail_each_has_its_share_of_the_level():
+    estimate = Estimate(-0.5, 0.25, 6, 3)  # t = 2 with 6 degrees of freedom: p = 0.046
+    assert judged("greater", estimate, 0.0, "x", "BLEU").verdict == "contradicted"
+    shared = judged("greater", estimate, 0.0, "x", "BLEU", tests=4)
+    assert shared.verdict == "inconclusive"
+    assert shared.reason.endswith("lies below 0, but not at its level of 1.25 %")
+    # An equivalence can fail on two sides.
+    assert judged("equivalent", estimate, 1e-6, "x", "BLEU").verdict == "inconclusive"
+    sure = judged("equivalent", Estimate(-0.5, 0.2, 6, 3), 1e-6, "x", "BLEU")  # t = 2.5, p = 0.023
+    assert sure.verdict == "contradicted"
+    assert sure.reason.endswith("lies outside ±0.00, even at 2.5 %")
+
+
+# --- several tests, missing runs, ranges --------------------------------------------------------
+
+
+def test_a_claim_is_as_good_as_its_worst_test(mine):
+    frame = world({"0010": 22, "0110": 20, "1111": 24}, seeds=3, sd=0.05)
+    good, bad = "      - greater: {0010: 1, 0110: -1}", "      - greater: {0010: 1, 1111: -1}"
+    absent = "      - greater: {0010: 1, 0001: -1}"
+    unclear = "      - equivalent: {0010: 1, 0110: -1}\n        margin: 4"
+    assert verdict_of(frame, mine(good)).verdict == "supported"
+    assert verdict_of(frame, mine(f"{good}\n{bad}\n{absent}")).verdict == "contradicted"
+    verdict = verdict_of(frame, mine(f"{good}\n{absent}"))
+    assert (verdict.verdict, verdict.reason) == ("not tested", "no finished run of 0001")
+    lacking = f"{absent}\n      - greater: {{1000: 1, 0001: -1}}"
+    assert verdict_of(frame, mine(lacking)).reason == "no finished run of 0001, 1000"
+    verdict = verdict_of(frame, mine(f"{good}\n{unclear}"))
+    assert verdict.verdict == "inconclusive"
+    assert verdict.effect == pytest.approx(2, abs=0.15)
+    assert verdict.margin == 2
+    assert [outcome.verdict for outcome in verdict.outcomes] == ["supported", "inconclusive"]
+
+
+def test_every_range_with_runs_of_both_is_judged(mine):
+    means = {"0100@1": 22, "dynamic@1": 20, "0100@3": 23, "dynamic@3": 25, "0100@5": 9}
+    frame = world(means, seeds=3, sd=0.05)
+    verdict = verdict_of(frame, mine("      - greater: {0100@k: 1, dynamic@k: -1}"))
+    assert verdict.verdict == "contradicted"
+    assert verdict.reason.startswith("0100@3 - dynamic@3 = -1.94 BLEU")
+    assert len(verdict.outcomes) == 2
+    ends = verdict_of(frame, mine("      - greater: {0100@widest: 1, 0100@narrowest: -1}"))
+    assert ends.reason.startswith("0100@5 - 0100@1 = -1")
+    one = frame[frame["mechanism"].isin(["0100@1", "dynamic@1"])]
+    few = verdict_of(one, mine("      - greater: {0100@widest: 1, 0100@narrowest: -1}"))
+    assert few.reason == "fewer than two ranges k with finished runs of 0100@k"
+
+
+def test_a_main_effect_is_that_of_the_factorial(mine):
+    means = {w: 20 + 3 * (w[1] == "1") + 1 * (w[0] == "1") for w in TERM_SETS}
+    frame = world(means, seeds=2, sd=0.05)
+    verdict = verdict_of(frame, mine("      - greater: {E2: 1, E1: -1}"))
+    assert verdict.effect == pytest.approx(2, abs=0.1)
+    assert verdict.reason.startswith("E2 - E1 = ")
+    missing = verdict_of(frame[frame["mechanism"] != "1011"], mine("      - greater: {E2: 1}"))
+    assert missing.reason == "no finished run of 1011"
+    # 1111 has both terms or neither: their difference needs no run of it.
+    rest = frame[frame["mechanism"] != "1111"]
+    assert verdict_of(rest, mine("      - greater: {E2: 1, E1: -1}")).verdict == "supported"
+
+
+def test_a_claim_is_judged_where_it_applies_and_nowhere_else(mine):
+    runs = {"0111": 20, "1111": 20}
+    places = ["encoder", "decoder", "self", "cross", "encoder.cross"]
+    frame = pd.concat([world(runs, sites=s).assign(id=lambda f, s=s: f["id"] + s) for s in places])
+    test = "      - equivalent: {0111: 1, 1111: -1}"
+    assert {v.sites for v in judge(frame, [mine(test)])} == {"encoder", "decoder", "self"}
+    assert [v.sites for v in judge(frame, [mine(test, attention="cross")])] == ["cross"]
+    (nowhere,) = judge(frame, [mine(test, tasks="[detection]")])
+    assert nowhere.verdict == "not tested"
+    assert nowhere.reason == "no finished run of self-attention in detection"
+
+
+def test_what_training_did_not_raise_supports_no_equivalence(mine):
+    claim = mine("      - equivalent: {0111: 1, 1111: -1}")
+    frame = world({"0111": 0.2, "1111": 0.2}, seeds=3, sd=0.01)
+    verdict = verdict_of(frame, claim)
+    assert verdict.verdict == "inconclusive"
+    assert verdict.reason.endswith("training raised none of them by more than the margin")
+    frame["value"] += 5
+    assert verdict_of(frame, claim).verdict == "supported"
+
+
+def test_a_metric_without_a_margin_is_not_tested_and_the_margin_may_be_given(mine, tmp_path):
+    frame = world({"0111": 20, "1111": 20}, seeds=3, sd=0.01, metric="chrF")
+    claim = mine("      - equivalent: {0111: 1, 1111: -1}")
+    assert verdict_of(frame, claim).reason.startswith("no margin is agreed for chrF")
+    given = load([tmp_path / "mine.yaml"], {"chrF": 1.0})[-1]
+    assert verdict_of(frame, given).verdict == "supported"
+
+
+def test_unknown_cost_is_not_tested(mine):
+    claim = mine("      - cheaper: {mechanism: 0010, than: none}")
+    frame = world({"0010": 20, "none": 20}, macs={"0010": 1e6, "none": 0.0})
+    assert verdict_of(frame, claim).reason == "mechanism MACs of 0010 or none are not known, or 0"
+    whole = verdict_of(frame, mine("      - cheaper: {mechanism: none, than: 0010, of: model}"))
+    assert (whole.verdict, whole.metric) == ("supported", "MACs")
+    assert whole.effect == pytest.approx(1e8 / 1.01e8)
+
+
+def test_verdicts_use_the_scatter_of_every_mechanism_of_the_group():
+    frame = alignment(True)
+    verdict = by_id(frame)["2a"]
+    estimate = Model(frame).contrast({"1111": 1, "0111": -1})
+    assert estimate.df == 4
+    assert (verdict.low, verdict.high) == pytest.approx(estimate.interval(0.9))

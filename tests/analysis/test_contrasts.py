@@ -1,0 +1,166 @@
+"""The model of contrasts, against scipy's tests and against its promises in repeated tables."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from scipy import stats
+from worlds import world
+
+from analysis.collect import COLUMNS
+from analysis.contrasts import Model, groups
+from analysis.summary import summarise
+from study.errors import StudyError
+
+THREE = {"0010": 20.0, "0110": 21.0, "1111": 23.0}
+
+
+def without(frame, *cells):
+    keep = [(m, s) not in cells for m, s in zip(frame["mechanism"], frame["seed"], strict=True)]
+    return frame[keep]
+
+
+@pytest.mark.parametrize("alone", [(), (("0010", 3), ("0010", 4), ("1111", 0))])
+def test_two_mechanisms_give_the_paired_t_test_of_the_common_seeds(alone):
+    frame = without(
+        world({"0010": 20, "1111": 21}, seeds=5, sd=0.7, block=2, rng=np.random.default_rng(7)),
+        *alone,
+    )
+    table = frame.pivot(index="seed", columns="mechanism", values="value").dropna()
+    paired = stats.ttest_rel(table["1111"], table["0010"])
+    estimate = Model(frame).contrast({"1111": 1, "0010": -1})
+    low, high = paired.confidence_interval(0.95)
+    assert estimate.effect == pytest.approx((table["1111"] - table["0010"]).mean())
+    assert estimate.p == pytest.approx(paired.pvalue)
+    assert estimate.interval(0.95) == pytest.approx((low, high))
+    assert estimate.df == paired.df
+
+
+def test_with_missing_seeds_it_is_the_additive_regression():
+    frame = without(
+        world(THREE, seeds=4, sd=0.5, block=1, rng=np.random.default_rng(3)),
+        ("0010", 0),
+        ("1111", 2),
+    )
+    fit = smf.ols("value ~ C(mechanism) + C(seed)", frame).fit()
+    expected = fit.t_test("2 * C(mechanism)[T.0110] - C(mechanism)[T.1111] = 0")
+    estimate = Model(frame).contrast({"0110": 2, "0010": -1, "1111": -1})
+    assert estimate.effect == pytest.approx(expected.effect.item())
+    assert estimate.error == pytest.approx(expected.sd.item())
+    assert estimate.interval(0.9) == pytest.approx(tuple(expected.conf_int(0.1)[0]))
+    assert (estimate.df, estimate.n) == (fit.df_resid, 3)
+
+
+def test_all_mechanisms_tell_of_the_scatter():
+    """The residual variance and its degrees of freedom are pooled: (3 - 1) (4 - 1) = 6."""
+    frame = world(THREE, seeds=4, sd=0.5, block=1)
+    table = frame.pivot(index="seed", columns="mechanism", values="value")
+    centred = table.sub(table.mean(axis=1), axis=0)
+    pooled = centred.sub(centred.mean()).pow(2).to_numpy().sum() / 6
+    estimate = Model(frame).contrast({"0110": 1, "0010": -1})
+    assert estimate.df == 6
+    assert estimate.error == pytest.approx(math.sqrt(pooled * 2 / 4))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_difference_of_seeds_is_no_difference_of_mechanisms():
+    frame = without(world(THREE, seeds=2, sd=0.1, block=5), ("0010", 0), ("0110", 1), ("1111", 1))
+    assert math.isnan(Model(frame).contrast({"0010": 1, "0110": -1}).effect)
+    linked = Model(frame).contrast({"1111": 1, "0110": -1})
+    assert linked.effect == pytest.approx(
+        frame.loc[frame["mechanism"] == "1111", "value"].item()
+        - frame.loc[frame["mechanism"] == "0110", "value"].item()
+    )
+
+
+def test_one_seed_gives_an_estimate_and_no_interval():
+    estimate = Model(world(THREE, seeds=1)).contrast({"1111": 1, "0010": -1})
+    assert estimate.effect == pytest.approx(3)
+    assert estimate.df == 0
+    assert np.isnan([estimate.error, estimate.p, *estimate.interval(0.95)]).all()
+
+
+def test_runs_without_any_scatter_give_a_point():
+    estimate = Model(world(THREE, seeds=2)).contrast({"1111": 1, "0010": -1})
+    assert estimate.interval(0.95) == pytest.approx((3, 3), abs=1e-9)
+    assert estimate.p == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "gaps"), [(2, ()), (5, ()), (3, (("0010", 0), ("0110", 1), ("0110", 2)))]
+)
+def test_95_of_100_intervals_hold_the_truth(seeds, gaps):
+    rng, count, hits = np.random.default_rng(12), 600, 0
+    frame = without(world(THREE, seeds=seeds), *gaps)
+    truth, shift = frame["value"], frame["seed"]
+    for _ in range(count):
+        noise = rng.normal(0, 0.4, len(frame))
+        frame["value"] = truth + rng.normal(0, 3, seeds)[shift] + noise
+        estimate = Model(frame).contrast({"1111": 1, "0110": -0.5, "0010": -0.5})
+        low, high = estimate.interval(0.95)
+        hits += low < 2.5 < high
+    assert hits / count == pytest.approx(0.95, abs=3.3 * math.sqrt(0.95 * 0.05 / count))
+
+
+def test_a_mechanism_that_scatters_ten_times_as_much_is_named_and_chance_is_not():
+    rng = np.random.default_rng(5)
+    words = dict.fromkeys(("0001", "0010", "0011", "0100"), 20.0)
+    said = [Model(world(words, seeds=3, sd=1, rng=rng)).spread != "" for _ in range(200)]
+    assert np.mean(said) <= 0.03  # the level is 1 %
+    frame = world(words, seeds=3, sd=0.1, rng=rng)
+    frame.loc[frame["mechanism"] == "0100", "value"] += [3.0, -2.0, 0.5]
+    assert Model(frame).spread.startswith("0100 scatters")
+    pair = frame[frame["mechanism"].isin(["0100", "0001"])]
+    assert Model(pair).spread == ""
+
+
+@pytest.mark.parametrize("gaps", [(), (("0110", 0), ("1111", 2), ("1111", 3))])
+def test_the_scatter_is_compared_with_a_fit_without_the_mechanism(gaps):
+    frame = world(THREE | {"none": 18}, seeds=5, sd=0.1, rng=np.random.default_rng(4))
+    frame.loc[frame["mechanism"] == "1111", "value"] += [4, -3, 2, 1, -5]
+    frame = without(frame, *gaps)
+    fits = [
+        smf.ols("value ~ C(mechanism) + C(seed)", rows).fit()
+        for rows in (frame[frame["mechanism"] != "1111"], frame)
+    ]
+    added = (fits[1].ssr - fits[0].ssr) / (fits[1].df_resid - fits[0].df_resid)
+    ratio = math.sqrt(added / fits[0].mse_resid)
+    assert f"1111 scatters {ratio:.1f} times as much" in Model(frame).spread
+
+
+def test_groups_are_those_of_the_tables():
+    frame = pd.concat(
+        [
+            world({"0010": 1, "1111": 2}, sites="conv4.conv5", task="detection"),
+            world({"0010": 1}, sites="conv5", task="detection"),
+            world({"none": 0}, sites="", task="detection"),
+            world({"0010": 3}, recipe='{"epochs":9}'),
+            world({"0010": 4}),
+            world({"0110": 4}, state="running", value=math.nan),
+        ],
+        ignore_index=True,
+    ).reindex(columns=list(COLUMNS))
+    frame = frame.assign(id=[str(i) for i in frame.index], input_shape="8", uncounted="")
+    expected = [
+        (s.title, dict(zip(s.rows["mechanism"], s.rows["n"], strict=True)))
+        for s in summarise(frame)
+        if s.rows["n"].any()
+    ]
+    got = [(group.title, group.seeds) for group in groups(frame)]
+    shown = [(title, {word: n for word, n in rows.items() if n}) for title, rows in expected]
+    assert sorted(got, key=str) == sorted(shown, key=str)
+    assert len(got) == 4
+    assert ("detection · pairs · conv5", {"0010": 3, "none": 3}) in got
+
+
+def test_two_runs_of_one_cell_and_two_metrics_are_refused():
+    frame = world({"0010": 1})
+    with pytest.raises(StudyError, match="two runs of one cell: 0010-s0"):
+        groups(pd.concat([frame, frame.head(1)]))
+    frame.loc[0, "metric"] = "chrF"
+    with pytest.raises(StudyError, match="different metrics: chrF, BLEU"):
+        groups(frame)
