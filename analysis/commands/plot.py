@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.commands.question import Grids, Runs, finished, questions, root
+from analysis.commands.question import Grids, Runs, Table, finished, questions, root
 
 __all__ = ["plot"]
 
@@ -15,12 +15,17 @@ __all__ = ["plot"]
 def plot(
     grids: Grids = None,
     runs: Runs = None,
+    table: Table = None,
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("results/figures"),
 ) -> None:
-    """Draw accuracy against the mechanism's cost, as PNG, SVG and PDF; a folder for each grid."""
-    from analysis.figures.accuracy_cost import plot as draw
+    """Draw every figure that the runs allow, as PNG, SVG and PDF; a folder for each grid."""
+    from analysis.figures.all import NEEDS, draw_all
 
     for question in questions(grids):
-        frame = finished(question, root(runs))
-        for path in draw(frame, out / question.name, question.baseline):
+        frame = finished(question, root(runs), table)
+        drawn = draw_all(frame, out / question.name, question.baseline)
+        for path in (path for paths in drawn.values() for path in paths):
             print(path)
+        whose = f"{question.name}: " if question.name else ""
+        for kind in (kind for kind, paths in drawn.items() if not paths):
+            typer.echo(f"{whose}no figure of {kind}: it needs {NEEDS[kind]}", err=True)

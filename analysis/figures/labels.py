@@ -28,13 +28,16 @@ DIRECTIONS += tuple(math.radians(a) for a in range(0, 360, 15) if a % 45)
 LEADER = 9
 """From this gap on, in typographic points, a thin line ties the label to its point."""
 
-FONT_SIZE = 7.5
+FONT_SIZE = 7.2
 
 CLEARANCE = 1.5
 """Free space around a label, in typographic points."""
 
 WORTH = 50
 """Typographic points that a label goes farther away for one fault less (see `_faults`)."""
+
+STEEP = 6
+"""Taller than this many times its width, a leader looks like an error bar."""
 
 
 class Place(NamedTuple):
@@ -177,14 +180,15 @@ def _places(
 
 def _faults(
     place: Place, others: Sequence[Box], leaders: Sequence[Segment], keep_clear: Sequence[Box]
-) -> int:
-    """Count what the label lies on and, twice as bad, what its leader runs across."""
+) -> float:
+    """Count what the label lies on and, four times as bad, what its leader runs across."""
     covered = sum(map(place.box.overlaps, keep_clear)) + sum(map(place.box.crossed_by, leaders))
     if place.leader is None:
-        return covered
-    leader = place.leader
+        return covered / 2
+    (x, y), (x_end, y_end) = leader = place.leader
     crossed = sum(box.crossed_by(leader) for box in others)
-    return covered + 2 * (crossed + sum(intersect(leader, other) for other in leaders))
+    crossed += sum(intersect(leader, other) for other in leaders)
+    return covered / 2 + 2 * crossed + (abs(y_end - y) > STEEP * abs(x_end - x))
 
 
 def _least(

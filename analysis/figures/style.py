@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "FORMATS", "OTHERS", "STYLE", "color", "marker", "write"]
+__all__ = ["COLORS", "FORMATS", "OTHERS", "STYLE", "color", "dashes", "ink", "marker", "write"]
 
 # Okabe and Ito, "Color Universal Design", 2008: told apart with every kind of colour vision.
 COLORS = {
@@ -33,6 +34,7 @@ STYLE: dict[Any, Any] = {
     "xtick.color": "#444444",
     "ytick.color": "#444444",
     "text.parse_math": False,  # a data card may have dollars in it
+    "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
     "svg.hashsalt": "spatial-attention-study",
     "figure.dpi": 200,
     "savefig.dpi": 200,
@@ -58,6 +60,20 @@ def marker(mechanism: str) -> str:
     if mechanism.endswith("+deformable"):
         return "s"
     return "^" if mechanism.startswith("dynamic") else "D" if mechanism == "none" else "o"
+
+
+def dashes(mechanism: str) -> Any:
+    """Return its line style: dashed with deformable convolution, dotted within a range."""
+    if mechanism.endswith("+deformable"):
+        return (0, (5, 2))
+    if mechanism.startswith("dynamic"):
+        return (0, (6, 1.5, 1, 1.5))
+    return (0, (1, 1)) if "@" in mechanism else "-"
+
+
+def ink(tone: str) -> str:
+    """Return the colour for words beside a point: a thin stroke looks paler than a dot."""
+    return to_hex([0.8 * part for part in to_rgb(tone)])  # type: ignore[arg-type]
 
 
 def write(image: Figure, out: Path, formats: Sequence[str] = FORMATS) -> list[Path]:

@@ -1,70 +1,52 @@
-"""Figures: readable in a crowd, true to the numbers, and the same bytes every time."""
+"""What the figure shows, read back from the artists: accuracy against MACs, and against time."""
 
 from __future__ import annotations
 
 import itertools
+import math
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from analysis.collect import collect
-from analysis.figures.accuracy_cost import figure, plot
-from analysis.figures.style import COLORS, STYLE
-from analysis.summary import summarise
-from study.folder import RunFolder
+from analysis.figures import panel
+from analysis.figures.accuracy_cost import draw, figure
+from analysis.figures.groups import groups
+from analysis.figures.page import pages
+from analysis.figures.panel import MACS, TIME
+from analysis.figures.pareto import front
+from analysis.figures.style import COLORS
 
-TERMS = ["".join(bits) for bits in itertools.product("01", repeat=4)]
-CROWD = ["none", *TERMS, "dynamic", "none+deformable", "0010+deformable", "1111+deformable"]
+FIVE = [
+    ("none", 0.30, 0.0),
+    ("0010", 0.34, 1e6),
+    ("0100", 0.33, 4e6),
+    ("0110", 0.36, 5e6),
+    ("1111", 0.35, 9e6),
+]
 
 
 @pytest.fixture
-def crowd(make_run):
-    """21 mechanisms, most of them within a twentieth of the plot, with three seeds each."""
-    chance = np.random.default_rng(0)
-    folders = []
-    for index, mechanism in enumerate(CROWD):
-        macs = 0 if mechanism == "none" else 20_000_000 + 50_000 * index
-        for seed in range(3):
-            value = round(0.4 + 0.001 * chance.standard_normal(), 6)
-            folders.append(make_run(mechanism, seed, value, macs=macs))
-    return collect(RunFolder(folder) for folder in folders)
-
-
-def drawn(frame, baseline="none"):
-    with mpl.rc_context(STYLE):
-        image = figure(summarise(frame, baseline))
-        FigureCanvasAgg(image).draw()
-    return image
-
-
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_no_two_labels_overlap_or_cover_a_point_or_leave_the_axes(crowd, seeds):
-    (axes,) = drawn(crowd[crowd["seed"] < seeds]).axes
-    boxes = [text.get_window_extent() for text in axes.texts]
-    assert len(boxes) == len(CROWD)
-    overlapping = [
-        (a.get_text(), b.get_text())
-        for (a, i), (b, j) in itertools.combinations(zip(axes.texts, boxes, strict=True), 2)
-        if i.overlaps(j)
-    ]
-    assert overlapping == []
-    frame = axes.get_window_extent()
-    assert all(frame.contains(*corner) for box in boxes for corner in box.corners())
-    points = axes.transData.transform(
-        summarise(crowd[crowd["seed"] < seeds])[0].rows[["mechanism_macs", "mean"]].to_numpy()
+def five(run, frame_of):
+    """Five mechanisms with two seeds; 0100 and 1111 are dominated."""
+    return frame_of(
+        *(
+            run(word, seed, value + 0.02 * seed, mechanism_macs=macs, seconds=90 + macs / 1e6)
+            for word, value, macs in FIVE
+            for seed in (0, 1)
+        )
     )
-    assert not any(box.contains(*point) for box in boxes for point in points)
 
 
-def test_two_renderings_are_the_same_bytes(crowd, tmp_path):
-    first = plot(crowd, tmp_path / "a", "none")
-    second = plot(crowd, tmp_path / "b", "none")
-    assert [path.suffix for path in first] == [".png", ".svg", ".pdf"]
-    for one, other in zip(first, second, strict=True):
-        assert one.read_bytes() == other.read_bytes()
-    assert b"<dc:date>" not in first[1].read_bytes()
+def summaries(frame, baseline="none"):
+    return [summary for summary, _ in groups(frame, baseline)]
+
+
+def drawn(frame, cost=MACS, baseline="none"):
+    (_, heading, members), *rest = pages(summaries(frame, baseline))
+    assert not rest
+    image = figure(members, heading, cost)
+    image.draw_without_rendering()  # as writing it does: limits that are not final move here
+    return image
 
 
 def markers(axes):
@@ -73,38 +55,98 @@ def markers(axes):
     return {(float(line.get_xdata()[0]), float(line.get_ydata()[0])): line for line in lines}
 
 
-def test_points_stand_at_mean_and_cost_with_the_colour_of_the_mechanism(make_run):
-    frame = collect(
-        RunFolder(make_run(mechanism, seed, value + 0.02 * seed, macs=macs))
-        for mechanism, value, macs in [("none", 0.3, 0), ("0110", 0.4, 5_000_000)]
-        for seed in (0, 1)
-    )
-    (axes,) = drawn(frame).axes
+def notes(image):
+    return " ".join(text.get_text() for text in image.texts).replace("\n", " ")
+
+
+@pytest.mark.parametrize("cost", [MACS, TIME])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_no_two_labels_overlap_or_cover_a_point_or_leave_the_axes(crowd, seeds, cost):
+    frame = crowd(seeds, ["detection"])
+    (axes,) = drawn(frame, cost).axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == frame["mechanism"].nunique()
+    overlapping = [
+        (a.get_text(), b.get_text())
+        for (a, i), (b, j) in itertools.combinations(zip(axes.texts, boxes, strict=True), 2)
+        if i.overlaps(j)
+    ]
+    assert overlapping == []
+    frame_box = axes.get_window_extent()
+    assert all(frame_box.contains(*corner) for box in boxes for corner in box.corners())
+    points = axes.transData.transform(list(markers(axes)))
+    assert not any(box.contains(*point) for box in boxes for point in points)
+
+
+@pytest.mark.parametrize("cost", [MACS, TIME])
+def test_points_and_intervals_are_the_summarys_numbers(crowd, cost):
+    frame = crowd(3, ["detection"])
+    (axes,) = drawn(frame, cost).axes
+    rows = summaries(frame)[0].rows
+    assert sorted(markers(axes)) == sorted(zip(rows[cost.column], rows["mean"], strict=True))
+    ends = np.array(
+        [bar.get_segments()[0] for bar in axes.collections]
+    )  # (n, low and high, x and y)
+    rows = rows.sort_values([cost.column, "mean"])
+    assert ends[:, 0, 0] == pytest.approx(rows[cost.column].to_numpy())
+    assert ends[:, 0, 1] == pytest.approx((rows["mean"] - rows["half_width"]).to_numpy())
+    assert ends[:, 1, 1] == pytest.approx((rows["mean"] + rows["half_width"]).to_numpy())
+    low, high = axes.get_ylim()
+    assert low < ends[..., 1].min() <= ends[..., 1].max() < high
+
+
+def test_points_stand_at_mean_and_cost_with_the_colour_of_the_mechanism(five):
+    (axes,) = drawn(five).axes
     points = markers(axes)
-    assert sorted(points) == [(0, pytest.approx(0.31)), (5_000_000, pytest.approx(0.41))]
-    assert {line.get_color() for line in points.values()} == {COLORS["none"], COLORS["0110"]}
+    assert sorted(points) == [(macs, pytest.approx(value + 0.01)) for _, value, macs in FIVE]
+    colours = {x: line.get_color() for (x, _), line in points.items()}
+    assert (colours[0.0], colours[5e6]) == (COLORS["none"], COLORS["0110"])
     dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert [float(line.get_ydata()[0]) for line in dashed] == [pytest.approx(0.31)]
     # Error bars reach to the ends of the interval: 12.706 standard errors of 0.01.
     ends = sorted(float(y) for bar in axes.collections for s in bar.get_segments() for y in s[:, 1])
-    assert ends == pytest.approx([0.31 - 0.12706, 0.41 - 0.12706, 0.31 + 0.12706, 0.41 + 0.12706],
-                                 abs=1e-5)  # fmt: skip
+    assert ends[0] == pytest.approx(0.31 - 0.12706, abs=1e-5)
+    assert ends[-1] == pytest.approx(0.37 + 0.12706, abs=1e-5)
+
+
+@pytest.mark.parametrize("cost", [MACS, TIME])
+def test_the_front_runs_through_the_mechanisms_that_are_not_dominated(five, cost):
+    (axes,) = drawn(five, cost).axes
+    (line,) = (line for line in axes.lines if line.get_gid() == "front")
+    rows = summaries(five)[0].rows.set_index("mechanism").loc[["none", "0010", "0110"]]
+    assert list(line.get_xdata()) == list(rows[cost.column])
+    assert list(line.get_ydata()) == list(rows["mean"])
+    assert line.get_drawstyle() == "steps-post"
+
+
+def test_the_baseline_is_dashed_and_named_and_may_be_absent(five):
+    for baseline, means in (("0110", [0.37]), ("dynamic", []), (None, [])):
+        image = drawn(five, baseline=baseline)
+        dashed = [line for line in image.axes[0].lines if line.get_linestyle() == "--"]
+        assert [float(line.get_ydata()[0]) for line in dashed] == pytest.approx(means)
+        assert ("Dashed: mean of 0110." in notes(image)) == (baseline == "0110")
+        assert ("Dashed" in notes(image)) == bool(means)
 
 
 def test_one_seed_has_no_error_bars_and_the_footnote_says_what_that_means(crowd):
-    image = drawn(crowd[crowd["seed"] == 0])
+    image = drawn(crowd(1, ["detection"]))
     assert len(image.axes[0].collections) == 0
-    notes = " ".join(text.get_text() for text in image.texts).replace("\n", " ")
-    assert "cannot be told from noise" in notes
-    assert "trees: 60 aerial images" in notes
+    assert "cannot be told from noise" in notes(image)
+    assert "trees: 60 aerial images" in notes(image)
 
 
-def test_title_and_axes_name_task_data_metric_sites_and_unit(crowd):
-    image = drawn(crowd)
+def test_seeds_that_some_mechanisms_lack_are_said(five):
+    image = drawn(five[(five["seed"] == 0) | (five["mechanism"] == "0110")])
+    assert "over 2 seeds (Student's t); no bar: one seed." in notes(image)
+    assert len(image.axes[0].collections) == 1
+
+
+def test_title_and_axes_name_task_data_metric_sites_and_unit(five):
+    image = drawn(five)
     (axes,) = image.axes
-    assert image.get_suptitle() == "detection · trees · bbox_mAP"
+    assert image.get_suptitle() == "detection · trees · mAP"
     assert axes.get_title(loc="left") == "conv4.conv5"
-    assert axes.get_ylabel() == "bbox_mAP"
+    assert axes.get_ylabel() == "mAP"
     assert axes.get_xlabel() == "MACs of the mechanism (M)"
 
 
@@ -116,11 +158,11 @@ def test_title_and_axes_name_task_data_metric_sites_and_unit(crowd):
     ],
 )
 def test_costs_far_apart_get_a_logarithmic_axis_with_zero_on_it(
-    make_run, cheap, dear, scale, label
+    run, frame_of, cheap, dear, scale, label
 ):
     costs = {"none": 0, "0010": cheap, "1111": dear}
-    folders = [make_run(mechanism, 0, 0.4, macs=macs) for mechanism, macs in costs.items()]
-    (axes,) = drawn(collect(map(RunFolder, folders))).axes
+    frame = frame_of(*(run(word, 0, 0.4, mechanism_macs=macs) for word, macs in costs.items()))
+    (axes,) = drawn(frame).axes
     assert axes.get_xscale() == scale
     assert axes.get_xlabel() == label
     places = axes.transAxes.inverted().transform(
@@ -132,22 +174,60 @@ def test_costs_far_apart_get_a_logarithmic_axis_with_zero_on_it(
     assert not any("10^" in text for text in texts)
 
 
-def test_panels_are_by_sites_and_files_by_task_data_and_recipe(make_run, tmp_path):
-    frame = collect(
-        map(
-            RunFolder,
-            [
-                make_run("0010", 0, 0.4),
-                make_run("0010", 0, 0.4, sites=("conv5",)),
-                make_run("0010", 0, 0.4, sites=("conv5",), recipe={"epochs": 16}),
-                make_run("0010", 0, 20.0, task="translation", sites=("self",), metric="BLEU"),
-                make_run("0010", 0, None, task="segmentation"),
-            ],
-        )
+@pytest.mark.parametrize(
+    ("seconds", "unit", "ticks"),
+    [((70, 95), "s", 1), ((600, 2400), "min", 60), ((9_000, 30_000), "h", 3600)],
+)
+def test_time_has_round_ticks_in_a_unit_that_fits(run, frame_of, seconds, unit, ticks):
+    frame = frame_of(
+        *(run(w, 0, 0.4, seconds=float(s)) for w, s in zip(("none", "1111"), seconds, strict=True))
     )
-    names = [path.name for path in plot(frame, tmp_path / "out", "none")]
-    assert len(names) == len(set(names)) == 6
-    assert sum(name.startswith("detection-trees-") for name in names) == 4
-    assert {"translation-trees.png", "translation-trees.svg"} < set(names)
-    image = drawn(frame[(frame["task"] == "detection") & ~frame["recipe"].str.contains("16")])
-    assert [axes.get_title(loc="left") for axes in image.axes] == ["conv4.conv5", "conv5"]
+    image = drawn(frame, TIME)
+    (axes,) = image.axes
+    assert axes.get_xlabel() == f"time of a run ({unit})"
+    low, high = axes.get_xlim()
+    inside = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert len(inside) >= 3
+    steps = np.diff(inside) / ticks
+    assert steps == pytest.approx(np.full(len(steps), steps[0]))
+    assert float(f"{steps[0]:.2g}") == pytest.approx(steps[0])
+    assert "depends on the machine" in notes(image)
+
+
+def test_a_mechanism_without_macs_is_named_but_not_drawn(five):
+    five.loc[five["mechanism"] == "1111", "mechanism_macs"] = math.nan
+    image = drawn(five)
+    assert len(markers(image.axes[0])) == 4
+    assert "Not drawn, for its MACs of the mechanism is unknown: 1111." in notes(image)
+
+
+@pytest.mark.parametrize("words", [["1111"], ["none"], ["none", "0010", "1111"]])
+def test_equal_values_of_one_or_more_mechanisms_are_no_error(run, frame_of, words):
+    for cost, value in itertools.product((MACS, TIME), (0.0, 0.4)):
+        frame = frame_of(
+            *(
+                run(word, s, value, mechanism_macs=0.0, seconds=0.0)
+                for word in words
+                for s in (0, 1)
+            )
+        )
+        (axes,) = drawn(frame, cost).axes
+        rows = panel.drawn(summaries(frame)[0], cost)
+        assert front(rows[cost.column], rows["mean"]) == list(range(len(words)))
+        assert axes.get_ylim()[0] < value < axes.get_ylim()[1]
+
+
+def test_panels_are_by_sites_and_files_by_task_data_and_recipe(run, frame_of, tmp_path):
+    frame = frame_of(
+        run("0010", 0, 0.4),
+        run("0010", 0, 0.4, sites="conv5"),
+        run("0010", 0, 0.4, sites="conv5", recipe='{"epochs": 16}'),
+        run("0010", 0, 20.0, task="translation", sites="self", metric="BLEU"),
+        run("0010", 0, math.nan, task="segmentation", state="failed"),
+    )
+    names = [path.name for path in draw(summaries(frame), tmp_path / "out")]
+    assert len(names) == len(set(names)) == 9
+    assert sum(name.startswith("detection-trees-") for name in names) == 6
+    assert names[-3:] == [f"translation-trees.{kind}" for kind in ("png", "svg", "pdf")]
+    short = frame[(frame["task"] == "detection") & ~frame["recipe"].str.contains("16")]
+    assert [axes.get_title(loc="left") for axes in drawn(short).axes] == ["conv4.conv5", "conv5"]

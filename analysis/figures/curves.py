@@ -1,0 +1,159 @@
+"""Learning curves by mechanism: the headline metric and the training loss against the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from analysis.figures import line_ends
+from analysis.figures.groups import Group
+from analysis.figures.line_ends import End
+from analysis.figures.page import PANEL, data, page, pages, settle
+from analysis.figures.panel import name
+from analysis.figures.style import OTHERS, STYLE, color, dashes, ink, marker, write
+
+__all__ = ["draw", "figure", "mean_curve"]
+
+FEW = 30  # points of a curve
+
+
+def draw(groups: Sequence[Group], out: Path) -> list[Path]:
+    """Write ``<task>-<data>-curves.png``, ``.svg`` and ``.pdf`` into the folder `out`.
+
+    Parameters
+    ----------
+    groups: sequence of Group
+        From `analysis.figures.groups`. One whose runs have no curve of the metric is left out.
+    out: Path
+        Created if need be.
+    """
+    there = {id(summary): runs for summary, runs in groups if any(map(len, _curves(runs, "curve")))}
+    written = []
+    for stem, heading, summaries in pages([s for s, _ in groups if id(s) in there]):
+        with mpl.rc_context(STYLE):
+            image = figure([(s, there[id(s)]) for s in summaries], heading)
+            written += write(image, out / f"{stem}-curves")
+    return written
+
+
+def figure(groups: Sequence[Group], heading: str) -> Figure:
+    """Draw a row a group: the metric on the left, the loss on the right."""
+    most = max(runs["mechanism"].nunique() for _, runs in groups)
+    # Names stand one below the other.
+    height = max(PANEL[1], (line_ends.PITCH * most) / 72 + 0.8)
+    image, grid = page(heading, 2 * len(groups), _notes(groups), (PANEL[0], height))
+    named = []
+    for index, (summary, runs) in enumerate(groups):
+        left, right = grid[2 * index : 2 * index + 2]
+        for axes, column in ((left, "curve"), (right, "loss_curve")):
+            # The loss of a batch is noise enough; its seeds would hide the means.
+            ends = _lines(axes, runs, column, seeds=column == "curve")
+            named.append((axes, ends, line_ends.write(axes, ends)))
+        left.set_ylabel(summary.metric)
+        _loss_axis(right)
+        left.set_title(summary.sites, fontsize=8.5, loc="left", color="#444444")
+    settle(image)
+    for axes, ends, texts in named:
+        line_ends.place(axes, ends, texts)
+    return image
+
+
+def mean_curve(curves: Sequence[np.ndarray]) -> np.ndarray:
+    """Average curves over the epochs that all of them cover, at every epoch that one of them has.
+
+    Parameters
+    ----------
+    curves: sequence of numpy.ndarray, each (n, 2)
+        Epochs, ascending, and values. Between its points a curve is taken to be straight.
+
+    Returns
+    -------
+    numpy.ndarray, (n, 2)
+        Empty if there is no common epoch.
+    """
+    curves = [curve for curve in curves if len(curve)]
+    if not curves:
+        return np.empty((0, 2))
+    epochs = np.unique(np.concatenate([curve[:, 0] for curve in curves]))
+    first, last = max(c[0, 0] for c in curves), min(c[-1, 0] for c in curves)
+    epochs = epochs[(epochs >= first) & (epochs <= last)]
+    values = [np.interp(epochs, curve[:, 0], curve[:, 1]) for curve in curves]
+    return np.column_stack([epochs, np.mean(values, axis=0)])
+
+
+def _curves(runs: pd.DataFrame, column: str) -> list[np.ndarray]:
+    """The curves of a column, without the points that are not numbers (a loss may diverge)."""
+    if column not in runs:
+        return [np.empty((0, 2))] * len(runs)
+    curves = []
+    for points in runs[column]:
+        pairs = [] if points is None or np.ndim(points) == 0 else [tuple(p) for p in points]
+        curve = np.asarray(pairs, dtype=float).reshape(-1, 2)
+        curves.append(curve[np.isfinite(curve).all(axis=1)])
+    return curves
+
+
+def _lines(axes: Axes, runs: pd.DataFrame, column: str, seeds: bool) -> list[End]:
+    """Draw a line a mechanism, perhaps thin ones of its seeds, and return the ends."""
+    ends = []
+    by_mechanism = sorted(
+        runs.groupby("mechanism"), key=lambda item: (color(item[0]) != OTHERS, item[0])
+    )
+    for mechanism, own in by_mechanism:
+        curves = [curve for curve in _curves(own, column) if len(curve)]
+        mean = mean_curve(curves)
+        if not len(mean):
+            continue
+        tone, key = color(mechanism), color(mechanism) != OTHERS
+        style = {"color": tone, "linestyle": dashes(mechanism)}
+        if key and seeds and len(curves) > 1:
+            for curve in curves:
+                axes.plot(*curve.T, lw=0.6, alpha=0.4, zorder=2.4, **style)
+        # Shapes as in the other figures, where they would not run into each other.
+        sign = marker(mechanism) if key and len(mean) <= FEW else "none"
+        width, layer = (1.4, 3) if key else (0.8, 2)
+        axes.plot(*mean.T, marker=sign, ms=3.5, lw=width, zorder=layer, gid=mechanism, **style)
+        ends.append(
+            End(
+                float(mean[-1, 0]),
+                float(mean[-1, 1]),
+                name(mechanism),
+                ink(tone),
+                "bold" if key else "normal",
+            )
+        )
+    axes.grid(axis="y", color="#E6E6E6", lw=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("epoch")
+    axes.margins(x=0.02)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return ends
+
+
+def _loss_axis(axes: Axes) -> None:
+    """Scale it logarithmically, or the first steps would press the rest together."""
+    axes.set_ylabel("training loss, logarithmic")
+    low = min((np.min(line.get_ydata()) for line in axes.lines), default=0)
+    if low <= 0:
+        axes.set_ylabel("training loss")
+        return
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def _notes(groups: Sequence[Group]) -> list[str]:
+    seeds = {len(own) for _, runs in groups for _, own in runs.groupby("mechanism")}
+    meaning = "Lines: mean over seeds; thin lines on the left: each seed of a mechanism in colour."
+    if seeds == {1}:
+        meaning = "One seed: differences between lines cannot be told from noise."
+    start = "Epoch 0 is the untrained network."
+    return [*data(summary for summary, _ in groups), meaning, start]

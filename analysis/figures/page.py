@@ -1,0 +1,116 @@
+"""The page that a figure stands on: a heading, panels, and notes at the foot, nothing clipped."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.textpath import text_to_path
+
+from analysis.summary import Summary
+
+__all__ = ["GREY", "PANEL", "bars", "data", "page", "pages", "settle"]
+
+PANEL = (5.4, 4.1)  # width and height in inches
+GREY = "#555555"
+NOTE_SIZE = 6.0  # of the notes, in typographic points
+HEADING_SIZE = 10.0
+MARGIN = 0.1  # on both sides of heading and notes, in inches
+
+
+def pages(summaries: Sequence[Summary]) -> Iterator[tuple[str, str, list[Summary]]]:
+    """Sort summaries into figures, one per task, data set and recipe.
+
+    Yields
+    ------
+    tuple of str, str, list of Summary
+        File name without suffix, heading, and summaries: one per sites. Recipes that differ
+        within a task and data set are told apart by eight hexadecimal digits in the name.
+    """
+    key = attrgetter("task", "data", "variant")
+    for (task, data, variant), group in itertools.groupby(sorted(summaries, key=key), key):
+        suffix = f"-{hashlib.sha256(variant.encode()).hexdigest()[:8]}" if variant else ""
+        members = list(group)
+        heading = " · ".join(filter(None, (task, data, members[0].metric, variant)))
+        yield f"{task}-{data}{suffix}", heading, members
+
+
+def page(
+    heading: str, panels: int, notes: Sequence[str], size: tuple[float, float] = PANEL
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a heading, at most two panels a row, and notes at the foot.
+
+    Parameters
+    ----------
+    heading: str
+        Broken into lines where it is longer than the figure is wide.
+    panels: int
+        How many axes to make.
+    notes: sequence of str
+        Sentences.
+    size: (float, float)
+        Width and height of a panel in inches.
+    """
+    columns = min(panels, 2)
+    rows = math.ceil(panels / columns)
+    width = size[0] * columns
+    lines = _filled(" ".join(notes), width, FontProperties(size=NOTE_SIZE))
+    foot = 1.4 * NOTE_SIZE / 72 * len(lines) + 0.12
+    titles = _filled(heading, width, FontProperties(size=HEADING_SIZE, weight="bold"))
+    height = size[1] * rows + foot + 1.3 * HEADING_SIZE / 72 * (len(titles) - 1)
+    rect = (0, foot / height, 1, 1 - foot / height)
+    engine = ConstrainedLayoutEngine(rect=rect, w_pad=0.1, h_pad=0.06)
+    image = Figure(figsize=(width, height), layout=engine)
+    FigureCanvasAgg(image)
+    margin = MARGIN / width
+    image.suptitle("\n".join(titles), fontsize=HEADING_SIZE, fontweight="bold", x=margin, ha="left")
+    image.text(margin, 0.06 / height, "\n".join(lines), fontsize=NOTE_SIZE, color=GREY, va="bottom")
+    grid = list(image.subplots(rows, columns, squeeze=False).ravel())
+    for axes in grid[panels:]:
+        axes.remove()
+    return image, grid[:panels]
+
+
+def _filled(text: str, width: float, font: FontProperties) -> list[str]:
+    """Break a text into lines that fit on a page of `width` inches."""
+    room = 72 * (width - 2 * MARGIN)
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_to_path.get_text_width_height_descent(longer, font, False)[0] <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def settle(image: Figure) -> None:
+    """Give the axes their final place: labels need it, and must not move them afterwards."""
+    image.draw_without_rendering()
+    # Not "none", a placeholder that would make savefig draw twice.
+    image.set_layout_engine(None)
+
+
+def bars(summaries: Iterable[Summary]) -> str:
+    """Say what the error bars are, or why there are none."""
+    seeds = sorted({n for s in summaries for n in s.rows["n"] if n})
+    if seeds == [1]:
+        return "One seed: differences between points cannot be told from noise."
+    many = [n for n in seeds if n > 1]
+    counts = f"{many[0]} to {many[-1]}" if len(many) > 1 else f"{many[0]}"
+    alone = "; no bar: one seed" if 1 in seeds else ""
+    return f"Bars: 95 % confidence interval over {counts} seeds (Student's t){alone}."
+
+
+def data(summaries: Iterable[Summary]) -> list[str]:
+    """The data cards, a sentence each."""
+    cards = dict.fromkeys(card for s in summaries for card in s.cards)
+    return [f"Data: {card.rstrip('.')}." for card in cards]

@@ -1,0 +1,188 @@
+"""One panel: accuracy against a cost, a point a mechanism, with intervals, front and labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from analysis.figures import labels
+from analysis.figures.boxes import Box
+from analysis.figures.pareto import front
+from analysis.figures.style import OTHERS, color, ink, marker
+from analysis.summary import Summary
+
+__all__ = ["MACS", "TIME", "Cost", "drawn", "name", "names", "points"]
+
+DOT = 5.5  # diameter of a point, in typographic points
+LINEAR_SPAN = 30  # most and least expensive farther apart than this: logarithmic cost
+FRONT = "Broad grey line: Pareto front (no other mechanism costs less and reaches a higher mean)."
+FRONT_COLOR = "#DADADA"  # pale and broad: its risers run along the intervals of the points
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What stands on the x axis.
+
+    Parameters
+    ----------
+    column: str
+        Of `Summary.rows`.
+    name: str
+        Of the axis.
+    units: tuple of (float, str)
+        Units to choose from, the largest first.
+    zero: bool
+        Whether zero is on the axis.
+    """
+
+    column: str
+    name: str
+    units: tuple[tuple[float, str], ...]
+    zero: bool
+
+    def unit(self, values: pd.Series) -> tuple[float, str]:
+        """Return the largest unit that the largest value fills."""
+        return next((u for u in self.units if values.max() >= u[0]), self.units[-1])
+
+
+MACS = Cost("mechanism_macs", "MACs of the mechanism", ((1e9, "G"), (1e6, "M")), zero=True)
+TIME = Cost("seconds", "time of a run", ((7200, "h"), (120, "min"), (1, "s")), zero=False)
+
+
+def drawn(summary: Summary, cost: Cost) -> pd.DataFrame:
+    """Return the rows that have both a mean and a cost, cheap ones first."""
+    rows = summary.rows[(summary.rows["n"] > 0) & summary.rows[cost.column].notna()]
+    return rows.sort_values([cost.column, "mean"], kind="stable")
+
+
+def points(axes: Axes, summary: Summary, cost: Cost, pareto: bool = True) -> None:
+    """Draw points, 95 % intervals, the baseline's dashed line and the Pareto front.
+
+    Parameters
+    ----------
+    axes: Axes
+        Empty.
+    summary: Summary
+        At least one of its mechanisms has a mean and a cost.
+    cost: Cost
+        The x axis.
+    pareto: bool
+        Whether to draw the front.
+    """
+    rows = drawn(summary, cost)
+    size, unit = cost.unit(rows[cost.column])
+    below = _scale(axes, rows[cost.column], cost, size)
+    for row in rows.to_dict("records"):
+        tone = color(row["mechanism"])
+        at, mean = row[cost.column], row["mean"]
+        if not math.isnan(row["half_width"]):
+            # Paler than the points, or a dozen bars side by side would hide them.
+            bar = axes.errorbar(
+                at, mean, row["half_width"], fmt="none", ecolor=tone, elinewidth=0.8
+            )
+            for part in bar.get_children():
+                part.set(alpha=0.45, zorder=2.5)
+        edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
+        sign, layer = marker(row["mechanism"]), 3 if tone == OTHERS else 4
+        axes.plot(at, mean, sign, color=tone, markersize=DOT, zorder=layer, **edge)
+    for mean in rows.loc[rows["mechanism"] == summary.baseline, "mean"]:
+        axes.axhline(mean, color=color(str(summary.baseline)), lw=0.8, ls=(0, (5, 4)), zorder=1)
+    if pareto:
+        x, y = _front(rows, cost)
+        axes.step(x, y, where="post", color=FRONT_COLOR, lw=2.6, zorder=0.9, gid="front")
+    accuracy(axes, rows["mean"], rows["half_width"])
+    axes.set_ylabel(summary.metric)
+    linear = f", logarithmic from {below / size:g}" if below else ""
+    axes.set_xlabel(f"{cost.name} ({unit}){linear}")
+
+
+def accuracy(axes: Axes, means: pd.Series, reach: pd.Series) -> None:
+    """Set the y axis so that the intervals fit in."""
+    reach = reach.fillna(0)
+    low, high = (means - reach).min(), (means + reach).max()
+    room = 0.12 * (high - low or abs(high) or 1)
+    axes.set_ylim(low - room, high + room)
+    axes.grid(axis="y", color="#E6E6E6", lw=0.6)
+    axes.set_axisbelow(True)
+
+
+def names(axes: Axes, summary: Summary, cost: Cost, keep_clear: Sequence[Box] = ()) -> None:
+    """Write the mechanisms' words beside their points; the place of the axes must be final."""
+    rows = drawn(summary, cost)
+    key = np.array([color(mechanism) != OTHERS for mechanism in rows["mechanism"]], dtype=bool)
+    texts = []
+    lines = []  # intervals and the dashed line: better not written over
+    for row in pd.concat([rows[key], rows[~key]]).to_dict("records"):
+        tone, at, mean = color(row["mechanism"]), row[cost.column], row["mean"]
+        weight = "normal" if tone == OTHERS else "bold"
+        texts.append(labels.Label(at, mean, name(row["mechanism"]), ink(tone), weight))
+        reach = 0.0 if math.isnan(row["half_width"]) else row["half_width"]
+        lines.append(((at, mean - reach), (at, mean + reach)))
+        if row["mechanism"] == summary.baseline:
+            left, right = axes.get_xlim()
+            lines += [((left, mean), (right, mean))] * 2  # black: twice as bad to write over
+    boxes = [Box(*_corners(axes.transData.transform(line))).grown(1.0) for line in lines]
+    labels.draw(axes, texts, DOT, [*boxes, *keep_clear])
+
+
+def name(mechanism: str) -> str:
+    """Return what a label says."""
+    return "none (w/o)" if mechanism == "none" else mechanism
+
+
+def _front(rows: pd.DataFrame, cost: Cost) -> tuple[list[float], list[float]]:
+    best = rows.iloc[front(rows[cost.column].tolist(), rows["mean"].tolist())]
+    return best[cost.column].tolist(), best["mean"].tolist()
+
+
+def _corners(ends: np.ndarray) -> tuple[float, float, float, float]:
+    (x0, y0), (x1, y1) = ends.min(axis=0), ends.max(axis=0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def _scale(axes: Axes, values: pd.Series, cost: Cost, unit: float) -> float:
+    """Set the x axis; return where a logarithmic one turns linear, or zero for a linear one."""
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / unit:g}")
+    positive = values[values > 0]
+    low, high = values.min(), values.max() or unit
+    if positive.empty or positive.max() <= LINEAR_SPAN * positive.min():
+        room = 0.08 * (high - low or high)
+        axes.set_xlim(*((-0.05 * high, 1.12 * high) if cost.zero else (low - room, high + room)))
+        # Ticks at round numbers of the unit, which need not be round in the base unit (minutes).
+        axes.xaxis.set_major_locator(_InUnit(unit))
+        return 0.0
+    smallest, largest = positive.min(), positive.max()
+    exponents = range(math.floor(math.log10(smallest)), math.ceil(math.log10(largest)) + 1)
+    steps = [digit * 10.0**exponent for exponent in exponents for digit in (1, 2, 5)]
+    below = max(step for step in steps if step <= smallest)
+    decades = math.log10(largest / below)
+    # Zero stands off by a sixth of the width, however many decades there are.
+    axes.set_xscale("symlog", linthresh=below, linscale=0.18 * decades)
+    axes.set_xlim(-0.35 * below, largest * 10 ** (0.12 * decades))
+    ticks = [step for step in steps if below <= step <= axes.get_xlim()[1]]
+    if len(ticks) > 8:
+        ticks = [step for step in ticks if f"{step:e}".startswith("1")]
+    axes.xaxis.set_major_locator(FixedLocator([0, *ticks]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / unit:g}")
+    return below
+
+
+class _InUnit(MaxNLocator):
+    """Ticks at round multiples of a unit."""
+
+    def __init__(self, unit: float) -> None:
+        super().__init__(nbins=8, steps=[1, 2, 2.5, 5, 10])
+        self.unit = unit
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        """The places of the ticks between two values."""
+        ticks = super().tick_values(vmin / self.unit, vmax / self.unit)
+        return [self.unit * tick for tick in ticks]

@@ -1,0 +1,145 @@
+"""Dynamic convolution against E2 over the same keys: accuracy and cost by spatial range.
+
+The last rows of the paper's comparison restrict E2 to the kernel of dynamic convolution.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures import comparison, line_ends, panel
+from analysis.figures.groups import Group
+from analysis.figures.line_ends import End
+from analysis.figures.page import bars, data, page, pages, settle
+from analysis.figures.panel import LINEAR_SPAN, MACS
+from analysis.figures.style import STYLE, ink, write
+
+__all__ = ["draw", "figure", "rows"]
+
+WORD = re.compile(r"(?P<base>dynamic|0100)(@(?P<range>\d+))?")
+DYNAMIC_RANGE = 1
+"""Range of ``dynamic`` without ``@``: three taps an axis (docs/mechanisms.md)."""
+
+SERIES: dict[str, dict[str, Any]] = {
+    "E2": {"color": "#0072B2", "marker": "o", "ls": "-"},
+    "dynamic": {"color": "#CC79A7", "marker": "^", "ls": "--"},
+}
+DODGE = 0.05  # so that the intervals of two series do not hide each other
+
+
+def rows(group: Group) -> pd.DataFrame:
+    """Return the rows of the comparison, narrow ranges first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``kind`` (``E2`` or ``dynamic``), ``range`` (infinite for unlimited), ``mechanism``, ``n``,
+        ``mean``, ``half_width``, ``mechanism_macs``, and ``difference`` and
+        ``difference_half_width`` to E2 within the same range. Empty unless there are both kinds.
+    """
+    there = set(panel.drawn(group[0], MACS)["mechanism"])
+    found = []
+    for mechanism in sorted(there):
+        match = WORD.fullmatch(mechanism)
+        if match is None:
+            continue
+        kind = "E2" if match["base"] == "0100" else "dynamic"
+        unlimited = math.inf if kind == "E2" else DYNAMIC_RANGE
+        reach = float(match["range"] or unlimited)
+        reference = "0100" if math.isinf(reach) else f"0100@{reach:g}"
+        difference = comparison.difference(group, mechanism, reference)
+        place = {"kind": kind, "range": reach}
+        found.append(place | comparison.cells(group, mechanism) | difference)
+    columns = ["kind", "range", "mechanism", "n", "mean", "half_width", "mechanism_macs"]
+    frame = pd.DataFrame(found, columns=[*columns, "difference", "difference_half_width"])
+    if frame["kind"].nunique() < 2:
+        return frame.iloc[:0]
+    return frame.sort_values(["range", "kind", "mechanism"], ignore_index=True)
+
+
+def draw(groups: Sequence[Group], out: Path) -> list[Path]:
+    """Write ``<task>-<data>-range`` as figure and as ``.md``, for groups that have rows."""
+    compared = {id(group[0]): (group, table) for group in groups if len(table := rows(group))}
+    written = []
+    for stem, heading, summaries in pages([g[0] for g in groups if id(g[0]) in compared]):
+        chosen = [compared[id(summary)] for summary in summaries]
+        out_stem = out / f"{stem}-range"
+        with mpl.rc_context(STYLE):
+            written += write(figure(chosen, heading), out_stem)
+        shown = [(g, t.assign(range=[*map(_range, t["range"])])) for g, t in chosen]
+        against = "E2 of that range"
+        written.append(comparison.save(out_stem, shown, ("range", "kind"), against))
+    return written
+
+
+def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figure:
+    """Draw a row a group: accuracy by range on the left, MACs by range on the right."""
+    summaries = [group[0] for group, _ in compared]
+    notes = [
+        *data(summaries),
+        bars(summaries),
+        "Range k: keys within k positions on each axis, 2k + 1 an axis; dynamic without a range "
+        f"has {2 * DYNAMIC_RANGE + 1} taps an axis.",
+    ]
+    title = f"Dynamic convolution against E2, by range · {heading}"
+    image, grid = page(title, 2 * len(compared), notes)
+    named = []
+    for index, (group, table) in enumerate(compared):
+        left, right = grid[2 * index : 2 * index + 2]
+        size, unit = MACS.unit(table["mechanism_macs"])
+        scaled = table.assign(macs=table["mechanism_macs"] / size, exact=math.nan)
+        for axes, values, reach in ((left, "mean", "half_width"), (right, "macs", "exact")):
+            ends = _series(axes, scaled, values, reach)
+            named.append((axes, ends, line_ends.write(axes, ends)))
+        panel.accuracy(left, table["mean"], table["half_width"])
+        left.set_ylabel(group[0].metric)
+        left.set_title(group[0].sites, fontsize=8.5, loc="left", color="#444444")
+        _cost_axis(right, scaled["macs"], unit)
+    settle(image)
+    for axes, ends, texts in named:
+        line_ends.place(axes, ends, texts)
+    return image
+
+
+def _series(axes: Axes, table: pd.DataFrame, values: str, reach: str) -> list[End]:
+    order = sorted(set(table["range"]))
+    ends = []
+    for side, (kind, own) in zip((-1, 1), table.groupby("kind", sort=True), strict=True):
+        style = SERIES[kind]
+        x = [order.index(value) + side * DODGE for value in own["range"]]
+        bars = None if own[reach].isna().all() else own[reach]
+        axes.errorbar(
+            x, own[values], bars, **style, ms=5.5, lw=1.3, elinewidth=0.8,
+            markeredgecolor="white", markeredgewidth=0.5, gid=kind,
+        )  # fmt: skip
+        label = "E2 (0100)" if kind == "E2" else kind
+        ends.append(End(x[-1], own[values].iloc[-1], label, ink(style["color"]), "bold"))
+    axes.set_xticks(range(len(order)), [*map(_range, order)])
+    axes.set_xlim(-0.4, len(order) - 0.6)
+    axes.set_xlabel("range")
+    return ends
+
+
+def _cost_axis(axes: Axes, macs: pd.Series, unit: str) -> None:
+    axes.set_ylabel(f"MACs of the mechanism ({unit})")
+    if macs.min() > 0 and macs.max() > LINEAR_SPAN * macs.min():
+        axes.set_yscale("log")
+        axes.set_ylabel(f"MACs of the mechanism ({unit}), logarithmic")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    else:
+        axes.set_ylim(0, 1.12 * macs.max() or 1)
+    axes.grid(axis="y", color="#E6E6E6", lw=0.6)
+    axes.set_axisbelow(True)
+
+
+def _range(value: float) -> str:
+    return "unlimited" if math.isinf(value) else f"{value:g}"
