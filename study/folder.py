@@ -136,9 +136,16 @@ class RunFolder:
 
 
 def iter_runs(root: Path) -> Iterator[RunFolder]:
-    """Yield the folders under `root` that hold a ``run.json``, sorted by name."""
+    """Yield the folders under `root` that hold a ``run.json``, sorted by name.
+
+    One that may not be looked into is yielded too, for its reader to say so.
+    """
     for path in sorted(root.iterdir()) if root.is_dir() else []:
-        if (path / "run.json").is_file():
+        try:
+            there = (path / "run.json").is_file()
+        except PermissionError:
+            there = True
+        if there:
             yield RunFolder(path)
 
 

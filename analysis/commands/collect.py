@@ -1,4 +1,4 @@
-"""``study collect``: the runs table as a file."""
+"""``study collect``: the runs table as two files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.commands.question import Grids, Runs, frame, questions, root, write
+from analysis.commands.question import Grids, Runs, folders, questions, root
 
 __all__ = ["collect"]
 
@@ -15,22 +15,26 @@ __all__ = ["collect"]
 def collect(
     grids: Grids = None,
     runs: Runs = None,
-    out: Annotated[Path, typer.Option(help="CSV file to write.")] = Path("results/runs.csv"),
+    out: Annotated[
+        Path, typer.Option(help="File to write: Parquet, and CSV of the same name beside it.")
+    ] = Path("results/runs.parquet"),
 ) -> None:
-    """Gather run folders into one CSV file, a row a run."""
-    import pandas as pd
-
+    """Gather runs into one table, a row a run, as Parquet and CSV; reads what is new."""
+    from analysis.collect import update
+    from analysis.runs_table import files
     from study.errors import StudyError
 
-    folder = root(runs)
-    frames = [frame(question, folder) for question in questions(grids)]
+    parquet, text = files(out)
+    place = root(runs)
     # A run that several grids ask for is one run.
-    whole = pd.concat(frames, ignore_index=True).drop_duplicates("id")
-    if whole.empty:
-        raise StudyError(f"no runs under {folder.resolve()}; {out} is left as it is")
-    write(out, whole.to_csv(index=False))
-    broken = dict(pair for one in frames for pair in one.attrs["broken"])
-    done = int((whole["state"] == "completed").sum())
-    print(f"{len(whole)} runs, {done} completed -> {out}")
-    for path, reason in broken.items():
+    asked = {f.path.name: f for question in questions(grids) for f in folders(question, place)}
+    if not asked:
+        raise StudyError(f"no runs under {place.resolve()}; {parquet} is left as it is")
+    found = update([*asked.values()], parquet, text)
+    counts = f"{found.runs} runs, {found.completed} completed"
+    if found.changed:
+        print(f"{counts} -> {parquet}, {text}")
+    else:
+        print(f"nothing changed: {counts} in {parquet}, {text}")
+    for path, reason in found.broken:
         print(f"skipped {path}: {reason}")

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from analysis.summary import Cell
     from study.folder import RunFolder
 
-__all__ = ["Grids", "Question", "Runs", "finished", "frame", "questions", "root", "write"]
+__all__ = [
+    *("Grids", "Question", "Runs", "Table"),
+    *("finished", "folders", "frame", "questions", "root", "write"),
+]
 
 WITHOUT = "none"
 """Baseline of all runs together, where no grid names one: the network without a mechanism."""
@@ -28,6 +31,14 @@ Grids = Annotated[
 ]
 Runs = Annotated[
     Path | None, typer.Option(help="Run folders [default: $STUDY_RUNS or results/runs].")
+]
+Table = Annotated[
+    Path | None,
+    typer.Option(
+        "--table",
+        metavar="FILE",
+        help="Runs table of `study collect`, Parquet or CSV, to read instead of run folders.",
+    ),
 ]
 
 
@@ -71,22 +82,43 @@ def root(runs: Path | None) -> Path:
     return existing_root(runs)
 
 
-def frame(question: Question, runs: Path) -> pd.DataFrame:
-    """Return the runs table of a question; ``attrs["broken"]`` tells what could not be read."""
-    from analysis.collect import collect
+def frame(question: Question, runs: Path, table: Path | None = None) -> pd.DataFrame:
+    """Return the runs table of a question; ``attrs["broken"]`` tells what could not be read.
 
-    return collect(_folders(question, runs))
+    Parameters
+    ----------
+    question: Question
+        Whose runs are wanted, in its order.
+    runs: Path
+        The run folders; unused, and perhaps missing, where there is a table.
+    table: Path, optional
+        A file that ``study collect`` wrote.
+    """
+    if table is None:
+        from analysis.collect import collect
+
+        return collect(folders(question, runs))
+    from analysis.runs_table import read
+
+    whole = read(table)
+    if question.ids is None:
+        return whole
+    place = {name: number for number, name in enumerate(question.ids)}
+    there = whole[whole["id"].isin(place)]
+    return there.sort_values("id", key=lambda ids: ids.map(place), ignore_index=True)
 
 
-def finished(question: Question, runs: Path) -> pd.DataFrame:
+def finished(question: Question, runs: Path, table: Path | None = None) -> pd.DataFrame:
     """Return the frame, once it holds something to show; tell on stderr what was skipped."""
     from study.errors import StudyError
 
-    there = frame(question, runs)
+    there = frame(question, runs, table)
     for path, reason in there.attrs["broken"]:
         typer.echo(f"skipped {path}: {reason}", err=True)
     if not (there["state"] == "completed").any():
         whose = f" of grid {question.name}" if question.name else ""
+        if table is not None:
+            raise StudyError(f"no finished run{whose} in {table}; bring it up: study collect")
         raise StudyError(f"no finished run{whose} under {runs}; start with: {question.command}")
     return there
 
@@ -102,11 +134,12 @@ def write(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _folders(question: Question, runs: Path) -> list[RunFolder]:
+def folders(question: Question, runs: Path) -> list[RunFolder]:
+    """Return the runs of a question that are there, archived ones included."""
     from study.archive import every_run
 
-    folders = every_run(runs)
+    everything = every_run(runs)
     if question.ids is None:
-        return folders
-    there = {folder.path.name: folder for folder in folders}
+        return everything
+    there = {folder.path.name: folder for folder in everything}
     return [there[name] for name in question.ids if name in there]

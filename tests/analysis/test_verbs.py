@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from analysis.commands.question import finished, questions
+from analysis.runs_table import read
 from analysis.verbs import register
 from study.errors import StudyError
 
@@ -53,8 +56,8 @@ def grid(monkeypatch):
         return SimpleNamespace(name=f"demo/{path.stem}", baseline="none", runs=lambda: runs)
 
     ids: dict[tuple[str, int], str] = {}
-    module = SimpleNamespace(load=load, find=lambda paths: [Path(p) for p in paths])
-    monkeypatch.setitem(sys.modules, "study.grid", module)
+    monkeypatch.setattr("study.grid.load", load)
+    monkeypatch.setattr("study.grid.find", lambda paths: [Path(p) for p in paths])
     return ids
 
 
@@ -64,21 +67,55 @@ def test_collect_writes_every_run_and_names_the_broken_ones(call, make_run, tmp_
     broken = make_run("1111", 0, 0.3)
     (broken / "run.json").write_text("{")
     output = call("collect").stdout
-    assert "2 runs, 1 completed -> results/runs.csv" in output
+    assert "2 runs, 1 completed -> results/runs.parquet, results/runs.csv" in output
     assert f"skipped runs/{broken.name}: " in output
+    again = call("collect").stdout
+    assert "nothing changed: 2 runs, 1 completed in results/runs.parquet" in again
+    assert f"skipped runs/{broken.name}: " in again
     frame = pd.read_csv(tmp_path / "results/runs.csv", dtype={"mechanism": str})
     assert frame["mechanism"].tolist() == ["0010", "none"]
     assert frame["state"].tolist() == ["planned", "completed"]
 
 
-def test_collect_takes_a_run_of_two_grids_once(call, make_run, grid, tmp_path):
+@pytest.mark.parametrize("out", ["out/all.csv", "out/all.parquet", "out/all"])
+def test_collect_takes_a_run_of_two_grids_once(call, make_run, grid, tmp_path, out):
     grid["none", 0] = make_run("none", 0, 0.3).name
     make_run("1111", 0, 0.3)  # in no grid
-    assert (
-        "1 runs, 1 completed -> out/all.csv"
-        in call("collect", "a.yaml", "b.yaml", "--out", "out/all.csv").stdout
-    )
-    assert len(pd.read_csv(tmp_path / "out/all.csv")) == 1
+    output = call("collect", "a.yaml", "b.yaml", "--out", out).stdout
+    assert "1 runs, 1 completed -> out/all.parquet, out/all.csv" in output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"all.parquet", "all.csv"}
+    assert len(read(tmp_path / "out/all.csv")) == 1
+
+
+def test_collect_refuses_a_folder_as_its_file(call, make_run):
+    make_run()
+    with pytest.raises(StudyError, match=r"runs is a folder; name a file, such as runs/runs\.par"):
+        call("collect", "--out", "runs")
+
+
+def test_a_table_stands_for_the_folders_that_it_was_made_of(call, make_run, grid, tmp_path):
+    for mechanism, seed in (("none", 0), ("0010", 1), ("1111", 0)):
+        grid[mechanism, seed] = make_run(mechanism, seed, 0.3).name
+    call("collect")
+    (question,) = questions([Path("g.yaml")])
+    (everything,) = questions(None)
+    there = finished(question, tmp_path / "runs")
+    assert there["mechanism"].tolist() == ["0010", "none"]  # as the grid has them
+    shutil.rmtree(tmp_path / "runs")
+    for kind in ("csv", "parquet"):
+        table = tmp_path / f"results/runs.{kind}"
+        pd.testing.assert_frame_equal(finished(question, tmp_path / "runs", table), there)
+        assert len(finished(everything, tmp_path / "runs", table)) == 3
+
+
+def test_a_table_without_a_finished_run_is_named(make_run, call, tmp_path):
+    make_run("none", 0, None)
+    call("collect")
+    (everything,) = questions(None)
+    with pytest.raises(
+        StudyError, match=r"no finished run in .*runs\.csv; bring it up: study coll"
+    ):
+        finished(everything, tmp_path / "runs", tmp_path / "results/runs.csv")
 
 
 def test_table_of_a_grid_shows_its_runs_and_its_gaps_only(call, make_run, grid):
@@ -87,7 +124,7 @@ def test_table_of_a_grid_shows_its_runs_and_its_gaps_only(call, make_run, grid):
     make_run("1111", 0, 0.3)
     output = call("table", "g.yaml").stdout
     assert "### detection · trees · conv4.conv5 · demo/g" in output
-    assert "missing: 0010 (seeds 0, 1)" in output
+    assert "missing: seeds 0, 1 of 0010" in output
     assert "1111" not in output
 
 
@@ -116,7 +153,9 @@ def test_table_writes_a_file_when_told_so(call, make_run, tmp_path, name, start)
 def test_plot_writes_a_folder_for_each_grid(call, make_run, grid, tmp_path):
     grid["0010", 1] = make_run("0010", 1, 0.3).name
     listed = call("plot", "g.yaml").stdout.split()
-    assert listed == [f"results/figures/demo/g/detection-trees.{kind}" for kind in ("png", "svg")]
+    folder = "results/figures/demo/g"
+    assert {f"{folder}/detection-trees.{kind}" for kind in ("png", "svg", "pdf")} <= {*listed}
+    assert all(path.startswith(f"{folder}/") for path in listed)
     assert all((tmp_path / path).is_file() for path in listed)
 
 
@@ -141,7 +180,7 @@ def test_help_needs_neither_pandas_nor_matplotlib():
     code = (
         "import sys, typer, analysis.verbs as v; app = typer.Typer(); v.register(app)\n"
         "typer.main.get_command(app)\n"
-        "print({'pandas', 'matplotlib', 'scipy', 'pydantic'} & set(sys.modules))"
+        "print({'pandas', 'pyarrow', 'matplotlib', 'scipy', 'pydantic'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
