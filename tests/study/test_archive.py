@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -69,7 +68,7 @@ def test_archived_runs_count_as_done_without_their_folders(grid, root, tmp_path)
     assert list(root.iterdir()) == []
     assert study("table", grid, "--format", "csv").stdout == first
     table = pd.read_csv(io.StringIO(study("table", "--format", "csv").stdout), comment="#")
-    assert table.loc[table["mechanism"] == 1111, ["n", "mean"]].values.tolist() == [[1, 0.75]]
+    assert table.loc[table["mechanism"] == "1111", ["n", "mean"]].values.tolist() == [[1, 0.75]]
     larger = study("run", _seeds(grid))
     assert "2 of 4 runs to train" in larger.stdout
     assert "4 completed (2 archived)" in larger.stdout
