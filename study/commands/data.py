@@ -1,4 +1,4 @@
-"""``study data``: the embedded data sets."""
+"""``study data``: the data sets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Embedded data sets: prepare them, list them.", no_args_is_help=True)
+app = typer.Typer(help="Data sets: prepare them, list them.", no_args_is_help=True)
 
 Root = Annotated[
     Path | None,
@@ -19,17 +19,44 @@ Root = Annotated[
 @app.command("prepare")
 def prepare(
     names: Annotated[list[str] | None, typer.Argument(help="Names of data sets.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All data sets.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All that can be downloaded.")] = False,
+    copy: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="Your copy of a set that cannot be downloaded. It is only read, and must stay.",
+        ),
+    ] = None,
+    subset: Annotated[
+        bool, typer.Option("--subset", help="With --from: a part of the published set is meant.")
+    ] = False,
     root: Root = None,
 ) -> None:
-    """Download and build data sets; what is there already is left alone."""
+    """Prepare data sets; what is there already is left alone.
+
+    Embedded sets are downloaded. COCO, Cityscapes and WMT14 are prepared from your copy:
+    study data prepare coco --from DIR.
+    """
     from study import data
     from study.errors import StudyError
 
     known = data.datasets()
     if not names and not every:
         raise StudyError(f"name data sets to prepare, or use --all; valid: {', '.join(known)}")
-    data.prepare(known if every else names or [], root)
+    wanted = data.embedded() if every else list(names or [])
+    if copy is None and root and len(wanted) == 1 and data.looks_like_copy(wanted[0], root):
+        # A folder of prepared sets looks otherwise, so this can only mean one thing.
+        typer.echo(f"{wanted[0]}: {root} is a copy of it; read as --from {root}", err=True)
+        copy, root = root, None
+    if copy is None:
+        if subset:
+            raise StudyError("--subset says what a copy is: give the copy with --from DIR")
+        data.prepare(wanted, root)
+    elif every or len(wanted) != 1:
+        raise StudyError("--from DIR is the copy of one data set: name that one")
+    else:
+        data.prepare_from(wanted[0], copy, root, subset=subset)
 
 
 @app.command("list")
@@ -49,7 +76,9 @@ def list_(
 
     table = Table("name", "task", "prepared", "download", "what it is", box=None)
     for row in rows:
-        size = f"{row['download_bytes'] / data.MEGABYTE:.0f} MB"
+        size = "your copy"
+        if row["download_bytes"] is not None:
+            size = f"{row['download_bytes'] / data.MEGABYTE:.0f} MB"
         ready = "yes" if row["prepared"] else "no"
         table.add_row(row["name"], row["task"], ready, size, row["line"])
     Console().print(table)

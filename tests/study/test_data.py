@@ -24,7 +24,7 @@ import pytest
 from rich.console import Console
 
 from plugins.sources import Card, PrepareError, Source
-from study import data, download
+from study import contents, data, download
 from study.errors import StudyError
 
 CARD = Card(
@@ -289,7 +289,7 @@ def test_the_fingerprint_covers_names_contents_and_packages(tmp_path):
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
-        return data._fingerprint(folder, packages)
+        return contents.fingerprint(folder, packages)
 
     base = fingerprint({"a/x": "1", "b": "2"}, {"pillow": "1"})
     assert base == fingerprint({"b": "2", "a/x": "1"}, {"pillow": "1"})

@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from study import data
+from study.errors import StudyError
 
 pytestmark = pytest.mark.data
 
-NAMES = ("digits", "landcover", "software-en-de", "trees")
+EMBEDDED = ("digits", "landcover", "software-en-de", "trees")
+COPIED = ("cityscapes", "coco", "wmt14")
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=EMBEDDED)
 def any_set(request):
     data.prepare([request.param])
     return request.param
@@ -50,7 +52,17 @@ def overlap(one: list[int], other: list[int]) -> bool:
 
 
 def test_the_registered_sets_are_these():
-    assert tuple(data.datasets()) == NAMES
+    assert set(data.datasets()) == {*EMBEDDED, *COPIED}
+    assert tuple(data.embedded()) == EMBEDDED
+
+
+@pytest.mark.parametrize("name", COPIED)
+def test_a_set_that_is_not_downloaded_says_where_it_is_to_be_had(name, tmp_path):
+    with pytest.raises(StudyError, match=rf"https://.*study data prepare {name} --from"):
+        data.prepare([name], tmp_path)
+    (row,) = (row for row in data.overview(tmp_path) if row["name"] == name)
+    assert row["download_bytes"] is None
+    assert row["task"] == data.task_of(name)
 
 
 def test_building_again_gives_the_same_bytes(any_set, tmp_path):

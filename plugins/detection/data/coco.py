@@ -7,7 +7,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Annotations"]
+__all__ = ["META_FILE", "Annotations", "image_folder"]
+
+META_FILE = "meta.json"
+
+
+def image_folder(data: Path, split: str) -> str:
+    """Return what ``file_name`` in ``annotations/<split>.json`` is relative to.
+
+    Parameters
+    ----------
+    data: Path
+        A prepared data set.
+    split: str
+        train or val.
+
+    Returns
+    -------
+    str
+        A folder below `data`, with a slash at the end: ``images/``, unless ``meta.json`` gives
+        each split a folder of its own, as COCO's splits have.
+    """
+    meta = data / META_FILE
+    if not meta.is_file():
+        return "images/"
+    return json.loads(meta.read_text(encoding="utf-8"))["image_folders"][split]
 
 
 class Annotations:

@@ -1,0 +1,220 @@
+"""COCO 2017, from a copy that its user has.
+
+Nothing is converted: what is written are links, ::
+
+    annotations/train.json   -> COPY/annotations/instances_train2017.json
+    annotations/val.json     -> COPY/annotations/instances_val2017.json
+    images/train2017         -> COPY/train2017 (or COPY/images/train2017)
+    images/val2017           -> COPY/val2017
+    meta.json                the folder that each split's ``file_name`` is relative to
+
+and `plugins.detection.data.coco.image_folder` reads the last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from plugins.copies import CopyCard, check_counts, check_folder, check_sample, link, some
+from plugins.detection.data.coco import META_FILE
+from plugins.sources import PrepareError, Source
+
+__all__ = ["CARD", "SOURCES", "prepare", "recognises"]
+
+SOURCES: tuple[Source, ...] = ()
+
+CARD = CopyCard(
+    task="detection",
+    content="photos of everyday scenes with boxes of 80 kinds of objects",
+    licence="annotations CC BY 4.0; photos under their owners' Flickr licences",
+    unit="images",
+    benchmark="COCO 2017",
+    composed=False,
+    in_domain=True,
+    packages=(),
+    notes=(
+        "the fingerprint covers the content of the annotation files, and names and sizes of the"
+        " images",
+        "100 images of each split were decoded, of the others only the names were looked at",
+    ),
+    where="COCO 2017 is at https://cocodataset.org/#download; unpack train2017.zip, val2017.zip and"
+    " annotations_trainval2017.zip in one folder",
+)
+
+SPLITS = {"train": "train2017", "val": "val2017"}
+# Counted in the published files; https://cocodataset.org/#detection-2017 gives them rounded.
+OFFICIAL = {
+    "train2017 images": 118_287,
+    "train2017 annotations": 860_001,
+    "val2017 images": 5_000,
+    "val2017 annotations": 36_781,
+    "categories": 80,
+}
+OUTPUTS = OFFICIAL["categories"]
+
+
+class _Split(NamedTuple):
+    """What was found in one annotation file."""
+
+    images: dict[str, tuple[int, int]]  # file name -> width, height
+    boxes: int
+    crowd: int
+    categories: dict[int, str]
+
+
+def recognises(folder: Path) -> bool:
+    """Tell whether a folder looks like a copy of COCO, of whatever year and however complete."""
+    if not folder.is_dir():
+        return False
+    names = {entry.name for entry in folder.iterdir()}
+    return "annotations" in names or any(name.startswith(("train20", "val20")) for name in names)
+
+
+def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool = False) -> dict:
+    """Check a copy of COCO 2017, and link to it from the folder `out`.
+
+    Parameters
+    ----------
+    copy: Path
+        The folder with ``annotations``, ``train2017`` and ``val2017``; the latter two may lie in
+        ``images``.
+    out: Path
+        An empty folder.
+    progress: callable
+        Told what is being done.
+    subset: bool
+        Whether the numbers of images, annotations and categories may differ from COCO's.
+
+    Returns
+    -------
+    dict
+        ``items`` (images), ``boxes`` and ``crowd`` (ignored regions) of each split, ``official``:
+        whether the numbers are COCO's.
+
+    Raises
+    ------
+    PrepareError
+        If the copy is not COCO 2017, or not whole.
+    """
+    check_folder(copy, CARD)
+    files = {split: _annotation_file(copy, name) for split, name in SPLITS.items()}
+    folders = {split: _image_folder(copy, name) for split, name in SPLITS.items()}
+    found = {}
+    for split in SPLITS:
+        progress(f"reading {files[split].name}")
+        found[split] = _read(files[split])
+        progress(f"looking at the images of {SPLITS[split]}")
+        _check_images(folders[split], files[split], found[split].images)
+    train, val = found["train"], found["val"]
+    if train.categories != val.categories:
+        raise PrepareError(f"{files['train']} and {files['val']} have other categories")
+    if both := train.images.keys() & val.images.keys():
+        raise PrepareError(f"images that are in both {files['train']} and val: {some(both)}")
+    numbers = {"categories": len(val.categories)}
+    for split, name in SPLITS.items():
+        numbers[f"{name} images"] = len(found[split].images)
+        numbers[f"{name} annotations"] = found[split].boxes + found[split].crowd
+    official = check_counts(numbers, OFFICIAL, subset)
+    for split, name in SPLITS.items():
+        link(files[split], out / "annotations" / f"{split}.json")
+        link(folders[split], out / "images" / name)
+    meta = {"image_folders": {split: f"images/{name}/" for split, name in SPLITS.items()}}
+    (out / META_FILE).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    return {
+        "items": {split: len(content.images) for split, content in found.items()},
+        "boxes": {split: content.boxes for split, content in found.items()},
+        "crowd": {split: content.crowd for split, content in found.items()},
+        "official": official,
+    }
+
+
+def _annotation_file(copy: Path, name: str) -> Path:
+    file = copy / "annotations" / f"instances_{name}.json"
+    if not file.is_file():
+        raise PrepareError(f"{file} is missing{_likely_mistake(copy)}; {CARD.where}")
+    return file
+
+
+def _image_folder(copy: Path, name: str) -> Path:
+    places = (copy / name, copy / "images" / name)
+    for place in places:
+        if place.is_dir():
+            return place
+    raise PrepareError(
+        f"there is neither {places[0]} nor {places[1]}{_likely_mistake(copy)}; {CARD.where}"
+    )
+
+
+def _likely_mistake(copy: Path) -> str:
+    """Say what the folder holds instead, if it is one of the usual mistakes."""
+    places = (copy, copy / "annotations", copy / "images")
+    names = {entry.name for place in places if place.is_dir() for entry in place.iterdir()}
+    for year in ("2014", "2015"):
+        if any(name.removesuffix(".json").endswith(year) for name in names):
+            return (
+                f": this is COCO {year}, which divides its images into train and val otherwise "
+                "than COCO 2017"
+            )
+    if any(name.startswith(("test20", "image_info_test")) for name in names):
+        return ": this is the test split, whose annotations are not public; train and val are used"
+    return ""
+
+
+def _read(file: Path) -> _Split:
+    """Read an annotation file as far as boxes need it, and check that it agrees with itself."""
+    try:
+        content = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise PrepareError(
+            f"{file} is no JSON ({error}); take it from the archive again"
+        ) from error
+    lists = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in lists):
+        raise PrepareError(
+            f"{file} is no file of annotated images: it needs the lists {', '.join(lists)}. "
+            "Those of test splits have no annotations, these are not public"
+        )
+    try:
+        images = {image["id"]: image for image in content["images"]}
+        categories = {category["id"]: category["name"] for category in content["categories"]}
+        crowd = _check_annotations(file, content["annotations"], images, categories)
+        sizes = {image["file_name"]: (image["width"], image["height"]) for image in images.values()}
+    except (KeyError, TypeError) as error:
+        raise PrepareError(f"{file}: an entry lacks {error}") from error
+    if not len(sizes) == len(images) == len(content["images"]):
+        raise PrepareError(f"{file} has two images of one id or file_name")
+    return _Split(sizes, len(content["annotations"]) - crowd, crowd, categories)
+
+
+def _check_annotations(
+    file: Path, annotations: list[Any], images: dict[int, Any], categories: dict[int, str]
+) -> int:
+    """Return how many annotations are crowds, once all have an image, a category and a box."""
+    if not annotations:
+        raise PrepareError(f"{file} has no annotations; those of test splits are not public")
+    crowd = 0
+    for annotation in annotations:
+        what = f"{file}: annotation {annotation['id']}"
+        if annotation["image_id"] not in images:
+            raise PrepareError(f"{what} is of image {annotation['image_id']}, which is not listed")
+        if annotation["category_id"] not in categories:
+            raise PrepareError(
+                f"{what} is of category {annotation['category_id']}, which is not listed"
+            )
+        if len(annotation["bbox"]) != 4:
+            raise PrepareError(f"{what}: bbox is {annotation['bbox']}, not x, y, width, height")
+        crowd += bool(annotation.get("iscrowd", 0))
+    return crowd
+
+
+def _check_images(folder: Path, file: Path, images: dict[str, tuple[int, int]]) -> None:
+    with os.scandir(folder) as entries:
+        present = {entry.name for entry in entries}
+    if missing := images.keys() - present:
+        raise PrepareError(f"images of {file} that are not in {folder}: {some(missing)}")
+    names = sorted(images)
+    check_sample([folder / name for name in names], [images[name] for name in names])

@@ -1,0 +1,63 @@
+"""Text in subword units as the binary data that fairseq loads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from plugins.sources import PrepareError
+
+__all__ = ["binarise"]
+
+
+def binarise(
+    out: Path, languages: tuple[str, str], splits: Sequence[str], workers: int = 1
+) -> None:
+    """Run fairseq-preprocess on ``<split>.spm.<language>``; write ``bin``.
+
+    The one dictionary of both languages is that of the split ``train``.
+
+    Parameters
+    ----------
+    out: Path
+        Folder of the text, and of ``bin``.
+    languages: (str, str)
+        Source and target.
+    splits: sequence of str
+        Of train, valid and test.
+    workers: int
+        Processes that share the work; what is written does not depend on them.
+
+    Raises
+    ------
+    PrepareError
+        If fairseq fails or is not installed.
+    OSError
+        If the disk is full.
+    """
+    destination = out / "bin"
+    command = [sys.executable, "-m", "fairseq_cli.preprocess"]
+    command += ["--source-lang", languages[0], "--target-lang", languages[1]]
+    command += ["--joined-dictionary", "--workers", str(workers), "--destdir", str(destination)]
+    for name in splits:
+        command += [f"--{name}pref", str(out / f"{name}.spm")]
+    # Its own process, since importing fairseq changes the logging of the whole process.
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    if done.returncode:
+        if os.strerror(errno.ENOSPC) in done.stderr:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(destination))
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise PrepareError(f"fairseq-preprocess failed: {last[0]}; is fairseq installed?")
+    # It holds time and temporary paths, which would make every copy of the data set differ.
+    (destination / "preprocess.log").unlink(missing_ok=True)
