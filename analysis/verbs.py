@@ -5,8 +5,11 @@ from __future__ import annotations
 import typer
 
 from analysis.commands.attend import attend
+from analysis.commands.claims import claims
 from analysis.commands.collect import collect
+from analysis.commands.effects import effects
 from analysis.commands.plot import plot
+from analysis.commands.report import report
 from analysis.commands.table import table
 
 __all__ = ["register"]
@@ -14,5 +17,5 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this room to the command line."""
-    for verb in (collect, table, plot, attend):
+    for verb in (collect, table, plot, effects, claims, report, attend):
         app.command()(verb)

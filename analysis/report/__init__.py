@@ -1,0 +1,1 @@
+"""The report: a folder of pages that need no server and no network."""

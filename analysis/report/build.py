@@ -1,0 +1,188 @@
+"""Pages, data and figures into one folder, which then takes the place of the old one."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.collect import collect
+from analysis.report import overview
+from analysis.report.logs import readable
+from analysis.report.overview import Part
+from analysis.report.pages import page, script
+from analysis.report.places import grouped, places, styles
+from analysis.report.runs import View, view
+from study.errors import StudyError
+from study.files import write_json
+from study.folder import RunFolder
+
+__all__ = ["MARKER", "Built", "build"]
+
+MARKER = "report.json"
+"""Its presence says that a folder is a report, and may be replaced by one."""
+
+IN_TABLE = (
+    *("id", "label", "grid", "task", "data", "mechanism", "sites", "seed", "state", "archived"),
+    *("metric", "value", "untrained", "model_macs", "mechanism_macs", "model_parameters"),
+    *("mechanism_parameters", "seconds", "peak_memory_bytes", "attempts", "finished", "error"),
+)
+ERROR_CHARACTERS = 300  # of an error in the table; the page of the run has all of it
+
+
+@dataclass(frozen=True)
+class Built:
+    """Where the report is, and what is in it."""
+
+    index: Path
+    runs: int
+    broken: list[tuple[str, str]]
+
+
+def build(parts: Sequence[Part], out: Path) -> Built:
+    """Build the report on `parts` as the folder `out`.
+
+    An older report there is replaced when the new one is whole; until then it stays as it is.
+
+    Raises
+    ------
+    StudyError
+        If `out` is something else than a report, or there is no run.
+    """
+    _refuse_foreign(out)
+    frames = [collect(part.folders) for part in parts]
+    whole = _joined(frames)
+    if whole.empty:
+        raise StudyError("no runs, so there is nothing to report on")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    building = out.with_name(f".{out.name}.{secrets.token_hex(4)}.building")
+    try:
+        building.mkdir()
+        broken = _write(parts, frames, whole, building)
+        _swap(building, out)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return Built(out / "index.html", len(whole) - len(broken), _broken(frames) + broken)
+
+
+def _refuse_foreign(out: Path) -> None:
+    if not os.path.lexists(out):
+        return
+    if out.is_symlink() or not out.is_dir():
+        raise StudyError(f"{out} is not a folder; --out names another place")
+    if any(out.iterdir()) and not (out / MARKER).is_file():
+        raise StudyError(
+            f"{out} holds something that is not a report (it has no {MARKER}), and would be "
+            "replaced; --out names another place"
+        )
+
+
+def _swap(building: Path, out: Path) -> None:
+    """Put the new folder where the old one is: two renames, then the old one goes."""
+    old = building.with_suffix(".old")
+    _refuse_foreign(out)  # it may have come meanwhile
+    if out.exists():
+        out.rename(old)
+    building.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join the parts; a run that several grids ask for is one run."""
+    filled = [frame for frame in frames if len(frame)]
+    if not filled:
+        return frames[0]
+    return pd.concat(filled, ignore_index=True).drop_duplicates("id", ignore_index=True)
+
+
+def _broken(frames: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys(pair for frame in frames for pair in frame.attrs["broken"]))
+
+
+def _write(
+    parts: Sequence[Part], frames: Sequence[pd.DataFrame], whole: pd.DataFrame, out: Path
+) -> list[tuple[str, str]]:
+    """Write everything; return the runs without a page, and why."""
+    folders = {folder.path.name: folder for part in parts for folder in part.folders}
+    write_json(out / MARKER, {"schema": 1, "made_by": "study report"})
+    with importlib.resources.as_file(importlib.resources.files("analysis.report")) as here:
+        shutil.copytree(here / "static", out / "static")
+    built = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    rows, broken = _runs(whole, folders, out, built)
+    data = {"runs": rows, "places": places(whole), "style": styles(whole)}
+    (out / "runs.js").write_text(script("study.index", data))
+    shown = [overview.section(part, frame, out) for part, frame in zip(parts, frames, strict=True)]
+    states = {row["id"]: row["state"] for row in rows}
+    titles = [part.name for part in parts if part.name]
+    common = {"root": "", "built": built, "title": ", ".join(titles) or "All runs"}
+    done = bool((whole["state"] == "completed").any())
+    (out / "index.html").write_text(
+        page(
+            "index",
+            **common,
+            sections=shown,
+            tally=overview.tally(list(states.values())),
+            total=len(rows),
+            failures=overview.failures(folders, states),
+            first=overview.first(parts, shown, whole, out) if done else [],
+            judged=overview.judged(whole) if done else None,
+            interval=overview.interval,
+            figure_title=overview.title,
+            done=done,
+            broken=_broken(frames) + broken,
+            commits=sorted({row["commit"][:12] for row in rows if row["commit"]}),
+            dirty=sum(row["dirty"] for row in rows),
+        )
+    )
+    for name in ("runs", "compare"):
+        (out / f"{name}.html").write_text(page(name, **common))
+    return broken
+
+
+def _runs(
+    whole: pd.DataFrame, folders: dict[str, RunFolder], out: Path, built: str
+) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """Write the page and the data of each run; return the rows of the table."""
+    (out / "runs").mkdir()
+    rows: list[dict[str, Any]] = []
+    broken: list[tuple[str, str]] = []
+    records = whole.astype(object).where(whole.notna(), None).to_dict("records")
+    siblings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for record, group in zip(records, grouped(whole), strict=True):
+        record["group"] = group
+        key = (record["group"], record["mechanism"], record["sites"])
+        siblings.setdefault(key, []).append(record)
+    for record in records:
+        key = (record["group"], record["mechanism"], record["sites"])
+        try:
+            seen = view(folders[record["id"]], record)
+        except (StudyError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            broken.append((str(folders[record["id"]].path), str(error)))
+            continue
+        _write_run(seen, siblings[key], out / "runs", built)
+        told = seen.row["error"]
+        rows.append(
+            {
+                **{name: seen.row.get(name) for name in (*IN_TABLE, "group", "commit", "dirty")},
+                "error": told and readable(told.encode(errors="replace"))[:ERROR_CHARACTERS],
+            }
+        )
+    return rows, broken
+
+
+def _write_run(seen: View, siblings: Sequence[dict[str, Any]], place: Path, built: str) -> None:
+    name = seen.row["id"]
+    others = [record for record in siblings if record["id"] != name]
+    text = page("run", root="../", built=built, title=seen.row["label"], run=seen, siblings=others)
+    (place / f"{name}.html").write_text(text, encoding="utf-8")
+    data = {**seen.data, "row": {key: seen.row.get(key) for key in IN_TABLE}}
+    (place / f"{name}.js").write_text(script("study.run", name, data))
+    (place / f"{seen.row['id']}.yaml").write_text(seen.grid_file, encoding="utf-8")

@@ -1,0 +1,229 @@
+"""What the first page tells: states, failures by cause, verdicts, effects, figures and means."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.claims import Claim, Verdict, judge, load
+from analysis.columns import columns
+from analysis.figures import overview
+from analysis.figures.groups import groups
+from analysis.summary import Summary, summarise
+from study import triage
+from study.errors import StudyError
+from study.folder import STATES, RunFolder
+from study.states import States
+
+__all__ = ["Judged", "Part", "Section", "Shown", "failures", "judged", "section", "tally", "title"]
+
+TITLES = {
+    "overview": "Accuracy against the cost of the mechanism",
+    "cost": "Accuracy against cost, one by one",
+    "time": "Accuracy against measured time",
+    "deformable": "Deformable convolution against E2",
+    "range": "Dynamic convolution against E2, by range",
+    "curves": "Learning curves",
+    "effects": "Effects of the four terms",
+}
+"""How the kinds of `analysis.figures.all.NEEDS` are headed."""
+
+FIRST = "overview"
+"""The kind that shows all tasks at once, and stands above the verdicts."""
+
+COST = "cost"
+
+VERDICTS = ("supported", "contradicted", "inconclusive", "not tested")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The runs of one grid, or all there are where `name` is empty."""
+
+    name: str
+    baseline: str | None
+    folders: Sequence[RunFolder]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A summary as the first page shows it.
+
+    Attributes
+    ----------
+    title, baseline: str
+        Of the summary.
+    headings, names: list
+        Headings of groups of columns with their widths, and the name of each column below them.
+    rows: list of list of str
+        The table; the first column is the mechanism.
+    notes: list of str
+        What a reader must know.
+    """
+
+    title: str
+    task: str
+    headings: list[tuple[str, int]]
+    names: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the first page shows of a part.
+
+    Attributes
+    ----------
+    name: str
+        Of the grid.
+    figures: dict of str to list of dict
+        The images of each kind: address of the SVG, alternative text, other formats.
+    tables: list of Shown
+        Means over seeds.
+    troubles: list of str
+        What could not be shown, and why.
+    """
+
+    name: str
+    figures: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    tables: list[Shown] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdicts: those that the runs allow, by claim, and the claims that they do not test."""
+
+    tested: list[tuple[Claim, list[Verdict]]]
+    untested: list[Verdict]
+    counts: list[tuple[str, int]]
+
+
+def section(part: Part, frame: pd.DataFrame, out: Path) -> Section:
+    """Summarise a part and draw its figures below ``out/figures``."""
+    shown = Section(part.name)
+    if not (frame["state"] == "completed").any():
+        return shown
+    try:
+        shown.tables.extend(_table(summary) for summary in summarise(frame, part.baseline))
+        place = out / "figures" / (part.name or "all")
+        for kind, paths in _draw(frame, place, part.baseline).items():
+            if kind == FIRST:
+                continue
+            if images := _images(kind, paths, out):
+                shown.figures[kind] = images
+    except StudyError as error:
+        shown.troubles.append(str(error))
+    return shown
+
+
+def first(
+    parts: Sequence[Part], sections: Sequence[Section], frame: pd.DataFrame, out: Path
+) -> list[dict[str, Any]]:
+    """Return what stands above the verdicts: the figure of all tasks.
+
+    Of a single task it would be mostly empty; then the accuracy against cost of each part moves up.
+    """
+    if frame.loc[frame["state"] == "completed", "task"].nunique() < 2:
+        return [image for shown in sections for image in shown.figures.pop(COST, [])]
+    baselines = {part.baseline for part in parts}
+    baseline = baselines.pop() if len(baselines) == 1 else None
+    try:
+        summaries = [summary for summary, _ in groups(frame, baseline)]
+        return _images(FIRST, overview.draw(summaries, out / "figures"), out)
+    except StudyError:
+        return []  # the parts say why
+
+
+def judged(frame: pd.DataFrame) -> Judged:
+    """Judge the paper's claims on the runs."""
+    found = judge(frame, load())
+    tested: dict[str, tuple[Claim, list[Verdict]]] = {}
+    for verdict in found:
+        if verdict.verdict != "not tested":
+            tested.setdefault(verdict.claim.id, (verdict.claim, []))[1].append(verdict)
+    counts = Counter(str(verdict.verdict) for verdict in found)
+    return Judged(
+        list(tested.values()),
+        [verdict for verdict in found if verdict.verdict == "not tested"],
+        [(word, counts[word]) for word in VERDICTS if counts[word]],
+    )
+
+
+def tally(states: Sequence[str]) -> list[tuple[str, int]]:
+    """Count the runs in each state, in the order of a run's life."""
+    counts = Counter(states)
+    order = ("completed", "running", "queued", "planned", *STATES)
+    return [(state, counts[state]) for state in dict.fromkeys(order) if counts[state]]
+
+
+def failures(folders: Mapping[str, RunFolder], states: Mapping[str, str]) -> list[triage.Group]:
+    """Return the failed runs in groups of one cause, the largest first."""
+    failed = [name for name, state in states.items() if state in triage.FAILURES]
+    found = States(of=dict(states), seen=dict(folders))
+    return triage.groups(found, failed)
+
+
+def interval(verdict: Verdict) -> dict[str, float] | None:
+    """Return where effect, interval, margins and zero stand between 0 and 1; None without any."""
+    low, high, margin = verdict.low, verdict.high, verdict.margin
+    if math.isnan(low) or math.isnan(high):
+        return None
+    left, right = min(low, -margin, 0.0), max(high, margin, 0.0)
+    span = (right - left) or 1.0
+    marks = {"low": low, "high": high, "effect": verdict.effect, "zero": 0.0}
+    marks |= {"from": -margin, "to": margin}
+    return {name: (value - left) / span for name, value in marks.items()}
+
+
+def _draw(frame: pd.DataFrame, out: Path, baseline: str | None) -> dict[str, list[Path]]:
+    from analysis.figures.all import draw_all
+
+    # matplotlib tells of substituted glyphs and the like, which nobody can act on here.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    return draw_all(frame, out, baseline)
+
+
+def _table(summary: Summary) -> Shown:
+    text = columns(summary)
+    pairs = list(text.columns)
+    headings = itertools.groupby(pairs, lambda pair: pair[0])
+    return Shown(
+        summary.title,
+        summary.task,
+        [(heading, len(list(run))) for heading, run in headings],
+        [name for _, name in pairs],
+        text.to_numpy().tolist(),
+        summary.notes,
+    )
+
+
+def title(kind: str) -> str:
+    """Return the heading of a kind of figures."""
+    return TITLES.get(kind) or kind.replace("_", " ").capitalize()
+
+
+def _images(kind: str, paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
+    formats: dict[Path, dict[str, str]] = {}
+    for path in paths:
+        address = path.relative_to(out).as_posix()
+        formats.setdefault(path.with_suffix(""), {})[path.suffix[1:]] = address
+    return [
+        {
+            "stem": stem.name,
+            "svg": files["svg"],
+            "others": {suffix: file for suffix, file in files.items() if suffix != "svg"},
+            "alt": f"{title(kind)}: {stem.name.replace('-', ' ')}",
+        }
+        for stem, files in formats.items()
+        if "svg" in files
+    ]

@@ -1,0 +1,144 @@
+"""Templates into pages, and values into text that a page can hold.
+
+Whatever a run brings (labels, errors, logs, names of files) is text and nothing else: jinja2
+escapes it in HTML, `script` in JavaScript, `href` in addresses.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+
+from analysis.report.logs import readable
+
+__all__ = ["POLICY", "page", "script"]
+
+POLICY = (
+    "default-src 'none'; script-src 'self' file:; style-src 'self' file:; img-src 'self' file:; "
+    "base-uri 'none'; form-action 'none'"
+)
+"""What a page may load: its own files. Some browsers see no 'self' in a file, hence ``file:``."""
+
+STATES = {
+    "completed": "✓",
+    "running": "◐",
+    "queued": "…",
+    "planned": "○",
+    "preempted": "↺",
+}
+"""A sign for each state, so that colour alone says nothing; all others need somebody: ✗."""
+
+VERDICTS = {"supported": "✓", "contradicted": "✗", "inconclusive": "≈", "not tested": "–"}
+
+ABSENT = "–"
+
+
+def page(template: str, **context: Any) -> str:
+    """Return the page that a template makes, every value in it escaped."""
+    return _environment().get_template(f"{template}.html.j2").render(policy=POLICY, **context)
+
+
+def script(call: str, *values: Any) -> str:
+    """Return JavaScript that calls a function with values.
+
+    It stays JavaScript with the same values wherever it stands: no ``<``, nothing but ASCII.
+    """
+    texts = (json.dumps(_finite(value), separators=(",", ":")) for value in values)
+    return f"{call}({','.join(texts)});\n".replace("<", "\\u003c")
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("analysis.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "href": functools.partial(quote, safe="/"),
+        "number": _number,
+        "scaled": _scaled,
+        "bytes": _bytes,
+        "duration": _duration,
+        "moment": _moment,
+        "entry": _entry,
+        "readable": lambda text: readable(str(text).encode(errors="replace")),
+        "state_sign": lambda state: STATES.get(state, "✗"),
+        "state_kind": lambda state: state if state in STATES else "trouble",
+        "verdict_sign": lambda verdict: VERDICTS.get(verdict, "–"),
+    }
+    return environment
+
+
+def _finite(value: Any) -> Any:
+    """Return the value with None for the numbers that JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _number(value: float | None, digits: int = 4, sign: str = "") -> str:
+    if _missing(value):
+        return ABSENT
+    return f"{value:{sign}.{digits}g}".replace("-", "\N{MINUS SIGN}")
+
+
+def _scaled(value: float | None) -> str:
+    """Return a count as 1.25 G."""
+    if _missing(value):
+        return ABSENT
+    assert value is not None
+    for unit, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= unit:
+            return f"{value / unit:.3g}{prefix}"
+    return f"{value:.4g}"
+
+
+def _bytes(value: float | None) -> str:
+    """Return a size as 565 MB."""
+    text = _scaled(value)
+    return text if text == ABSENT else f"{text}B" if text[-1] in "kMGT" else f"{text} B"
+
+
+def _duration(seconds: float | None) -> str:
+    if _missing(seconds):
+        return ABSENT
+    assert seconds is not None
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _moment(time: float | str | None) -> str:
+    """Return a time, ISO or seconds since the epoch, as 2026-11-22 21:37 UTC."""
+    if time is None or time == "":
+        return ABSENT
+    try:
+        at = datetime.fromisoformat(time) if isinstance(time, str) else None
+        at = at or datetime.fromtimestamp(float(time), UTC)
+    except (ValueError, OverflowError, OSError):
+        return str(time)
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _entry(value: Any) -> str:
+    """Return a value of a configuration as its file would have it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,161 @@
+// Axes, curves and points as SVG, drawn for the width there is.
+"use strict";
+
+const chart = (() => {
+  const MARGIN = { top: 14, right: 16, bottom: 42, left: 54 };
+  const SPAN = 30; // least and most farther apart than this: logarithmic
+
+  // Round steps that give about `count` ticks.
+  function ticks(low, high, count) {
+    const rough = (high - low) / Math.max(1, count);
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const digits = [1, 2, 2.5, 5, 10];
+    const distance = (digit) => Math.abs(Math.log(digit * power / rough));
+    const step = digits.reduce((best, digit) => (distance(digit) < distance(best) ? digit : best)) * power;
+    const result = [];
+    for (let n = Math.ceil(low / step - 1e-9); n * step <= high + step * 1e-9; n += 1) result.push(n * step);
+    return result;
+  }
+
+  function linear(values, zero = false) {
+    let low = Math.min(...values), high = Math.max(...values);
+    if (zero) low = Math.min(0, low);
+    const room = (high - low || Math.abs(high) || 1) * 0.06;
+    return between(zero && low === 0 ? -room / 2 : low - room, high + room);
+  }
+
+  const between = (low, high) => ({
+    at: (value) => (value - low) / (high - low),
+    ticks: (count) => ticks(low, high, count),
+  });
+
+  // Costs: linear, or logarithmic where they span decades; zero stands at the left either way.
+  function costs(values) {
+    const positive = values.filter((value) => value > 0);
+    const least = Math.min(...positive), most = Math.max(...positive);
+    if (!positive.length || most <= SPAN * least) {
+      return linear(values, Math.min(...values) < most / 3 || values.includes(0));
+    }
+    const zero = positive.length < values.length;
+    const gutter = zero ? 0.12 : 0.03;
+    const low = Math.log10(least), high = Math.log10(most);
+    const at = (value) => (value > 0 ? gutter + ((Math.log10(value) - low) / (high - low)) * (0.97 - gutter) : 0.03);
+    const decades = [];
+    for (let n = Math.floor(low); n <= Math.ceil(high); n += 1) {
+      for (const digit of high - low > 3 ? [1] : [1, 2, 5]) {
+        const tick = digit * 10 ** n;
+        if (tick >= least * 0.99 && tick <= most * 1.01) decades.push(tick);
+      }
+    }
+    return { at, ticks: () => [...(zero ? [0] : []), ...decades] };
+  }
+
+  // Draws the axes; returns the SVG and the functions from values to its coordinates.
+  function axes(holder, { x, y, xTitle, yTitle, xFormat, yFormat, height, label }) {
+    const width = Math.max(280, holder.clientWidth || 640);
+    const inner = { width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
+    const px = (value) => MARGIN.left + x.at(value) * inner.width;
+    const py = (value) => MARGIN.top + (1 - y.at(value)) * inner.height;
+    const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label });
+    const bottom = MARGIN.top + inner.height;
+    for (const tick of y.ticks(Math.max(3, inner.height / 48))) {
+      svg.append(make("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: py(tick), y2: py(tick) }),
+        make("text", { x: MARGIN.left - 8, y: py(tick) + 4, "text-anchor": "end" }, yFormat(tick)));
+    }
+    let free = -Infinity;
+    for (const tick of x.ticks(Math.max(3, inner.width / 100))) {
+      if (px(tick) < free) continue;
+      free = px(tick) + 44;
+      svg.append(make("line", { class: "axis", x1: px(tick), x2: px(tick), y1: bottom, y2: bottom + 4 }),
+        make("text", { x: px(tick), y: bottom + 18, "text-anchor": "middle" }, xFormat(tick)));
+    }
+    svg.append(make("line", { class: "axis", x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom }),
+      make("text", { class: "title", x: width - MARGIN.right, y: bottom + 36, "text-anchor": "end" }, xTitle),
+      make("text", { class: "title", x: 0, y: 10 }, yTitle));
+    return { svg, px, py, width, bottom };
+  }
+
+  const SHAPES = {
+    o: (r) => `M${-r},0a${r},${r} 0 1,0 ${2 * r},0a${r},${r} 0 1,0 ${-2 * r},0`,
+    s: (r) => `M${-r},${-r}h${2 * r}v${2 * r}h${-2 * r}z`,
+    D: (r) => `M0,${-1.2 * r}L${1.2 * r},0L0,${1.2 * r}L${-1.2 * r},0z`,
+    "^": (r) => `M0,${-1.2 * r}L${1.15 * r},${0.9 * r}L${-1.15 * r},${0.9 * r}z`,
+  };
+
+  // Black would vanish on dark ground.
+  const paint = (color) => (color === "#000000" ? "currentColor" : color);
+
+  function sign([color, shape], radius = 5) {
+    return make("path", { d: (SHAPES[shape] ?? SHAPES.o)(radius), fill: paint(color), "fill-opacity": 0.85 });
+  }
+
+  function tip(holder) {
+    const box = make("div", { class: "tip", role: "status", hidden: true });
+    holder.append(box);
+    return {
+      show(x, y, ...content) {
+        box.replaceChildren(...content);
+        box.hidden = false;
+        const scale = holder.clientWidth / (holder.querySelector("svg")?.viewBox.baseVal.width || holder.clientWidth);
+        const left = Math.min(x * scale + 12, holder.clientWidth - box.offsetWidth - 4);
+        box.style.left = `${Math.max(0, left)}px`;
+        box.style.top = `${Math.max(0, y * scale - box.offsetHeight - 12)}px`;
+      },
+      hide() { box.hidden = true; },
+    };
+  }
+
+  // Draws curves over epochs; series: [{ name, points: [[epoch, value]], color, dash }].
+  function curves(holder, title, series) {
+    const draw = () => {
+      const shown = series.filter((each) => each.points.length);
+      const all = shown.flatMap((each) => each.points);
+      const numbers = (n) => all.map((point) => point[n]);
+      const span = linear(numbers(1));
+      const canvas = axes(holder, {
+        x: linear(numbers(0), true), y: span, xTitle: "epoch", yTitle: "", height: 230,
+        xFormat: format.number, yFormat: format.number, label: `${title} against the epoch`,
+      });
+      const { svg, px, py } = canvas;
+      for (const { points, color, dash, name } of shown) {
+        const path = points.map(([x, y], n) => `${n ? "L" : "M"}${px(x).toFixed(1)},${py(y).toFixed(1)}`).join("");
+        svg.append(make("path", { class: "curve", d: path, style: null, stroke: color, "stroke-dasharray": dash }));
+        if (points.length <= 30) {
+          for (const [x, y] of points) svg.append(make("circle", { cx: px(x), cy: py(y), r: 3, fill: color }));
+        }
+        svg.append(make("text", { class: "hidden" }, name));
+      }
+      const cursor = make("line", { class: "cursor", y1: MARGIN.top, y2: canvas.bottom, visibility: "hidden" });
+      svg.append(cursor);
+      holder.replaceChildren(svg);
+      const box = tip(holder);
+      svg.addEventListener("pointermove", (event) => {
+        const place = (event.offsetX / svg.clientWidth) * canvas.width;
+        const near = all.reduce((best, each) => (Math.abs(px(each[0]) - place) < Math.abs(px(best[0]) - place) ? each : best));
+        cursor.setAttribute("x1", px(near[0]));
+        cursor.setAttribute("x2", px(near[0]));
+        cursor.setAttribute("visibility", "visible");
+        const lines = shown.map(({ name, points }) => {
+          const point = points.reduce((best, each) => (Math.abs(each[0] - near[0]) < Math.abs(best[0] - near[0]) ? each : best));
+          return make("div", {}, `${shown.length > 1 ? `${name}: ` : ""}${format.number(point[1])}`);
+        });
+        box.show(px(near[0]), py(near[1]), make("b", {}, `epoch ${format.number(near[0])}`), ...lines);
+      });
+      svg.addEventListener("pointerleave", () => { box.hide(); cursor.setAttribute("visibility", "hidden"); });
+    };
+    redrawn(holder, draw);
+  }
+
+  // Draws now, and again when the width changes.
+  function redrawn(holder, draw) {
+    let width = holder.clientWidth;
+    draw();
+    new ResizeObserver(() => {
+      if (Math.abs(holder.clientWidth - width) < 2) return;
+      width = holder.clientWidth;
+      draw();
+    }).observe(holder);
+  }
+
+  return { axes, costs, linear, curves, redrawn, sign, tip };
+})();

@@ -1,0 +1,103 @@
+// Accuracy against cost: a point a run, which tells what it is and leads to its page.
+"use strict";
+
+const scatter = (() => {
+  const holder = document.getElementById("scatter");
+  const axis = document.getElementById("axis");
+  const titles = Object.fromEntries([...axis.options].map((option) => [option.value, option.textContent]));
+  const formats = { seconds: format.seconds, peak_memory_bytes: format.bytes };
+  let shown = [], place = null, drawn = null, current = 0;
+
+  function draw() {
+    const cost = axis.value, show = formats[cost] ?? format.scaled;
+    const runs = shown.filter((run) => !missing(run.value) && !missing(run[cost]));
+    if (!place || !runs.length) {
+      holder.replaceChildren(make("p", { class: "source" }, "No finished run to show here."));
+      return;
+    }
+    const values = runs.map((run) => run.value);
+    const { svg, px, py } = chart.axes(holder, {
+      x: chart.costs(runs.map((run) => run[cost])), y: chart.linear(values),
+      xTitle: titles[cost], yTitle: place.metric ?? "", xFormat: (value) => show(value).replace(/\.0+(?= |$)/, "").replace(/(\.\d*?)0+(?= |$)/, "$1"), yFormat: format.number,
+      height: Math.max(260, Math.min(420, holder.clientWidth * 0.5)),
+      label: `${place.metric} against ${titles[cost]}, ${runs.length} runs; arrow keys go from run to run`,
+    });
+    // From the cheapest to the most expensive, as the arrow keys go.
+    const ordered = [...runs].sort((a, b) => a[cost] - b[cost] || a.value - b.value);
+    const points = ordered.map((run) => {
+      const link = document.createElementNS("http://www.w3.org/2000/svg", "a");
+      link.setAttribute("href", pageOf(run.id));
+      link.setAttribute("tabindex", -1);
+      link.setAttribute("data-id", run.id);
+      link.setAttribute("aria-label", `${run.label}: ${place.metric} ${format.score(run.value)}, ${show(run[cost])}`);
+      link.setAttribute("transform", `translate(${px(run[cost]).toFixed(1)},${py(run.value).toFixed(1)})`);
+      link.append(make("circle", { class: "hit", r: 10 }), chart.sign(study.data.style[run.mechanism] ?? ["#8C8C8C", "o"]));
+      return link;
+    });
+    holder.replaceChildren(svg, legend(ordered));
+    const box = chart.tip(holder);
+    const tell = (n) => {
+      const run = ordered[n];
+      box.show(px(run[cost]), py(run.value),
+        make("b", {}, run.label),
+        make("div", {}, `${place.metric} ${format.score(run.value)}, seed ${run.seed}`),
+        make("div", {}, `${titles[cost]}: ${show(run[cost])}`));
+    };
+    const go = (n) => {
+      points[current]?.setAttribute("tabindex", -1);
+      current = Math.max(0, Math.min(points.length - 1, n));
+      points[current].setAttribute("tabindex", 0);
+    };
+    // Who listens for the focus may have it; but the points shall be one stop, not two.
+    svg.setAttribute("tabindex", -1);
+    let touched = null;
+    const nth = (event) => points.indexOf(event.target.closest?.("a"));
+    const on = (type, act) => svg.addEventListener(type, (event) => { if (nth(event) >= 0) act(nth(event), event); });
+    on("pointerover", tell);
+    on("pointerout", (n) => { if (document.activeElement !== points[n]) box.hide(); });
+    on("focusin", (n) => { go(n); tell(n); });
+    on("focusout", () => box.hide());
+    // A finger cannot hover: the first touch tells, the second goes there.
+    on("click", (n, event) => {
+      if (event.pointerType === "touch" && touched !== n) { event.preventDefault(); tell(n); }
+      touched = n;
+    });
+    on("keydown", (n, event) => {
+      const to = { ArrowRight: n + 1, ArrowUp: n + 1, ArrowLeft: n - 1, ArrowDown: n - 1, Home: 0, End: points.length - 1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      go(to);
+      points[current].focus();
+    });
+    svg.append(...points);
+    go(Math.min(current, points.length - 1));
+  }
+
+  function legend(runs) {
+    const seen = new Map();
+    for (const run of runs) {
+      const style = study.data.style[run.mechanism] ?? ["#8C8C8C", "o"];
+      const key = style.join();
+      if (!seen.has(key)) seen.set(key, { style, words: new Set() });
+      seen.get(key).words.add(run.mechanism);
+    }
+    const items = [...seen.values()].sort((a, b) => a.words.size - b.words.size).map(({ style, words }) => {
+      const icon = make("svg", { viewBox: "-7 -7 14 14", "aria-hidden": "true" }, chart.sign(style));
+      const [first] = words;
+      return make("li", {}, icon, words.size > 2 ? `${words.size} others` : [...words].join(", ") || first);
+    });
+    return make("ul", { class: "legend", "aria-label": "Mechanisms" }, ...items);
+  }
+
+  axis.addEventListener("change", () => holder.dispatchEvent(new Event("choice", { bubbles: true })));
+
+  return {
+    show(runs, where) {
+      // Another order of the table is the same picture.
+      const same = where === place && drawn === axis.value && runs.length === shown.length && runs.every((run, n) => run === shown[n]);
+      [shown, place, drawn] = [runs, where, axis.value];
+      if (!same) draw();
+    },
+    watch: () => chart.redrawn(holder, draw),
+  };
+})();

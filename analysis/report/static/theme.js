@@ -1,0 +1,40 @@
+// Light or dark: as the system has it, until somebody chooses. Runs before the page is painted.
+"use strict";
+(() => {
+  const KEY = "study-report-theme";
+  const WORDS = ["automatic", "light", "dark"];
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  let chosen = "automatic";
+  try {
+    // A browser may forbid it, for files in particular; then the choice holds for one page.
+    const kept = localStorage.getItem(KEY);
+    if (WORDS.includes(kept)) chosen = kept;
+  } catch {}
+
+  function apply() {
+    const dark = chosen === "dark" || (chosen === "automatic" && system.matches);
+    document.documentElement.dataset.theme = dark ? "dark" : "light";
+    const button = document.getElementById("theme");
+    if (!button) return;
+    button.textContent = { automatic: "◐ Auto", light: "○ Light", dark: "● Dark" }[chosen];
+    button.setAttribute("aria-label", `Theme: ${chosen}`);
+  }
+
+  apply();
+  system.addEventListener("change", apply);
+  document.addEventListener("DOMContentLoaded", () => {
+    const button = document.getElementById("theme");
+    button.hidden = false;
+    apply();
+    // As a plain link it would take the place of the filters behind the #.
+    document.querySelector(".skip").addEventListener("click", (event) => {
+      event.preventDefault();
+      document.getElementById("main").focus();
+    });
+    button.addEventListener("click", () => {
+      chosen = WORDS[(WORDS.indexOf(chosen) + 1) % WORDS.length];
+      try { localStorage.setItem(KEY, chosen); } catch {}
+      apply();
+    });
+  });
+})();

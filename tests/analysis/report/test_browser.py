@@ -1,0 +1,419 @@
+"""The report in headless Chromium, from files as a reader opens it, and from its server.
+
+Skipped where there is no Chromium, unless STUDY_REQUIRE_BROWSER=1.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from analysis.report.serve import Server
+
+OPTIONS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+LAPTOP, PHONE = {"width": 1280, "height": 850}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    required = os.environ.get("STUDY_REQUIRE_BROWSER") == "1"
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None and not required:
+        pytest.skip("no Chromium; make browser installs it")
+    assert program, "STUDY_REQUIRE_BROWSER=1, but there is no chromium"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=list(OPTIONS))
+        yield started
+        started.close()
+
+
+class Reader:
+    """A page of the report, and everything that it complained of or asked for."""
+
+    def __init__(self, context, base: str) -> None:
+        self.page, self.base = context.new_page(), base
+        self.page.set_default_timeout(10_000)
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("requestfailed", self._failed)
+
+    def _failed(self, request) -> None:
+        # Who leaves a page before its figures are there wants them no more.
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"{request.url}: {request.failure}")
+
+    @property
+    def foreign(self) -> set[str]:
+        """What was asked for that is not of the report."""
+        return {url for url in self.asked if not url.startswith(f"{self.base}/")} - {"about:blank"}
+
+    def open(self, name: str) -> None:
+        # From another page: a change of what follows the # alone would load nothing.
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.base}/{name}")
+
+    def column(self, number: int) -> list[str]:
+        return self.page.locator(f"#runs tbody td:nth-child({number})").all_inner_texts()
+
+    def names(self) -> list[str]:
+        return self.page.locator("#runs tbody a").all_inner_texts()
+
+    def place(self, header: str) -> int:
+        headers = self.page.locator("#runs thead th").all_inner_texts()
+        return 1 + next(n for n, text in enumerate(headers) if text.startswith(header))
+
+
+@pytest.fixture
+def reader(browser, site):
+    """Return a reader of the files; whatever it complained of fails the test."""
+    context = browser.new_context(viewport=LAPTOP, color_scheme="light")
+    seen = Reader(context, f"file://{site}")
+    yield seen
+    context.close()
+    assert seen.complaints == []
+    assert seen.foreign == set()
+
+
+def run_page(name: str) -> str:
+    return f"runs/{quote(name)}.html"
+
+
+@pytest.fixture(scope="module")
+def named(folders):
+    """Return the id of a run by a part of it."""
+
+    def find(part: str) -> str:
+        (name,) = (f.path.name for f in folders if part in f.path.name)
+        return name
+
+    return find
+
+
+def test_every_page_opens_without_a_complaint(reader, site):
+    for path in sorted(site.rglob("*.html")):
+        reader.open(quote(str(path.relative_to(site))))
+        assert reader.page.locator("h1").count() == 1
+        assert reader.page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_headers_sort_numbers_and_words_both_ways_and_missing_last(reader):
+    reader.open("runs.html")
+    page, column = reader.page, reader.place("result")
+
+    def numbers():
+        return [None if text == "–" else float(text) for text in reader.column(column)]
+
+    page.get_by_role("button", name="result").click()
+    down = numbers()
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("result")
+    there = [n for n in down if n is not None]
+    # As words 9.13 would come before 102, and 0.375 nowhere near the end.
+    assert there == sorted(there, reverse=True)
+    assert there[0] == 102
+    assert there[-1] == 0.375
+    assert down[len(there) :] == [None] * 3
+    page.get_by_role("button", name="result").click()
+    up = numbers()
+    assert up == [*sorted(there), None, None, None]
+    page.get_by_role("button", name="mechanism").click()
+    words = reader.column(reader.place("mechanism"))
+    assert words == sorted(words)
+    assert words[0] == "0010"
+    page.get_by_role("button", name="mechanism").click()
+    words = reader.column(reader.place("mechanism"))
+    assert words == sorted(words, reverse=True)
+    assert page.locator("th[aria-sort]").count() == 1
+    assert "by mechanism, descending" in page.locator("#count").inner_text()
+
+
+def test_filters_combine_and_stay_in_the_address(reader):
+    reader.open("runs.html")
+    page = reader.page
+    assert page.locator("#count").inner_text() == "13 of 13"
+    page.locator("#state").select_option("completed")
+    page.locator("#mechanism").select_option("1111")
+    assert len(reader.names()) == 3
+    page.locator("#q").fill("ENCODER-s7")
+    assert reader.names() == ["translation-1111-encoder-s7"]
+    page.get_by_role("button", name="seed").click()
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    assert reader.names() == ["translation-1111-encoder-s7"]
+    assert page.locator("#mechanism").input_value() == "1111"
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("seed")
+    page.get_by_role("button", name="Clear").click()
+    assert len(reader.names()) == 13
+    page.locator("#q").fill("no such run")
+    assert reader.names() == []
+    assert page.locator("#count").inner_text().startswith("0 of 13")
+
+
+def test_a_state_on_the_overview_leads_to_its_runs(reader):
+    reader.open("index.html")
+    reader.page.get_by_role("link", name="failed 1").click()
+    reader.page.wait_for_selector("#runs tbody tr")
+    assert len(reader.names()) == 1
+    assert "RuntimeError" in reader.page.locator("#runs tbody").inner_text()
+
+
+def test_a_point_tells_its_run_and_leads_there(reader):
+    reader.open("runs.html#task=translation&mechanism=0111")
+    page = reader.page
+    points = page.locator("#scatter a")
+    assert points.count() == 2
+    tip = page.locator("#scatter .tip")
+    assert tip.is_hidden()
+    points.first.hover()
+    assert "translation-0111-encoder-s0" in tip.inner_text()
+    assert "BLEU 18.25" in tip.inner_text()
+    points.first.click()
+    page.wait_for_url(re.compile("translation-0111-encoder-s0"))
+    assert page.locator("h1").inner_text() == "translation-0111-encoder-s0"
+
+
+def test_a_finger_is_told_before_it_is_led_away(browser, site):
+    context = browser.new_context(viewport=PHONE, has_touch=True)
+    reader = Reader(context, f"file://{site}")
+    reader.open("runs.html#task=translation&mechanism=0111")
+    point = reader.page.locator("#scatter a").first
+    point.tap()
+    assert reader.page.locator("#scatter .tip").is_visible()
+    assert "runs.html" in reader.page.url
+    point.tap()
+    reader.page.wait_for_url(re.compile("translation-0111-encoder-s0"))
+    context.close()
+
+
+def test_the_keyboard_alone_reaches_everything(reader):
+    reader.open("runs.html#task=translation")
+    page, press = reader.page, reader.page.keyboard.press
+    press("Tab")
+    assert page.locator(":focus").inner_text() == "Skip to content"
+    box = page.locator(":focus").bounding_box()
+    assert box["y"] >= 0
+    press("Enter")
+    press("Tab")
+    assert page.locator(":focus").get_attribute("id") == "q"
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    for _ in range(30):
+        press("Tab")
+        if page.evaluate("Boolean(document.activeElement.closest('#scatter'))"):
+            break
+    first = page.locator(":focus").get_attribute("data-id")
+    press("ArrowRight")
+    assert page.locator(":focus").get_attribute("data-id") != first
+    assert page.locator("#scatter .tip").is_visible()
+    press("End")
+    last = page.locator(":focus").get_attribute("aria-label")
+    press("Tab")
+    # One stop for all points; the next is behind the chart.
+    assert not page.evaluate("Boolean(document.activeElement.closest('#scatter'))"), last
+    for _ in range(10):
+        if page.locator(":focus").get_attribute("data-key") == "label":
+            break
+        press("Tab")
+    press("Enter")
+    assert page.locator("th[aria-sort=ascending]").count() == 1
+    for _ in range(40):
+        press("Tab")
+        if page.locator(":focus").get_attribute("type") == "checkbox":
+            break
+    press("Space")
+    press("Tab")
+    press("Tab")
+    press("Space")
+    assert page.locator("#compare").is_visible()
+
+
+def test_log_search_counts_and_goes_on(reader, named):
+    reader.open(run_page(named("0111-encoder-s0")))
+    page = reader.page
+    search = page.get_by_label("Search train.log")
+    count = page.locator(".bar output")
+    search.fill("NEEDLE")
+    page.wait_for_selector("mark")
+    assert count.inner_text() == "1 of 40"
+    search.press("Enter")
+    assert count.inner_text() == "2 of 40"
+    search.press("Shift+Enter")
+    search.press("Shift+Enter")
+    assert count.inner_text() == "40 of 40"
+    assert page.locator(".lines .here").get_attribute("data-n") == "40"
+    assert page.locator("mark.now").is_visible()
+    page.locator(".lines").focus()
+    page.keyboard.press("n")
+    assert count.inner_text() == "1 of 40"
+    search.fill("no such text")
+    expect(count).to_have_text("no match")
+    assert page.locator("mark").count() == 0
+    assert page.locator(".jump").is_disabled()
+
+
+def test_jump_to_error_in_a_large_and_nasty_log(reader, named):
+    reader.open(run_page(named("boom")))
+    page = reader.page
+    viewer = page.locator("details.log").first
+    assert "left out" in viewer.locator(".cut").inner_text()
+    viewer.locator(".jump").click()
+    here = viewer.locator(".here")
+    assert here.inner_text().startswith("RuntimeError: </script><script>boom()</script>")
+    assert here.get_attribute("data-n") == "150004"
+    # In sight: within the box of lines, not only somewhere in the document.
+    inner, outer = here.bounding_box(), viewer.locator(".lines").bounding_box()
+    assert outer["y"] <= inner["y"] <= outer["y"] + outer["height"]
+    line = viewer.locator("[data-n='1']").text_content()
+    assert line == "red </pre></script><script>boom()</script> \u2028"
+    viewer.locator("input").fill("boom")
+    expect(viewer.locator("mark").nth(900)).to_be_attached()
+    assert viewer.locator("[data-n='2']").text_content() == "100% İ"
+    assert page.evaluate("typeof boom") == "undefined"
+    assert page.title().startswith('x"><img src=x')
+
+
+def test_two_runs_differ_where_their_configuration_does(reader, named):
+    reader.open("runs.html#task=translation")
+    page = reader.page
+    a, b = named("0111-encoder-s0"), named("0010-encoder-s1")
+    for name in (a, b):
+        page.get_by_label(f"Compare {name}").check()
+    page.get_by_role("link", name="Compare the two").click()
+    page.wait_for_selector("[data-part=configuration]")
+    part = page.locator("[data-part=configuration]")
+    rows = part.locator(".scroll").first.locator("tbody tr").all_inner_texts()
+    assert [row.split("\t") for row in rows] == [["mechanism", "0111", "0010"], ["seed", "0", "1"]]
+    equal = part.locator("details")
+    assert equal.get_attribute("open") is None
+    assert equal.locator("summary").inner_text() == "6 equal entries"
+    result = page.locator("[data-part=results] tbody tr").first.inner_text().split("\t")
+    assert result == ["BLEU", "18.25", "10.13", "−8.125"]
+    assert page.locator("[data-part=curves] svg").count() == 2
+    page.get_by_role("button", name="Swap").click()
+    expect(page.locator("[data-part=results] td").nth(2)).to_have_text("+8.125")
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    page.wait_for_selector("[data-part=results]")
+    assert page.locator("#a").input_value() == b
+    page.locator("#b").fill("no such run")
+    page.locator("#b").blur()
+    assert "No single run" in page.locator("#status").inner_text()
+
+
+def test_the_nasty_run_compares_too(reader, named):
+    from urllib.parse import urlencode
+
+    query = urlencode({"a": named("boom"), "b": named("0111-encoder-s1")})
+    reader.open(f"compare.html#{query}")
+    reader.page.wait_for_selector("[data-part=provenance]")
+    assert "<script>boom()<" in reader.page.locator("#comparison").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark_follow_the_system_and_the_button(browser, site, scheme):
+    context = browser.new_context(viewport=LAPTOP, color_scheme=scheme)
+    reader = Reader(context, f"file://{site}")
+    reader.open("index.html")
+    page = reader.page
+
+    def contrast():
+        """Return the contrast of text and ground by the formula of WCAG 2."""
+        colors = page.evaluate(
+            """() => { const style = getComputedStyle(document.body);
+            return [style.color, style.backgroundColor]; }"""
+        )
+        light = []
+        for color in colors:
+            parts = [int(n) / 255 for n in re.findall(r"\d+", color)[:3]]
+            r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+            light.append(0.2126 * r + 0.7152 * g + 0.0722 * b)
+        return (light[0] + 0.05) / (light[1] + 0.05)
+
+    first = contrast()
+    assert first > 7 if scheme == "dark" else first < 1 / 7
+    button = page.get_by_role("button", name="Theme")
+    wanted = {"light": "Theme: dark", "dark": "Theme: light"}[scheme]
+    while button.get_attribute("aria-label") != wanted:
+        button.click()
+    other = contrast()
+    assert (other > 7) == (first < 1)
+    reader.open("runs.html")
+    assert contrast() == other
+    assert reader.complaints == []
+    context.close()
+
+
+def test_a_phone_scrolls_no_page_sideways(browser, site, named):
+    context = browser.new_context(viewport=PHONE)
+    reader = Reader(context, f"file://{site}")
+    a, b = named("0111-encoder-s0"), named("none-encoder-s0")
+    names = ["index.html", "runs.html", f"compare.html#a={a}&b={b}"]
+    for name in (*names, run_page(a), run_page(named("boom"))):
+        reader.open(name)
+        reader.page.wait_for_timeout(100)
+        width = reader.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= PHONE["width"], name
+    context.close()
+
+
+def test_a_thousand_runs_sort_and_filter_a_screen_at_a_time(browser, site, tmp_path):
+    for name in ("runs.html", "static"):
+        (tmp_path / name).symlink_to(site / name)
+    text = (site / "runs.js").read_text()
+    grown = "study.data.runs = Array.from({length: 1000}, (_, n) => ({...study.data.runs[n % 13], "
+    grown += "id: `run ${n}`, label: `run ${n}`, value: n === 7 ? null : (n * 37) % 1000}));"
+    (tmp_path / "runs.js").write_text(f"{text}\n{grown}\n")
+    context = browser.new_context(viewport=LAPTOP)
+    reader = Reader(context, f"file://{tmp_path}")
+    reader.open("runs.html")
+    page = reader.page
+    header = page.locator("#runs button[data-key=value]")
+    header.click()
+    # A hundred rows at first: all at once would take ten times as long to lay out.
+    assert page.locator("#runs tbody tr").count() == 100
+    header.click()
+    page.locator("#more").scroll_into_view_if_needed()
+    expect(page.locator("#runs tbody tr").nth(150)).to_be_attached()
+    page.evaluate("document.getElementById('more').click()")
+    assert len(reader.names()) == 1000
+    assert reader.column(reader.place("result"))[-1] == "–"
+    page.locator("#q").fill("run 99")
+    assert len(reader.names()) == 19  # 99, 199 ... 999, 990 ... 998
+    assert reader.complaints == []
+    context.close()
+
+
+def test_the_served_report_works_under_its_stricter_policy(browser, site, named):
+    server = Server(site, 0)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    base = f"http://127.0.0.1:{server.server_address[1]}"
+    context = browser.new_context(viewport=LAPTOP)
+    reader = Reader(context, base)
+    try:
+        for name in ("", "runs.html", run_page(named("boom"))):
+            reader.open(name)
+        a, b = named("0111-encoder-s0"), named("none-encoder-s0")
+        reader.open(f"compare.html#a={a}&b={b}")
+        reader.page.wait_for_selector("[data-part=provenance]")
+    finally:
+        context.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert reader.complaints == []
+    assert reader.foreign == set()
