@@ -46,6 +46,7 @@ demo: setup
 	@echo "  $(BIN)/study status grids/demo          what became of each run"
 	@echo "  $(BIN)/study inspect RUN                one run: configuration, curve, result, provenance"
 	@echo "  $(BIN)/study logs RUN                   its log"
+	@echo "  $(BIN)/study report grids/demo          all of it as a site in results/report"
 	@echo "  README.md                               your own grid, your cluster, COCO"
 
 lint: setup
