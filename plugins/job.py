@@ -107,5 +107,9 @@ class TrainModule(Protocol):
     def train(self, job: Job) -> None:
         """Train and evaluate, from the last checkpoint if there is one."""
 
-    def cost(self, job: Job) -> Any:
-        """Build the run's model and return its :class:`plugins.attention.cost.Cost`."""
+    def cost(self, job: Job, outputs: int | None = None) -> Any:
+        """Build the run's model and return its :class:`plugins.attention.cost.Cost`.
+
+        `outputs` is the number of classes, or of words of the vocabulary, where the data set is
+        not there to tell.
+        """

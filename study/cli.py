@@ -15,6 +15,7 @@ from study.commands import (
     bench,
     data,
     doctor,
+    flops,
     inspect,
     logs,
     mechanisms,
@@ -39,7 +40,9 @@ app = typer.Typer(
 )
 COLLECT_SELDOM = (100_000, 1_000, 1_000)  # objects and collections before each generation's turn
 
-VERBS = (doctor, mechanisms, plan, run, submit, status, watch, logs, inspect, triage, archive)
+VERBS = (
+    doctor, mechanisms, flops, plan, run, submit, status, watch, logs, inspect, triage, archive
+)  # fmt: skip
 for family in VERBS:
     family.register(app)
 app.add_typer(data.app, name="data", help="Prepare the embedded data sets.")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from plugins.attention.mechanism import Mechanism
+from plugins.job import Job
+from study import data
 from study.errors import StudyError
 from study.folder import RunFolder
 from study.run import Run, science_hash
@@ -21,10 +25,18 @@ from study.run import Run, science_hash
 __all__ = ["costs"]
 
 
-def costs(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+def costs(
+    runs: Sequence[Run], way_out: str = " (--no-cost leaves it out)"
+) -> dict[str, dict[str, Any]]:
     """Return the cost of each run by its id; the models are built but not trained.
 
-    Runs that differ only in the seed are counted once.
+    Runs that differ only in the seed are counted once. A data set need not be prepared if its
+    module says in ``OUTPUTS`` how many classes, or words, there are.
+
+    Raises
+    ------
+    StudyError
+        If a model cannot be built; `way_out` follows on "cannot count the cost".
     """
     distinct = {_key(run): run.science for run in runs}
     if not distinct:
@@ -38,7 +50,7 @@ def costs(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise StudyError(f"cannot count the cost (--no-cost leaves it out): {lines[-1]}")
+        raise StudyError(f"cannot count the cost{way_out}: {lines[-1]}")
     counted = dict(zip(distinct, json.loads(done.stdout), strict=True))
     return {run.id: counted[_key(run)] for run in runs}
 
@@ -47,17 +59,35 @@ def _key(run: Run) -> str:
     return science_hash({**run.science, "seed": 0})
 
 
-def _main() -> None:
-    from study.tasks import train_module
+def _cost(science: dict[str, Any], nowhere: Path) -> dict[str, Any]:
+    from study.tasks import recipe_module, train_module
     from study.worker import job_of
 
+    module, name = train_module(science["task"]), science["recipe"]["data"]
+    outputs = getattr(importlib.import_module(data.datasets()[name]), "OUTPUTS", None)
+    if data.is_prepared(name) or outputs is None:
+        return module.cost(job_of(science, RunFolder(nowhere), "cpu")).to_json()
+    job = Job(
+        mechanism=Mechanism.parse(science["mechanism"]),
+        sites=tuple(science["sites"]),
+        seed=science["seed"],
+        recipe=recipe_module(science["task"]).Recipe.model_validate(science["recipe"]),
+        data=nowhere,
+        folder=nowhere,
+        device="cpu",
+        record=lambda *_, **__: None,
+        recorded=lambda _: [],
+    )
+    return module.cost(job, outputs).to_json()
+
+
+def _main() -> None:
     sciences, counted = json.load(sys.stdin), []
     # Frameworks greet on stdout, which belongs to the answer.
     with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as nowhere:
         for science in sciences:
-            job = job_of(science, RunFolder(Path(nowhere)), "cpu")
             try:
-                counted.append(train_module(science["task"]).cost(job).to_json())
+                counted.append(_cost(science, Path(nowhere)))
             except Exception as error:
                 name = f"{science['mechanism']} at {', '.join(science['sites'])}"
                 raise StudyError(f"{name}: {type(error).__name__}: {error}") from error

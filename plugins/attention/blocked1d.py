@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from plugins.attention.energies1d import Energies
+from plugins.attention.energy import exactly
 from plugins.attention.relative1d import by_offset, diagonals
 from plugins.attention.visible1d import Visible
 
@@ -26,8 +27,9 @@ __all__ = ["attend_in_blocks"]
 ROWS = 64
 """Queries of a block; measured best of 32, 64 and 128 on a CPU."""
 
-CELLS = {"cpu": 1 << 18}
-"""Energies of a block, by device: a megabyte in single precision, half of a usual L2 cache."""
+CELLS = {"cpu": 1 << 18, "meta": 1 << 18}
+"""Energies of a block, by device: a megabyte in single precision, half of a usual L2 cache. On the
+meta device, where cost is counted, as on a CPU."""
 
 MANY_CELLS = 1 << 26
 """The same elsewhere, where few large operations are better than many small ones."""
@@ -56,7 +58,7 @@ def attend_in_blocks(energies: Energies, value: Tensor, visible: Visible) -> Ten
         None if factor is None else factor.to(torch.promote_types(factor.dtype, torch.float32))
         for factor in factors
     ]
-    with torch.autocast(value.device.type, enabled=False):
+    with exactly(value):
         out: Tensor = _Blocks.apply(visible, offsets.stop, *factors)
     return out.transpose(0, 1).to(value.dtype)
 

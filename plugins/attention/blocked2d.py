@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from plugins.attention.parts2d import Parts, exactly, in_single
+from plugins.attention.energy import exactly
+from plugins.attention.parts2d import Parts, in_single
 
 __all__ = ["attend", "blocked", "blocks"]
 
@@ -33,7 +34,7 @@ def blocks(query: Tensor, row: int) -> Iterator[tuple[slice, slice]]:
         Either several whole problems or a part of one.
     """
     problems, queries = query.shape[:2]
-    rows = max(1, (_ON_DEVICE if query.is_cuda else _CACHED) // row)
+    rows = max(1, (_CACHED if query.device.type == "cpu" else _ON_DEVICE) // row)
     together = max(1, rows // queries)
     # Equal parts: a short last one would multiply small matrices.
     rows = -(-queries // -(-queries // rows))

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from plugins.attention.axis2d import WAVELENGTH
 from plugins.attention.block2d import Block2d
-from plugins.attention.energy import with_bias
-from plugins.attention.parts2d import exactly, in_single
+from plugins.attention.energy import exactly, with_bias
+from plugins.attention.parts2d import in_single
 from plugins.attention.position import relative_sinusoid
 
 __all__ = ["dense", "look"]

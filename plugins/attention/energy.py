@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
 from torch import Tensor
 
 from plugins.attention.mechanism import TERM_SETS
 
-__all__ = ["check_terms", "with_bias"]
+__all__ = ["check_terms", "exactly", "with_bias"]
 
 
 def check_terms(terms: str) -> tuple[bool, bool, bool, bool]:
@@ -15,6 +18,14 @@ def check_terms(terms: str) -> tuple[bool, bool, bool, bool]:
         raise ValueError(f"terms are four bits E1E2E3E4 such as '0110', got {terms!r}")
     e1, e2, e3, e4 = (bit == "1" for bit in terms)
     return e1, e2, e3, e4
+
+
+def exactly(x: Tensor) -> AbstractContextManager:
+    """Calculate in the tensors' own types, also where autocast would take half precision."""
+    kind = x.device.type
+    if kind == "meta" or not torch.is_autocast_enabled(kind):
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)
 
 
 def with_bias(query: Tensor | None, bias: Tensor | None) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from plugins.attention.blocked2d import blocked, blocks
-from plugins.attention.parts2d import Parts, exactly, in_single
+from plugins.attention.energy import exactly
+from plugins.attention.parts2d import Parts, in_single
 
 __all__ = ["contract", "factored"]
 

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from plugins.attention.block2d import Block2d
 from plugins.attention.dense2d import dense, look
+from plugins.attention.energy import exactly
 from plugins.attention.forms2d import Form, form_of
-from plugins.attention.parts2d import Parts, exactly
+from plugins.attention.parts2d import Parts
 
 __all__ = ["GeneralizedAttention2d"]
 

@@ -6,7 +6,6 @@ problems of t_y * t_x queries and k_y * k_x keys. Global attention is the case o
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 
 import torch
@@ -16,15 +15,7 @@ from torch import Tensor, nn
 from plugins.attention.axis2d import Axis
 from plugins.attention.block2d import Block2d
 
-__all__ = ["Parts", "exactly", "in_single"]
-
-
-def exactly(x: Tensor) -> AbstractContextManager:
-    """Calculate in the tensors' own types, also where autocast would take half precision."""
-    kind = x.device.type
-    if kind == "meta" or not torch.is_autocast_enabled(kind):
-        return nullcontext()
-    return torch.autocast(kind, enabled=False)
+__all__ = ["Parts", "in_single"]
 
 
 def in_single(tensor: Tensor) -> Tensor:

@@ -67,7 +67,8 @@ class OffsetRows:
         # A tensor made in inference mode counts no versions.
         if not offsets or any(p.is_inference() for p in parameters):
             return compute(offsets)
-        autocast = torch.is_autocast_enabled(parameters[0].device.type)
+        kind = parameters[0].device.type
+        autocast = kind != "meta" and torch.is_autocast_enabled(kind)
         of = (*((id(p), p.data_ptr(), p._version, p.dtype) for p in parameters), autocast)
         # Always the same offsets in one product, so that no bit depends on what was asked before.
         first = offsets.start // TOGETHER * TOGETHER

@@ -11,10 +11,11 @@ from mmdet.models.backbones.resnet import Bottleneck, ResNet
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 
+from plugins.detection.data.coco import image_folder
 from plugins.detection.recipe import Recipe
 from plugins.job import Job
 from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
-from plugins.openmmlab.backbone import EXPANSION, small_depths
+from plugins.openmmlab.backbone import expansion, small_depths
 
 __all__ = ["class_names", "detector", "runner_config"]
 
@@ -40,9 +41,10 @@ def detector(job: Job, classes: int) -> ConfigDict:
         # Statistics of a backbone that starts from nothing are still to be learned.
         norm_eval=pretrained is not None,
         init_cfg=None if pretrained is None else {"type": "Pretrained", "checkpoint": pretrained},
-        **sites.backbone_arguments(job.mechanism, job.sites, recipe.heads, recipe.kv_stride),
     )
-    widths = [recipe.base_channels * EXPANSION * 2**stage for stage in range(4)]
+    sites.attend(model.backbone, job.mechanism, job.sites, recipe.heads, recipe.kv_stride)
+    width = recipe.base_channels * expansion(recipe.depth)
+    widths = [width * 2**stage for stage in range(4)]
     model.neck.update(in_channels=widths, out_channels=recipe.fpn_channels)
     model.rpn_head.update(in_channels=recipe.fpn_channels, feat_channels=recipe.fpn_channels)
     model.rpn_head.anchor_generator.scales = [recipe.anchor_scale]
@@ -119,7 +121,7 @@ def _loader(job: Job, split: str, classes: tuple[str, ...]) -> dict[str, Any]:
         "type": "CocoDataset",
         "data_root": str(job.data),
         "ann_file": f"annotations/{split}.json",
-        "data_prefix": {"img": "images/"},
+        "data_prefix": {"img": image_folder(job.data, split)},
         "metainfo": {"classes": classes},
         "filter_cfg": {"filter_empty_gt": True, "min_size": 8} if to_train else None,
         "test_mode": not to_train,

@@ -25,8 +25,10 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = Field("trees", description="prepared data set in COCO's format [coco]")
-    depth: Literal[14, 26, 50, 101] = Field(
-        14, description="layers of the ResNet; 14 and 26 have one and two blocks a stage [50]"
+    depth: Literal[14, 18, 26, 34, 50, 101] = Field(
+        14,
+        description="layers of the ResNet; 14 and 26 have one and two bottlenecks a stage, 18 and"
+        " 34 have BasicBlocks [50]",
     )
     base_channels: PositiveInt = Field(16, description="channels of the first stage [64]")
     pretrained: str | None = Field(

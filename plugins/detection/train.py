@@ -25,18 +25,23 @@ def train(job: Job) -> None:
     )
 
 
-def cost(job: Job) -> costs.Cost:
-    """Count one image of the recipe's size.
+def cost(job: Job, outputs: int | None = None) -> costs.Cost:
+    """Count one image of the recipe's size, padded as the detector pads it.
 
     The box head runs on as many regions as there are proposals; which regions they are depends on
-    the data, and cropping them (RoIAlign) and suppressing overlaps are no MACs.
+    the data, and cropping them (RoIAlign) and suppressing overlaps are no MACs. `outputs` is the
+    number of classes; by default the data set is asked.
     """
     register_all_modules(init_default_scope=True)
-    model = MODELS.build(detector(job, len(class_names(job.data))))
-    width, height = job.recipe.image_scale
-    image = torch.zeros(1, 3, height, width)
-    head = model.roi_head.bbox_head
-    regions = torch.zeros(job.recipe.proposals, job.recipe.fpn_channels, *head.roi_feat_size)
+    classes = len(class_names(job.data)) if outputs is None else outputs
+    config = detector(job, classes)
+    pad = config.data_preprocessor.pad_size_divisor
+    width, height = (-(-side // pad) * pad for side in job.recipe.image_scale)
+    with torch.device("meta"):
+        model = MODELS.build(config)
+        image = torch.zeros(1, 3, height, width)
+        head = model.roi_head.bbox_head
+        regions = torch.zeros(job.recipe.proposals, job.recipe.fpn_channels, *head.roi_feat_size)
 
     def forward() -> None:
         model.rpn_head(model.extract_feat(image))

@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.registry import MODELS
 
 from plugins.attention import deformable, dynamic, generalized2d
+from plugins.openmmlab import insertion  # noqa: F401  registers WithBlocks
 
 __all__ = ["DeformableConv2d", "DynamicConv2d", "GeneralizedAttention2d"]
 

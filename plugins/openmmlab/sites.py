@@ -7,8 +7,9 @@ from typing import Any
 
 from plugins.attention.mechanism import Mechanism
 from plugins.attention.registry import DEFORMABLE, registered
+from plugins.openmmlab.backbone import BASIC_DEPTHS
 
-__all__ = ["STAGES", "backbone_arguments", "block", "check"]
+__all__ = ["STAGES", "attend", "backbone_arguments", "block", "check"]
 
 STAGES = ("conv2", "conv3", "conv4", "conv5")
 """The stages of a ResNet as the papers number them; the backbone counts them 0 to 3."""
@@ -45,10 +46,45 @@ def _type(block: str) -> str:
     return name if file.rpartition(".")[0] == "plugins.attention" else block
 
 
+def attend(
+    backbone: dict[str, Any],
+    mechanism: Mechanism,
+    sites: Sequence[str],
+    heads: int,
+    kv_stride: int,
+) -> None:
+    """Change the config of a ResNet, of any depth, into one with the mechanism at the sites."""
+    if backbone["depth"] not in BASIC_DEPTHS:
+        backbone.update(backbone_arguments(mechanism, sites, heads, kv_stride))
+    elif insertions := _insertions(mechanism, sites, heads, kv_stride):
+        backbone.update(type="WithBlocks", backbone=backbone["type"], insert=insertions)
+
+
+def _insertions(
+    mechanism: Mechanism, sites: Sequence[str], heads: int, kv_stride: int
+) -> list[dict[str, Any]]:
+    """Return what ``plugins.openmmlab.insertion`` is to put into BasicBlocks.
+
+    Such a block has two 3x3 convolutions. The first stands for that of a bottleneck: with its
+    normalisation and ReLU, of as many channels, followed by one more convolution before the sum.
+    Deformable convolution takes its place, and the mechanism's block stands after it.
+    """
+    cfg = block(mechanism, heads, kv_stride)
+    insertions = []
+    for number, stage in enumerate(STAGES, 1):
+        residual_blocks = f"layer{number}.*"
+        if stage in sites and mechanism.deformable:
+            deformable = {"type": _type(str(registered(DEFORMABLE).block))}
+            insertions.append({"instead_of": f"{residual_blocks}.conv1", "cfg": deformable})
+        if stage in sites and cfg is not None:
+            insertions.append({"before": f"{residual_blocks}.conv2", "cfg": cfg})
+    return insertions
+
+
 def backbone_arguments(
     mechanism: Mechanism, sites: Sequence[str], heads: int, kv_stride: int
 ) -> dict[str, Any]:
-    """Return what to add to a ResNet's config.
+    """Return what to add to the config of a ResNet of bottlenecks.
 
     The block stands after the 3x3 convolution of every residual block of the stages in `sites`,
     with its normalisation and ReLU; deformable convolution takes that convolution's place.

@@ -238,9 +238,14 @@ class _Record(Hook):
         """
         split = "val" if runner.iter else "untrained"
         between_epochs = runner.iter == runner.epoch * len(runner.train_dataloader)
-        if between_epochs and distributed.decided(
-            self.job,
-            lambda: all(line["step"] != runner.iter for line in self.job.recorded(split)),
+        due = runner.epoch % runner.val_interval == 0 or runner.epoch == runner.max_epochs
+        if (
+            between_epochs
+            and due
+            and distributed.decided(
+                self.job,
+                lambda: all(line["step"] != runner.iter for line in self.job.recorded(split)),
+            )
         ):
             runner.val_loop.run()
 

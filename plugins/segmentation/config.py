@@ -16,7 +16,7 @@ from torch import Tensor
 
 from plugins.job import Job
 from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
-from plugins.openmmlab.backbone import EXPANSION, small_depths
+from plugins.openmmlab.backbone import expansion, small_depths
 from plugins.segmentation.recipe import HEAD, Recipe
 
 __all__ = ["AttendedFCNHead", "read_classes", "runner_config", "segmentor"]
@@ -60,7 +60,6 @@ def segmentor(job: Job, classes: int) -> ConfigDict:
     shipped = Path(mmseg.__file__).parent / ".mim/configs/_base_/models/fcn_r50-d8.py"
     model = Config.fromfile(shipped).model
     norm = {"type": "BN", "requires_grad": True}
-    place = (job.mechanism, job.sites, recipe.heads, recipe.kv_stride)
     model.pretrained = recipe.pretrained
     model.data_preprocessor.size = recipe.crop
     model.backbone.update(
@@ -69,15 +68,16 @@ def segmentor(job: Job, classes: int) -> ConfigDict:
         stem_channels=recipe.base_channels,
         base_channels=recipe.base_channels,
         norm_cfg=norm,
-        **sites.backbone_arguments(*place),
     )
-    width = recipe.base_channels * EXPANSION * 2**3
+    sites.attend(model.backbone, job.mechanism, job.sites, recipe.heads, recipe.kv_stride)
+    width = recipe.base_channels * expansion(recipe.depth) * 2**3
     model.decode_head.update(
         in_channels=width,
         channels=recipe.head_channels,
         num_classes=classes,
         norm_cfg=norm,
         dropout_ratio=recipe.dropout,
+        align_corners=recipe.align_corners,
     )
     extra = sites.block(job.mechanism, recipe.heads, recipe.kv_stride)
     if HEAD in job.sites and extra is not None:
@@ -89,7 +89,10 @@ def segmentor(job: Job, classes: int) -> ConfigDict:
         num_classes=classes,
         norm_cfg=norm,
         dropout_ratio=recipe.dropout,
+        align_corners=recipe.align_corners,
     )
+    if recipe.evaluation_stride is not None:
+        model.test_cfg.update(mode="slide", crop_size=recipe.crop, stride=recipe.evaluation_stride)
     model.auxiliary_head.loss_decode.loss_weight = recipe.auxiliary_loss
     if not recipe.auxiliary_loss:
         model.auxiliary_head = None
@@ -105,7 +108,11 @@ def runner_config(job: Job) -> dict[str, Any]:
         "model": segmentor(job, len(meta["classes"])),
         "train_dataloader": _loader(job, "train", meta),
         "val_dataloader": _loader(job, "val", meta),
-        "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_interval": 1},
+        "train_cfg": {
+            "by_epoch": True,
+            "max_epochs": recipe.epochs,
+            "val_interval": recipe.evaluation_interval,
+        },
         "val_cfg": {},
         "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
         "optim_wrapper": {
@@ -142,7 +149,7 @@ def _loader(job: Job, split: str, meta: dict[str, Any]) -> dict[str, Any]:
     if to_train:
         resize = {"type": "RandomResize", "ratio_range": recipe.scale_range, "keep_ratio": True}
         if recipe.scale_range != (1.0, 1.0):
-            pipeline.append({**resize, "scale": recipe.crop[::-1]})
+            pipeline.append({**resize, "scale": recipe.image_scale or recipe.crop[::-1]})
         pipeline += [
             {"type": "RandomCrop", "crop_size": recipe.crop, "cat_max_ratio": 0.75},
             {"type": "RandomFlip", "prob": recipe.flip},

@@ -34,14 +34,17 @@ NONE_HAS_SITES = False
 class Recipe(BaseModel):
     """A dilated ResNet with an FCN head, scaled to data that trains on a laptop.
 
-    The paper's values, as far as they are known, are in brackets.
+    The paper's values, as far as they are known, are in brackets. The fields that `exclude_if`
+    leaves out of a run's identity came later; their default is what was done before.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = Field("landcover", description="prepared data set, Cityscapes layout [cityscapes]")
-    depth: Literal[14, 26, 50, 101] = Field(
-        14, description="layers of the ResNet; 14 and 26 have one and two blocks a stage [50]"
+    depth: Literal[14, 18, 26, 34, 50, 101] = Field(
+        14,
+        description="layers of the ResNet; 14 and 26 have one and two bottlenecks a stage, 18 and"
+        " 34 have BasicBlocks [50]",
     )
     base_channels: PositiveInt = Field(16, description="channels of the first stage [64]")
     pretrained: str | None = Field(
@@ -60,7 +63,29 @@ class Recipe(BaseModel):
     scale_range: tuple[PositiveFloat, PositiveFloat] = Field(
         (1.0, 1.0), description="random rescaling before the crop [0.7, 2.0]"
     )
+    image_scale: tuple[PositiveInt, PositiveInt] | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="width and height that a rescaling by 1 leads to, None for a crop's"
+        " [2048, 1024]",
+    )
     flip: float = Field(0.5, ge=0, le=1, description="share of images mirrored [0.5]")
+    align_corners: bool = Field(
+        False,
+        exclude_if=lambda value: not value,
+        description="logits are enlarged so that the centres of corner pixels meet [true]",
+    )
+    evaluation_stride: tuple[PositiveInt, PositiveInt] | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="height and width by which windows of a crop's size move over a validation"
+        " image, None to see it whole [unknown]",
+    )
+    evaluation_interval: PositiveInt = Field(
+        1,
+        exclude_if=lambda value: value == 1,
+        description="epochs between two evaluations; there is one after the last epoch anyway",
+    )
     epochs: PositiveInt = Field(20, description="passes over the training set [161]")
     batch_size: PositiveInt = Field(8, description="images a step [8]")
     optimizer: Literal["sgd", "adamw"] = Field("adamw", description="[sgd with momentum 0.9]")

@@ -21,12 +21,17 @@ def train(job: Job) -> None:
     training.train(job, runner_config(job), metric_scale=PER_CENT)
 
 
-def cost(job: Job) -> costs.Cost:
-    """Count one image of the size of a training crop; the auxiliary head serves training only."""
+def cost(job: Job, outputs: int | None = None) -> costs.Cost:
+    """Count one image of the size of a training crop; the auxiliary head serves training only.
+
+    `outputs` is the number of classes; by default the data set is asked.
+    """
     register_all_modules(init_default_scope=True)
-    config = segmentor(job, len(read_classes(job.data)["classes"]))
+    classes = len(read_classes(job.data)["classes"]) if outputs is None else outputs
+    config = segmentor(job, classes)
     config.auxiliary_head = None
-    model = MODELS.build(config)
     height, width = job.recipe.crop
-    image = torch.zeros(1, 3, height, width)
+    with torch.device("meta"):
+        model = MODELS.build(config)
+        image = torch.zeros(1, 3, height, width)
     return costs.count(model, lambda: model(image, mode="tensor"), [3, height, width])

@@ -56,7 +56,11 @@ def fairseq_arguments(job: Job) -> list[str]:
         # resumed run would go on with other batches.
         "update-epoch-batch-itr": True,
         "update-freq": recipe.update_frequency,
-        "max-epoch": recipe.epochs,
+        **(
+            {"max-epoch": recipe.epochs}
+            if recipe.updates is None
+            else {"max-update": recipe.updates}
+        ),
         "seed": job.seed,
         "save-dir": job.folder / "checkpoints",
         "save-interval-updates": SAVE_UPDATES,

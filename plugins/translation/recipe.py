@@ -24,7 +24,11 @@ NONE_HAS_SITES = True
 
 
 class Recipe(BaseModel):
-    """A translation training. The defaults are a small model for ``software-en-de``."""
+    """A translation training. The defaults are a small model for ``software-en-de``.
+
+    What `exclude_if` leaves out of a run's identity came later; its default is what was done
+    before.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -56,6 +60,13 @@ class Recipe(BaseModel):
         0.1, ge=0, lt=1, description="Probability taken from the reference token."
     )
     epochs: int = Field(12, ge=1, description="Passes through the training pairs.")
+    updates: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=lambda value: value is None,
+        description="Train for so many updates, however many passes that takes; `epochs` then says"
+        " nothing.",
+    )
     tokens_per_batch: int = Field(
         4096,
         ge=1,

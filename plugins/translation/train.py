@@ -17,14 +17,17 @@ from plugins.attention.cost import Cost, count
 from plugins.job import Job
 from plugins.translation.arguments import fairseq_arguments
 from plugins.translation.log import log_to, root_logger_kept
+from plugins.translation.recipe import Recipe
 from plugins.translation.sites import places
 
 with root_logger_kept():
     import fairseq_cli.train  # type: ignore[import-untyped]
     from fairseq import checkpoint_utils, options, tasks, utils
+    from fairseq.data import Dictionary
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
     from fairseq.distributed import utils as fairseq_distributed
     from fairseq.logging import metrics
+    from fairseq.tasks.translation import TranslationTask
 
     from plugins.translation.checkpoints import newest_readable
     from plugins.translation.evaluation import Evaluation
@@ -32,7 +35,7 @@ with root_logger_kept():
     from plugins.translation.trainer import RecordingTrainer
     from plugins.translation.transformer import SpatialAttentionTransformer
 
-__all__ = ["COST_TOKENS", "build", "cost", "train"]
+__all__ = ["COST_TOKENS", "build", "cost", "made_up", "train"]
 
 COST_TOKENS = 32
 """Tokens of the source and of the target sentence that cost is counted for."""
@@ -44,8 +47,8 @@ def train(job: Job) -> None:
     """Train and evaluate, from the newest readable checkpoint if there is one.
 
     Records ``untrained`` (BLEU, perplexity), ``train`` (loss in bits a target token, learning rate)
-    every ten updates, ``val`` (perplexity) after each epoch, and at last ``val`` with BLEU. Of
-    several processes the first evaluates while the others wait.
+    every ten updates, ``val`` (perplexity) after each epoch that is made whole, and at last ``val``
+    with BLEU. Of several processes the first evaluates while the others wait.
 
     Raises
     ------
@@ -59,26 +62,31 @@ def train(job: Job) -> None:
         _train(job)
 
 
-def cost(job: Job) -> Cost:
+def cost(job: Job, outputs: int | None = None) -> Cost:
     """Count a forward pass of one pair of sentences of :data:`COST_TOKENS` tokens each.
 
     The pass is that of training: encoder, decoder with the whole reference, output projection.
-    The mechanism is what stands at the job's sites.
+    The mechanism is what stands at the job's sites. `outputs` is the number of words of source and
+    target vocabulary, fairseq's own four among them; by default the data set is asked.
     """
-    _, task, model = build(job)
+    with torch.device("meta"):
+        _, _, model = build(job, outputs)
+        words = torch.zeros(1, COST_TOKENS, dtype=torch.long)
+        lengths = torch.zeros(1, dtype=torch.long)
     varied = places(job.sites)
     for slot in (module for module in model.modules() if isinstance(module, AttentionSlot)):
         if slot.place not in varied:
             for module in slot.modules():
                 vars(module)["is_mechanism"] = False  # of this instance, not of the class
-    words = torch.full((1, COST_TOKENS), task.target_dictionary.nspecial)
-    lengths = torch.tensor([COST_TOKENS])
     return count(model, lambda: model(words, lengths, words), [COST_TOKENS, COST_TOKENS])
 
 
-def build(job: Job) -> tuple[Any, Any, SpatialAttentionTransformer]:
-    """Return fairseq's configuration, task and model of the run."""
-    if not (job.data / "bin").is_dir():
+def build(job: Job, words: int | None = None) -> tuple[Any, Any, SpatialAttentionTransformer]:
+    """Return fairseq's configuration, task and model of the run.
+
+    `words` makes up a vocabulary of that size, for a model that will see no sentence.
+    """
+    if words is None and not (job.data / "bin").is_dir():
         raise ValueError(f"{job.data / 'bin'} is missing: prepare the data set {job.recipe.data!r}")
     arguments = fairseq_arguments(job)
     logger.info("fairseq-train %s", shlex.join(arguments))
@@ -88,8 +96,20 @@ def build(job: Job) -> tuple[Any, Any, SpatialAttentionTransformer]:
         configuration = convert_namespace_to_omegaconf(parsed)
     np.random.seed(job.seed)
     utils.set_torch_seed(job.seed)
-    task = tasks.setup_task(configuration.task)
+    if words is None:
+        task = tasks.setup_task(configuration.task)
+    else:
+        dictionary = made_up(words)
+        task = TranslationTask(configuration.task, dictionary, dictionary)
     return configuration, task, task.build_model(configuration.model)
+
+
+def made_up(words: int) -> Dictionary:
+    """Return a dictionary of so many words, fairseq's own four among them."""
+    dictionary = Dictionary()
+    for number in range(words - dictionary.nspecial):
+        dictionary.add_symbol(f"w{number}")
+    return dictionary
 
 
 def _train(job: Job) -> None:
@@ -117,12 +137,23 @@ def _train(job: Job) -> None:
     _, epochs = checkpoint_utils.load_checkpoint(configuration.checkpoint, trainer)
     if job.rank == 0 and _validation_is_missing(job, trainer.get_num_updates(), epochs):
         trainer.validate(epochs.epoch - 1)
-    while epochs.next_epoch_idx <= job.recipe.epochs:
+    while _unfinished(job.recipe, trainer.get_num_updates(), epochs):
         fairseq_cli.train.train(configuration, trainer, task, epochs)
         trainer.lr_step(epochs.epoch)
+        if not epochs.end_of_epoch():
+            break  # the updates are made
         epochs = trainer.get_train_iterator(epochs.next_epoch_idx, load_dataset=False)
     if job.rank == 0:
-        job.record("val", step=trainer.get_num_updates(), epoch=job.recipe.epochs, **measured())
+        passes = epochs.next_epoch_idx - 1 + epochs.iterations_in_epoch / len(epochs)
+        last = job.recipe.epochs if job.recipe.updates is None else round(passes, 4)
+        job.record("val", step=trainer.get_num_updates(), epoch=last, **measured())
+
+
+def _unfinished(recipe: Recipe, updates: int, epochs: Any) -> bool:
+    """Whether there is still to train, as far as epochs or updates tell."""
+    if recipe.updates is None:
+        return epochs.next_epoch_idx <= recipe.epochs
+    return updates < recipe.updates
 
 
 def _validation_is_missing(job: Job, updates: int, epochs: Any) -> bool:
