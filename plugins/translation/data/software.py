@@ -7,16 +7,13 @@ units, and fairseq's binary form of the latter.
 
 from __future__ import annotations
 
-import errno
 import io
-import os
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from plugins.sources import Card, PrepareError, Source
+from plugins.sources import Card, Source
+from plugins.translation.data.binary import binarise
 from plugins.translation.data.catalogs import Pair, clean, gettext_pairs, json_pairs
 from plugins.translation.data.leakage import split
 
@@ -98,40 +95,6 @@ def _learn_subwords(sentences: Sequence[str], out: Path) -> None:
     (out / "spm.vocab").write_text("".join(pieces), encoding="utf-8")
 
 
-def _binarise(out: Path, splits: Sequence[str]) -> None:
-    """Run fairseq-preprocess on ``*.spm.*``; the one dictionary of both languages is train's.
-
-    Raises
-    ------
-    PrepareError
-        If fairseq fails or is not installed.
-    OSError
-        If the disk is full.
-    """
-    destination = out / "bin"
-    command = [sys.executable, "-m", "fairseq_cli.preprocess"]
-    command += ["--source-lang", LANGUAGES[0], "--target-lang", LANGUAGES[1]]
-    command += ["--joined-dictionary", "--workers", "1", "--destdir", str(destination)]
-    for name in splits:
-        command += [f"--{name}pref", str(out / f"{name}.spm")]
-    # Its own process, since importing fairseq changes the logging of the whole process.
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    if done.returncode:
-        if os.strerror(errno.ENOSPC) in done.stderr:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(destination))
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise PrepareError(f"fairseq-preprocess failed: {last[0]}; is fairseq installed?")
-    # It holds time and temporary paths, which would make every copy of the data set differ.
-    (destination / "preprocess.log").unlink(missing_ok=True)
-
-
 def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], None]) -> dict:
     """Write text, subword units and fairseq's binary data into the folder `out`.
 
@@ -177,7 +140,7 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
                 content = "".join(f"{line}\n" for line in lines)
                 (out / path).write_text(content, encoding="utf-8", newline="\n")
     progress("writing fairseq's binary data")
-    _binarise(out, tuple(splits))
+    binarise(out, LANGUAGES, tuple(splits))
     return {
         "items": {name: len(kept) for name, kept in splits.items()},
         "english_words": {
