@@ -34,8 +34,9 @@ GRACE_SECONDS = 20.0  # between SIGTERM and SIGKILL when the user stops
 RETRIED = {"killed": LIMITS["killed"]}
 """What is tried again here. Who tells a single worker to end, by hand, means it."""
 
-OPENBLAS_THREADS = "1"
-"""OpenBLAS, numpy's and not torch's, starts its threads when it loads: no fork could follow."""
+THREADLESS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""OpenBLAS, numpy's and not torch's, and Arrow's allocator, which comes with pandas, start threads
+when they load: no fork could follow."""
 
 
 class _Process(Protocol):
@@ -82,7 +83,7 @@ class LocalLauncher:
     def environment(self) -> dict[str, str]:
         """Variables of all workers."""
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads))
-        return {**os.environ, **threads, "OPENBLAS_NUM_THREADS": OPENBLAS_THREADS}
+        return {**os.environ, **threads, **THREADLESS}
 
     def run(self, folders: Sequence[RunFolder], refresh: Callable[[], None]) -> bool:
         """Carry out the runs; True unless the user stopped before the end.

@@ -127,7 +127,7 @@ def test_a_default_that_is_written_out_changes_nothing(grid):
         ("task: &a [*a]\n", None, "an alias contains itself"),
         ("task: " + "[" * 5000, None, "not a grid"),
         (BASE + "recipe: {data: treees}\n", 4, "unknown data set 'treees'; did you mean 'trees'?"),
-        (BASE + "recipe: {data: landcover}\n", 4, "is for segmentation; for detection: digits, tr"),
+        (BASE + "recipe: {data: landcover}\n", 4, "is for segmentation; for detection: coco, d"),
         (BASE + "recipe:\n  image_scale: [256]\n", 5, "recipe.image_scale.1: field required"),
         (BASE + "recipe: {learning_rate: .inf}\n", 4, "finite number"),
         (BASE + "exclude: [{sites: [konv5]}]\n", 4, "no site 'konv5'; did you mean 'conv5'?"),

@@ -156,6 +156,7 @@ def test_filters_combine_and_stay_in_the_address(reader):
     assert page.locator("#mechanism").input_value() == "1111"
     assert page.locator("th[aria-sort=descending]").inner_text().startswith("seed")
     page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#count")).to_contain_text("13 of 13")
     assert len(reader.names()) == 13
     page.locator("#q").fill("no such run")
     assert reader.names() == []
