@@ -67,6 +67,12 @@ def _word(value: Any) -> str:
     return text
 
 
+def _one(value: Any) -> str:
+    if (text := _word(value)) in TERMS:
+        raise ValueError(f"{text} is a main effect; a comparison of cost is of two mechanisms")
+    return text
+
+
 def _zero_sum(weights: dict[str, float]) -> dict[str, float]:
     # A main effect is a difference already; only the mechanisms' own weights must cancel.
     total = sum(weight for word, weight in weights.items() if word not in TERMS)
@@ -78,6 +84,7 @@ def _zero_sum(weights: dict[str, float]) -> dict[str, float]:
 
 
 Name = Annotated[str, BeforeValidator(_word)]
+Single = Annotated[str, BeforeValidator(_one)]
 Contrast = Annotated[dict[Name, Weight], AfterValidator(_zero_sum)]
 
 
@@ -96,8 +103,8 @@ class Cheaper(_Strict):
         ``mechanism`` counts what the mechanism adds, ``model`` the whole network.
     """
 
-    mechanism: Name
-    than: Name
+    mechanism: Single
+    than: Single
     factor: Positive = 1.0
     of: Literal["mechanism", "model"] = "mechanism"
 

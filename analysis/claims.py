@@ -180,10 +180,19 @@ def _contrast(
     outcome = verdicts.judged(kind, estimate, margin, _label(shown), group.metric, tests)
     means = group.means.loc[list(weights)]
     learned = (means["value"] - means["untrained"]).max()
-    if kind != "greater" and outcome.verdict == "supported" and learned <= margin:
-        reason = f"{outcome.reason}; but training raised none of them by more than the margin"
-        return replace(outcome, verdict="inconclusive", reason=reason, depth=-math.inf)
+    # A difference that is there was learned; that there is none may be for want of training.
+    shown_by_size = kind == "greater" and outcome.verdict == "supported"
+    if outcome.verdict in ("supported", "contradicted") and not shown_by_size:
+        if math.isnan(learned):
+            return _doubted(outcome, "the untrained network was not measured")
+        if learned <= (unit or 0.0):
+            return _doubted(outcome, "training raised none of them by more than the margin")
     return outcome
+
+
+def _doubted(outcome: Outcome, why: str) -> Outcome:
+    reason = f"{outcome.reason}; but {why}"
+    return replace(outcome, verdict="inconclusive", reason=reason, depth=-math.inf)
 
 
 def _label(weights: Mapping[str, float]) -> str:

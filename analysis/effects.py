@@ -216,6 +216,8 @@ def _notes(group: Group, words: list[str], model: Model, n: int) -> list[str]:
             f"missing: {_missing(group)}; the fit takes interactions of three and four terms for "
             "zero, and is biased as far as they are not"
         )
+    if any(math.isnan(model.contrast(w).effect) for w in contrasts(words).values()):
+        notes.append("some term sets have no seed in common: an effect across them cannot be told")
     notes += _higher(model, words)
     if model.spread:
         notes.append(model.spread)

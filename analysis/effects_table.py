@@ -59,7 +59,7 @@ def _markdown(effects: Effects) -> str:
     rows = [
         [
             f"{row.name} {MEANINGS[row.name]}" if row.name in MEANINGS else row.name,
-            number(row.effect, metric),
+            ABSENT if math.isnan(row.effect) else number(row.effect, metric),
             _interval(row.low, row.high, metric),
             _p(row.p if row.kind == "module" else row.holm),
             _macs(row.macs, "+"),

@@ -45,9 +45,11 @@ def claims(
     from analysis.claims_table import RENDERERS
     from analysis.contrasts import Model, groups
 
-    agreed = load(claims or (), _margins(margin or []))
+    given = _margins(margin or [])
+    agreed = load(claims or (), given)
     frame = together(grids, runs, table)
     found = groups(frame)
+    _check(given, {*load(claims or ())[0].margins, *(group.metric for group in found)})
     notes = list(dict.fromkeys(f"data: {card}" for group in found for card in group.cards))
     for group in found:
         if spread := Model(group.runs).spread:
@@ -73,3 +75,12 @@ def _margins(given: list[str]) -> dict[str, float]:
         if not metric or not 0 < margins[metric] < math.inf:
             raise StudyError(f"--margin {text}: write METRIC=VALUE, a number above 0: BLEU=1.0")
     return margins
+
+
+def _check(given: dict[str, float], metrics: set[str]) -> None:
+    from study.errors import StudyError, nearest
+
+    for metric in given:
+        if metric not in metrics:
+            hint = nearest(metric, metrics)
+            raise StudyError(f"--margin {metric}: no run and no claim has that metric{hint}")

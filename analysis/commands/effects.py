@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis.commands.question import Grids, Runs, Table, finished, questions, root, write
+from analysis.commands.question import Grids, Runs, Table, answered, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +57,5 @@ def together(grids: Grids, runs: Runs, table: Table) -> pd.DataFrame:
     """Return the finished and unfinished runs of all grids in one frame, each run once."""
     import pandas as pd
 
-    base = root(runs) if table is None else Path()
-    frames = [finished(question, base, table) for question in questions(grids)]
+    frames = [frame for _, frame in answered(grids, runs, table)]
     return pd.concat(frames, ignore_index=True).drop_duplicates("id", ignore_index=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.commands.question import Grids, Runs, Table, finished, questions, root
+from analysis.commands.question import Grids, Runs, Table, answered
 
 __all__ = ["plot"]
 
@@ -21,8 +21,7 @@ def plot(
     """Draw every figure that the runs allow, as PNG, SVG and PDF; a folder for each grid."""
     from analysis.figures.all import NEEDS, draw_all
 
-    for question in questions(grids):
-        frame = finished(question, root(runs), table)
+    for question, frame in answered(grids, runs, table):
         drawn = draw_all(frame, out / question.name, question.baseline)
         for path in (path for paths in drawn.values() for path in paths):
             print(path)

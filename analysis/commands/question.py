@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("Grids", "Question", "Runs", "Table"),
-    *("finished", "folders", "frame", "questions", "root", "write"),
+    *("answered", "finished", "folders", "frame", "questions", "root", "write"),
 ]
 
 WITHOUT = "none"
@@ -109,7 +109,13 @@ def frame(question: Question, runs: Path, table: Path | None = None) -> pd.DataF
 
 
 def finished(question: Question, runs: Path, table: Path | None = None) -> pd.DataFrame:
-    """Return the frame, once it holds something to show; tell on stderr what was skipped."""
+    """Return the frame, once it holds something to show; tell on stderr what was skipped.
+
+    Raises
+    ------
+    StudyError
+        If no run of the question has finished.
+    """
     from study.errors import StudyError
 
     there = frame(question, runs, table)
@@ -121,6 +127,34 @@ def finished(question: Question, runs: Path, table: Path | None = None) -> pd.Da
             raise StudyError(f"no finished run{whose} in {table}; bring it up: study collect")
         raise StudyError(f"no finished run{whose} under {runs}; start with: {question.command}")
     return there
+
+
+def answered(
+    grids: list[Path] | None, runs: Path | None, table: Path | None = None
+) -> list[tuple[Question, pd.DataFrame]]:
+    """Return what `finished` does for each question; tell on stderr of those without an answer.
+
+    Raises
+    ------
+    StudyError
+        If no question has one.
+    """
+    from study.errors import StudyError
+
+    base = root(runs) if table is None else Path()
+    found, empty = [], []
+    for question in questions(grids):
+        try:
+            found.append((question, finished(question, base, table)))
+        except StudyError as error:
+            if question.ids is None:
+                raise
+            empty.append(str(error))
+    if not found:
+        raise StudyError("\n".join(empty))
+    for reason in empty:
+        typer.echo(f"left out: {reason}", err=True)
+    return found
 
 
 def write(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.commands.question import Grids, Runs, Table, finished, questions, root, write
+from analysis.commands.question import Grids, Runs, Table, answered, write
 
 __all__ = ["table"]
 
@@ -43,8 +43,7 @@ def table(
 
     values = load()
     summaries = []
-    for question in questions(grids):
-        frame = finished(question, root(runs), table)
+    for question, frame in answered(grids, runs, table):
         for summary in summarise(frame, question.baseline, question.cells):
             # Two grids may differ in the recipe alone: their names tell the tables apart.
             variant = ", ".join(filter(None, (question.name, summary.variant)))

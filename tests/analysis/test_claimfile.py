@@ -50,6 +50,7 @@ def test_margins_of_a_file_reach_the_paper_s_claims(tmp_path):
             "9: .*'mechanism' or 'model'",
         ),
         ("      - cheaper: {mechanism: 0111, than: 1111, fcator: 2}", "9: .*did you mean 'factor'"),
+        ("      - cheaper: {mechanism: E1, than: 1111}", "9: E1 is a main effect; a comparison of"),
         ("      []", "8: claims.x1.tests: list should have at least 1 item"),
     ],
 )

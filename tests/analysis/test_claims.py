@@ -328,3 +328,24 @@ def test_verdicts_use_the_scatter_of_every_mechanism_of_the_group():
     estimate = Model(frame).contrast({"1111": 1, "0111": -1})
     assert estimate.df == 4
     assert (verdict.low, verdict.high) == pytest.approx(estimate.interval(0.9))
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.0), (0.001, 0.0)])
+@pytest.mark.parametrize(("word", "test"), [("1111", "greater"), ("0111", "equivalent")])
+def test_runs_that_learned_nothing_refute_nothing(mine, values, word, test):
+    frame = world(dict(zip(("1111", "0111"), values, strict=True)), sd=0.01, seeds=4)
+    other = "0111" if word == "1111" else "1111"
+    claim = mine(f"      - {test}: {{{word}: 1, {other}: -1}}\n        margin: 1")
+    (verdict,) = judge(frame, [claim])
+    assert verdict.verdict == "inconclusive"
+    assert "training raised none of them" in verdict.reason
+
+
+def test_without_the_untrained_metric_equality_is_doubted_and_a_gain_is_not(mine):
+    frame = world({"1111": 20.0, "0111": 20.0, "0000": 5.0}, sd=0.05, seeds=4, untrained=np.nan)
+    equal = mine("      - equivalent: {1111: 1, 0111: -1}")
+    gain = mine("      - greater: {1111: 1, 0000: -1}\n        margin: 1")
+    (doubted,), (seen,) = judge(frame, [equal]), judge(frame, [gain])
+    assert doubted.verdict == "inconclusive"
+    assert "the untrained network was not measured" in doubted.reason
+    assert seen.verdict == "supported"

@@ -95,6 +95,11 @@ def test_the_verb_judges_the_runs_by_the_margins_it_is_given(call):
     assert call()["1c"]["verdict"] == "supported"
 
 
+def test_a_margin_of_no_known_metric_is_refused(call):
+    with pytest.raises(StudyError, match=r"--margin map: .*valid: BLEU, mAP, mIoU"):
+        call("--margin", "map=0.1")
+
+
 def test_the_verb_judges_the_user_s_own_claims(call, tmp_path):
     (tmp_path / "mine.yaml").write_text(
         "margins: {mAP: 0.001}\nclaims:\n  mine:\n    statement: All four are better.\n"

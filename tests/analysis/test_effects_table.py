@@ -91,3 +91,15 @@ def test_without_any_factorial_the_verb_says_so(call, make_run):
     make_run("0010", 0, 0.5)
     with pytest.raises(StudyError, match="no factorial"):
         call()
+
+
+def test_effects_across_seeds_that_no_sets_share_are_absent_and_said_so():
+    halves = [
+        world({w: m for w, m in MEANS.items() if w[0] == bit}, seeds=[int(bit)], sd=0.2)
+        for bit in "01"
+    ]
+    text = markdown(effects(pd.concat(halves, ignore_index=True)))
+    assert "nan" not in text
+    row = next(line for line in text.splitlines() if line.startswith("| E1 "))
+    assert [cell.strip() for cell in row.split("|")[2:4]] == ["-", "-"]
+    assert "no seed in common" in text

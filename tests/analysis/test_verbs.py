@@ -184,3 +184,16 @@ def test_help_needs_neither_pandas_nor_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("verb", ["table", "claims", "effects"])
+def test_a_grid_without_results_does_not_hide_the_others(tmp_path, verb):
+    """The archived pilot beside a grid that nobody has begun."""
+    (tmp_path / "runs").mkdir()
+    here = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "study", verb, "grids/embedded/cross.yaml"]
+    command += ["grids/coco/deformable.yaml", "--runs", str(tmp_path / "runs")]
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "software-en-de" in done.stdout
+    assert "left out: no finished run of grid coco/deformable" in done.stderr
