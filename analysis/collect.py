@@ -31,6 +31,7 @@
 =====================  ==========================================================================
 
 What a run does not have yet is missing (NaN; of the curves: empty), never zero.
+A number that is not finite is missing too.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -45,6 +47,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import runs_table
+from analysis.checked import UNCOUNTED
 from analysis.curves import curves
 from study.archive import ArchivedRun
 from study.errors import StudyError
@@ -69,6 +72,7 @@ MISTAKES = (
 
 TEXTS = [name for name, kind in runs_table.FIELDS.items() if kind == runs_table.TEXT]
 WHOLES = [name for name, kind in runs_table.FIELDS.items() if kind == runs_table.WHOLE]
+FINITE = ("value", *(name for name in runs_table.FIELDS if name.endswith(("_macs", "_parameters"))))
 FOR_A_PROCESS, MOST_PROCESSES, CHUNK = 1000, 8, 250  # folders, processes, folders
 
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -247,6 +251,9 @@ def _unfinished(folder: RunFolder) -> dict[str, Any]:
 
 def _outcome(result: dict[str, Any]) -> dict[str, Any]:
     metric, cost = result["metric"], result["cost"]
+    uncounted = "; ".join(f"{name}={n}" for name, n in sorted(cost["uncounted"].items()))
+    if not re.fullmatch(UNCOUNTED, uncounted):
+        raise StudyError(f"result.json: uncounted is {uncounted!r}, not whole numbers by operator")
     numbers = {
         "value": result["metrics"][metric],
         "untrained": result["untrained"].get(metric),
@@ -261,28 +268,34 @@ def _outcome(result: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         "metric": metric,
-        **{name: _number(value) for name, value in numbers.items()},
+        **{name: _number(name, value) for name, value in numbers.items()},
         "input_shape": "×".join(str(size) for size in cost["input_shape"]),
-        "uncounted": "; ".join(f"{name}={n}" for name, n in sorted(cost["uncounted"].items())),
+        "uncounted": uncounted,
         "attempts": result["attempts"],
         "finished": result.get("finished"),
         **dict(_flat(runs_table.METRICS[:-1], result["metrics"])),
     }
 
 
-def _number(value: Any) -> float | None:
-    """Return a number that is there, None for one that is not (null or NaN)."""
+def _number(name: str, value: Any) -> float | None:
+    """Return a number that is there, None for one that is not: null, NaN or infinite.
+
+    A training that diverged ends with a loss that is not finite. Its metric is at worst NaN, and
+    its cost is counted: infinity there says that the file is wrong.
+    """
     if value is None:
         return None
     if not isinstance(value, int | float):
         raise StudyError(f"result.json holds {value!r} where a number belongs")
-    return None if math.isnan(value) else float(value)
+    if math.isinf(value) and name in FINITE:
+        raise StudyError(f"result.json: {name} is {value}, which no run can have")
+    return float(value) if math.isfinite(value) else None
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, float]]:
     """Yield each number of a metric under its name; texts have no place in a table of numbers."""
     if isinstance(value, int | float):
-        if not math.isnan(value):
+        if math.isfinite(value):
             yield name, float(value)
     elif isinstance(value, dict | list):
         parts = value.items() if isinstance(value, dict) else enumerate(value)

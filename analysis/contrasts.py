@@ -225,7 +225,7 @@ class Model:
             p = len(self.mechanisms) * float(stats.f.sf(ratio, df, self.df - df))
             if found is None or p < found[0]:
                 found = p, word, math.sqrt(ratio)
-        if found is None or found[0] >= UNEQUAL:
+        if found is None or not found[0] < UNEQUAL:
             return ""
         p, word, ratio = found
         return (

@@ -8,8 +8,11 @@ __all__ = ["pipes"]
 
 
 def pipes(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Render a table; the first `left` columns are words, the others numbers, at the right."""
-    table = [list(header), *map(list, rows)]
+    """Render a table; the first `left` columns are words, the others numbers, at the right.
+
+    A pipe within a cell is escaped, for it would begin another cell.
+    """
+    table = [[text.replace("|", "\\|") for text in row] for row in (header, *rows)]
     widths = [max(3, *(len(row[i]) for row in table)) for i in range(len(header))]
     rule = [w * "-" if i < left else (w - 1) * "-" + ":" for i, w in enumerate(widths)]
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.checked import check
 from study.errors import StudyError, nearest
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ __all__ = [
     *("as_collected", "files", "frame", "merge", "read", "stored", "table", "write"),
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the table's form, to be raised by whoever changes what a column holds or means."""
 
 TEXT, WHOLE, NUMBER = pa.string(), pa.int64(), pa.float64()
@@ -175,7 +176,8 @@ def read(path: Path) -> pd.DataFrame:
     Raises
     ------
     StudyError
-        If there is no such file, if it is no runs table, or one of another schema.
+        If there is no such file, if it is no runs table, one of another schema, or one with a
+        value that no run can have.
     """
     try:
         with path.open("rb") as file:
@@ -274,6 +276,7 @@ def _checked(runs: pa.Table, path: Path) -> pa.Table:
         pairs = runs[name].combine_chunks().flatten()
         if not pc.all(pc.equal(pc.list_value_length(pairs), 2), min_count=0).as_py():
             raise StudyError(f"{path}: {name!r} is to hold lists of [epoch, value]")
+    check(runs, path)
     return runs
 
 

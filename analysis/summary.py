@@ -139,7 +139,10 @@ def _summary(
     missing = {m: seeds[m] - set(by_mechanism[m].index if m in by_mechanism else ()) for m in order}
     notes = [f"data: {card}" for card in cards]
     notes += _intervals(rows, baseline) + _counting(done) + _positions(done)
-    notes += _warnings(done, rows) + _missing(missing)
+    valueless = runs[(runs["state"] == "completed") & runs["value"].isna()]
+    for mechanism, seed in zip(valueless["mechanism"], valueless["seed"], strict=True):
+        missing[mechanism].discard(seed)
+    notes += _warnings(done, rows) + _valueless(valueless) + _missing(missing)
     return Summary(task, data, sites, metric, variant, baseline, rows, cards, notes)
 
 
@@ -218,6 +221,14 @@ def _warnings(done: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     if stuck:
         notes.append(f"not above the metric of the untrained network: {', '.join(stuck)}")
     return notes
+
+
+def _valueless(runs: pd.DataFrame) -> list[str]:
+    if runs.empty:
+        return []
+    named = [f"{run.mechanism} seed {run.seed}" for run in runs.itertuples()]
+    metrics = " or ".join(sorted(set(runs["metric"])))
+    return [f"finished without a value of {metrics}, and left out: {', '.join(named)}"]
 
 
 def _missing(missing: dict[str, set[int]]) -> list[str]:

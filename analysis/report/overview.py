@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import contrasts
 from analysis.claims import Claim, Verdict, judge, load
 from analysis.columns import columns
 from analysis.figures import overview
@@ -40,6 +41,9 @@ FIRST = "overview"
 """The kind that shows all tasks at once, and stands above the verdicts."""
 
 COST = "cost"
+
+UNUSABLE = (StudyError, ValueError, ArithmeticError)
+"""What numbers raise that cannot be compared or drawn; an overflow is an ArithmeticError."""
 
 VERDICTS = ("supported", "contradicted", "inconclusive", "not tested")
 
@@ -101,11 +105,27 @@ class Section:
 
 @dataclass(frozen=True)
 class Judged:
-    """The verdicts: those that the runs allow, by claim, and the claims that they do not test."""
+    """The verdicts, as the first page shows them.
 
-    tested: list[tuple[Claim, list[Verdict]]]
-    untested: list[Verdict]
-    counts: list[tuple[str, int]]
+    Attributes
+    ----------
+    tested: list
+        Claims with the verdicts that the runs allow.
+    untested: list of Verdict
+        Of the claims that they do not test.
+    counts: list
+        How many verdicts of each kind there are.
+    notes: list of str
+        Where a mechanism scatters more over seeds than the verdicts assume.
+    troubles: list of str
+        Why there are no verdicts.
+    """
+
+    tested: list[tuple[Claim, list[Verdict]]] = field(default_factory=list)
+    untested: list[Verdict] = field(default_factory=list)
+    counts: list[tuple[str, int]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
 
 
 def section(part: Part, frame: pd.DataFrame, out: Path) -> Section:
@@ -121,8 +141,8 @@ def section(part: Part, frame: pd.DataFrame, out: Path) -> Section:
                 continue
             if images := _images(kind, paths, out):
                 shown.figures[kind] = images
-    except StudyError as error:
-        shown.troubles.append(str(error))
+    except UNUSABLE as error:
+        shown.troubles.append(_trouble("means and figures", error))
     return shown
 
 
@@ -140,13 +160,21 @@ def first(
     try:
         summaries = [summary for summary, _ in groups(frame, baseline)]
         return _images(FIRST, overview.draw(summaries, out / "figures"), out)
-    except StudyError:
-        return []  # the parts say why
+    except UNUSABLE as error:
+        trouble = _trouble("means and figures", error)
+        if not any(trouble in shown.troubles for shown in sections):
+            sections[0].troubles.append(trouble)
+        return []
 
 
 def judged(frame: pd.DataFrame) -> Judged:
     """Judge the paper's claims on the runs."""
-    found = judge(frame, load())
+    claims = load()
+    try:
+        found = judge(frame, claims)
+        spreads = [(g.title, contrasts.Model(g.runs).spread) for g in contrasts.groups(frame)]
+    except UNUSABLE as error:
+        return Judged(troubles=[_trouble("verdicts", error)])
     tested: dict[str, tuple[Claim, list[Verdict]]] = {}
     for verdict in found:
         if verdict.verdict != "not tested":
@@ -156,7 +184,15 @@ def judged(frame: pd.DataFrame) -> Judged:
         list(tested.values()),
         [verdict for verdict in found if verdict.verdict == "not tested"],
         [(word, counts[word]) for word in VERDICTS if counts[word]],
+        [f"{place}: {spread}" for place, spread in spreads if spread],
     )
+
+
+def _trouble(what: str, error: Exception) -> str:
+    """Say why something is not shown; only a StudyError says by itself what is wrong."""
+    if isinstance(error, StudyError):
+        return str(error)
+    return f"{what} are incomplete, perhaps for an absurd number in a run: {error}"
 
 
 def tally(states: Sequence[str]) -> list[tuple[str, int]]:
@@ -176,9 +212,9 @@ def failures(folders: Mapping[str, RunFolder], states: Mapping[str, str]) -> lis
 def interval(verdict: Verdict) -> dict[str, float] | None:
     """Return where effect, interval, margins and zero stand between 0 and 1; None without any."""
     low, high, margin = verdict.low, verdict.high, verdict.margin
-    if math.isnan(low) or math.isnan(high):
-        return None
     left, right = min(low, -margin, 0.0), max(high, margin, 0.0)
+    if not all(map(math.isfinite, (low, high, right - left))):
+        return None
     span = (right - left) or 1.0
     marks = {"low": low, "high": high, "effect": verdict.effect, "zero": 0.0}
     marks |= {"from": -margin, "to": margin}

@@ -163,6 +163,28 @@ def test_a_training_that_diverged_has_a_row(make_run):
     assert math.isnan(row["loss_curve"][1][1])
 
 
+def test_a_number_that_is_not_finite_is_missing_or_breaks_the_run(make_run, tmp_path):
+    good = make_run(seed=0)
+    metrics = {"bbox_mAP": 0.4, "AP": [0.3, math.inf], "time": -math.inf}
+    edit(good / "result.json", metrics=metrics, loss={"first": 2.4, "last": math.inf})
+    best = make_run(seed=1)
+    edit(best / "result.json", metrics={"bbox_mAP": math.inf})
+    costly = make_run(seed=2)
+    cost = json.loads((costly / "result.json").read_text())["cost"]
+    edit(costly / "result.json", cost=cost | {"mechanism": {"macs": math.inf, "parameters": 1}})
+    halved = make_run(seed=3, uncounted={"aten.exp": 0.5})
+    frame = collect(iter_runs(tmp_path / "runs"))
+    row = frame.iloc[0]
+    measured = row.filter(like="metrics.").to_dict()
+    assert measured == {"metrics.bbox_mAP": 0.4, "metrics.AP.0": 0.3}
+    assert math.isnan(row["loss_last"])
+    assert dict(frame.attrs["broken"]) == {
+        str(best): "result.json: value is inf, which no run can have",
+        str(costly): "result.json: mechanism_macs is inf, which no run can have",
+        str(halved): "result.json: uncounted is 'aten.exp=0.5', not whole numbers by operator",
+    }
+
+
 def test_no_folders_give_an_empty_frame_with_the_same_columns():
     frame = collect([])
     assert tuple(frame.columns) == COLUMNS
@@ -329,7 +351,7 @@ def test_a_table_of_another_schema_is_made_anew(study, newer, monkeypatch):
     monkeypatch.setattr(runs_table, "SCHEMA", runs_table.SCHEMA + newer)
     update(study.folders(), *study.files)
     monkeypatch.undo()
-    with pytest.raises(StudyError, match=r"newer than 1" if newer == 1 else "collect it again"):
+    with pytest.raises(StudyError, match=r"newer than 2" if newer == 1 else "collect it again"):
         read(study.files[0])
     folders = [*every_run(study.root / "runs")]
     assert update(folders, *study.files).changed

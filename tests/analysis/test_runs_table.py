@@ -50,7 +50,7 @@ def table(awkward, tmp_path):
 
 def test_both_files_are_read_back_as_the_frame(table):
     parquet, text, frame = table
-    assert frame["loss_last"].tolist()[0] == math.inf
+    assert math.isnan(frame["loss_last"].tolist()[0])
     assert frame["mechanism"].tolist() == ["none", "0001", "0110+deformable", "0010"]
     assert [len(curve) for curve in frame["loss_curve"]] == [100, 0, 0, 0]
     assert frame["uncounted"].isna().tolist() == [False, True, False, False]
@@ -151,6 +151,40 @@ def test_what_is_no_runs_table_is_refused_with_the_reason(table, tmp_path):
     refused(text, "lists of \\[epoch, value\\]")
     edited(text, curve="[[1, 2")
     refused(text, "no runs table")
+
+
+def test_a_value_that_no_run_can_have_is_refused_with_run_and_column(table):
+    parquet, text, frame = table
+    content = text.read_bytes()
+    last = frame["id"].tolist()[-1]
+
+    def refused(name, value, right):
+        """Put a value into the last row of a column."""
+        edited(text, **{name: [*pd.read_csv(text, dtype=str)[name].fillna("")[:-1], value]})
+        with pytest.raises(StudyError) as caught:
+            read(text)
+        for part in (str(text), f"run {last}", repr(name), right):
+            assert part in str(caught.value)
+        text.write_bytes(content)
+
+    refused("recipe", "[1]", "a JSON object")
+    refused("recipe", "{'epochs': 8}", "a JSON object")
+    refused("uncounted", "aten.exp: 5", "name=number; name=number")
+    refused("uncounted", "aten.exp=1; aten.sum=many", "name=number; name=number")
+    for name in ("value", "mechanism_macs", "metrics.bbox_mAP"):
+        refused(name, "-inf", "a finite number")
+    refused("curve", "[[0, 1], [1, Infinity]]", "lists of finite numbers")
+    refused("metric", "", "the name of the headline metric")
+    refused("seed", "-1", "a whole number of 0 or more")
+    refused("state", "complete", "did you mean 'completed'?")
+
+    ids = [*frame["id"][:-1], frame["id"][0]]
+    edited(text, id=ids)
+    with pytest.raises(StudyError, match=f"two rows have the 'id' {ids[0]}"):
+        read(text)
+    pd.read_parquet(parquet).assign(seed=-1).to_parquet(parquet)
+    with pytest.raises(StudyError, match=f"run {ids[0]}: 'seed' is '-1'"):
+        read(parquet)
 
 
 def test_a_failed_write_leaves_both_files_as_they_were(table, make_run, tmp_path, monkeypatch):

@@ -158,6 +158,16 @@ def test_missing_runs_are_rows_without_numbers_and_are_named(make_run):
     )
 
 
+def test_a_run_that_finished_without_a_value_is_not_called_missing(make_run):
+    values = {0: 0.3, 1: math.nan, 2: None}
+    (summary,) = summarise(frame_of(*(make_run("0010", s, value) for s, value in values.items())))
+    assert rows_of(summary).loc["0010", ["n", "asked"]].tolist() == [1, 3]
+    assert summary.notes[-2:] == [
+        "finished without a value of bbox_mAP, and left out: 0010 seed 1",
+        "missing: seed 2 of 0010",
+    ]
+
+
 def test_a_place_where_nothing_has_finished_is_still_shown(make_run):
     frame = frame_of(make_run("0010", 0, 0.3))
     expected = [("detection", ("conv5",), "0010", 0)]

@@ -174,6 +174,57 @@ def test_a_build_that_fails_leaves_the_report_of_before(make, tmp_path, monkeypa
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
+def overview_of(folders, out):
+    """Build a report; return what its first page says."""
+    build([Part("", None, [RunFolder(folder) for folder in folders])], out)
+    return " ".join(Page(out / "index.html").text.split())
+
+
+def test_a_mechanism_that_scatters_more_is_named_below_the_verdicts(make, tmp_path):
+    steady = [
+        make(tmp_path / "runs", word, seed, 18 + (seed * step) % 7 / 100)
+        for word, step in {"1111": 1, "0111": 2, "1110": 3, "1101": 4}.items()
+        for seed in range(6)
+    ]
+    wild = [make(tmp_path / "runs", "0010", seed, 15 + 3 * (seed % 2)) for seed in range(6)]
+    words = "translation · software-en-de · encoder: 0010 scatters"
+    assert words in overview_of([*steady, *wild], tmp_path / "one")
+    assert "scatters" not in overview_of(steady, tmp_path / "other")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_an_absurd_number_costs_figures_and_not_the_report(make, tmp_path):
+    loss = 1.7e308
+    folders = [make(tmp_path / "runs", "1111", seed, 18.5 + seed) for seed in (0, 1)]
+    lines = [{"split": "train", "step": n, "epoch": n, "loss": loss * (-1) ** n} for n in (1, 2)]
+    lines += [{"split": "val", "step": n, "epoch": n, "BLEU": loss * (-1) ** n} for n in (1, 2)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folders[0] / "metrics.jsonl").write_text(text)
+    shown = overview_of(folders, tmp_path / "out")
+    assert "19.0" in shown
+    assert "Verdicts on the paper" in shown
+    assert "means and figures are incomplete" in shown
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_absurd_values_leave_a_report_and_no_interval_that_cannot_be_drawn(make, tmp_path):
+    folders = [
+        make(tmp_path / "runs", word, seed, 1e300 * (-1) ** seed)
+        for word in ("1111", "0111", "none")
+        for seed in (0, 1)
+    ]
+    shown = overview_of(folders, tmp_path / "out")
+    assert "completed 6" in shown
+    assert "means and figures are incomplete" in shown
+    assert '="nan"' not in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_an_infinite_result_is_a_broken_run(make, tmp_path):
+    folders = [make(tmp_path / "runs", "1111", seed, 18.5 + seed) for seed in (0, 1)]
+    folders.append(make(tmp_path / "runs", "1111", 2, float("inf")))
+    assert "value is inf, which no run can have" in overview_of(folders, tmp_path / "out")
+
+
 def test_no_run_is_an_error(tmp_path):
     with pytest.raises(StudyError, match="no runs"):
         build([Part("", None, [])], tmp_path / "out")
