@@ -18,7 +18,7 @@ NASTY = "x\"><img src=x onerror=boom()>'&amp;é\u2028<script>boom()<"
 """As much of an attack as the name of a folder can hold: everything but the slash."""
 
 TRACE = """Traceback (most recent call last):
-  File "/work/plugins/translation/train.py", line 3, in train
+  File "/home/me/plugins/translation/train.py", line 3, in train
     raise RuntimeError("</script><script>boom()</script>")
 RuntimeError: </script><script>boom()</script> & <b>bold</b>
 """
