@@ -168,9 +168,13 @@ class Cluster:
         for name in self.run("sinfo", "-hN", "-p", "normal", "-t", "down,drain", "-o%N").split():
             self.resume_node(name)
 
-    def start_now(self, job: str) -> None:
-        """Spare a requeued job the two minutes that Slurm lets it wait."""
-        self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+    def start_now(self, job: str, check: bool = True) -> None:
+        """Spare a requeued job the two minutes that Slurm lets it wait.
+
+        It would be killed as "non-startable" in the very second in which its node revoked the
+        credential of its former self, since credentials are told apart by the second.
+        """
+        self.run("scontrol", "update", f"JobId={job}", "StartTime=now+2", check=check)
 
     def expire(self, job: str) -> None:
         """Let a running job's time be over; Slurm notices within thirty seconds."""

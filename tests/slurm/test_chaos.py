@@ -70,7 +70,7 @@ class Chaos:
         for line in self.cluster.run("squeue", "-h", "-r", "-o", "%A|%r").splitlines():
             job, _, reason = line.partition("|")
             if reason == "BeginTime":
-                self.cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
+                self.cluster.start_now(job, check=False)  # unless it has begun
 
 
 def test_three_hundred_runs_under_random_faults_end_once_each(cluster, toy, monkeypatch, tmp_path):
