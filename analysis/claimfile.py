@@ -219,11 +219,11 @@ def load(paths: Sequence[Path] = (), margins: Mapping[str, float] | None = None)
     bodies: dict[str, _Body] = {}
     agreed: dict[str, float] = {}
     for path in (PUBLISHED, *paths):
-        file = YamlFile(path)
+        file = YamlFile(path, "a file of claims")
         try:
             content = _File.model_validate(file.content)
         except ValidationError as error:
-            raise StudyError(_explain(file, error)) from None
+            raise file.explain(error, _keys) from None
         for name, body in content.claims.items():
             if name in bodies:
                 where = file.where(["claims", name])
@@ -237,22 +237,6 @@ def load(paths: Sequence[Path] = (), margins: Mapping[str, float] | None = None)
         agreed |= content.margins
     agreed |= margins or {}
     return [Claim(id=name, margins=agreed, **dict(body)) for name, body in bodies.items()]
-
-
-def _explain(file: YamlFile, error: ValidationError) -> str:
-    """Return one line a problem: file, line, what is wrong, what would be right."""
-    lines = []
-    for problem in error.errors():
-        location = [step for step in problem["loc"] if step != "[key]"]
-        key = ".".join(str(step) for step in location)
-        if problem["type"] == "extra_forbidden":
-            text = f"unknown key {key!r}{nearest(str(location[-1]), _keys(location[:-1]))}"
-        elif problem["type"] == "value_error":
-            text = str(problem["ctx"]["error"])
-        else:
-            text = f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
-        lines.append(f"{file.where(location)}: {text}")
-    return "\n".join(lines)
 
 
 def _keys(location: Sequence[str | int]) -> list[str]:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis import verdicts
 from analysis.claimfile import RANGE, Cheaper, Claim, Comparison, load
+from analysis.comparable import title
 from analysis.contrasts import Group, Model, groups
 from analysis.effects import TERMS, contrasts
 from analysis.verdicts import Outcome
@@ -64,7 +65,7 @@ class Verdict:
     @property
     def title(self) -> str:
         """Task, data, sites and variant on one line."""
-        return " · ".join(filter(None, (self.task, self.data, self.sites, self.variant)))
+        return title(self.task, self.data, self.sites, self.variant)
 
 
 def judge(frame: pd.DataFrame, claims: Iterable[Claim]) -> list[Verdict]:

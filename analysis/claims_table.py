@@ -16,9 +16,10 @@ from analysis.claims import Verdict
 from analysis.contrasts import number
 from analysis.pipes import pipes
 
-__all__ = ["RENDERERS", "csv", "json_text", "markdown"]
+__all__ = ["ORDER", "RENDERERS", "csv", "json_text", "markdown"]
 
 ORDER = ("supported", "contradicted", "inconclusive", "not tested")
+"""Of verdicts, wherever they are counted."""
 
 NUMBERS = ("effect", "low", "high", "margin", "detectable")
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.summary import Summary
 
-__all__ = ["ABSENT", "columns"]
+__all__ = ["ABSENT", "columns", "decimals", "fixed"]
 
 ABSENT = "-"
 
@@ -32,45 +32,51 @@ def columns(summary: Summary) -> pd.DataFrame:
     """
     rows, baseline = summary.rows, summary.baseline
     metric = summary.metric or "metric"
-    # Fractions need a third decimal to show what BLEU shows with two.
-    places = 3 if not rows["mean"].max() > 1 else 2
+    places = decimals(rows["mean"])
     shown: dict[tuple[str, str], list[str]] = {
         ("", "mechanism"): list(rows["mechanism"]),
         ("", "n"): [_seeds(n, asked) for n, asked in zip(rows["n"], rows["asked"], strict=True)],
-        (metric, ""): _fixed(rows["mean"], places),
-        (metric, "±"): _fixed(rows["half_width"], places),
+        (metric, ""): fixed(rows["mean"], places),
+        (metric, "±"): fixed(rows["half_width"], places),
     }
     if (reference := rows["mechanism"] == baseline).any():
         delta = f"Δ {baseline}"
         pairs = rows["pairs"].where(rows["difference"].notna() & ~reference)
         shown |= {
-            (delta, ""): _fixed(rows["difference"], places, sign="+"),
-            (delta, "±"): _fixed(rows["difference_half_width"], places),
-            (delta, "n"): _fixed(pairs, 0),
+            (delta, ""): fixed(rows["difference"], places, sign="+"),
+            (delta, "±"): fixed(rows["difference_half_width"], places),
+            (delta, "n"): fixed(pairs, 0),
         }
         shown[delta, ""][int(reference.argmax())] = "baseline"
     for heading, kind in (("MACs", "macs"), ("parameters", "parameters")):
         for whose, name in (("mechanism", "mech."), ("model", "model")):
             scale, prefix = _scale(rows[f"{whose}_{kind}"])
             unit = f" ({prefix})" if prefix else ""
-            numbers = _fixed(rows[f"{whose}_{kind}"] / scale, 2 if prefix else 0)
+            numbers = fixed(rows[f"{whose}_{kind}"] / scale, 2 if prefix else 0)
             shown[heading, f"{name}{unit}"] = numbers
-    shown["", "seconds"] = _fixed(rows["seconds"], 0 if rows["seconds"].max() >= 100 else 1)
+    shown["", "seconds"] = fixed(rows["seconds"], 0 if rows["seconds"].max() >= 100 else 1)
     scale, prefix = _scale(rows["peak_memory_bytes"])
-    shown["", f"memory ({prefix}B)"] = _fixed(rows["peak_memory_bytes"] / scale, 2 if prefix else 0)
+    shown["", f"memory ({prefix}B)"] = fixed(rows["peak_memory_bytes"] / scale, 2 if prefix else 0)
     for column, label in summary.published.items():
-        shown["published", label] = _fixed(rows[column], _digits(rows[column]))
+        shown["published", label] = fixed(rows[column], _digits(rows[column]))
     return pd.DataFrame(shown)
+
+
+def decimals(means: pd.Series) -> int:
+    """Return with how many decimals values of a metric are shown."""
+    # Fractions need a third decimal to show what BLEU shows with two.
+    return 3 if not means.max() > 1 else 2
+
+
+def fixed(values: pd.Series, places: int, sign: str = "") -> list[str]:
+    """Return numbers with so many decimals; `sign` ``+`` also marks those above zero."""
+    return [ABSENT if math.isnan(v) else f"{v:{sign}.{places}f}" for v in values]
 
 
 def _seeds(n: int, asked: int) -> str:
     if not asked:
         return ABSENT
     return str(n) if n == asked else f"{n}/{asked}"
-
-
-def _fixed(values: pd.Series, places: int, sign: str = "") -> list[str]:
-    return [ABSENT if math.isnan(v) else f"{v:{sign}.{places}f}" for v in values]
 
 
 def _digits(values: pd.Series) -> int:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from study.errors import StudyError
 
-__all__ = ["Recipe", "by_recipe", "finished", "places"]
+__all__ = ["Recipe", "by_recipe", "finished", "places", "title"]
 
 KEYS = ["task", "data", "version", "recipe"]
 
@@ -67,6 +67,11 @@ def finished(runs: pd.DataFrame, where: str) -> tuple[pd.DataFrame, str]:
     if len(metrics) > 1:
         raise StudyError(f"{where}: runs with different metrics: {', '.join(metrics)}")
     return done, str(metrics[0]) if metrics else ""
+
+
+def title(*parts: str) -> str:
+    """Return what tells runs from others (task, data, sites, variant) on one line."""
+    return " · ".join(filter(None, parts))
 
 
 def _variant(recipe: dict[str, Any], rivals: list[dict[str, Any]]) -> str:

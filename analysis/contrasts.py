@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,9 +18,9 @@ import statsmodels.api as sm
 from scipy import stats
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
-from analysis.comparable import by_recipe, finished, places
+from analysis.comparable import by_recipe, finished, places, title
 
-__all__ = ["POINTS", "Estimate", "Group", "Model", "groups", "number"]
+__all__ = ["POINTS", "Estimate", "Group", "Model", "groups", "number", "spreads"]
 
 POINTS = {"mAP": 0.01, "mIoU": 0.01}
 """What people call a point of a metric: 0.01 of a fraction; 1 of every metric not listed."""
@@ -56,7 +56,7 @@ class Group:
     @property
     def title(self) -> str:
         """Task, data, sites and variant on one line."""
-        return " · ".join(filter(None, (self.task, self.data, self.sites, self.variant)))
+        return title(self.task, self.data, self.sites, self.variant)
 
     @property
     def cards(self) -> list[str]:
@@ -232,6 +232,12 @@ class Model:
             f"{word} scatters {ratio:.1f} times as much over seeds as the others (p = {p:.2g}): "
             "the common residual variance is too small for its comparisons, too large without it"
         )
+
+
+def spreads(found: Iterable[Group]) -> list[str]:
+    """Say of each group in which a mechanism scatters more than the others which one does."""
+    spread = ((group.title, Model(group.runs).spread) for group in found)
+    return [f"{title}: {words}" for title, words in spread if words]
 
 
 def number(value: float, metric: str, sign: str = "+") -> str:

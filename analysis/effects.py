@@ -17,6 +17,7 @@ import pandas as pd
 from scipy import linalg
 from statsmodels.stats.multitest import multipletests
 
+from analysis.comparable import title
 from analysis.contrasts import POINTS, Estimate, Group, Model, groups
 
 __all__ = ["LEVEL", "MODULE", "TERMS", "TERM_SETS", "Effects", "contrasts", "effects", "skipped"]
@@ -79,7 +80,7 @@ class Effects:
     @property
     def title(self) -> str:
         """Task, data, sites and variant on one line."""
-        return " · ".join(filter(None, (self.task, self.data, self.sites, self.variant)))
+        return title(self.task, self.data, self.sites, self.variant)
 
 
 def contrasts(words: Sequence[str] = TERM_SETS) -> dict[str, dict[str, float]]:

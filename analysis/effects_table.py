@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from analysis.columns import ABSENT
 from analysis.contrasts import POINTS, number
 from analysis.effects import Effects
 from analysis.pipes import pipes
@@ -21,8 +22,6 @@ MEANINGS = {
     "module": "all term sets - none",
 }
 """What the rows of effects are, in words."""
-
-ABSENT = "-"
 
 
 def markdown(found: Sequence[Effects]) -> str:

@@ -7,7 +7,7 @@ setting, each with the address where it was read. ``docs/tables.md`` describes t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from analysis.summary import Summary
-from study.errors import StudyError, nearest
+from study.errors import StudyError
 from study.grid import Word
 from study.yamlfile import YamlFile
 
@@ -87,11 +87,11 @@ def load(folder: Path | None = None) -> pd.DataFrame:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    file = YamlFile(path)
+    file = YamlFile(path, "a file of published values")
     try:
         column = Column.model_validate(file.content)
     except ValidationError as error:
-        raise StudyError("\n".join(_problem(file, each) for each in error.errors())) from None
+        raise file.explain(error, _keys, told=_told) from None
     shared = column.model_dump(include={"label", "task", "data", "metric", "setting"})
     rows = [
         {
@@ -113,15 +113,12 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _problem(file: YamlFile, error: Any) -> str:
-    location = error["loc"]
-    key = ".".join(str(step) for step in location)
-    if error["type"] == "extra_forbidden":
-        model = Value if location[0] == "values" else Column
-        text = f"unknown key {key!r}{nearest(str(location[-1]), model.model_fields)}"
-    else:
-        text = f"{key}: {error['msg'].removeprefix('Value error, ')}"
-    return f"{file.where(location)}: {text}"
+def _keys(location: Sequence[str | int]) -> Iterable[str]:
+    return (Value if location else Column).model_fields
+
+
+def _told(key: str, problem: Mapping[str, Any]) -> str:
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def beside(summary: Summary, published: pd.DataFrame, everything: bool = False) -> Summary:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 from scipy import stats
 
-from analysis.comparable import by_recipe, finished
+from analysis.comparable import by_recipe, finished, title
 
-__all__ = ["Cell", "Summary", "half_width", "summarise"]
+__all__ = ["Cell", "Summary", "half_width", "paired", "summarise"]
 
 CONFIDENCE = 0.95
 LARGE = 0.05  # share of the uncounted elements above which an operator is named
@@ -74,7 +74,7 @@ class Summary:
     @property
     def title(self) -> str:
         """Task, data, sites and variant on one line."""
-        return " · ".join(filter(None, (self.task, self.data, self.sites, self.variant)))
+        return title(self.task, self.data, self.sites, self.variant)
 
 
 def half_width(values: Sequence[float]) -> float:
@@ -84,6 +84,22 @@ def half_width(values: Sequence[float]) -> float:
         return math.nan
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
     return float(quantile * pd.Series(values).std(ddof=1) / math.sqrt(n))
+
+
+def paired(values: pd.Series, reference: pd.Series | None) -> dict[str, float]:
+    """Subtract `reference` from `values`, both indexed by seed.
+
+    Returns ``difference``, ``difference_half_width`` and ``pairs`` as `Summary.rows` has them; NaN
+    where there is nothing to subtract.
+    """
+    others = pd.Series(dtype=float) if reference is None else reference
+    # Subtraction aligns by seed: a seed that only one of the two has gives NaN.
+    differences = (values - others).dropna()
+    return {
+        "difference": differences.mean(),
+        "difference_half_width": half_width(differences),
+        "pairs": len(differences),
+    }
 
 
 def summarise(
@@ -150,17 +166,12 @@ def _row(mechanism: str, runs: pd.DataFrame | None, reference: pd.DataFrame | No
     if runs is None:
         missing = dict.fromkeys((*ESTIMATES, *AVERAGED, "peak_memory_bytes"), math.nan)
         return {"mechanism": mechanism, "n": 0, "pairs": 0} | missing
-    # Subtraction aligns by seed: a seed that only one of the two has gives NaN.
-    others = pd.Series(dtype=float) if reference is None else reference["value"]
-    differences = (runs["value"] - others).dropna()
     return {
         "mechanism": mechanism,
         "n": len(runs),
         "mean": runs["value"].mean(),
         "half_width": half_width(runs["value"]),
-        "difference": differences.mean(),
-        "difference_half_width": half_width(differences),
-        "pairs": len(differences),
+        **paired(runs["value"], None if reference is None else reference["value"]),
         **{name: runs[name].mean() for name in AVERAGED},
         "peak_memory_bytes": runs["peak_memory_bytes"].max(),
     }

@@ -19,7 +19,7 @@ from typing import Any
 
 from study.attempt import Attempt
 from study.errors import StudyError
-from study.files import BrokenFile, read_json
+from study.files import BrokenFile, read_json, write_text
 from study.folder import RunFolder, iter_runs
 
 __all__ = ["ArchivedRun", "every_run", "index", "light", "results_root", "store"]
@@ -179,13 +179,7 @@ def _write(place: Path, record: Mapping[str, Any]) -> None:
         if isinstance(value, list):
             text = "[\n" + ",\n".join(f"  {_compact(item)}" for item in value) + "\n ]"
         parts.append(f' "{key}": {text}')
-    place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
-        temporary.replace(place)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(place, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def _compact(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Files of which a reader never sees half: JSON written whole, lines of JSON appended."""
+"""Files of which a reader never sees half: text and JSON written whole, lines of JSON appended."""
 
 from __future__ import annotations
 
@@ -12,20 +12,28 @@ from typing import Any
 
 from study.errors import StudyError
 
-__all__ = ["BrokenFile", "append_jsonl", "read_json", "read_metrics", "write_json", "write_once"]
+__all__ = [
+    *("BrokenFile", "append_jsonl", "read_json", "read_metrics"),
+    *("write_json", "write_once", "write_text"),
+]
 
 
 class BrokenFile(StudyError):
     """A file of a run folder that is torn, empty or not what the contract says."""
 
 
-def write_json(path: Path, obj: Any) -> None:
-    """Write `obj` so that a reader of `path` sees the old file or the new one, whole.
+def write_text(path: Path, text: str) -> None:
+    """Write `text` so that a reader of `path` sees the old file or the new one, whole.
 
-    Missing parent folders are created; keys keep their order.
+    Missing parent folders are created. A full disk leaves the file of before.
     """
-    with _written_beside(path, obj) as temporary:
+    with _written_beside(path, text) as temporary:
         temporary.replace(path)
+
+
+def write_json(path: Path, obj: Any) -> None:
+    """Write `obj` as `write_text` does; keys keep their order."""
+    write_text(path, _json(obj))
 
 
 def write_once(path: Path, obj: Any) -> bool:
@@ -33,7 +41,7 @@ def write_once(path: Path, obj: Any) -> bool:
 
     Of any number of processes, on any number of hosts, that write at the same time one succeeds.
     """
-    with _written_beside(path, obj) as temporary:
+    with _written_beside(path, _json(obj)) as temporary:
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -42,16 +50,19 @@ def write_once(path: Path, obj: Any) -> bool:
         return True
 
 
+def _json(obj: Any) -> str:
+    return json.dumps(obj, indent=2, ensure_ascii=False) + "\n"
+
+
 @contextmanager
-def _written_beside(path: Path, obj: Any) -> Iterator[Path]:
-    """Yield a file with `obj` in it, which is gone afterwards unless it was renamed."""
+def _written_beside(path: Path, text: str) -> Iterator[Path]:
+    """Yield a file with `text` in it, which is gone afterwards unless it was renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile: its 0600 would hide the results from the colleagues who share the disk.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("x", encoding="utf-8") as file:
-            json.dump(obj, file, indent=2, ensure_ascii=False)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         yield temporary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -123,6 +124,23 @@ class Grid(_Strict):
                     cells.append((cell["mechanism"], cell["sites"]))
         return list(dict.fromkeys(cells))
 
+    def smoke(self) -> Grid:
+        """Return the same configurations at toy width on embedded data, with the first seed alone.
+
+        Raises
+        ------
+        StudyError
+            If the task does without such a form.
+        """
+        module = recipe_module(self.task)
+        if not hasattr(module, "smoke"):
+            raise StudyError(f"{self.name}: the task {self.task!r} has no smoke form")
+        recipe = module.smoke(module.Recipe.model_validate(self.recipe)).model_dump(mode="json")
+        seeds = self.seeds[:1]
+        return self.model_copy(
+            update={"name": f"smoke/{self.name}", "recipe": recipe, "seeds": seeds}
+        )
+
     def runs(self) -> list[Run]:
         """Return every run of the grid, in order."""
         module = recipe_module(self.task)
@@ -179,13 +197,13 @@ def load(path: Path) -> Grid:
     StudyError
         With file, line, what is wrong and the nearest valid name.
     """
-    file = YamlFile(path)
+    file = YamlFile(path, "a grid")
     if "name" in file.content:
         raise StudyError(f"{file.where(['name'])}: unknown key 'name': a grid is named by its file")
     try:
         grid = Grid.model_validate({**file.content, "name": _name(path)})
     except ValidationError as error:
-        raise StudyError(_explain(file, error, Grid)) from None
+        raise file.explain(error, partial(_keys, Grid)) from None
     if grid.task not in task_names():
         hint = nearest(grid.task, task_names())
         raise StudyError(f"{file.where(['task'])}: unknown task {grid.task!r}{hint}")
@@ -193,7 +211,7 @@ def load(path: Path) -> Grid:
     try:
         recipe = module.Recipe.model_validate(grid.recipe)
     except ValidationError as error:
-        raise StudyError(_explain(file, error, module.Recipe, ("recipe",))) from None
+        raise file.explain(error, partial(_keys, module.Recipe), ["recipe"]) from None
     _check_data(file, grid.task, recipe.data)
     _check_cells(file, grid, module, recipe)
     return grid
@@ -244,36 +262,11 @@ def _check_cells(file: YamlFile, grid: Grid, module: Any, recipe: Any) -> None:
         raise StudyError(f"{where}: the baseline {grid.baseline!r} is not in the grid{hint}")
 
 
-def _explain(
-    file: YamlFile, error: ValidationError, model: type[BaseModel], prefix: tuple[str, ...] = ()
-) -> str:
-    """Return one line a problem: file, line, key, what is wrong, what would be right."""
-    lines = []
-    for problem in error.errors():
-        location = [*prefix, *problem["loc"]]
-        key = ".".join(str(step) for step in location)
-        if problem["type"] == "extra_forbidden":
-            owner = _owner(model, problem["loc"][:-1])
-            hint = nearest(
-                str(location[-1]), [name for name in owner.model_fields if name != "name"]
-            )
-            text = f"unknown key {key!r}{hint}"
-        elif problem["type"] == "value_error":
-            text = str(problem["ctx"]["error"])
-        else:
-            text = f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
-        lines.append(f"{file.where(location)}: {text}")
-    return "\n".join(lines)
-
-
-def _owner(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
-    """Return the model that the mapping at `location` is checked by."""
-    for step in location:
-        if step == "exclude":
-            return Pattern
-        if step in ("product", "zip"):
-            return Axes
-    return model
+def _keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """Return the keys that a file may have in the mapping at `location`, of a model's content."""
+    sections: dict[Any, type[BaseModel]] = {"exclude": Pattern, "product": Axes, "zip": Axes}
+    owner = next((sections[step] for step in location if step in sections), model)
+    return [name for name in owner.model_fields if name != "name"]
 
 
 def _name(path: Path) -> str:

@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plugins.attention.mechanism import Mechanism
-from plugins.job import Job
 from study import data
 from study.errors import StudyError
 from study.folder import RunFolder
@@ -60,25 +58,15 @@ def _key(run: Run) -> str:
 
 
 def _cost(science: dict[str, Any], nowhere: Path) -> dict[str, Any]:
-    from study.tasks import recipe_module, train_module
+    from study.tasks import train_module
     from study.worker import job_of
 
+    folder = RunFolder(nowhere)
     module, name = train_module(science["task"]), science["recipe"]["data"]
     outputs = getattr(importlib.import_module(data.datasets()[name]), "OUTPUTS", None)
     if data.is_prepared(name) or outputs is None:
-        return module.cost(job_of(science, RunFolder(nowhere), "cpu")).to_json()
-    job = Job(
-        mechanism=Mechanism.parse(science["mechanism"]),
-        sites=tuple(science["sites"]),
-        seed=science["seed"],
-        recipe=recipe_module(science["task"]).Recipe.model_validate(science["recipe"]),
-        data=nowhere,
-        folder=nowhere,
-        device="cpu",
-        record=lambda *_, **__: None,
-        recorded=lambda _: [],
-    )
-    return module.cost(job, outputs).to_json()
+        return module.cost(job_of(science, folder, "cpu")).to_json()
+    return module.cost(job_of(science, folder, "cpu", data_folder=nowhere), outputs).to_json()
 
 
 def _main() -> None:

@@ -207,10 +207,12 @@ def job_of(
     device: str,
     check_place: Callable[[], None] = lambda: None,
     stopping: Callable[[], bool] = lambda: False,
+    data_folder: Path | None = None,
 ) -> Job:
     """Return what the task's plugin needs to carry out a science configuration.
 
-    `check_place` is called before each record, and may raise.
+    `check_place` is called before each record, and may raise; `data_folder` is where the data set
+    is, the place that the recipe's name stands for if None.
     """
     recipe = recipe_module(science["task"]).Recipe.model_validate(science["recipe"])
     rank, world = (int(os.environ.get(name, value)) for name, value in RANK)
@@ -231,7 +233,7 @@ def job_of(
         sites=tuple(science["sites"]),
         seed=science["seed"],
         recipe=recipe,
-        data=data.path(science["recipe"]["data"]),
+        data=data_folder or data.path(science["recipe"]["data"]),
         folder=folder.path,
         device=device,
         record=record,

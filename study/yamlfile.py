@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from study.errors import StudyError
+from study.errors import StudyError, nearest
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 __all__ = ["YamlFile"]
 
@@ -35,6 +38,12 @@ _Loader.add_implicit_resolver(
 )
 
 
+def _told(key: str, problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
 class YamlFile:
     """The content of a YAML file, and where in it each value stands.
 
@@ -42,6 +51,8 @@ class YamlFile:
     ----------
     path: Path
         The file.
+    kind: str
+        What it is to be, such as ``a grid``, for the message.
 
     Raises
     ------
@@ -49,7 +60,7 @@ class YamlFile:
         If it cannot be read, is no mapping, or names a key twice.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: str) -> None:
         self.path = path
         try:
             text = path.read_text(encoding="utf-8")
@@ -69,7 +80,7 @@ class YamlFile:
             problem = getattr(error, "problem", None) or str(error)
             raise StudyError(f"{path}{line}: not valid YAML: {problem}") from None
         except (RecursionError, ValueError) as error:  # nested without end; a number of megabytes
-            raise StudyError(f"{path}: not a grid: {error}") from None
+            raise StudyError(f"{path}: not {kind}: {error}") from None
         if not isinstance(self.content, dict):
             raise StudyError(f"{path}: a mapping of keys to values is expected")
         try:
@@ -94,6 +105,39 @@ class YamlFile:
                 break
             node = child
         return f"{self.path}:{line}"
+
+    def explain(
+        self,
+        error: ValidationError,
+        keys: Callable[[Sequence[str | int]], Iterable[str]],
+        prefix: Sequence[str] = (),
+        told: Callable[[str, Mapping[str, Any]], str] = _told,
+    ) -> StudyError:
+        """Return an error with a line a problem: file, line, what is wrong, what would be right.
+
+        Parameters
+        ----------
+        error: pydantic.ValidationError
+            Of the mapping at `prefix`.
+        keys: callable
+            ``keys(location)`` returns the valid keys of the mapping at a location below `prefix`.
+        prefix: sequence of str
+            Where in the file the location of a problem begins.
+        told: callable
+            ``told(key, problem)`` says what is wrong, unless the key is unknown.
+        """
+        lines = []
+        for problem in error.errors():
+            # What is wrong with a key itself stands where its value does.
+            below = [step for step in problem["loc"] if step != "[key]"]
+            location = [*prefix, *below]
+            key = ".".join(map(str, location))
+            if problem["type"] == "extra_forbidden":
+                text = f"unknown key {key!r}{nearest(str(below[-1]), keys(below[:-1]))}"
+            else:
+                text = told(key, problem)
+            lines.append(f"{self.where(location)}: {text}")
+        return StudyError("\n".join(lines))
 
     def _refuse_duplicate_keys(self, node: yaml.Node) -> None:
         if isinstance(node, yaml.SequenceNode):

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from analysis.commands.effects import together
-from analysis.commands.question import Grids, Runs, Table, write
+from analysis.commands.question import Grids, Out, Runs, Table, emit
 
 __all__ = ["claims"]
 
@@ -38,28 +38,22 @@ def claims(
     runs: Runs = None,
     table: Table = None,
     format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
-    out: Annotated[Path | None, typer.Option(help="File to write instead of the screen.")] = None,
+    out: Out = None,
 ) -> None:
     """Judge the paper's findings on the runs: supported, contradicted, inconclusive, not tested."""
     from analysis.claims import judge, load
     from analysis.claims_table import RENDERERS
-    from analysis.contrasts import Model, groups
+    from analysis.contrasts import groups, spreads
 
     given = _margins(margin or [])
     agreed = load(claims or (), given)
     frame = together(grids, runs, table)
     found = groups(frame)
-    _check(given, {*load(claims or ())[0].margins, *(group.metric for group in found)})
+    if given:
+        _check(given, {*load(claims or ())[0].margins, *(group.metric for group in found)})
     notes = list(dict.fromkeys(f"data: {card}" for group in found for card in group.cards))
-    for group in found:
-        if spread := Model(group.runs).spread:
-            notes.append(f"{group.title}: {spread}")
-    text = RENDERERS[format.value](judge(frame, agreed), notes)
-    if out is None:
-        print(text, end="")
-    else:
-        write(out, text)
-        print(out)
+    notes += spreads(found)
+    emit(RENDERERS[format.value](judge(frame, agreed), notes), out)
 
 
 def _margins(given: list[str]) -> dict[str, float]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis.commands.question import Grids, Runs, Table, answered, write
+from analysis.commands.question import Grids, Out, Runs, Table, answered, emit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +27,7 @@ def effects(
     runs: Runs = None,
     table: Table = None,
     format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
-    out: Annotated[Path | None, typer.Option(help="File to write instead of the screen.")] = None,
+    out: Out = None,
 ) -> None:
     """Show main effects and two-way interactions of the terms E1 to E4, with intervals."""
     from analysis.effects import effects as fit
@@ -45,12 +44,7 @@ def effects(
             f"no factorial among {len(reasons)} groups of finished runs: effects need the 16 "
             "term sets, or enough of them (see `left out`)"
         )
-    text = RENDERERS[format.value](found)
-    if out is None:
-        print(text, end="")
-        return
-    write(out, text)
-    print(out)
+    emit(RENDERERS[format.value](found), out)
 
 
 def together(grids: Grids, runs: Runs, table: Table) -> pd.DataFrame:

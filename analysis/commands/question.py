@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from study.folder import RunFolder
 
 __all__ = [
-    *("Grids", "Question", "Runs", "Table"),
-    *("answered", "finished", "folders", "frame", "questions", "root", "write"),
+    *("Grids", "Out", "Question", "Runs", "Table"),
+    *("answered", "emit", "finished", "folders", "frame", "questions", "root"),
 ]
 
 WITHOUT = "none"
@@ -40,6 +40,8 @@ Table = Annotated[
         help="Runs table of `study collect`, Parquet or CSV, to read instead of run folders.",
     ),
 ]
+
+Out = Annotated[Path | None, typer.Option(help="File to write instead of the screen.")]
 
 
 @dataclass(frozen=True)
@@ -157,15 +159,15 @@ def answered(
     return found
 
 
-def write(path: Path, text: str) -> None:
-    """Write so that a full disk leaves the file of before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def emit(text: str, out: Path | None) -> None:
+    """Print a text, or write it into the file `out` and print the name of that."""
+    from study.files import write_text
+
+    if out is None:
+        print(text, end="")
+    else:
+        write_text(out, text)
+        print(out)
 
 
 def folders(question: Question, runs: Path) -> list[RunFolder]:

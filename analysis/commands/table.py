@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import enum
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from analysis.commands.question import Grids, Runs, Table, answered, write
+from analysis.commands.question import Grids, Out, Runs, Table, answered, emit
 
 __all__ = ["table"]
 
@@ -34,7 +33,7 @@ def table(
             help="Show published values on other data sets too, not only those on the same.",
         ),
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="File to write instead of the screen.")] = None,
+    out: Out = None,
 ) -> None:
     """Show accuracy beside cost: means over seeds, intervals, differences to the baseline."""
     from analysis.published import beside, load
@@ -49,9 +48,4 @@ def table(
             variant = ", ".join(filter(None, (question.name, summary.variant)))
             shown = replace(summary, variant=variant)
             summaries.append(beside(shown, values, everything=published))
-    text = RENDERERS[format.value](summaries)
-    if out is None:
-        print(text, end="")
-        return
-    write(out, text)
-    print(out)
+    emit(RENDERERS[format.value](summaries), out)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from analysis.figures import panel
 from analysis.figures.page import bars, data, page, pages, settle
 from analysis.figures.panel import MACS, TIME, Cost
-from analysis.figures.style import STYLE, write
+from analysis.figures.style import PANEL_TITLE, STYLE, write
 from analysis.summary import Summary
 
 __all__ = ["draw", "figure", "notes"]
@@ -58,7 +58,7 @@ def figure(summaries: Sequence[Summary], heading: str, cost: Cost = MACS) -> Fig
     image, grid = page(heading, len(summaries), notes(summaries, cost))
     for axes, summary in zip(grid, summaries, strict=True):
         panel.points(axes, summary, cost)
-        axes.set_title(summary.sites, fontsize=8.5, loc="left", color="#444444")
+        axes.set_title(summary.sites, **PANEL_TITLE)
     settle(image)
     for axes, summary in zip(grid, summaries, strict=True):
         panel.names(axes, summary, cost)

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from analysis.figures.style import STYLE, write
+from analysis.figures.style import PANEL_TITLE, STYLE, gridlines, write
 
 __all__ = ["draw"]
 
@@ -118,10 +118,9 @@ def _panel(axes: Axes, title: str, group: pd.DataFrame) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}×")
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-    axes.grid(axis="y", color="#E6E6E6", lw=0.6)
-    axes.set_axisbelow(True)
+    gridlines(axes)
     title += f": mean {' and '.join(means)}"
-    axes.set_title(title, fontsize=8.5, loc="left", color="#444444")
+    axes.set_title(title, **PANEL_TITLE)
 
 
 def _note(frame: pd.DataFrame) -> str:

@@ -1,47 +1,87 @@
-"""What the comparisons of two mechanisms share: a row a run, differences on common seeds, text."""
+"""What the comparisons of two mechanisms share: rows, differences on common seeds, pages, text."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
+from matplotlib.figure import Figure
 
-from analysis.columns import ABSENT
+from analysis.columns import decimals, fixed
 from analysis.figures.groups import Group
+from analysis.figures.page import pages
 from analysis.figures.panel import MACS
+from analysis.figures.style import STYLE, write
 from analysis.pipes import pipes
-from analysis.summary import half_width
+from analysis.summary import paired
+from study.files import write_text
 
-__all__ = ["cells", "difference", "markdown", "save"]
+__all__ = ["COLUMNS", "draw", "markdown", "row"]
+
+OF_MECHANISM = ("mechanism", "n", "mean", "half_width", "mechanism_macs")
+
+COLUMNS = (*OF_MECHANISM, "difference", "difference_half_width")
+"""What `row` returns and a comparison shows."""
+
+Front = Mapping[str, Callable[[Any], str]]
+"""Columns that come first in the text, and how their values are written."""
 
 
-def cells(group: Group, mechanism: str) -> dict[str, object]:
-    """Return what a row says of a mechanism: its word, n, mean, half_width and mechanism_macs."""
-    rows = group[0].rows
-    (row,) = rows[rows["mechanism"] == mechanism].to_dict("records")
-    return {key: row[key] for key in ("mechanism", "n", "mean", "half_width", "mechanism_macs")}
-
-
-def difference(group: Group, mechanism: str, reference: str | None) -> dict[str, float]:
-    """Subtract `reference` from `mechanism`, seed by seed.
+def row(group: Group, mechanism: str, reference: str) -> dict[str, Any]:
+    """Return what a comparison says of a mechanism.
 
     Returns
     -------
-    dict of str to float
-        ``difference``, the mean over the seeds that both have, and ``difference_half_width`` of
-        its 95 % confidence interval. NaN where there is nothing to subtract.
+    dict of str to object
+        Columns of `analysis.summary.Summary.rows`, and those of `analysis.summary.paired`:
+        `mechanism` minus `reference`, NaN if that is the mechanism itself or has no run.
     """
-    by_seed = {m: own.set_index("seed")["value"] for m, own in group[1].groupby("mechanism")}
-    names = ("difference", "difference_half_width")
-    if reference == mechanism or reference not in by_seed:
-        return dict.fromkeys(names, math.nan)
-    paired = (by_seed[mechanism] - by_seed[reference]).dropna()
-    return dict(zip(names, (paired.mean(), half_width(paired.tolist())), strict=True))
+    rows = group[0].rows
+    (own,) = rows[rows["mechanism"] == mechanism].to_dict("records")
+    by_seed = {m: runs.set_index("seed")["value"] for m, runs in group[1].groupby("mechanism")}
+    other = None if reference == mechanism else by_seed.get(reference)
+    return {key: own[key] for key in OF_MECHANISM} | paired(by_seed[mechanism], other)
 
 
-def markdown(group: Group, rows: pd.DataFrame, front: Sequence[str], against: str) -> str:
+def draw(
+    groups: Sequence[Group],
+    out: Path,
+    name: str,
+    rows: Callable[[Group], pd.DataFrame],
+    figure: Callable[[Sequence[tuple[Group, pd.DataFrame]], str], Figure],
+    front: Front,
+    against: str,
+) -> list[Path]:
+    """Write ``<task>-<data>-<name>`` as figure and as ``.md``, for groups that have rows.
+
+    Parameters
+    ----------
+    groups, out, name
+        What is compared, the folder to write into, and what the comparison is called.
+    rows: callable
+        ``rows(group)`` returns the columns of `front`, and `COLUMNS`.
+    figure: callable
+        ``figure(compared, heading)`` draws groups with their rows.
+    front, against
+        See `markdown`.
+    """
+    compared = {id(group[0]): (group, table) for group in groups if len(table := rows(group))}
+    written = []
+    for stem, heading, summaries in pages([g[0] for g in groups if id(g[0]) in compared]):
+        chosen = [compared[id(summary)] for summary in summaries]
+        path = out / f"{stem}-{name}"
+        with mpl.rc_context(STYLE):
+            written += write(figure(chosen, heading), path)
+        text = path.with_name(f"{path.name}.md")
+        write_text(text, "\n".join(markdown(*each, front, against) for each in chosen))
+        written.append(text)
+    return written
+
+
+def markdown(group: Group, rows: pd.DataFrame, front: Front, against: str) -> str:
     """Render rows as a pipe table under a heading.
 
     Parameters
@@ -49,32 +89,25 @@ def markdown(group: Group, rows: pd.DataFrame, front: Sequence[str], against: st
     group: Group
         Whose rows they are.
     rows: pandas.DataFrame
-        The columns of :func:`cells` and :func:`difference`, and those of `front`.
-    front: sequence of str
-        Columns of text that come first.
+        `COLUMNS`, and those of `front`.
+    front: Front
+        Columns that come first.
     against: str
         What the difference is to.
     """
     summary = group[0]
-    places = 3 if not rows["mean"].max() > 1 else 2
+    places = decimals(rows["mean"])
     size, unit = MACS.unit(rows["mechanism_macs"])
-
-    def fixed(column: str, form: str) -> list[str]:
-        return [ABSENT if math.isnan(value) else f"{value:{form}}" for value in rows[column]]
-
     shown = pd.DataFrame(
         {
-            **{column: rows[column] for column in front},
+            **{column: [*map(text, rows[column])] for column, text in front.items()},
             "mechanism": rows["mechanism"],
             "n": rows["n"].astype(str),
-            summary.metric: fixed("mean", f".{places}f"),
-            "± 95 %": fixed("half_width", f".{places}f"),
-            f"Δ {against}": fixed("difference", f"+.{places}f"),
-            "Δ ± 95 %": fixed("difference_half_width", f".{places}f"),
-            f"MACs ({unit})": [
-                ABSENT if math.isnan(value) else f"{value / size:.2f}"
-                for value in rows["mechanism_macs"]
-            ],
+            summary.metric: fixed(rows["mean"], places),
+            "± 95 %": fixed(rows["half_width"], places),
+            f"Δ {against}": fixed(rows["difference"], places, sign="+"),
+            "Δ ± 95 %": fixed(rows["difference_half_width"], places),
+            f"MACs ({unit})": fixed(rows["mechanism_macs"] / size, 2),
         }
     )
     notes = [f"Δ: mean difference to {against} on common seeds."]
@@ -83,13 +116,3 @@ def markdown(group: Group, rows: pd.DataFrame, front: Sequence[str], against: st
     body = pipes(list(shown), shown.to_numpy().tolist(), left=len(front) + 1)
     listed = "".join(f"- {note}\n" for note in notes)
     return f"### {summary.title}\n\n{body}\n{listed}"
-
-
-def save(
-    out: Path, compared: Sequence[tuple[Group, pd.DataFrame]], front: Sequence[str], against: str
-) -> Path:
-    """Write the tables of several groups into ``<out>.md``."""
-    path = out.with_name(f"{out.name}.md")
-    tables = [markdown(group, rows, front, against) for group, rows in compared]
-    path.write_text("\n".join(tables), encoding="utf-8")
-    return path

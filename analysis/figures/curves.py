@@ -17,7 +17,17 @@ from analysis.figures.groups import Group
 from analysis.figures.line_ends import End
 from analysis.figures.page import PANEL, data, page, pages, settle
 from analysis.figures.panel import name
-from analysis.figures.style import OTHERS, STYLE, color, dashes, ink, marker, write
+from analysis.figures.style import (
+    OTHERS,
+    PANEL_TITLE,
+    STYLE,
+    color,
+    dashes,
+    gridlines,
+    ink,
+    marker,
+    write,
+)
 
 __all__ = ["draw", "figure", "mean_curve"]
 
@@ -58,7 +68,7 @@ def figure(groups: Sequence[Group], heading: str) -> Figure:
             named.append((axes, ends, line_ends.write(axes, ends)))
         left.set_ylabel(summary.metric)
         _loss_axis(right)
-        left.set_title(summary.sites, fontsize=8.5, loc="left", color="#444444")
+        left.set_title(summary.sites, **PANEL_TITLE)
     settle(image)
     for axes, ends, texts in named:
         line_ends.place(axes, ends, texts)
@@ -129,8 +139,7 @@ def _lines(axes: Axes, runs: pd.DataFrame, column: str, seeds: bool) -> list[End
                 "bold" if key else "normal",
             )
         )
-    axes.grid(axis="y", color="#E6E6E6", lw=0.6)
-    axes.set_axisbelow(True)
+    gridlines(axes)
     axes.set_xlabel("epoch")
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,9 +18,9 @@ from matplotlib.lines import Line2D
 from analysis.figures import comparison, panel
 from analysis.figures.boxes import Box
 from analysis.figures.groups import Group
-from analysis.figures.page import bars, data, page, pages, settle
+from analysis.figures.page import bars, data, page, settle
 from analysis.figures.panel import MACS
-from analysis.figures.style import STYLE, write
+from analysis.figures.style import PANEL_TITLE
 from analysis.summary import Summary
 
 __all__ = ["draw", "figure", "rows"]
@@ -64,23 +63,14 @@ def rows(group: Group) -> pd.DataFrame:
         for added, mechanism in words.items():
             if mechanism in there:
                 place = {"others": family, "added": added}
-                difference = comparison.difference(group, mechanism, words["E2"])
-                found.append(place | comparison.cells(group, mechanism) | difference)
-    columns = ["others", "added", "mechanism", "n", "mean", "half_width", "mechanism_macs"]
-    return pd.DataFrame(found, columns=[*columns, "difference", "difference_half_width"])
+                found.append(place | comparison.row(group, mechanism, words["E2"]))
+    return pd.DataFrame(found, columns=["others", "added", *comparison.COLUMNS])
 
 
 def draw(groups: Sequence[Group], out: Path) -> list[Path]:
     """Write ``<task>-<data>-deformable`` as figure and as ``.md``, for groups that have rows."""
-    compared = {id(group[0]): (group, table) for group in groups if len(table := rows(group))}
-    written = []
-    for stem, heading, summaries in pages([g[0] for g in groups if id(g[0]) in compared]):
-        chosen = [compared[id(summary)] for summary in summaries]
-        out_stem = out / f"{stem}-deformable"
-        with mpl.rc_context(STYLE):
-            written += write(figure(chosen, heading), out_stem)
-        written.append(comparison.save(out_stem, chosen, ("others", "added"), "E2"))
-    return written
+    front = {"others": str, "added": str}
+    return comparison.draw(groups, out, "deformable", rows, figure, front, "E2")
 
 
 def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figure:
@@ -97,7 +87,7 @@ def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figu
         for line in _lines(table):
             style, tone, _ = LINES[line.added]
             axes.plot(line.x, line.y, ls=style, color=tone, lw=1.1, alpha=0.7, zorder=2)
-        axes.set_title(subset.sites, fontsize=8.5, loc="left", color="#444444")
+        axes.set_title(subset.sites, **PANEL_TITLE)
     used = {line.added for _, table in compared for line in _lines(table)}
     handles = [
         Line2D([], [], ls=style, color=tone, lw=1.1, label=label)

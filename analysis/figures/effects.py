@@ -21,7 +21,7 @@ from analysis.contrasts import number
 from analysis.effects import LEVEL, MODULE, Effects
 from analysis.effects_table import MEANINGS
 from analysis.figures.page import GREY, page
-from analysis.figures.style import STYLE, write
+from analysis.figures.style import PANEL_TITLE, STYLE, gridlines, write
 
 __all__ = ["draw", "figure"]
 
@@ -109,12 +109,11 @@ def _panel(axes: Axes, effects: Effects) -> None:
     axes.set_yticks(heights, names, fontsize=7.5)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(min(heights) - 0.7, max(heights) + 0.7)
-    axes.grid(axis="x", color="#E6E6E6", lw=0.6)
-    axes.set_axisbelow(True)
+    gridlines(axes, "x")
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(f"effect on {effects.metric}")
     title = "\n".join(textwrap.wrap(effects.title, TITLE))
-    axes.set_title(title, fontsize=8.5, loc="left", color="#444444")
+    axes.set_title(title, **PANEL_TITLE)
 
 
 def _heights(rows: pd.DataFrame) -> list[float]:

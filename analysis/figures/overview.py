@@ -17,7 +17,7 @@ from analysis.figures import panel
 from analysis.figures.accuracy_cost import notes
 from analysis.figures.page import GREY, page, settle
 from analysis.figures.panel import MACS
-from analysis.figures.style import STYLE, write
+from analysis.figures.style import PANEL_TITLE, STYLE, write
 from analysis.summary import Summary
 
 __all__ = ["PANELS", "Choice", "choose", "draw", "figure"]
@@ -98,7 +98,7 @@ def figure(choices: Sequence[Choice]) -> Figure:
         else:
             panel.points(axes, choice.summary, MACS)
             title += f"\n{choice.summary.data} · {choice.summary.sites}"
-        axes.set_title(title, fontsize=8.5, loc="left", color="#444444")
+        axes.set_title(title, **PANEL_TITLE)
     settle(image)
     for axes, choice in zip(grid, choices, strict=True):
         if choice.summary is not None:

@@ -15,6 +15,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import text_to_path
 
+from analysis.comparable import title
 from analysis.summary import Summary
 
 __all__ = ["GREY", "PANEL", "bars", "data", "page", "pages", "settle"]
@@ -39,7 +40,7 @@ def pages(summaries: Sequence[Summary]) -> Iterator[tuple[str, str, list[Summary
     for (task, data, variant), group in itertools.groupby(sorted(summaries, key=key), key):
         suffix = f"-{hashlib.sha256(variant.encode()).hexdigest()[:8]}" if variant else ""
         members = list(group)
-        heading = " · ".join(filter(None, (task, data, members[0].metric, variant)))
+        heading = title(task, data, members[0].metric, variant)
         yield f"{task}-{data}{suffix}", heading, members
 
 

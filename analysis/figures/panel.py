@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from analysis.figures import labels
 from analysis.figures.boxes import Box
 from analysis.figures.pareto import front
-from analysis.figures.style import OTHERS, color, ink, marker
+from analysis.figures.style import OTHERS, color, gridlines, ink, marker
 from analysis.summary import Summary
 
 __all__ = ["MACS", "TIME", "Cost", "drawn", "name", "names", "points"]
@@ -79,6 +79,7 @@ def points(axes: Axes, summary: Summary, cost: Cost, pareto: bool = True) -> Non
     rows = drawn(summary, cost)
     size, unit = cost.unit(rows[cost.column])
     below = _scale(axes, rows[cost.column], cost, size)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / size:g}")
     for row in rows.to_dict("records"):
         tone = color(row["mechanism"])
         at, mean = row[cost.column], row["mean"]
@@ -109,8 +110,7 @@ def accuracy(axes: Axes, means: pd.Series, reach: pd.Series) -> None:
     low, high = (means - reach).min(), (means + reach).max()
     room = 0.12 * (high - low or abs(high) or 1)
     axes.set_ylim(low - room, high + room)
-    axes.grid(axis="y", color="#E6E6E6", lw=0.6)
-    axes.set_axisbelow(True)
+    gridlines(axes)
 
 
 def names(axes: Axes, summary: Summary, cost: Cost, keep_clear: Sequence[Box] = ()) -> None:
@@ -148,8 +148,7 @@ def _corners(ends: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def _scale(axes: Axes, values: pd.Series, cost: Cost, unit: float) -> float:
-    """Set the x axis; return where a logarithmic one turns linear, or zero for a linear one."""
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value / unit:g}")
+    """Scale the x axis; return where a logarithmic one turns linear, or zero for a linear one."""
     positive = values[values > 0]
     low, high = values.min(), values.max() or unit
     if positive.empty or positive.max() <= LINEAR_SPAN * positive.min():
@@ -171,7 +170,6 @@ def _scale(axes: Axes, values: pd.Series, cost: Cost, unit: float) -> float:
         ticks = [step for step in ticks if f"{step:e}".startswith("1")]
     axes.xaxis.set_major_locator(FixedLocator([0, *ticks]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value / unit:g}")
     return below
 
 

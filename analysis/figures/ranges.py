@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,9 +18,9 @@ from matplotlib.figure import Figure
 from analysis.figures import comparison, line_ends, panel
 from analysis.figures.groups import Group
 from analysis.figures.line_ends import End
-from analysis.figures.page import bars, data, page, pages, settle
+from analysis.figures.page import bars, data, page, settle
 from analysis.figures.panel import LINEAR_SPAN, MACS
-from analysis.figures.style import STYLE, ink, write
+from analysis.figures.style import PANEL_TITLE, gridlines, ink
 
 __all__ = ["draw", "figure", "rows"]
 
@@ -56,11 +55,9 @@ def rows(group: Group) -> pd.DataFrame:
         unlimited = math.inf if kind == "E2" else DYNAMIC_RANGE
         reach = float(match["range"] or unlimited)
         reference = "0100" if math.isinf(reach) else f"0100@{reach:g}"
-        difference = comparison.difference(group, mechanism, reference)
         place = {"kind": kind, "range": reach}
-        found.append(place | comparison.cells(group, mechanism) | difference)
-    columns = ["kind", "range", "mechanism", "n", "mean", "half_width", "mechanism_macs"]
-    frame = pd.DataFrame(found, columns=[*columns, "difference", "difference_half_width"])
+        found.append(place | comparison.row(group, mechanism, reference))
+    frame = pd.DataFrame(found, columns=["kind", "range", *comparison.COLUMNS])
     if frame["kind"].nunique() < 2:
         return frame.iloc[:0]
     return frame.sort_values(["range", "kind", "mechanism"], ignore_index=True)
@@ -68,17 +65,8 @@ def rows(group: Group) -> pd.DataFrame:
 
 def draw(groups: Sequence[Group], out: Path) -> list[Path]:
     """Write ``<task>-<data>-range`` as figure and as ``.md``, for groups that have rows."""
-    compared = {id(group[0]): (group, table) for group in groups if len(table := rows(group))}
-    written = []
-    for stem, heading, summaries in pages([g[0] for g in groups if id(g[0]) in compared]):
-        chosen = [compared[id(summary)] for summary in summaries]
-        out_stem = out / f"{stem}-range"
-        with mpl.rc_context(STYLE):
-            written += write(figure(chosen, heading), out_stem)
-        shown = [(g, t.assign(range=[*map(_range, t["range"])])) for g, t in chosen]
-        against = "E2 of that range"
-        written.append(comparison.save(out_stem, shown, ("range", "kind"), against))
-    return written
+    front: comparison.Front = {"range": _range, "kind": str}
+    return comparison.draw(groups, out, "range", rows, figure, front, "E2 of that range")
 
 
 def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figure:
@@ -102,7 +90,7 @@ def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figu
             named.append((axes, ends, line_ends.write(axes, ends)))
         panel.accuracy(left, table["mean"], table["half_width"])
         left.set_ylabel(group[0].metric)
-        left.set_title(group[0].sites, fontsize=8.5, loc="left", color="#444444")
+        left.set_title(group[0].sites, **PANEL_TITLE)
         _cost_axis(right, scaled["macs"], unit)
     settle(image)
     for axes, ends, texts in named:
@@ -137,8 +125,7 @@ def _cost_axis(axes: Axes, macs: pd.Series, unit: str) -> None:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     else:
         axes.set_ylim(0, 1.12 * macs.max() or 1)
-    axes.grid(axis="y", color="#E6E6E6", lw=0.6)
-    axes.set_axisbelow(True)
+    gridlines(axes)
 
 
 def _range(value: float) -> str:

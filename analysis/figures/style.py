@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "FORMATS", "OTHERS", "STYLE", "color", "dashes", "ink", "marker", "write"]
+__all__ = [
+    *("COLORS", "FORMATS", "OTHERS", "STYLE", "PANEL_TITLE"),
+    *("color", "dashes", "gridlines", "ink", "marker", "write"),
+]
 
 # Okabe and Ito, "Color Universal Design", 2008: told apart with every kind of colour vision.
 COLORS = {
@@ -39,6 +43,9 @@ STYLE: dict[Any, Any] = {
     "figure.dpi": 200,
     "savefig.dpi": 200,
 }
+
+PANEL_TITLE: dict[str, Any] = {"fontsize": 8.5, "loc": "left", "color": "#444444"}
+"""Of a panel."""
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -74,6 +81,12 @@ def dashes(mechanism: str) -> Any:
 def ink(tone: str) -> str:
     """Return the colour for words beside a point: a thin stroke looks paler than a dot."""
     return to_hex([0.8 * part for part in to_rgb(tone)])  # type: ignore[arg-type]
+
+
+def gridlines(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
+    """Draw pale lines at the ticks of an axis, behind everything else."""
+    axes.grid(axis=axis, color="#E6E6E6", lw=0.6)
+    axes.set_axisbelow(True)
 
 
 def write(image: Figure, out: Path, formats: Sequence[str] = FORMATS) -> list[Path]:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis import contrasts
 from analysis.claims import Claim, Verdict, judge, load
+from analysis.claims_table import ORDER
 from analysis.columns import columns
 from analysis.figures import overview
 from analysis.figures.groups import groups
@@ -44,8 +45,6 @@ COST = "cost"
 
 UNUSABLE = (StudyError, ValueError, ArithmeticError)
 """What numbers raise that cannot be compared or drawn; an overflow is an ArithmeticError."""
-
-VERDICTS = ("supported", "contradicted", "inconclusive", "not tested")
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ def judged(frame: pd.DataFrame) -> Judged:
     claims = load()
     try:
         found = judge(frame, claims)
-        spreads = [(g.title, contrasts.Model(g.runs).spread) for g in contrasts.groups(frame)]
+        notes = contrasts.spreads(contrasts.groups(frame))
     except UNUSABLE as error:
         return Judged(troubles=[_trouble("verdicts", error)])
     tested: dict[str, tuple[Claim, list[Verdict]]] = {}
@@ -183,8 +182,8 @@ def judged(frame: pd.DataFrame) -> Judged:
     return Judged(
         list(tested.values()),
         [verdict for verdict in found if verdict.verdict == "not tested"],
-        [(word, counts[word]) for word in VERDICTS if counts[word]],
-        [f"{place}: {spread}" for place, spread in spreads if spread],
+        [(word, counts[word]) for word in ORDER if counts[word]],
+        notes,
     )
 
 

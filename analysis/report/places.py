@@ -32,7 +32,7 @@ def places(frame: pd.DataFrame) -> list[dict[str, Any]]:
             metrics = [metric for metric in runs["metric"].unique() if isinstance(metric, str)]
             found.append(
                 {
-                    "title": " · ".join(filter(None, (task, data, sites, variant))),
+                    "title": comparable.title(task, data, sites, variant),
                     "group": number,
                     "sites": sites,
                     "metric": metrics[0] if metrics else None,

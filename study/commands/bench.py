@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import platform
 import socket
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from study.files import write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -169,11 +172,11 @@ def _processor() -> str:
 
 
 def _write(path: Path, rows: list[dict[str, Any]], machine: dict[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*rows[0], *machine])
-        writer.writeheader()
-        writer.writerows(row | machine for row in rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*rows[0], *machine])
+    writer.writeheader()
+    writer.writerows(row | machine for row in rows)
+    write_text(path, text.getvalue())
 
 
 def _load(group: str, name: str) -> Any:

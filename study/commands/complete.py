@@ -48,7 +48,9 @@ def clusters(incomplete: str) -> list[str]:
     names = ["slurm", "local"]
     with contextlib.suppress(StudyError, OSError):
         if profile_file().exists():
-            names = sorted({*names, *map(str, YamlFile(profile_file()).content)})
+            names = sorted(
+                {*names, *map(str, YamlFile(profile_file(), "a file of profiles").content)}
+            )
     return _beginning(incomplete, names)
 
 

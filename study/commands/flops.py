@@ -11,6 +11,7 @@ import typer
 
 from study.commands.select import Grids
 from study.errors import StudyError
+from study.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,10 +73,7 @@ def flops(
         for table in _tables(name, runs, [counted[run.id] for run in runs])
     ]
     for path, wanted in formats.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = path.with_name(f".{path.name}.tmp")
-        whole.write_text(_WRITERS[wanted](tables), encoding="utf-8")
-        whole.replace(path)
+        write_text(path, _WRITERS[wanted](tables))
         typer.echo(path)
     if not formats:
         typer.echo(_WRITERS[format](tables), nl=False)

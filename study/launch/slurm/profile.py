@@ -152,7 +152,7 @@ def load(name: str, options: Sequence[str] = ()) -> Profile:
         With file, line, what is wrong and the nearest valid name.
     """
     path = profile_file()
-    file = YamlFile(path) if path.exists() else None
+    file = YamlFile(path, "a file of profiles") if path.exists() else None
     profiles = file.content if file else {}
     if name not in profiles and name != "slurm":
         where = f"{path} has no profile" if file else f"no file {path} with a profile"

@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from analysis import runs_table
-from analysis.figures import accuracy_cost, curves, deformable, overview, ranges
+from analysis.figures import accuracy_cost, comparison, curves, overview
 from analysis.figures import effects as effect_figures
 from analysis.figures.all import NEEDS, draw_all
 from analysis.figures.groups import groups
@@ -36,7 +36,7 @@ def images(monkeypatch):
         found[out.name] = image
         return []
 
-    for module in (accuracy_cost, curves, deformable, overview, ranges, effect_figures):
+    for module in (accuracy_cost, comparison, curves, overview, effect_figures):
         monkeypatch.setattr(module, "write", catch)
     return found
 
