@@ -5,6 +5,7 @@ Whoever else is logged in on this machine can connect too, as to anything on a l
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import getpass
 import http.server
@@ -174,13 +175,10 @@ def serve(root: Path, port: int) -> None:
             raise
         why = "is in use" if error.errno == errno.EADDRINUSE else "is not yours to take"
         raise StudyError(f"port {port} {why}; --port 0 takes any free one") from None
-    with server:
+    with server, contextlib.suppress(KeyboardInterrupt):
         taken = server.server_address[1]
         print(f"http://{ADDRESS}:{taken}/")
         print("From another machine, run there and then open the same address:")
         print(f"  ssh -N -L {taken}:{ADDRESS}:{taken} {getpass.getuser()}@{socket.gethostname()}")
         print("Ctrl-C ends it.", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print()
+        server.serve_forever()
