@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,29 @@ from study.errors import StudyError
 from study.files import read_json, write_json
 from study.folder import SCHEMA, RunFolder
 
-__all__ = ["Run", "default_root", "differences", "existing_root", "open_folder", "science_hash"]
+__all__ = [
+    *("Run", "default_root", "differences", "elsewhere", "existing_root", "open_folder"),
+    *("root_to_fill", "science_hash"),
+]
 
 
 def default_root() -> Path:
     """Return where run folders are kept: $STUDY_RUNS, else ``results/runs`` here."""
     return Path(os.environ.get("STUDY_RUNS") or "results/runs").expanduser()
+
+
+def root_to_fill(named: Path | None, smoke: bool) -> Path:
+    """Return where runs are trained: `named`, else the default; for smoke runs a new one beside it.
+
+    What a smoke run shows is whether everything works now, so that none is taken for done.
+    """
+    beside = default_root().parent / "smoke" / time.strftime("%Y%m%d-%H%M%S")
+    return (named or (beside if smoke else default_root())).resolve()
+
+
+def elsewhere(root: Path) -> str:
+    """Return what commands need behind them to find runs in `root`: nothing, or ``--runs``."""
+    return "" if root.resolve() == default_root().resolve() else f" --runs {root}"
 
 
 def existing_root(named: Path | None) -> Path:

@@ -31,6 +31,9 @@ RECIPE = """
     def check(mechanism, sites, recipe):
         if mechanism.base == "dynamic" and "b" in sites:
             raise ValueError("no dynamic convolution at b")
+
+    def smoke(recipe):
+        return recipe.model_copy(update={"epochs": 2})
 """
 TRAIN = """
     import random, time

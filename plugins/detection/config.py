@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import mmdet
+import torch
 from mmdet.models.backbones.resnet import Bottleneck, ResNet
+from mmdet.models.detectors import FasterRCNN
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
+from mmengine.runner.amp import autocast
+from torch import Tensor
 
 from plugins.detection.data.coco import image_folder
 from plugins.detection.recipe import Recipe
@@ -27,11 +31,24 @@ class SmallResNet(ResNet):
     arch_settings = small_depths(ResNet, Bottleneck)
 
 
+@MODELS.register_module()
+class Bfloat16FasterRCNN(FasterRCNN):
+    """Learns with features made in bfloat16; mmcv's operators, in the heads, do not know it."""
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the feature pyramid, in single precision."""
+        with autocast(dtype=torch.bfloat16, enabled=self.training):
+            maps = super().extract_feat(batch_inputs)
+        return tuple(each.float() for each in maps)
+
+
 def detector(job: Job, classes: int) -> ConfigDict:
     """Return the config of the model."""
     recipe: Recipe = job.recipe
     shipped = Path(mmdet.__file__).parent / ".mim/configs/_base_/models/faster-rcnn_r50_fpn.py"
     model = Config.fromfile(shipped).model
+    if recipe.precision == "bfloat16":
+        model.type = "Bfloat16FasterRCNN"
     pretrained = recipe.pretrained
     model.backbone.update(
         type="SmallResNet",
@@ -42,7 +59,14 @@ def detector(job: Job, classes: int) -> ConfigDict:
         norm_eval=pretrained is not None,
         init_cfg=None if pretrained is None else {"type": "Pretrained", "checkpoint": pretrained},
     )
-    sites.attend(model.backbone, job.mechanism, job.sites, recipe.heads, recipe.kv_stride)
+    sites.attend(
+        model.backbone,
+        job.mechanism,
+        job.sites,
+        recipe.heads,
+        recipe.kv_stride,
+        recipe.deformable_stages,
+    )
     width = recipe.base_channels * expansion(recipe.depth)
     widths = [width * 2**stage for stage in range(4)]
     model.neck.update(in_channels=widths, out_channels=recipe.fpn_channels)
@@ -77,18 +101,11 @@ def runner_config(job: Job) -> dict[str, Any]:
             "ann_file": str(job.data / "annotations" / "val.json"),
             "metric": "bbox",
         },
-        "optim_wrapper": {
-            "optimizer": {
-                **training.OPTIMIZERS[recipe.optimizer],
-                "lr": recipe.learning_rate,
-                "weight_decay": recipe.weight_decay,
-            },
-            "clip_grad": recipe.gradient_clip and {"max_norm": recipe.gradient_clip},
-        },
+        "optim_wrapper": _optimizer(job),
         "param_scheduler": [
             {
                 "type": "LinearLR",
-                "start_factor": 1 / 3,
+                "start_factor": recipe.warmup_start,
                 "by_epoch": False,
                 "begin": 0,
                 "end": recipe.warmup_iterations,
@@ -96,6 +113,13 @@ def runner_config(job: Job) -> dict[str, Any]:
             {"type": "MultiStepLR", "milestones": list(recipe.decay_epochs), "gamma": 0.1},
         ],
     }
+
+
+def _optimizer(job: Job) -> dict[str, Any]:
+    largest = job.recipe.gradient_clip
+    made = training.optimizer(job, clip_grad=largest and {"max_norm": largest})
+    # Its features alone are to be in bfloat16, of which the detector takes care itself.
+    return made | {"type": "OptimWrapper"} if job.recipe.precision == "bfloat16" else made
 
 
 def class_names(data: Path) -> tuple[str, ...]:
@@ -125,7 +149,8 @@ def _loader(job: Job, split: str, classes: tuple[str, ...]) -> dict[str, Any]:
         "metainfo": {"classes": classes},
         "filter_cfg": {"filter_empty_gt": True, "min_size": 8} if to_train else None,
         "test_mode": not to_train,
+        "indices": recipe.training_images if to_train else recipe.evaluation_images,
         "pipeline": pipeline,
     }
-    batch = training.share(job, recipe.batch_size) if to_train else 1
+    batch = training.share(job) if to_train else 1
     return training.loader(job, dataset, batch, to_train)

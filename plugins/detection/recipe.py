@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from plugins.attention.mechanism import Mechanism
 from plugins.openmmlab import sites as places
+from plugins.openmmlab.recipe import Training
 
-__all__ = ["DEFAULT_SITES", "METRIC", "NONE_HAS_SITES", "SITES", "VERSION", "Recipe", "check"]
+__all__ = [
+    "DEFAULT_SITES",
+    "METRIC",
+    "NONE_HAS_SITES",
+    "SITES",
+    "VERSION",
+    "Recipe",
+    "check",
+    "smoke",
+]
 
 VERSION = 1
 SITES = places.STAGES
@@ -19,10 +29,8 @@ METRIC = "mAP"
 NONE_HAS_SITES = False
 
 
-class Recipe(BaseModel):
+class Recipe(Training):
     """Faster R-CNN, scaled to data that trains on a laptop; the paper's values are in brackets."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = Field("trees", description="prepared data set in COCO's format [coco]")
     depth: Literal[14, 18, 26, 34, 50, 101] = Field(
@@ -37,6 +45,13 @@ class Recipe(BaseModel):
     frozen_stages: int = Field(-1, ge=-1, le=4, description="stages that are not trained [1]")
     heads: PositiveInt = Field(8, description="heads of the attention [8]")
     kv_stride: PositiveInt = Field(2, description="every how many pixels a key is taken [2]")
+    deformable_stages: tuple[Literal["conv2", "conv3", "conv4", "conv5"], ...] | None = Field(
+        None,
+        min_length=1,
+        exclude_if=lambda value: value is None,
+        description="where deformable convolution stands that a mechanism brings; by default, and"
+        " in the paper, at the sites; in MMDetection's configs [conv3, conv4, conv5]",
+    )
     fpn_channels: PositiveInt = Field(32, description="channels of the feature pyramid [256]")
     head_channels: PositiveInt = Field(128, description="width of the box head's layers [1024]")
     anchor_scale: PositiveFloat = Field(8, description="anchor side over stride [8]")
@@ -54,10 +69,25 @@ class Recipe(BaseModel):
     learning_rate: PositiveFloat = Field(1e-3, description="after warm-up [0.02]")
     weight_decay: float = Field(1e-4, ge=0, description="[1e-4]")
     warmup_iterations: int = Field(50, ge=0, description="steps of linear warm-up [500]")
+    warmup_start: PositiveFloat = Field(
+        1 / 3,
+        le=1,
+        exclude_if=lambda value: value == 1 / 3,
+        description="share of the learning rate that warm-up starts from [1/3]",
+    )
     decay_epochs: tuple[PositiveInt, ...] = Field(
         (8, 11), description="epochs after which the learning rate falls to a tenth [8, 11]"
     )
     gradient_clip: PositiveFloat | None = Field(35, description="largest gradient norm [35]")
+
+    @field_validator("deformable_stages")
+    @classmethod
+    def _each_stage_once(cls, stages: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if stages is None:
+            return None
+        if len(set(stages)) < len(stages):
+            raise ValueError(f"deformable_stages names a stage twice: {', '.join(stages)}")
+        return tuple(sorted(stages))  # one order, so that two ways to write it are one recipe
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Recipe:
@@ -73,3 +103,17 @@ class Recipe(BaseModel):
 def check(mechanism: Mechanism, sites: Sequence[str], recipe: Recipe) -> None:
     """Raise ValueError if the mechanism cannot stand at the sites."""
     places.check(mechanism, recipe.kv_stride)
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """Return the same training at toy width: two steps on embedded data, and an evaluation."""
+    return recipe.toy(
+        frozen_stages=-1,
+        fpn_channels=32,
+        head_channels=64,
+        anchor_scale=4,
+        proposals=50,
+        rois=32,
+        image_scale=(128, 128),
+        warmup_iterations=2,
+    )

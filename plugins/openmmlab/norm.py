@@ -30,6 +30,8 @@ class JointBatchNorm2d(_BatchNorm):  # a direct base, by whose name MMEngine ini
         if not (self.training and distributed.is_initialized()):
             return super().forward(input)
         self._check_input_dim(input)
+        kind = input.dtype
+        input = input.to(torch.promote_types(kind, torch.float32))
         pixels = input.new_tensor([input.numel() / input.shape[1]])
         # Two sums one after the other: a variance from sums of squares would cancel.
         total, sums = _Sum.apply(torch.cat([pixels, input.sum((0, 2, 3))])).split(
@@ -47,7 +49,7 @@ class JointBatchNorm2d(_BatchNorm):  # a direct base, by whose name MMEngine ini
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * total / (total - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(kind)
 
 
 class _Sum(torch.autograd.Function):

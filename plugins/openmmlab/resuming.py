@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
 
 from plugins import distributed
 from plugins.job import Job, Stopped
@@ -51,6 +53,34 @@ class StoppableLoop(EpochBasedTrainLoop):
     def __init__(self, job: Job, **options: Any) -> None:
         super().__init__(**options)
         self.job = job
+
+    def run(self) -> nn.Module:
+        """Train, and return the model."""
+        # MMEngine counts one backward pass a step.
+        parts = self.job.recipe.accumulate
+        self.runner.optim_wrapper.initialize_count_status(
+            self.runner.model, parts * self.iter, parts * self.max_iters
+        )
+        return super().run()
+
+    def run_iter(self, idx: int, data_batch: dict[str, Sequence[Any]]) -> None:
+        """Make a step, from the batch's parts one after the other."""
+        runner, parts = self.runner, self.job.recipe.accumulate
+        runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
+        images = len(data_batch["inputs"])
+        size = -(-images // parts)  # of an epoch's last batch some images may come twice
+        outputs = []
+        for part in range(parts):
+            chosen = [index % images for index in range(part * size, (part + 1) * size)]
+            outputs.append(
+                runner.model.train_step(
+                    {key: [values[i] for i in chosen] for key, values in data_batch.items()},
+                    optim_wrapper=runner.optim_wrapper,
+                )
+            )
+        means = {key: sum(output[key] for output in outputs) / parts for key in outputs[0]}
+        runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=means)
+        self._iter += 1
 
     def run_epoch(self) -> None:
         """Train an epoch, or what is left of it.

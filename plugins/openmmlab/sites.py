@@ -52,16 +52,25 @@ def attend(
     sites: Sequence[str],
     heads: int,
     kv_stride: int,
+    deformable_stages: Sequence[str] | None = None,
 ) -> None:
-    """Change the config of a ResNet, of any depth, into one with the mechanism at the sites."""
+    """Change the config of a ResNet, of any depth, into one with the mechanism at the sites.
+
+    Deformable convolution stands at the sites, too, unless `deformable_stages` says where.
+    """
+    arguments = (mechanism, sites, heads, kv_stride, deformable_stages)
     if backbone["depth"] not in BASIC_DEPTHS:
-        backbone.update(backbone_arguments(mechanism, sites, heads, kv_stride))
-    elif insertions := _insertions(mechanism, sites, heads, kv_stride):
+        backbone.update(backbone_arguments(*arguments))
+    elif insertions := _insertions(*arguments):
         backbone.update(type="WithBlocks", backbone=backbone["type"], insert=insertions)
 
 
 def _insertions(
-    mechanism: Mechanism, sites: Sequence[str], heads: int, kv_stride: int
+    mechanism: Mechanism,
+    sites: Sequence[str],
+    heads: int,
+    kv_stride: int,
+    deformable_stages: Sequence[str] | None,
 ) -> list[dict[str, Any]]:
     """Return what ``plugins.openmmlab.insertion`` is to put into BasicBlocks.
 
@@ -70,10 +79,11 @@ def _insertions(
     Deformable convolution takes its place, and the mechanism's block stands after it.
     """
     cfg = block(mechanism, heads, kv_stride)
+    deformed = sites if deformable_stages is None else deformable_stages
     insertions = []
     for number, stage in enumerate(STAGES, 1):
         residual_blocks = f"layer{number}.*"
-        if stage in sites and mechanism.deformable:
+        if stage in deformed and mechanism.deformable:
             deformable = {"type": _type(str(registered(DEFORMABLE).block))}
             insertions.append({"instead_of": f"{residual_blocks}.conv1", "cfg": deformable})
         if stage in sites and cfg is not None:
@@ -82,12 +92,17 @@ def _insertions(
 
 
 def backbone_arguments(
-    mechanism: Mechanism, sites: Sequence[str], heads: int, kv_stride: int
+    mechanism: Mechanism,
+    sites: Sequence[str],
+    heads: int,
+    kv_stride: int,
+    deformable_stages: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Return what to add to the config of a ResNet of bottlenecks.
 
     The block stands after the 3x3 convolution of every residual block of the stages in `sites`,
-    with its normalisation and ReLU; deformable convolution takes that convolution's place.
+    with its normalisation and ReLU; deformable convolution takes that convolution's place, there or
+    in the `deformable_stages`.
     """
     at = tuple(stage in sites for stage in STAGES)
     arguments: dict[str, Any] = {}
@@ -98,5 +113,6 @@ def backbone_arguments(
             "type": _type(str(registered(DEFORMABLE).block)),
             "fallback_on_stride": False,
         }
-        arguments["stage_with_dcn"] = at
+        deformed = sites if deformable_stages is None else deformable_stages
+        arguments["stage_with_dcn"] = tuple(stage in deformed for stage in STAGES)
     return arguments

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from mmengine.dist import all_reduce_dict
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel
-from mmengine.registry import DATA_SAMPLERS
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DATA_SAMPLERS, OPTIM_WRAPPERS
 from mmengine.runner import BaseLoop, Runner
+from mmengine.runner.amp import autocast
 from torch import nn
 
 from plugins import distributed
@@ -24,13 +28,20 @@ from plugins.openmmlab.checkpoints import newest_whole_checkpoint
 from plugins.openmmlab.norm import normalise_jointly
 from plugins.openmmlab.resuming import RANDOM_STATES, Reseed, StoppableLoop
 
-__all__ = ["OPTIMIZERS", "WholeBatches", "loader", "share", "train"]
+__all__ = ["WholeBatches", "loader", "optimizer", "share", "train"]
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"type": "SGD", "momentum": 0.9},
     "adamw": {"type": "AdamW"},
 }
 """A recipe's word for the optimizer, and MMEngine's config of it."""
+
+PRECISIONS: dict[str, dict[str, Any]] = {
+    "float32": {"type": "OptimWrapper"},
+    "bfloat16": {"type": "AutocastOptimWrapper"},
+    "float16": {"type": "AmpOptimWrapper", "dtype": "float16"},
+}
+"""A recipe's word for the precision, and MMEngine's config of it."""
 
 WORKERS = {"cpu": 0, "cuda": 2}
 """Processes that load data, by device."""
@@ -76,6 +87,8 @@ def train(
         runner.register_hook(
             _Record(job, metric_prefix, metric_scale, without_predictions), priority="LOW"
         )
+        processes = f"{job.world} processes, " if job.world > 1 else ""
+        runner.logger.info(f"{processes}{job.recipe.step}")
         try:
             runner.train()
         finally:
@@ -129,18 +142,55 @@ def loader(job: Job, dataset: dict[str, Any], batch_size: int, shuffle: bool) ->
     }
 
 
-def share(job: Job, batch: int) -> int:
+def optimizer(job: Job, **options: Any) -> dict[str, Any]:
+    """Return the config of the optimizer's wrapper; `options` are further ones of the wrapper.
+
+    Raises
+    ------
+    ValueError
+        If the device cannot train in the recipe's precision.
+    """
+    recipe = job.recipe
+    if recipe.precision == "float16" and job.device != "cuda":
+        raise ValueError("precision float16 needs a GPU; a CPU has bfloat16 and float32")
+    return {
+        **PRECISIONS[recipe.precision],
+        "optimizer": {
+            **OPTIMIZERS[recipe.optimizer],
+            "lr": recipe.rate,
+            "weight_decay": recipe.weight_decay,
+        },
+        "accumulative_counts": recipe.accumulate,
+        **options,
+    }
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Trains in bfloat16, which needs no scaled loss. MMEngine's own wrapper wants a GPU."""
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Let the forward pass choose bfloat16 where that is safe."""
+        with super().optim_context(model), autocast(dtype=torch.bfloat16):
+            yield
+
+
+def share(job: Job) -> int:
     """Return how many of a batch's images fall to one process.
 
     Raises
     ------
     ValueError
-        If the processes would get unequal numbers, whose mean losses have no common mean.
+        If the processes, or their parts, would get unequal numbers, whose mean losses have no
+        common mean.
     """
-    if batch % job.world:
+    batch, parts = job.recipe.batch_size, job.world * job.recipe.accumulate
+    if batch % parts:
         fitting = [str(n) for n in range(1, batch + 1) if batch % n == 0]
+        each = f" x {job.recipe.accumulate} parts" if job.recipe.accumulate > 1 else ""
         raise ValueError(
-            f"batch_size {batch} is not divisible by {job.world} processes:"
+            f"batch_size {batch} is not divisible by {job.world} processes{each}:"
             f" {', '.join(fitting)} would do"
         )
     return batch // job.world

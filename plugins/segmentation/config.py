@@ -115,13 +115,7 @@ def runner_config(job: Job) -> dict[str, Any]:
         },
         "val_cfg": {},
         "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
-        "optim_wrapper": {
-            "optimizer": {
-                **training.OPTIMIZERS[recipe.optimizer],
-                "lr": recipe.learning_rate,
-                "weight_decay": recipe.weight_decay,
-            }
-        },
+        "optim_wrapper": training.optimizer(job),
         "param_scheduler": [
             {
                 "type": "PolyLR",
@@ -162,11 +156,12 @@ def _loader(job: Job, split: str, meta: dict[str, Any]) -> dict[str, Any]:
         "seg_map_suffix": "_gtFine_labelTrainIds.png",
         "metainfo": meta,
         "test_mode": not to_train,
+        "indices": recipe.training_images if to_train else recipe.evaluation_images,
         "pipeline": [*pipeline, {"type": "PackSegInputs"}],
     }
     if not to_train:
         return training.loader(job, dataset, 1, shuffle=False)
-    made = training.loader(job, dataset, training.share(job, recipe.batch_size), shuffle=True)
+    made = training.loader(job, dataset, training.share(job), shuffle=True)
     # A last batch of one image has no variance for the normalisation of pooled features.
     whole = {"type": "WholeBatches", "batch_size": recipe.batch_size}
     return made | {"sampler": made["sampler"] | whole}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from plugins.attention.mechanism import Mechanism
 from plugins.openmmlab import sites as places
+from plugins.openmmlab.recipe import Training
 
 __all__ = [
     "DEFAULT_SITES",
@@ -19,6 +20,7 @@ __all__ = [
     "VERSION",
     "Recipe",
     "check",
+    "smoke",
 ]
 
 VERSION = 1
@@ -31,14 +33,12 @@ METRIC = "mIoU"
 NONE_HAS_SITES = False
 
 
-class Recipe(BaseModel):
+class Recipe(Training):
     """A dilated ResNet with an FCN head, scaled to data that trains on a laptop.
 
     The paper's values, as far as they are known, are in brackets. The fields that `exclude_if`
     leaves out of a run's identity came later; their default is what was done before.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = Field("landcover", description="prepared data set, Cityscapes layout [cityscapes]")
     depth: Literal[14, 18, 26, 34, 50, 101] = Field(
@@ -121,3 +121,14 @@ def check(mechanism: Mechanism, sites: Sequence[str], recipe: Recipe) -> None:
             f"mechanism {mechanism}: deformable convolution takes the place of a backbone's "
             f"convolution; {HEAD!r} alone has none"
         )
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """Return the same training at toy width: two steps on embedded data, and an evaluation."""
+    return recipe.toy(
+        head_channels=32,
+        crop=(65, 65) if recipe.align_corners else (64, 64),
+        image_scale=recipe.image_scale and (128, 128),
+        evaluation_stride=recipe.evaluation_stride and (43, 43),
+        evaluation_interval=1,
+    )

@@ -27,8 +27,8 @@ def attention_at(job: Job) -> dict[str, Mechanism]:
 def fairseq_arguments(job: Job) -> list[str]:
     """Return what to write behind ``fairseq-train --user-dir plugins/translation``.
 
-    That command trains the same model in the same way, if by one process; it measures no BLEU and
-    writes no ``metrics.jsonl``.
+    That command trains the same model in the same way, if by one process and not in bfloat16; it
+    measures no BLEU and writes no ``metrics.jsonl``.
     """
     recipe, attention = job.recipe, attention_at(job)
     options = {
@@ -94,6 +94,10 @@ def fairseq_arguments(job: Job) -> list[str]:
         flags.append("share-all-embeddings")
     if job.device == "cpu":
         flags.append("cpu")
+    if recipe.precision == "float16" and job.device != "cuda":
+        raise ValueError("precision float16 needs a GPU; a CPU has bfloat16 and float32")
+    if recipe.precision == "float16":
+        flags.append("fp16")
     if job.world > 1:
         # Otherwise the first sends it to the others, in a form that torch.load refuses by now.
         flags.append("load-checkpoint-on-all-dp-ranks")

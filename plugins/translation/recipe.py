@@ -16,7 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from plugins.attention.mechanism import Mechanism
 from plugins.translation.sites import DEFAULT_SITES, PLACES, SITES, check_sites, places
 
-__all__ = ["DEFAULT_SITES", "METRIC", "NONE_HAS_SITES", "SITES", "VERSION", "Recipe", "check"]
+__all__ = [
+    "DEFAULT_SITES",
+    "METRIC",
+    "NONE_HAS_SITES",
+    "SITES",
+    "VERSION",
+    "Recipe",
+    "check",
+    "smoke",
+]
 
 VERSION = 1
 METRIC = "BLEU"
@@ -73,6 +82,12 @@ class Recipe(BaseModel):
         description="Most tokens of a batch, padding included, on the longer side.",
     )
     update_frequency: int = Field(1, ge=1, description="Batches whose gradients make one update.")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        exclude_if=lambda value: value == "float32",
+        description="Of products in training: bfloat16 by autocast, float16 by fairseq's fp16,"
+        " which scales the loss and needs a GPU.",
+    )
     learning_rate: float = Field(1e-3, gt=0, description="Its highest value, after warm-up.")
     warmup_updates: int = Field(
         400, ge=1, description="Updates over which the learning rate rises from 1e-7."
@@ -89,6 +104,15 @@ class Recipe(BaseModel):
         ge=1,
         description="Measure on so many pairs, evenly spaced over the split, instead of all.",
     )
+
+    @property
+    def step(self) -> str:
+        """What one update learns from, in words."""
+        tokens = f"{self.tokens_per_batch * self.update_frequency:,} tokens"
+        if self.update_frequency > 1:
+            batches = f"{self.update_frequency} batches of {self.tokens_per_batch:,} each"
+            tokens += f", {batches}, one after the other"
+        return f"a step: at most {tokens}; learning rate up to {self.learning_rate:g}"
 
     @field_validator("elsewhere")
     @classmethod
@@ -114,3 +138,21 @@ def check(mechanism: Mechanism, sites: Sequence[str], recipe: Recipe) -> None:
                 check_sites(Mechanism.parse(recipe.elsewhere), (place,))
             except ValueError as error:
                 raise ValueError(f"recipe, elsewhere: {error}") from None
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """Return the same training at toy width: two updates on embedded data, and an evaluation."""
+    toy = {
+        "data": Recipe.model_fields["data"].default,
+        "encoder_layers": min(recipe.encoder_layers, 2),
+        "decoder_layers": min(recipe.decoder_layers, 2),
+        "width": 16 * recipe.heads,
+        "ffn_width": 32 * recipe.heads,
+        "epochs": 1,
+        "updates": 2,
+        "tokens_per_batch": 1024,
+        "update_frequency": min(recipe.update_frequency, 2),
+        "warmup_updates": 2,
+        "evaluation_sentences": 8,
+    }
+    return Recipe.model_validate(recipe.model_dump() | toy)

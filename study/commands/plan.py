@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from study.commands import complete
-from study.commands.select import Grids, Json, Root, notes, runs_of
+from study.commands.select import Grids, Json, Mechanisms, Root, Seeds, Smoke, notes, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +45,9 @@ def plan(
     every_run: Annotated[
         bool, typer.Option("--all", help=f"A row a run also where these are over {ROWS_SHOWN}.")
     ] = False,
+    mechanism: Mechanisms = None,
+    seed: Seeds = None,
+    smoke: Smoke = False,
     as_json: Json = False,
     root: Root = None,
 ) -> None:
@@ -55,10 +58,11 @@ def plan(
     from study.measure import costs
     from study.recipes import changed_recipes
     from study.rows import json_list
-    from study.run import default_root
+    from study.run import root_to_fill
     from study.states import look
 
-    runs, console, where = runs_of(grids), Console(), root or default_root()
+    runs, console = runs_of(grids, mechanism, seed, smoke), Console()
+    where = root_to_fill(root, smoke)
     found = look([RunFolder(where / run.id) for run in runs])
     found.asked = {run.id: run for run in runs}
     notes(found)
@@ -70,16 +74,29 @@ def plan(
             known |= costs([run for run in runs if run.id not in known])
     missing = [run for run in runs if found.of[run.id] not in SETTLED]
     hours = _hours(missing, found, where, cluster)
+    steps = _steps(runs)
     changed = changed_recipes([run for run in runs if found.of[run.id] == "planned"], where)
     if as_json:
         rows = json_list([_row(run, found, known) for run in runs])
-        rest = {"states": found.count(), "hours": hours, "changed": changed}
+        rest = {"states": found.count(), "hours": hours, "steps": steps, "changed": changed}
         typer.echo(f'{{"runs": {rows},\n{json.dumps(rest, ensure_ascii=False)[1:]}')
         return
     singly = every_run or len(runs) <= ROWS_SHOWN
     for table in _listed(runs, found, known) if singly else _summed(runs, found, known):
         console.print(table)
-    _tell(found, hours, changed, console)
+    _tell(found, hours, [*(f"{grid}: {step}" for grid, step in steps.items()), *changed], console)
+
+
+def _steps(runs: Sequence[Run]) -> dict[str, str]:
+    """Return what a step of each grid's optimizer learns from, in the words of its task."""
+    from study.tasks import recipe_module
+
+    first = {run.grid: run for run in reversed(runs)}
+    recipes = {
+        grid: recipe_module(run.task).Recipe.model_validate(run.science["recipe"])
+        for grid, run in reversed(first.items())
+    }
+    return {grid: recipe.step for grid, recipe in recipes.items() if hasattr(recipe, "step")}
 
 
 def _row(run: Run, found: States, known: Costs) -> dict[str, Any]:
@@ -120,7 +137,7 @@ def _hours(
     return hours
 
 
-def _tell(found: States, hours: dict[str, Any], changed: list[str], console: Console) -> None:
+def _tell(found: States, hours: dict[str, Any], lines: list[str], console: Console) -> None:
     from study.rows import tally
 
     def tell(text: str) -> None:
@@ -134,7 +151,7 @@ def _tell(found: States, hours: dict[str, Any], changed: list[str], console: Con
     for each in hours["measured"]:
         one = f"{each['median_seconds']:,.0f} s a run, measured, median of {each['of_runs']}"
         tell(f"{each['hours']:,.1f} hours of training: {each['missing']} x {one} ({each['task']})")
-    for line in changed:
+    for line in lines:
         tell(line)
 
 

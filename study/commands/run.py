@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.commands.select import Grids, Root, notes, runs_of
+from study.commands.select import Grids, Mechanisms, Root, Seeds, Smoke, notes, runs_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +25,9 @@ def register(app: typer.Typer) -> None:
 def run(
     grids: Grids,
     slots: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    mechanism: Mechanisms = None,
+    seed: Seeds = None,
+    smoke: Smoke = False,
     root: Root = None,
 ) -> None:
     """Train what is missing, on this machine. What is finished is not trained again.
@@ -39,13 +42,13 @@ def run(
     from study.provenance import cores
     from study.recipes import changed_recipes
     from study.rows import tally
-    from study.run import default_root, open_folder
+    from study.run import open_folder, root_to_fill
     from study.states import look
 
-    console, runs = PatientConsole(), runs_of(grids)
+    console, runs = PatientConsole(), runs_of(grids, mechanism, seed, smoke)
     for name in dict.fromkeys(run.data for run in runs):
         data.verify(name)
-    where = (root or default_root()).resolve()
+    where = root_to_fill(root, smoke)
     for line in changed_recipes(runs, where):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     folders = [RunFolder(where / run.id) for run in runs]
@@ -67,6 +70,8 @@ def run(
         f"{len(missing)} of {len(runs)} runs to train, {launcher.slots} at a time, "
         f"{launcher.threads} of {cores()} threads each"
     )
+    if smoke:
+        console.print(f"in {where}", soft_wrap=True, highlight=False)
     with Progress(folders, console) as progress:
         finished = launcher.run(missing, progress.refresh)
     console.print(tally(progress.states))
@@ -79,6 +84,7 @@ def run(
 def _report(states: States, console: Console) -> int:
     """Name the runs that are not complete, and why; return the exit code."""
     from study.commands.status import NAMES_SHOWN
+    from study.run import elsewhere
 
     tell = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
     open_ = [n for n, state in states.of.items() if state not in ("completed", "planned", "queued")]
@@ -95,7 +101,7 @@ def _report(states: States, console: Console) -> int:
             tell(f"  process {newest.submission['pid']} on {newest.submission['host']}")
         elif newest.exit:
             tell(f"  {newest.exit.get('error', '')}")
-            tell(f"  study logs --err {name}")
+            tell(f"  study logs --err {name}{elsewhere(folder.path.parent)}")
     if len(open_) > NAMES_SHOWN:
         tell(f"and {len(open_) - NAMES_SHOWN} more: study status")
     return 0 if states.code == 0 else 1

@@ -24,6 +24,7 @@ __all__ = [
     "Root",
     "RunId",
     "Seeds",
+    "Smoke",
     "SomeGrids",
     "Wanted",
     "find",
@@ -71,15 +72,44 @@ Names = Annotated[
         autocompletion=complete.run_ids,
     ),
 ]
+Smoke = Annotated[
+    bool,
+    typer.Option(
+        "--smoke",
+        help="Each configuration at toy width on embedded data: two steps, one seed, evaluated."
+        " Does everything work?",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def runs_of(grids: list[Path]) -> list[Run]:
-    """Return the runs of all grids, each once, in order."""
+def runs_of(
+    grids: list[Path],
+    mechanisms: list[str] | None = None,
+    seeds: list[int] | None = None,
+    smoke: bool = False,
+) -> list[Run]:
+    """Return the runs of all grids, or of their smoke forms, each once, in order.
+
+    Raises
+    ------
+    StudyError
+        If no run passes the filters.
+    """
+    from study.errors import StudyError
     from study.grid import find, load
 
-    runs = [run for path in find(grids) for run in load(path).runs()]
-    return list({run.id: run for run in runs}.values())
+    words = _mechanisms(mechanisms or ())
+    asked = [load(path) for path in find(grids)]
+    everything = {r.id: r for grid in asked for r in (grid.smoke() if smoke else grid).runs()}
+    runs = [
+        run
+        for run in everything.values()
+        if (not words or run.mechanism in words) and (not seeds or run.seed in seeds)
+    ]
+    if not runs:
+        raise StudyError(f"none of the {len(everything)} runs passes --mechanism and --seed")
+    return runs
 
 
 def select(

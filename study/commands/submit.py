@@ -16,6 +16,7 @@ from study.commands.select import (
     Names,
     Root,
     Seeds,
+    Smoke,
     SomeGrids,
     Wanted,
     notes,
@@ -77,6 +78,9 @@ def submit(
     until_done: Annotated[
         bool, typer.Option(help="Stay, and submit what is due every five minutes.")
     ] = False,
+    mechanism: Mechanisms = None,
+    seed: Seeds = None,
+    smoke: Smoke = False,
     root: Root = None,
 ) -> None:
     """Queue what is missing, and leave. Again is safe: each run is queued once.
@@ -93,10 +97,11 @@ def submit(
     from study.launch.slurm.queue import Queue
     from study.launch.slurm.submit import SchedulerAway, SlurmLauncher
     from study.recipes import changed_recipes
-    from study.run import default_root, open_folder
+    from study.run import elsewhere, open_folder, root_to_fill
     from study.tasks import package_of
 
-    console, runs = Console(soft_wrap=True, highlight=False, markup=False), runs_of(grids)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    runs, where = runs_of(grids, mechanism, seed, smoke), root_to_fill(root, smoke)
     for name in dict.fromkeys(run.data for run in runs):
         data.verify(name)
     if cluster == "local":
@@ -104,10 +109,11 @@ def submit(
             raise StudyError(
                 "--cluster local takes --slots and --runs; the rest is for a scheduler"
             )
-        _detach(grids, slots, root, console)
+        filters = [f"--mechanism={word}" for word in mechanism or ()]
+        filters += [f"--seed={number}" for number in seed or ()] + ["--smoke"] * smoke
+        _detach([*map(str, grids), "--slots", str(slots), *filters], slots, where, console)
         return
     profile = _profile(cluster, option, max_parallel, pack)
-    where = (root or default_root()).resolve()
     packages = [package_of(task) for task in dict.fromkeys(run.task for run in runs)]
     launcher = SlurmLauncher(where, profile, pack, packages, console.print)
     folders = [RunFolder(where / run.id) for run in runs]
@@ -118,6 +124,8 @@ def submit(
         return
     for line in changed_recipes(runs, where):
         console.print(line)
+    if smoke:
+        console.print(f"in {where}; study status{elsewhere(where)} shows what becomes of it")
     while True:
         due, states = _due(folders, profile)
         notes(states)
@@ -226,15 +234,17 @@ def _profile(
     return profile
 
 
-def _detach(grids: list[Path], slots: int, root: Path | None, console: Console) -> None:
+def _detach(arguments: Sequence[str], slots: int, root: Path, console: Console) -> None:
     """Start ``study run`` as a process that outlives this one and its terminal."""
     from study.launch.detach import detach
-    from study.run import default_root
+    from study.run import elsewhere
 
-    where = (root or default_root()).resolve()
-    pid, log = detach(grids, slots, where)
+    pid, log = detach(arguments, root)
     console.print(f"process {pid} trains {slots} at a time; its account: {log}")
-    console.print(f"study watch shows it; kill {pid} ends it, and each run leaves its checkpoint")
+    console.print(
+        f"study watch{elsewhere(root)} shows it; kill {pid} ends it, and each run leaves its"
+        " checkpoint"
+    )
 
 
 def _due(folders: Sequence[RunFolder], profile: Profile) -> tuple[list[RunFolder], States]:

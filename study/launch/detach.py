@@ -11,12 +11,11 @@ from pathlib import Path
 __all__ = ["detach"]
 
 
-def detach(grids: Sequence[Path], slots: int, root: Path) -> tuple[int, Path]:
-    """Start it; return its process id and the file that it writes its account to."""
+def detach(arguments: Sequence[str], root: Path) -> tuple[int, Path]:
+    """Start it for runs in `root`; return its process id and the file with its account."""
     log = root / ".local" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "study", "run", *map(str, grids)]
-    command += ["--slots", str(slots), "--runs", str(root)]
+    command = [sys.executable, "-m", "study", "run", *arguments, "--runs", str(root)]
     with log.open("ab") as out:
         process = subprocess.Popen(
             command,

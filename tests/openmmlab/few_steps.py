@@ -97,11 +97,11 @@ def job(task: str, data: Path, folder: Path, **options: object) -> Job:
     )
 
 
-def train(task: str, data: Path, folder: Path) -> None:
+def train(task: str, data: Path, folder: Path, **options: object) -> None:
     if task == "segmentation":
         from plugins.segmentation import train as segmentation
 
-        segmentation.train(job(task, data, folder))
+        segmentation.train(job(task, data, folder, **options))
         return
     from mmdet.models.task_modules.samplers import RandomSampler
 
@@ -109,7 +109,7 @@ def train(task: str, data: Path, folder: Path) -> None:
 
     # A detector learns from regions drawn at random, which in halves of a batch are others.
     with mock.patch.object(RandomSampler, "random_choice", lambda _, all, number: all[:number]):
-        detection.train(job(task, data, folder))
+        detection.train(job(task, data, folder, **options))
 
 
 if __name__ == "__main__":

@@ -123,10 +123,16 @@ def _lines(folder: RunFolder) -> list[dict]:
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
-    job = few_steps.job("segmentation", tmp_path, tmp_path)
-    assert share(dataclasses.replace(job, world=4), 8) == 2
+    def shared(world, **recipe):
+        job = few_steps.job("segmentation", tmp_path, tmp_path, **recipe)
+        return share(dataclasses.replace(job, world=world))
+
+    assert shared(4, batch_size=8) == 2
+    assert shared(2, batch_size=8, accumulate=4) == 4
     with pytest.raises(ValueError, match="12 is not divisible by 5 processes: 1, 2, 3, 4, 6, 12"):
-        share(dataclasses.replace(job, world=5), 12)
+        shared(5, batch_size=12)
+    with pytest.raises(ValueError, match="8 is not divisible by 2 processes x 3 parts: 1, 2, 4, 8"):
+        shared(2, batch_size=8, accumulate=3)
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])

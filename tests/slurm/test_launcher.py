@@ -9,7 +9,7 @@ import sys
 import pytest
 from toy import runs, states, study, submit
 
-from study.folder import RunFolder
+from study.folder import RunFolder, iter_runs
 
 SHORT = """
 task: toy
@@ -74,6 +74,17 @@ def test_a_grid_is_queued_once_and_completed(slurm, toy):
     assert "nothing to submit: 4 completed" in submit(grid)
     assert [causes(folder) for folder in runs()] == [["completed"]] * 4
     assert {folder.newest.submission["launcher"] for folder in runs()} == {"slurm"}
+
+
+def test_a_grid_is_tried_small_before_it_is_submitted(slurm, toy, tmp_path):
+    told = submit(toy(LONG), "--smoke", "--mechanism", "1111", "--seed", "0")
+    (where,) = (tmp_path / "smoke").iterdir()
+    assert f"in {where}; study status --runs {where} shows" in told
+    (folder,) = iter_runs(where)
+    slurm.wait_until(lambda: folder.result, 60)
+    assert folder.run["grid"] == "smoke/grid"
+    assert folder.run["science"]["recipe"]["epochs"] == 2
+    assert runs() == []
 
 
 def test_a_dry_run_prints_what_would_be_submitted_and_writes_nothing(slurm, toy, tmp_path):

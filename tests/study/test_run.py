@@ -40,6 +40,14 @@ def test_run_trains_what_is_missing_and_nothing_twice(toy, tmp_path):
     assert len(folders(tmp_path)) == 6
 
 
+def test_a_detached_process_trains_what_the_filters_let_pass(toy, tmp_path):
+    done = study("submit", toy(GRID), "--cluster", "local", "--mechanism", "1111", "--seed", 0)
+    assert done.returncode == 0, done.stderr
+    (log,) = (tmp_path / "runs" / ".local").iterdir()
+    _wait_for(lambda: "1 completed" in log.read_text())
+    assert [folder.run["science"]["mechanism"] for folder in folders(tmp_path)] == ["1111"]
+
+
 def test_a_result_says_what_was_measured(toy, tmp_path):
     study("run", toy(GRID))
     folder = folders(tmp_path)[0]

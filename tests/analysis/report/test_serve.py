@@ -133,7 +133,12 @@ def test_ctrl_c_ends_it_without_a_word_of_python(tmp_path):
     code = "import sys, pathlib; from analysis.report.serve import serve; "
     code += f"serve(pathlib.Path({str(tmp_path)!r}), 0)"
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what it puts into the background deaf to Ctrl-C, these tests perhaps.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     told = [process.stdout.readline() for _ in range(4)]
     port = told[0].rsplit(":", 1)[1].strip("/\n")

@@ -1,0 +1,88 @@
+"""What recipes of detection and segmentation share: how much is seen, in which parts, how exactly.
+
+The fields came after the first runs; `exclude_if` leaves them out of a run's identity while they
+have their default, which is what was done before.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+__all__ = ["Training"]
+
+
+def _absent(value: object) -> bool:
+    return value is None
+
+
+class Training(BaseModel):
+    """Fields of both tasks; a recipe adds ``batch_size``, ``learning_rate`` and its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    batch_size: PositiveInt
+    learning_rate: float
+
+    training_images: PositiveInt | None = Field(
+        None, exclude_if=_absent, description="learn from the first so many images only"
+    )
+    evaluation_images: PositiveInt | None = Field(
+        None, exclude_if=_absent, description="evaluate on the first so many images only"
+    )
+    accumulate: PositiveInt = Field(
+        1,
+        exclude_if=lambda value: value == 1,
+        description="parts of a batch whose gradients are summed up before a step: the same batch"
+        " in less memory; batch normalisation that learns sees a part at a time",
+    )
+    base_batch_size: PositiveInt | None = Field(
+        None,
+        exclude_if=_absent,
+        description="batch size that learning_rate is meant for; with another batch_size the rate"
+        " is scaled in proportion (Goyal et al. 2017, arXiv 1706.02677), as by MMEngine's"
+        " auto_scale_lr",
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        exclude_if=lambda value: value == "float32",
+        description="of products in training, by autocast; float16 scales the loss and needs a GPU",
+    )
+
+    @property
+    def rate(self) -> float:
+        """The learning rate for this batch size."""
+        if self.base_batch_size is None:
+            return self.learning_rate
+        return self.learning_rate * self.batch_size / self.base_batch_size
+
+    @property
+    def step(self) -> str:
+        """What one step of the optimizer learns from, in words."""
+        images = f"{self.batch_size} images"
+        if self.accumulate > 1:
+            images += f", {self.accumulate} parts one after the other"
+        rate = f"learning rate {self.rate:g}"
+        if self.base_batch_size is not None:
+            rate += f" = {self.learning_rate:g} x {self.batch_size} / {self.base_batch_size}"
+        return f"a step: {images}; {rate}"
+
+    def toy(self, **own: Any) -> Self:
+        """Return the same training at toy width: two steps on embedded data, and an evaluation.
+
+        `own` are values of the task.
+        """
+        common = {
+            "data": type(self).model_fields["data"].default,
+            "base_channels": 16,
+            "pretrained": None,
+            "heads": 8,
+            "epochs": 1,
+            "batch_size": 4,
+            "base_batch_size": None,
+            "accumulate": min(self.accumulate, 2),
+            "training_images": 8,
+            "evaluation_images": 4,
+        }
+        return self.model_validate(self.model_dump() | common | own)
