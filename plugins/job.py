@@ -2,7 +2,8 @@
 
 A task is a package with two modules. ``recipe`` imports no framework, since planning a grid needs
 it; ``train`` does the work. What each offers stands in :class:`RecipeModule` and
-:class:`TrainModule`.
+:class:`TrainModule`. A third, ``published``, knows of checkpoints that others have published, see
+:class:`PublishedModule`; a task may do without.
 """
 
 from __future__ import annotations
@@ -16,7 +17,18 @@ from pydantic import BaseModel
 
 from plugins.attention.mechanism import Mechanism
 
-__all__ = ["Job", "RecipeModule", "Stopped", "TrainModule"]
+__all__ = [
+    "CheckpointError",
+    "Job",
+    "PublishedModule",
+    "RecipeModule",
+    "Stopped",
+    "TrainModule",
+]
+
+
+class CheckpointError(ValueError):
+    """A file holds no weights for a run's model, for a reason that its user can mend."""
 
 
 class Stopped(BaseException):
@@ -79,7 +91,8 @@ class RecipeModule(Protocol):
     Attributes
     ----------
     Recipe: type
-        Everything but mechanism, sites and seed that defines a training; has a field ``data``.
+        Everything but mechanism, sites and seed that defines a training; has a field ``data``. A
+        property ``step``, if it has one, says in words what a step learns from.
     VERSION: int
         Grows when the plugin's code changes what a recipe means.
     SITES, DEFAULT_SITES: tuple of str
@@ -100,6 +113,12 @@ class RecipeModule(Protocol):
     def check(self, mechanism: Mechanism, sites: Sequence[str], recipe: Any) -> None:
         """Raise ValueError if the task cannot put this mechanism at these sites."""
 
+    def smoke(self, recipe: Any) -> Any:
+        """Return a `Recipe` of the same kind that embedded data and a laptop do in a minute.
+
+        ``--smoke`` asks for it; a task may do without.
+        """
+
 
 class TrainModule(Protocol):
     """The other half: ``plugins.<task>.train``."""
@@ -113,3 +132,30 @@ class TrainModule(Protocol):
         `outputs` is the number of classes, or of words of the vocabulary, where the data set is
         not there to tell.
         """
+
+    def evaluate(self, job: Job, checkpoint: Path) -> dict[str, float]:
+        """Return the metrics of the ``val`` records for the weights in a file; may be missing.
+
+        The job's recipe says on what, and how; its folder may be written to. Raises
+        :class:`CheckpointError` if the weights are not of the run's model.
+        """
+
+
+class PublishedModule(Protocol):
+    """Checkpoints that others have published: ``plugins.<task>.published``."""
+
+    def find(self, word: str) -> Any:
+        """Return what is known under a name or a file name, None if nothing is.
+
+        It has ``name``, ``weights`` (a URL), ``data`` (name of the data set of the metrics) and
+        ``metrics`` (by the study's names, in its units).
+        """
+
+    def names(self) -> list[str]:
+        """Return all words that `find` knows."""
+
+    def check(self, job: Job, entry: Any) -> None:
+        """Raise :class:`CheckpointError` if the published model is not that of the run."""
+
+    def otherwise_evaluated(self, job: Job, entry: Any) -> list[str]:
+        """Say in what the run evaluates a model otherwise than was done for the metrics."""

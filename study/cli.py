@@ -15,6 +15,7 @@ from study.commands import (
     bench,
     data,
     doctor,
+    evaluate,
     flops,
     inspect,
     logs,
@@ -41,7 +42,8 @@ app = typer.Typer(
 COLLECT_SELDOM = (100_000, 1_000, 1_000)  # objects and collections before each generation's turn
 
 VERBS = (
-    doctor, mechanisms, flops, plan, run, submit, status, watch, logs, inspect, triage, archive
+    doctor, mechanisms, flops, plan, run, submit, status, watch, logs, inspect, evaluate, triage,
+    archive,
 )  # fmt: skip
 for family in VERBS:
     family.register(app)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
@@ -9,20 +12,28 @@ from mmdet.utils import register_all_modules
 from plugins.attention import cost as costs
 from plugins.detection.config import class_names, detector, runner_config
 from plugins.job import Job
-from plugins.openmmlab import training
+from plugins.openmmlab import evaluation, training
 
-__all__ = ["cost", "train"]
+__all__ = ["cost", "evaluate", "train"]
+
+METRICS: dict[str, Any] = {
+    "metric_prefix": "coco/bbox_",
+    # MMDetection computes nothing without a detection, whose average precision is 0.
+    "without_predictions": {"mAP": 0.0, "mAP_50": 0.0, "mAP_75": 0.0},
+}
 
 
 def train(job: Job) -> None:
     """Train and evaluate on the validation split after every epoch."""
-    training.train(
-        job,
-        runner_config(job),
-        metric_prefix="coco/bbox_",
-        # MMDetection computes nothing without a detection, whose average precision is 0.
-        without_predictions={"mAP": 0.0, "mAP_50": 0.0, "mAP_75": 0.0},
-    )
+    training.train(job, runner_config(job), **METRICS)
+
+
+def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
+    """Return the metrics of the validation split for the weights in a file.
+
+    They may be of a run, or of a detector that MMDetection has trained.
+    """
+    return evaluation.evaluate(job, runner_config(job), checkpoint, **METRICS)
 
 
 def cost(job: Job, outputs: int | None = None) -> costs.Cost:

@@ -20,7 +20,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
-__all__ = ["load", "mid_epoch_checkpoints", "mid_epoch_name", "newest_whole_checkpoint"]
+__all__ = ["load", "mid_epoch_checkpoints", "mid_epoch_name", "newest_whole_checkpoint", "read"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,15 @@ def _place(match: re.Match[str]) -> tuple[int, int]:
 
 @CheckpointLoader.register_scheme(prefixes="", force=True)
 def load(path: str | Path, map_location: Any = "cpu", mmap: bool = False) -> Any:
+    """Read a checkpoint for MMEngine's runner; as :func:`read`, less what that would execute."""
+    checkpoint = read(path, map_location, mmap)
+    if isinstance(checkpoint, dict) and isinstance(checkpoint.get("meta"), dict):
+        # What MMEngine's runner would execute as a Python file; it has not been written for long.
+        checkpoint["meta"].pop("config", None)
+    return checkpoint
+
+
+def read(path: str | Path, map_location: Any = "cpu", mmap: bool = False) -> Any:
     """Read a checkpoint that MMEngine has written.
 
     Parameters
@@ -79,11 +88,7 @@ def load(path: str | Path, map_location: Any = "cpu", mmap: bool = False) -> Any
         If it holds what no checkpoint of MMEngine's does.
     """
     with torch.serialization.safe_globals(_HARMLESS):
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
-    if isinstance(checkpoint, dict) and isinstance(checkpoint.get("meta"), dict):
-        # What MMEngine's runner would execute as a Python file; it has not been written for long.
-        checkpoint["meta"].pop("config", None)
-    return checkpoint
+        return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
 
 
 def _statistic(owner: type, name: str) -> Any:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
 from plugins.attention import cost as costs
 from plugins.job import Job
-from plugins.openmmlab import training
+from plugins.openmmlab import evaluation, training
 from plugins.segmentation.config import read_classes, runner_config, segmentor
 
-__all__ = ["cost", "train"]
+__all__ = ["cost", "evaluate", "train"]
 
 PER_CENT = 0.01
 
@@ -19,6 +21,11 @@ PER_CENT = 0.01
 def train(job: Job) -> None:
     """Train and evaluate on the validation split after every epoch."""
     training.train(job, runner_config(job), metric_scale=PER_CENT)
+
+
+def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
+    """Return the metrics of the validation split for the weights of a run."""
+    return evaluation.evaluate(job, runner_config(job), checkpoint, metric_scale=PER_CENT)
 
 
 def cost(job: Job, outputs: int | None = None) -> costs.Cost:

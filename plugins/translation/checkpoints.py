@@ -9,16 +9,38 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from fairseq import checkpoint_utils
 
-__all__ = ["LAST", "PREVIOUS", "WITHIN_EPOCH", "allow_configurations", "newest_readable"]
+from plugins.checkpoints import misfits, unreadable
+from plugins.job import CheckpointError
+
+__all__ = [
+    "LAST",
+    "PREVIOUS",
+    "WITHIN_EPOCH",
+    "allow_configurations",
+    "load_weights",
+    "newest_readable",
+]
 
 LAST = "checkpoint_last.pt"
 PREVIOUS = "checkpoint_previous.pt"
 WITHIN_EPOCH = "checkpoint_*_*.pt"
 """What fairseq calls those of an epoch and an update."""
+
+MEANING = (
+    "arch",
+    "encoder_self_attention",
+    "decoder_self_attention",
+    "cross_attention",
+    "encoder_attention_heads",
+    "decoder_attention_heads",
+    "left_pad_source",
+)
+"""Options that decide what a model computes, and that its parameters need not show."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,3 +70,37 @@ def newest_readable(folder: Path) -> Path | None:
         else:
             return path
     return None
+
+
+def load_weights(model: torch.nn.Module, options: Any, path: Path) -> None:
+    """Put the weights of a checkpoint into a model, all of them and no others.
+
+    Parameters
+    ----------
+    model: nn.Module
+        Built from `options`.
+    options: argparse.Namespace
+        fairseq's, of the model.
+    path: Path
+        A checkpoint of ``fairseq-train``.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read, has other parameters, or was made with options of another meaning.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # there is no telling what the unpickler makes of wrong bytes
+        raise unreadable(path, error) from None
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+        raise CheckpointError(f"{path} is no checkpoint of fairseq: it has no 'model'")
+    made_with = vars((content.get("cfg") or {}).get("model") or argparse.Namespace())
+    parts = [
+        f"its {name} is {made_with[name]}, here {getattr(options, name, None)}"
+        for name in MEANING
+        if name in made_with and made_with[name] != getattr(options, name, None)
+    ]
+    if parts := parts + misfits(model.state_dict(), content["model"]):
+        raise CheckpointError(f"{path} is of another model: {'; '.join(parts)}")
+    model.load_state_dict(content["model"])

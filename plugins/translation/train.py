@@ -7,6 +7,7 @@ import shlex
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,13 @@ with root_logger_kept():
     from fairseq.logging import metrics
     from fairseq.tasks.translation import TranslationTask
 
-    from plugins.translation.checkpoints import newest_readable
+    from plugins.translation.checkpoints import load_weights, newest_readable
     from plugins.translation.evaluation import Evaluation
     from plugins.translation.slot import AttentionSlot
     from plugins.translation.trainer import RecordingTrainer
     from plugins.translation.transformer import SpatialAttentionTransformer
 
-__all__ = ["COST_TOKENS", "build", "cost", "made_up", "train"]
+__all__ = ["COST_TOKENS", "build", "cost", "evaluate", "made_up", "train"]
 
 COST_TOKENS = 32
 """Tokens of the source and of the target sentence that cost is counted for."""
@@ -60,6 +61,21 @@ def train(job: Job) -> None:
     log = nullcontext() if job.rank else log_to(job.folder / "train.log")
     with log, distributed.process_group(job), _fairseq_group(job):
         _train(job)
+
+
+def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
+    """Return BLEU and perplexity of the weights in a checkpoint of fairseq, in float32."""
+    configuration, task, model = build(job)
+    load_weights(model, configuration.model, checkpoint)
+    return _measured(
+        Evaluation(task, job.recipe, job.data),
+        model.cuda() if job.device == "cuda" else model,
+        task.build_criterion(configuration.criterion),
+    )
+
+
+def _measured(evaluation: Evaluation, model: Any, criterion: Any) -> dict[str, float]:
+    return {"BLEU": evaluation.bleu(model), "perplexity": evaluation.perplexity(model, criterion)}
 
 
 def cost(job: Job, outputs: int | None = None) -> Cost:
@@ -117,17 +133,17 @@ def _train(job: Job) -> None:
         raise ValueError("the device is cuda, but torch finds no GPU; fairseq would use the CPU")
     metrics.reset()
     configuration, task, model = build(job)
+    processes = f"{job.world} processes, " if job.world > 1 else ""
+    logger.info("%s%s", processes, job.recipe.step)
     logger.info(model)
+    if job.recipe.precision == "bfloat16":
+        _learn_in_bfloat16(model, job.device)
     criterion = task.build_criterion(configuration.criterion)
     evaluation = Evaluation(task, job.recipe, job.data)
     trainer = RecordingTrainer(job, evaluation, configuration, task, model, criterion)
 
     def measured() -> dict[str, float]:
-        model = trainer.get_model()
-        return {
-            "BLEU": evaluation.bleu(model),
-            "perplexity": evaluation.perplexity(model, trainer.get_criterion()),
-        }
+        return _measured(evaluation, trainer.get_model(), trainer.get_criterion())
 
     if job.rank == 0 and not job.recorded("untrained"):
         job.record("untrained", step=0, epoch=0, **measured())
@@ -147,6 +163,20 @@ def _train(job: Job) -> None:
         passes = epochs.next_epoch_idx - 1 + epochs.iterations_in_epoch / len(epochs)
         last = job.recipe.epochs if job.recipe.updates is None else round(passes, 4)
         job.record("val", step=trainer.get_num_updates(), epoch=last, **measured())
+
+
+def _learn_in_bfloat16(model: SpatialAttentionTransformer, device: str) -> None:
+    """Let forward passes in training choose bfloat16 where that is safe.
+
+    fairseq's own ``--bf16`` takes a machine without a GPU for a TPU, and its ``--amp`` is float16.
+    """
+    forward = model.forward
+
+    def cast(*inputs: Any, **options: Any) -> Any:
+        with torch.autocast(device, torch.bfloat16, enabled=model.training):
+            return forward(*inputs, **options)
+
+    model.forward = cast
 
 
 def _unfinished(recipe: Recipe, updates: int, epochs: Any) -> bool:

@@ -1,0 +1,93 @@
+"""What a config says of generalized attention, mmcv's or ours, in our words."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from plugins.attention.block2d import Block2d
+
+__all__ = ["MMCV", "OURS", "block_arguments", "blocks_in"]
+
+MMCV = "GeneralizedAttention"
+OURS = "GeneralizedAttention2d"
+MMCV_WORDS = {
+    "attention_type": "terms", "num_heads": "heads", "position_embedding_dim": "position_dim"
+}  # fmt: skip
+MMCV_DEFAULTS = {"terms": "1111", "heads": 9, "kv_stride": 2, "q_stride": 1, "spatial_range": -1}
+
+
+def blocks_in(config: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return type and arguments of each block of generalized attention in a config's text.
+
+    The text is parsed, not executed. What is not understood is passed over, as there are texts of
+    several files one after the other.
+    """
+    # Early versions of MMCV wrote the names of the files above what stood in them.
+    lines = [line for line in config.splitlines() if not re.fullmatch(r"\s*[^\s=]+\.py", line)]
+    try:
+        tree = ast.parse("\n".join(lines))
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    found: list[tuple[str, dict[str, Any]]] = []
+    for node in ast.walk(tree):
+        entries = dict(_entries(node))
+        # MMDetection 1 had no plugins, but an argument of the backbone.
+        block = entries.get("gen_attention")
+        if isinstance(block, ast.AST):
+            entries = {"type": ast.Constant(MMCV), **dict(_entries(block))}
+        arguments = {key: _value(value) for key, value in entries.items()}
+        kind = arguments.pop("type", None)
+        if kind in (MMCV, OURS):
+            pair = (str(kind), block_arguments(str(kind), arguments))
+            if pair not in found:
+                found.append(pair)
+    return found
+
+
+def _entries(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the entries of ``dict(...)`` or ``{...}``."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        yield from ((keyword.arg, keyword.value) for keyword in node.keywords if keyword.arg)
+    elif isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                yield key.value, value
+
+
+def _value(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+def block_arguments(kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all arguments of a block of generalized attention, in our words.
+
+    Parameters
+    ----------
+    kind: str
+        mmcv's class or ours.
+    arguments: mapping
+        Those that a config gives.
+    """
+    ours = {
+        name: parameter.default
+        for name, parameter in inspect.signature(Block2d.__init__).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    if kind == MMCV:
+        given = {MMCV_WORDS.get(key, key): value for key, value in arguments.items()}
+        full = ours | MMCV_DEFAULTS | given
+        # Its -1 is our None.
+        if full["spatial_range"] is not None and full["spatial_range"] < 0:
+            full["spatial_range"] = None
+        if full["position_dim"] is not None and full["position_dim"] <= 0:
+            full["position_dim"] = None
+    else:
+        full = {**ours, **arguments}
+    return {key: full[key] for key in ours}

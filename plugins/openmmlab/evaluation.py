@@ -1,0 +1,65 @@
+"""Evaluate weights from a file as a training would evaluate them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import MMLogger
+
+from plugins.job import Job
+from plugins.openmmlab import weights
+from plugins.openmmlab.training import _Record, _runner
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    job: Job,
+    config: dict[str, Any],
+    checkpoint: Path,
+    metric_prefix: str = "",
+    metric_scale: float = 1,
+    without_predictions: dict[str, float] | None = None,
+) -> dict[str, float]:
+    """Return the metrics of the validation split.
+
+    Parameters
+    ----------
+    job: Job
+        The run. What MMEngine writes goes to its folder.
+    config: dict
+        Its runner config.
+    checkpoint: Path
+        Of MMEngine or MMCV; see :mod:`plugins.openmmlab.weights`.
+    metric_prefix, metric_scale, without_predictions
+        Those of :func:`plugins.openmmlab.training.train`.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint cannot be read, or is of another model.
+    RuntimeError
+        If the job wants a GPU and there is none.
+    """
+    if job.device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("the device is cuda, but torch finds no GPU")
+    given = weights.read(checkpoint)
+    recorded: dict[str, float] = {}
+
+    def record(split: str, step: int = 0, epoch: float = 0, **metrics: float) -> None:
+        recorded.update(metrics)
+
+    alone = dataclasses.replace(job, record=record, recorded=lambda split: [])
+    runner = _runner(alone, config)
+    try:
+        classes = config["val_dataloader"]["dataset"]["metainfo"]["classes"]
+        weights.load(runner.model, given, classes)
+        hook = _Record(alone, metric_prefix, metric_scale, without_predictions)
+        runner.register_hook(hook, priority="LOW")
+        runner.val()
+    finally:
+        MMLogger._instance_dict.pop(runner.experiment_name, None)
+    return recorded

@@ -1,0 +1,212 @@
+"""Weights from a file, be it of another run or another program, put into a model.
+
+A state dict tells how wide a layer is. It does not tell into how many heads it is divided or at
+which stride keys are taken; and the terms 1011, 0111 and 1111 have parameters of the same names and
+shapes. So what the file says of its own config is compared with the model, too.
+
+mmcv's ``GeneralizedAttention`` has the parameters of ours, with two exceptions. It computes the
+terms 0100, 0110, 1100 and 1110 wrongly, so that weights trained with it mean something else here;
+and its window, of keys within ``spatial_range``, reaches one position farther on one side. Both are
+refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from plugins.attention.block2d import Block2d
+from plugins.checkpoints import few, misfits, unreadable
+from plugins.job import CheckpointError
+from plugins.openmmlab.attention_config import MMCV, blocks_in
+from plugins.openmmlab.checkpoints import read as read_file
+
+__all__ = ["Weights", "load", "read", "renamed"]
+
+WRONG_TERMS = ("0100", "0110", "1100", "1110")
+"""E2 without E4: mmcv adds the row's energies of a transposed query."""
+
+OLD_OFFSET = re.compile(r"(?<=conv2)_offset(?=\.(weight|bias)$)")
+"""What MMDetection 1 called ``conv2.conv_offset`` of a deformable convolution."""
+
+STAGE = re.compile(r"backbone\.layer(?P<layer>\d)\.")
+"""A parameter in a ResNet's stage."""
+
+KINDS = {"gen_attention_block": "attention", "conv_offset": "deformable convolution"}
+"""Modules that stand in some stages, as they are named in a model and in a message."""
+
+WINDOW = (
+    "mmcv's attention with a spatial range, whose window reaches one position farther on one side;"
+    " here the weights would mean something else"
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What was read from a checkpoint.
+
+    Attributes
+    ----------
+    path: Path
+        The file.
+    state: dict of str to Tensor
+        The parameters and buffers, by their names in a model of ours.
+    classes: tuple of str, optional
+        What the model was trained to tell apart, if the file says so.
+    config: str, optional
+        The text of the config that it was trained with, if the file has it. Never executed.
+    """
+
+    path: Path
+    state: dict[str, Tensor]
+    classes: tuple[str, ...] | None
+    config: str | None
+
+
+def read(path: Path) -> Weights:
+    """Read a checkpoint of MMEngine or MMCV, without executing what it holds.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read so, or is no checkpoint.
+    """
+    try:
+        content = read_file(path)
+    except Exception as error:  # there is no telling what the unpickler makes of wrong bytes
+        raise unreadable(path, error) from None
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError(f"{path} is no checkpoint: it has no 'state_dict'")
+    meta = content.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
+    classes = meta.get("CLASSES") or _classes(meta.get("dataset_meta") or {})
+    text = meta.get("cfg") or meta.get("config")
+    return Weights(
+        path,
+        renamed(state),
+        (classes,) if isinstance(classes, str) else classes and tuple(classes),
+        text if isinstance(text, str) else None,
+    )
+
+
+def _classes(meta: Mapping[str, Any]) -> Any:
+    return meta.get("classes") or meta.get("CLASSES")
+
+
+def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state dict by the names that a model of ours gives its parameters.
+
+    mmcv's attention and deformable convolution have the same names. What differs is ``module.``
+    before all that a parallel model has saved, and the offsets in checkpoints of MMDetection 1;
+    mmcv's module renames those, too, but a current torch does not show them to it.
+
+    Raises
+    ------
+    CheckpointError
+        If mmcv's window is among them.
+    """
+    if windows := [name for name in state if name.endswith(".local_constraint_map")]:
+        raise CheckpointError(f"{windows[0]}: this is {WINDOW}")
+    return {
+        OLD_OFFSET.sub(".conv_offset", name.removeprefix("module.")): value
+        for name, value in state.items()
+    }
+
+
+def load(model: nn.Module, weights: Weights, classes: Sequence[str]) -> None:
+    """Put weights into a model, all of them and no others.
+
+    Parameters
+    ----------
+    model: nn.Module
+        A detector or segmentor. It stays as it is if the weights are refused.
+    weights: Weights
+        What was read.
+    classes: sequence of str
+        What the model tells apart.
+
+    Raises
+    ------
+    CheckpointError
+        If a parameter is missing, left over or of another shape; if the classes are others; if the
+        attention was configured otherwise, or is one that mmcv computes wrongly.
+    """
+    if weights.classes is not None and tuple(weights.classes) != tuple(classes):
+        raise CheckpointError(
+            f"{weights.path} was trained to tell other classes apart: {few(weights.classes)};"
+            f" the data set has {few(classes)}"
+        )
+    _check_attention(model, weights)
+    own, given = model.state_dict(), weights.state
+    if parts := misfits(own, given):
+        parts += _moved(own, given)
+        raise CheckpointError(f"{weights.path} is of another model: {'; '.join(parts)}")
+    model.load_state_dict(given, strict=True)
+
+
+def _check_attention(model: nn.Module, weights: Weights) -> None:
+    said = blocks_in(weights.config or "")
+    for kind, arguments in said:
+        if kind == MMCV and arguments["terms"] in WRONG_TERMS:
+            raise CheckpointError(
+                f"{weights.path} was trained with mmcv's {MMCV} and the terms"
+                f" {arguments['terms']}, which it computes wrongly; here the weights would mean"
+                " something else"
+            )
+        if kind == MMCV and arguments["spatial_range"] is not None:
+            raise CheckpointError(f"{weights.path} was trained with {WINDOW}")
+    # E2 without E4 shows in the names; whose attention it was does not.
+    encoded = [name for name in weights.state if name.endswith(".appr_geom_fc_x.weight")]
+    blocks = [name.removesuffix(".appr_geom_fc_x.weight") for name in encoded]
+    unclear = [name for name in blocks if f"{name}.geom_bias" not in weights.state]
+    if unclear and not said:
+        raise CheckpointError(
+            f"{weights.path} has attention with E2 and without E4 ({unclear[0]}) and no config that"
+            f" says whose it was: mmcv's {MMCV} computes these terms wrongly. If it was ours, take"
+            " the checkpoint with its 'meta'"
+        )
+    for name, block in model.named_modules():
+        if isinstance(block, Block2d):
+            for _, arguments in said:
+                _compare(weights.path, name, block, arguments)
+
+
+def _compare(path: Path, name: str, block: Block2d, said: Mapping[str, Any]) -> None:
+    expected = {**said, "position_dim": said["position_dim"] or block.channels}
+    others = [
+        f"{key} {value!r} instead of {getattr(block, key)!r}"
+        for key, value in expected.items()
+        if value != getattr(block, key)
+    ]
+    if others:
+        raise CheckpointError(
+            f"{path} was trained with other attention than {name} is: {', '.join(others)}"
+        )
+
+
+def _moved(own: Iterable[str], given: Iterable[str]) -> list[str]:
+    """Say which kinds of module stand in other stages than the model has them in."""
+    here, there = _stages(own), _stages(given)
+    parts = []
+    for module, words in KINDS.items():
+        ours, theirs = here.get(module, []), there.get(module, [])
+        if ours != theirs:
+            places = (", ".join(found) or "no stage" for found in (theirs, ours))
+            parts.append("{} stands in {} there, in {} here".format(words, *places))
+    return parts
+
+
+def _stages(names: Iterable[str]) -> dict[str, list[str]]:
+    stages: dict[str, set[str]] = {}
+    for name in names:
+        if (match := STAGE.match(name)) is not None:
+            for module in KINDS:
+                if f".{module}." in name:
+                    stages.setdefault(module, set()).add(f"conv{int(match['layer']) + 1}")
+    return {module: sorted(found) for module, found in stages.items()}

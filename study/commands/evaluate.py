@@ -1,0 +1,129 @@
+"""``study evaluate``: what weights from a file reach, beside what was published for them."""
+
+from __future__ import annotations
+
+import enum
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from study.commands import complete
+from study.commands.select import Json
+from study.errors import StudyError, nearest
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from study.run import Run
+
+__all__ = ["register"]
+
+
+class Device(enum.StrEnum):
+    """What to compute on."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(evaluate)
+
+
+def evaluate(
+    grid: Annotated[Path, typer.Argument(help="Grid file that the model is in.")],
+    checkpoint: Annotated[
+        str,
+        typer.Option(help="A file, a URL, or a name of MMDetection's model index."),
+    ],
+    mechanism: Annotated[
+        str | None,
+        typer.Option(
+            help="Which of the grid's models, if it has several.",
+            autocompletion=complete.mechanisms,
+        ),
+    ] = None,
+    sites: Annotated[
+        str | None, typer.Option(help="At which sites, if at several; such as conv4.conv5.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="What to compute on.")] = Device.CPU,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a checkpoint of a run, or a published one, as a run is evaluated. Trains nothing."""
+    from rich.console import Console
+
+    from study.evaluate import evaluate
+    from study.grid import load
+
+    run = _cell(load(grid).runs(), mechanism, sites)
+    status = f"evaluating {run.mechanism} on {run.data}"
+    with Console(stderr=True).status(status) as shown:
+        found = evaluate(
+            run, checkpoint, device, lambda line: shown.update(f"{status}\n{_plain(line)}")
+        )
+    if as_json:
+        cell = {"mechanism": run.mechanism, "sites": run.sites, "data": run.data}
+        typer.echo(json.dumps({"checkpoint": checkpoint, **cell, **found}, indent=1))
+        return
+    lines = [" · ".join(filter(None, (run.mechanism, ".".join(run.sites), run.data)))]
+    lines += [f"published as {found['name']}"] if found["name"] else []
+    lines += [f"evaluated otherwise than published: {note}" for note in found["notes"]]
+    console = Console()
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(_table(found))
+
+
+def _plain(line: str) -> str:
+    from rich.markup import escape
+
+    return escape(line)
+
+
+def _cell(runs: list[Run], mechanism: str | None, sites: str | None) -> Run:
+    """Return a run of the one cell that is meant; which seed it has does not matter."""
+    from plugins.attention.mechanism import Mechanism
+
+    if mechanism is not None:
+        valid = {run.mechanism for run in runs}
+        try:
+            word = str(Mechanism.parse(mechanism))
+        except ValueError as error:
+            raise StudyError(f"--mechanism: {error}") from None
+        if word not in valid:
+            raise StudyError(f"--mechanism: the grid has no {word!r}{nearest(word, valid)}")
+        runs = [run for run in runs if run.mechanism == word]
+    words = list(dict.fromkeys(run.mechanism for run in runs))
+    if len(words) > 1:
+        raise StudyError(f"the grid has {len(words)} models; choose by --mechanism {_one(words)}")
+    places = list(dict.fromkeys(".".join(run.sites) for run in runs))
+    if sites is not None:
+        if sites not in places:
+            raise StudyError(f"--sites: {words[0]} stands at {_one(places)}, not {sites!r}")
+        places = [sites]
+    if len(places) > 1:
+        raise StudyError(f"{words[0]} stands at several sites; choose by --sites {_one(places)}")
+    return next(run for run in runs if ".".join(run.sites) == places[0])
+
+
+def _one(words: list[str]) -> str:
+    return ", ".join(words[:-1]) + (" or " if len(words) > 1 else "") + words[-1]
+
+
+def _table(found: dict[str, Any]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    published = found["published"]
+    table = Table("metric", box=SIMPLE_HEAD)
+    table.add_column("here", justify="right")
+    if published:
+        table.add_column("published", justify="right")
+    for name, value in found["metrics"].items():
+        there = f"{published[name]:.3f}" if name in published else ""
+        table.add_row(escape(name), f"{value:.4f}", *([there] if published else []))
+    return table

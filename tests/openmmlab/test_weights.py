@@ -1,0 +1,208 @@
+"""Which weights a model takes, and why it refuses the others."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+from mmcv.cnn.bricks import GeneralizedAttention
+from mmcv.ops import DeformConv2dPack
+from mmengine.config import Config
+from torch import nn
+
+from plugins.attention import DeformableConv2d, GeneralizedAttention2d
+from plugins.attention.mechanism import TERM_SETS
+from plugins.job import CheckpointError
+from plugins.openmmlab import weights
+from plugins.openmmlab.attention_config import blocks_in
+from plugins.openmmlab.checkpoints import read
+
+CHANNELS, HEADS = 16, 4
+WRONG = ("0100", "0110", "1100", "1110")
+CLASSES = ("car", "bus")
+
+
+def network(block, stage=3, offsets=None):
+    """As much of a detector as has names: a block, and perhaps a deformable convolution."""
+    model, residual = nn.Module(), nn.Module()
+    model.backbone = nn.Module()
+    model.backbone.add_module(f"layer{stage}", nn.ModuleList([residual]))
+    residual.gen_attention_block = block
+    if offsets is not None:
+        residual.conv2 = offsets
+    return model
+
+
+def ours(terms="1111", **options):
+    return network(GeneralizedAttention2d(CHANNELS, **{"heads": HEADS, "terms": terms, **options}))
+
+
+def theirs(terms="1111", **options):
+    torch.manual_seed(1)
+    options = {"num_heads": HEADS, "attention_type": terms, **options}
+    block = GeneralizedAttention(CHANNELS, **options)
+    nn.init.normal_(block.gamma)
+    config = {"type": "GeneralizedAttention", **options}
+    return network(block), Config({"model": {"plugins": [{"cfg": config}]}}).pretty_text
+
+
+def loaded(model, path, state, classes=CLASSES, **meta):
+    """Save as MMCV does, read, and load."""
+    torch.save({"state_dict": state, "meta": {"CLASSES": CLASSES, **meta}}, path)
+    weights.load(model, weights.read(path), classes)
+
+
+@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("terms", TERM_SETS)
+def test_mmcvs_weights_mean_the_same_or_are_refused(terms, said, tmp_path):
+    block, text = theirs(terms)
+    model = ours(terms)
+    meta = {"config": text} if said else {}
+    if terms in WRONG:
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        reason = f"the terms {terms}, which it computes wrongly" if said else "with E2 and without"
+        with pytest.raises(CheckpointError, match=reason):
+            loaded(model, tmp_path / "theirs.pth", block.state_dict(), **meta)
+        assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+        return
+    loaded(model, tmp_path / "theirs.pth", block.state_dict(), **meta)
+    x = torch.randn(2, CHANNELS, 7, 10)
+    outputs = [net.backbone.layer3[0].gen_attention_block(x) for net in (model, block)]
+    torch.testing.assert_close(*outputs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("terms", WRONG)
+def test_ours_of_the_same_terms_load(terms, tmp_path):
+    config = {"type": "GeneralizedAttention2d", "terms": terms, "heads": HEADS, "kv_stride": 2}
+    text = Config({"model": {"plugins": [{"cfg": config}]}}).pretty_text
+    trained, model = ours(terms), ours(terms)
+    loaded(model, tmp_path / "ours.pth", trained.state_dict(), cfg=text)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, trained.state_dict()[name])
+
+
+OTHERWISE = {
+    "num_heads": (2, "heads 2 instead of 4"),
+    "kv_stride": (1, "kv_stride 1 instead of 2"),
+    "q_stride": (2, "q_stride 2 instead of 1"),
+    "position_magnitude": (3, "position_magnitude 3 instead of 1"),
+    "attention_type": ("1011", "terms '1011' instead of '1111'"),
+}
+
+
+@pytest.mark.parametrize("option", OTHERWISE)
+def test_what_shapes_do_not_show_is_read_from_the_config(option, tmp_path):
+    value, reason = OTHERWISE[option]
+    other, text = theirs(**{option: value})
+    model = ours()
+    shapes = {name: tensor.shape for name, tensor in other.state_dict().items()}
+    assert shapes == {name: tensor.shape for name, tensor in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=reason):
+        loaded(model, tmp_path / "theirs.pth", other.state_dict(), config=text)
+
+
+def test_mmcvs_defaults_are_known(tmp_path):
+    """Nine heads: what a config that names none was trained with."""
+    for text in (
+        "model = dict(backbone=dict(plugins=[dict(cfg=dict(type='GeneralizedAttention'))]))",
+        "/configs/a.py\nmodel = {'backbone': {'gen_attention': {'spatial_range': -1}}}",
+    ):
+        ((kind, arguments),) = blocks_in(text)
+        built = GeneralizedAttention(36)
+        assert kind == "GeneralizedAttention"
+        assert arguments["heads"] == built.num_heads == 9
+        assert arguments["kv_stride"] == built.kv_stride
+        assert arguments["q_stride"] == built.q_stride
+        assert [bit == "1" for bit in arguments["terms"]] == built.attention_type
+        assert arguments["spatial_range"] is None
+
+
+def test_a_config_is_not_executed(tmp_path):
+    trap = tmp_path / "executed"
+    text = (
+        f"__import__('pathlib').Path({str(trap)!r}).touch()\n"
+        "x = dict(type='GeneralizedAttention', num_heads=__import__('os').getpid())\n"
+    )
+    assert blocks_in(text)[0][1]["heads"] is None
+    assert blocks_in("def (:") == []
+    assert not trap.exists()
+
+
+def test_mmcvs_window_is_refused(tmp_path):
+    state = ours().state_dict()
+    state["backbone.layer3.0.gen_attention_block.local_constraint_map"] = torch.zeros(1)
+    with pytest.raises(CheckpointError, match="local_constraint_map: this is mmcv's attention"):
+        loaded(ours(), tmp_path / "window.pth", state)
+    text = "model = dict(type='GeneralizedAttention', num_heads=4, spatial_range=3)"
+    with pytest.raises(CheckpointError, match="with a spatial range"):
+        loaded(ours(), tmp_path / "window.pth", ours().state_dict(), config=text)
+
+
+def test_older_names_are_read_as_mmcv_reads_them(tmp_path):
+    """Offsets of MMDetection 1, and what a parallel model saved."""
+    packs = [DeformConv2dPack(4, 4, 3, padding=1, bias=False) for _ in range(2)]
+    nn.init.normal_(packs[0].conv_offset.weight)
+    state = {
+        f"module.{name.replace('conv2.conv_offset', 'conv2_offset')}": value
+        for name, value in network(nn.Identity(), offsets=packs[0]).state_dict().items()
+    }
+    assert "module.backbone.layer3.0.conv2_offset.weight" in state
+    model = network(nn.Identity(), offsets=DeformableConv2d(4, 4))
+    loaded(model, tmp_path / "old.pth", state)
+    # mmcv's own hook, called by itself: torch no longer shows it what has not the module's prefix.
+    plain = {name.removeprefix("module."): value for name, value in state.items()}
+    packs[1]._load_from_state_dict(plain, "backbone.layer3.0.conv2.", {}, False, [], [], [])
+    packs[1].conv_offset.load_state_dict(
+        {name: plain[f"backbone.layer3.0.conv2.conv_offset.{name}"] for name in ("weight", "bias")}
+    )
+    for name, value in packs[1].state_dict().items():
+        assert torch.equal(model.backbone.layer3[0].conv2.state_dict()[name], value)
+
+
+def test_parameters_that_do_not_fit_are_named(tmp_path):
+    model, path = ours(), tmp_path / "other.pth"
+    state = model.state_dict()
+    gone = "backbone.layer3.0.gen_attention_block.gamma"
+    more = {name: value for name, value in state.items() if name != gone} | {
+        "head.bias": state[gone]
+    }
+    with pytest.raises(CheckpointError, match=f"it lacks {gone}; it has besides head.bias"):
+        loaded(model, path, more)
+    with pytest.raises(CheckpointError, match=r"gamma \(2,\) instead of \(1,\)"):
+        loaded(model, path, state | {gone: torch.zeros(2)})
+    conv3 = {name.replace("layer3", "layer2"): value for name, value in state.items()}
+    with pytest.raises(CheckpointError, match="attention stands in conv3, conv4 there, in conv4 h"):
+        loaded(model, path, state | conv3)
+    with pytest.raises(
+        CheckpointError, match="other classes apart: car, bus; the data set has tree"
+    ):
+        loaded(model, path, state, classes=("tree",))
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_what_is_no_checkpoint_is_refused_and_not_executed(tmp_path):
+    path, trap = tmp_path / "file.pth", tmp_path / "executed"
+    torch.save({"state_dict": {}, "meta": {"more": Trap(trap)}}, path)
+    with pytest.raises(CheckpointError, match=r"holds more than weights: posix\.mkdir"):
+        weights.read(path)
+    assert not trap.exists()
+    path.write_bytes(b"<html>log in first</html>")
+    with pytest.raises(CheckpointError, match="is no file of torch's, or a damaged one"):
+        weights.read(path)
+    torch.save({"state_dict": {"weight": torch.zeros(100)}}, path)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(CheckpointError, match="cannot be read: "):
+        weights.read(path)
+    for content in ({"epoch": 3}, [torch.zeros(1)], {"state_dict": {"weight": 3}}):
+        torch.save(content, path)
+        assert read(path)
+        with pytest.raises(CheckpointError, match="no 'state_dict'"):
+            weights.read(path)
