@@ -1,6 +1,7 @@
 """The word for a mechanism: one parser, one printer.
 
-Imports no torch, unless a word is none of the first seven kinds and the registry has to be asked.
+Imports no torch, unless a word is none of the first seven kinds: then the registry is asked, whose
+files may import it.
 
 ====================  ===============================================================
 ``none``              no attention module at all (the paper's "w/o")
@@ -18,11 +19,11 @@ Imports no torch, unless a word is none of the first seven kinds and the registr
 from __future__ import annotations
 
 import difflib
-import importlib
 import itertools
 import re
 from dataclasses import dataclass
-from typing import Any
+
+from plugins.attention import registry
 
 __all__ = ["TERM_SETS", "Mechanism"]
 
@@ -59,7 +60,6 @@ class Mechanism:
         if self.spatial_range is not None and self.base == "none":
             raise ValueError("'none' has no spatial range: there is no module to restrict")
         if self.base not in _BUILT_IN:
-            registry = _registry()
             if self.base not in registry.words():
                 raise ValueError(f"no mechanism {self.base!r}")
             if self.spatial_range is not None and not registry.registered(self.base).ranged:
@@ -108,13 +108,8 @@ class Mechanism:
         return 3 if self.spatial_range is None else 2 * self.spatial_range + 1
 
 
-def _registry() -> Any:
-    """Return the registry, by name: it knows mechanisms, and its files may import torch."""
-    return importlib.import_module("plugins.attention.registry")
-
-
 def _unknown(word: str) -> str:
-    bases = _registry().words()
+    bases = registry.words()
     words = [*bases, *(f"{base}+deformable" for base in bases)]
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""

@@ -13,16 +13,17 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from plugins.attention.mechanism import TERM_SETS, Mechanism
+if TYPE_CHECKING:
+    from plugins.attention.mechanism import Mechanism  # which asks here for names
 
 __all__ = ["ClosedForm", "Registered", "layer_cost", "register", "registered", "words"]
 
 DEFORMABLE = "+deformable"
 """Registered like a mechanism for its cost and citation; as a word it is only a suffix."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]*|[01]{4}")
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ class Registered:
         backbones build it as ``Block(in_channels=C, **block_arguments(...))``. None: there is none.
     sequence: str, optional
         Dotted name of the module for sequences, built as ``Module(C, **sequence_arguments(...))``.
-        It has the methods of :class:`~plugins.attention.GeneralizedAttention1d`, or, if `framed`,
-        those of :class:`~plugins.attention.DynamicConv1d`. None: there is none.
+        It has the methods of :class:`~plugins.attention.generalized1d.GeneralizedAttention1d`, or,
+        if `framed`, those of :class:`~plugins.attention.dynamic.DynamicConv1d`. None: there is
+        none.
     framed: bool
         Whether the module for sequences stands between two projections, the first of them gated,
         as in Wu et al. 2019. It then serves self-attention only.
@@ -150,7 +152,7 @@ def register(*names: str) -> Callable[[Class], Class]:
 
 
 def registered(word: str) -> Registered:
-    """Return what is registered under a mechanism's base word, or :data:`DEFORMABLE`."""
+    """Return what is registered under a mechanism's base word, or `DEFORMABLE`."""
     _discover()
     return _kinds[word]
 
@@ -201,7 +203,7 @@ def _check(name: str, kind: Registered) -> None:
     if name in _kinds:
         owner = type(_kinds[name])
         raise ValueError(f"{who}: {name!r} is taken by {owner.__module__}.{owner.__qualname__}")
-    if not (_NAME.fullmatch(name) or name in TERM_SETS or name == DEFORMABLE):
+    if not (_NAME.fullmatch(name) or name == DEFORMABLE):
         raise ValueError(
             f"{who}: {name!r} is no name for a mechanism: a small letter, then small letters, "
             "digits and underscores"
