@@ -13,11 +13,12 @@ READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_DATA := trees landcover software-en-de
 
-.PHONY: help setup demo test lint slurm latex browser clean
+.PHONY: help setup demo test lint docs slurm latex browser clean
 
 help:
 	@echo "make demo    set up, train a small grid in all three frameworks, show table and figure"
 	@echo "make test    set up, then lint, type check and run the tests"
+	@echo "make docs    set up, then make a site of docs/ and the docstrings in docs/_build"
 	@echo "make setup   only set up $(VENV)"
 	@echo "make slurm latex browser"
 	@echo "             install from Debian's packages what some tests need (root only)"
@@ -53,6 +54,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: setup
+	$(BIN)/python -m sphinx -b html -q -W --keep-going -n docs docs/_build
+	@echo "The pages are in docs/_build/index.html."
 
 test: lint slurm latex browser
 	$(BIN)/study data prepare $(DEMO_DATA)

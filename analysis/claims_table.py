@@ -57,7 +57,7 @@ def _untested(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 
 def csv(verdicts: Sequence[Verdict], notes: Sequence[str] = ()) -> str:
-    """Render a row a verdict; lines that start with ``# `` are the notes."""
+    """Render a row a verdict; lines that start with ``#`` are the notes."""
     frame = pd.DataFrame([_record(verdict) for verdict in verdicts])
     comments = "".join(f"# {note}\n" for note in notes)
     return comments + frame.to_csv(index=False, lineterminator="\n", float_format="%.15g")

@@ -16,7 +16,7 @@
 ``model_macs``         multiply-accumulates of the whole model for one input of ``input_shape``;
                        likewise ``model_parameters``, ``mechanism_macs``, ``mechanism_parameters``
 ``input_shape``        joined by ×
-``uncounted``          operators without a MAC formula: ``name=elements`` joined by ``; ``
+``uncounted``          operators without a MAC formula: ``name=elements`` joined by semicolons
 ``seconds``            training time over all attempts
 ``peak_memory_bytes``  of the training process
 ``attempts``           how many executions the run took, or has taken so far

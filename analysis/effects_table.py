@@ -32,7 +32,7 @@ def markdown(found: Sequence[Effects]) -> str:
 def csv(found: Sequence[Effects]) -> str:
     """Render one CSV of all rows, after task, data, sites, variant, metric and runs.
 
-    Numbers are unrounded; lines that start with ``# `` are the notes.
+    Numbers are unrounded; lines that start with ``#`` are the notes.
     """
     comments = [f"# {e.title}: {note}\n" for e in found for note in e.notes]
     front = ["task", "data", "sites", "variant", "metric", "runs"]

@@ -3,7 +3,7 @@
 Markdown and LaTeX are for people: columns share a unit that their header names, and ``-`` stands
 for a number that does not exist. CSV is for programs: all tables in one, unrounded numbers in base
 units (MACs, parameters, seconds, bytes), empty where there is none. The notes follow the table as
-a list (Markdown), as a paragraph (LaTeX), or precede everything as lines that start with ``# ``
+a list (Markdown), as a paragraph (LaTeX), or precede everything as lines that start with ``#``
 (CSV; ``pandas.read_csv(..., comment="#")`` skips them).
 """
 

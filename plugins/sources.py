@@ -102,11 +102,11 @@ class Card:
         items: mapping of str to int, optional
             Counted items of each split; without it (nothing built yet) the sizes are left out.
         """
-        origin = ", ".join(f"{source.package} {source.version}" for source in sources)
+        origin = [f"{source.package} {source.version}" for source in sources]
         sizes = "/".join(str(items[split]) for split in self.splits) if items else ""
         return "; ".join(
             [
-                f"real {self.content} ({origin}, {self.licence})"
+                f"real {self.content} ({', '.join([*origin, self.licence])})"
                 + (f", {sizes} {self.unit}" if sizes else ""),
                 f"composed: {'yes' if self.composed else 'no'}",
                 f"{'in-domain' if self.in_domain else 'out-of-domain'} val",

@@ -74,8 +74,9 @@ class DynamicConv1d(nn.Module):
 class DynamicConv2d(nn.Module):
     """Dynamic convolution over a feature map, as a residual block that starts as the identity.
 
-    It is framed like :class:`~plugins.attention.GeneralizedAttention2d` - value and output
-    projection, gamma - so that the two differ in how the weights come about and in nothing else.
+    It is framed like :class:`~plugins.attention.generalized2d.GeneralizedAttention2d` - value and
+    output projection, gamma - so that the two differ in how the weights come about and in nothing
+    else.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ class GeneralizedAttention2d(generalized2d.GeneralizedAttention2d):
     in_channels: int
         Given by the backbone.
     **kwargs
-        Those of :class:`plugins.attention.GeneralizedAttention2d`.
+        Those of :class:`plugins.attention.generalized2d.GeneralizedAttention2d`.
     """
 
     _abbr_ = "gen_attention_block"
@@ -44,7 +44,7 @@ class DynamicConv2d(dynamic.DynamicConv2d):
     in_channels: int
         Given by the backbone.
     **kwargs
-        Those of :class:`plugins.attention.DynamicConv2d`.
+        Those of :class:`plugins.attention.dynamic.DynamicConv2d`.
     """
 
     _abbr_ = "dynamic_conv_block"

@@ -98,7 +98,7 @@ class SelfAttention(AttentionSlot):
         causal: bool,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend within `query`; see :meth:`AttentionSlot.attend`."""
+        """Attend within `query`; see `AttentionSlot.attend`."""
         if state is None and not need_weights:
             return self.attention(query, causal=causal, key_padding_mask=padding), None
         key, value = self.attention.keys_values(query)
@@ -131,7 +131,7 @@ class CrossAttention(AttentionSlot):
         causal: bool,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend to `memory`; see :meth:`AttentionSlot.attend`."""
+        """Attend to `memory`; see `AttentionSlot.attend`."""
         if state is None and not need_weights:
             return self.attention(query, memory, key_padding_mask=padding), None
         kept = self.recall(state)
@@ -175,7 +175,7 @@ class DynamicSelfAttention(AttentionSlot):
         causal: bool,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Convolve `query`; see :meth:`AttentionSlot.attend`."""
+        """Convolve `query`; see `AttentionSlot.attend`."""
         gated = F.glu(self.in_proj(query), dim=-1)
         kept, padding, start = self.append(state, padding, value=gated)
         return self.out_proj(self.conv(kept["value"], padding, start)), None
@@ -198,7 +198,7 @@ class DeformableSelfAttention(AttentionSlot):
         causal: bool,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Convolve `query`, then attend; see :meth:`AttentionSlot.attend`."""
+        """Convolve `query`, then attend; see `AttentionSlot.attend`."""
         kept, all_padding, start = self.append(state, padding, value=query)
         moved = self.conv(kept["value"], all_padding, start)
         out, weights = self.then.attend(query + moved, None, padding, state, causal, need_weights)
@@ -217,7 +217,7 @@ class NoAttention(AttentionSlot):
         causal: bool,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return zeros; see :meth:`AttentionSlot.attend`."""
+        """Return zeros; see `AttentionSlot.attend`."""
         return torch.zeros_like(query), None
 
 
