@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 __all__ = ["Training"]
 
@@ -49,6 +49,26 @@ class Training(BaseModel):
         exclude_if=lambda value: value == "float32",
         description="of products in training, by autocast; float16 scales the loss and needs a GPU",
     )
+    channels_last: bool = Field(
+        False,
+        exclude_if=lambda value: not value,
+        description="keep a pixel's channels together in memory, in training; the same up to"
+        " rounding",
+    )
+    compile: bool = Field(
+        False,
+        exclude_if=lambda value: not value,
+        description="let torch.compile translate the backbone but for the mechanisms, in training;"
+        " the same up to rounding",
+    )
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> Self:
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate ({self.accumulate}) must divide batch_size ({self.batch_size})"
+            )
+        return self
 
     @property
     def rate(self) -> float:

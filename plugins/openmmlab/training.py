@@ -22,8 +22,9 @@ from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.amp import autocast
 from torch import nn
 
-from plugins import distributed
+from plugins import allocator, distributed
 from plugins.job import Job
+from plugins.openmmlab.acceleration import Accelerate, put_channels_last
 from plugins.openmmlab.checkpoints import newest_whole_checkpoint
 from plugins.openmmlab.norm import normalise_jointly
 from plugins.openmmlab.resuming import RANDOM_STATES, Reseed, StoppableLoop
@@ -82,8 +83,10 @@ def train(
     FloatingPointError
         If the loss is no longer finite: the rest of the training would be for nothing.
     """
+    allocator.keep_freed_memory()
     with distributed.process_group(job):
         runner = _runner(job, config)
+        runner.register_hook(Accelerate(job), priority="VERY_HIGH")
         runner.register_hook(
             _Record(job, metric_prefix, metric_scale, without_predictions), priority="LOW"
         )
@@ -116,9 +119,12 @@ def _runner(job: Job, config: dict[str, Any]) -> Runner:
                 "checkpoint": {"type": "CheckpointHook", "interval": 1, "max_keep_ckpts": 2},
             },
             "visualizer": None,
-            "env_cfg": {"cudnn_benchmark": False},
+            "env_cfg": {"cudnn_benchmark": False, **config.get("env_cfg", {})},
             "log_level": "INFO",
-        }
+            **({"channels_last": True} if job.recipe.channels_last else {}),
+        },
+        # Every checkpoint holds the config as text, which to lay out takes longer than to save.
+        format_python_code=False,
     )
     runner = _Runner.from_cfg(cfg)
     runner.job = job
@@ -136,6 +142,7 @@ def loader(job: Job, dataset: dict[str, Any], batch_size: int, shuffle: bool) ->
         "batch_size": batch_size,
         "num_workers": workers,
         "persistent_workers": workers > 0 and not shuffle,
+        "pin_memory": job.device == "cuda",
         "worker_init_fn": {"type": "seeded_by_torch"},
         "sampler": {"type": "DefaultSampler", "shuffle": shuffle},
         "dataset": dataset,
@@ -230,6 +237,15 @@ class _Runner(Runner):
         options = {name: value for name, value in loop.items() if name != "by_epoch"}
         return StoppableLoop(self.job, runner=self, dataloader=self._train_dataloader, **options)
 
+    def _init_model_weights(self) -> None:
+        if not self.cfg.get("channels_last"):
+            super()._init_model_weights()
+            return
+        # Drawn in another order of memory they would be others.
+        self.model.to(memory_format=torch.contiguous_format)
+        super()._init_model_weights()
+        self.model.to(memory_format=torch.channels_last)
+
     def load_checkpoint(self, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Load weights; of a checkpoint made within an epoch keep the random states, too."""
         checkpoint = super().load_checkpoint(*arguments, **options)
@@ -247,6 +263,9 @@ class _Runner(Runner):
 
         MMEngine's own wrapper wants a GPU, whose index would be LOCAL_RANK.
         """
+        if self.cfg.get("channels_last"):
+            # Before the processes agree on the layout of gradients, which must not change then.
+            put_channels_last(model)
         if not self.distributed:
             return super().wrap_model(model_wrapper_cfg, model)
         device = get_device()

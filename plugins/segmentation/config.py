@@ -114,6 +114,8 @@ def runner_config(job: Job) -> dict[str, Any]:
             "val_interval": recipe.evaluation_interval,
         },
         "val_cfg": {},
+        # As in MMSegmentation's own configs: training crops are of one size.
+        "env_cfg": {"cudnn_benchmark": job.device == "cuda"},
         "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
         "optim_wrapper": training.optimizer(job),
         "param_scheduler": [

@@ -16,6 +16,9 @@ LOG_UPDATES = 10
 SAVE_UPDATES = 1000
 """Updates between two checkpoints within an epoch."""
 
+WORKERS = {"cpu": 0, "cuda": 1}
+"""Processes that make batches, by device."""
+
 
 def attention_at(job: Job) -> dict[str, Mechanism]:
     """Return what attends at each place."""
@@ -66,7 +69,8 @@ def fairseq_arguments(job: Job) -> list[str]:
         "save-interval-updates": SAVE_UPDATES,
         "keep-interval-updates": 1,
         "log-interval": LOG_UPDATES,
-        "num-workers": 0,
+        # fairseq's default, 1, makes batches beside the training; a CPU has its hands full.
+        "num-workers": WORKERS[job.device],
         "distributed-world-size": job.world,
     }
     if job.world > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,11 @@ class Evaluation:
         """Return exp of the mean negative log-likelihood of a reference token, end included."""
         model.eval()
         nats, tokens = 0.0, 0
-        for sample in self._batches(model):
-            _, _, logged = self.task.valid_step(sample, model, criterion)
-            nats += float(logged["nll_loss"])
-            tokens += logged["ntokens"]
+        with self._nothing_compiled():
+            for sample in self._batches(model):
+                _, _, logged = self.task.valid_step(sample, model, criterion)
+                nats += float(logged["nll_loss"])
+                tokens += logged["ntokens"]
         return torch.tensor(nats / tokens, dtype=torch.float64).exp().item()
 
     def bleu(self, model: Any) -> float:
@@ -91,12 +93,13 @@ class Evaluation:
         )
         generator = self.task.build_generator([model], search)
         translations: dict[int, str] = {}
-        for sample in self._batches(model):
-            found = self.task.inference_step(generator, [model], sample)
-            for index, hypotheses in zip(sample["id"].tolist(), found, strict=True):
-                translations[index] = self.task.target_dictionary.string(
-                    hypotheses[0]["tokens"].int().cpu(), "sentencepiece", unk_string="⁇"
-                )
+        with self._nothing_compiled():
+            for sample in self._batches(model):
+                found = self.task.inference_step(generator, [model], sample)
+                for index, hypotheses in zip(sample["id"].tolist(), found, strict=True):
+                    translations[index] = self.task.target_dictionary.string(
+                        hypotheses[0]["tokens"].int().cpu(), "sentencepiece", unk_string="⁇"
+                    )
         for i in range(min(3, len(self.references))):
             logger.info("reference   %s", self.references[i])
             logger.info("translation %s", translations[i])
@@ -105,6 +108,12 @@ class Evaluation:
         score = metric.corpus_score(in_order, [self.references])
         logger.info("%s | %s", score, metric.get_signature())
         return score.score
+
+    def _nothing_compiled(self) -> AbstractContextManager[Any]:
+        """Let no model compile itself once more, for few sentences, because it does not learn."""
+        if not self.recipe.compile:
+            return nullcontext()
+        return torch.compiler.set_stance("force_eager")
 
     def _batches(self, model: Any) -> Iterator[dict[str, Any]]:
         dataset = self.task.dataset(self.split)

@@ -88,6 +88,12 @@ class Recipe(BaseModel):
         description="Of products in training: bfloat16 by autocast, float16 by fairseq's fp16,"
         " which scales the loss and needs a GPU.",
     )
+    compile: bool = Field(
+        False,
+        exclude_if=lambda value: not value,
+        description="Let torch.compile translate encoder and decoder but for the mechanisms, in"
+        " training; the same up to rounding.",
+    )
     learning_rate: float = Field(1e-3, gt=0, description="Its highest value, after warm-up.")
     warmup_updates: int = Field(
         400, ge=1, description="Updates over which the learning rate rises from 1e-7."

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from plugins import distributed
+from plugins import allocator, distributed
 from plugins.attention.cost import Cost, count
+from plugins.compilation import compile_around_mechanisms
 from plugins.job import Job
 from plugins.translation.arguments import fairseq_arguments
 from plugins.translation.log import log_to, root_logger_kept
@@ -57,6 +58,7 @@ def train(job: Job) -> None:
         If the mechanism cannot stand at the sites, the data set is incomplete, or there is no GPU
         where one is asked for.
     """
+    allocator.keep_freed_memory()
     (job.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     log = nullcontext() if job.rank else log_to(job.folder / "train.log")
     with log, distributed.process_group(job), _fairseq_group(job):
@@ -138,6 +140,10 @@ def _train(job: Job) -> None:
     logger.info(model)
     if job.recipe.precision == "bfloat16":
         _learn_in_bfloat16(model, job.device)
+    if job.recipe.compile:
+        # Batches differ in the number and in the length of their sentences.
+        compile_around_mechanisms(model.encoder, dynamic=True)
+        compile_around_mechanisms(model.decoder, dynamic=True)
     criterion = task.build_criterion(configuration.criterion)
     evaluation = Evaluation(task, job.recipe, job.data)
     trainer = RecordingTrainer(job, evaluation, configuration, task, model, criterion)

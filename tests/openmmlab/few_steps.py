@@ -1,4 +1,4 @@
-"""A few steps of gradient descent on made-up images, nothing at random: TASK DATA FOLDER.
+"""A few steps of gradient descent on made-up images, nothing at random: TASK DATA FOLDER [OPTION].
 
 Trains as one of the processes that torch's variables tell of.
 """
@@ -113,4 +113,5 @@ def train(task: str, data: Path, folder: Path, **options: object) -> None:
 
 
 if __name__ == "__main__":
-    train(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    switched_on = dict.fromkeys(sys.argv[4:], True)
+    train(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), **switched_on)
