@@ -30,7 +30,7 @@ from plugins.detection.config import runner_config
 from plugins.detection.recipe import DEFAULT_SITES, Recipe
 from plugins.job import Job
 from plugins.openmmlab.checkpoints import load
-from plugins.openmmlab.training import RECORD_INTERVAL
+from plugins.openmmlab.records import RECORD_INTERVAL
 
 __all__ = ["ReseedEpochs", "read", "stock_config", "write"]
 

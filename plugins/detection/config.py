@@ -20,6 +20,7 @@ from plugins.detection.recipe import Recipe
 from plugins.job import Job
 from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
 from plugins.openmmlab.backbone import expansion, small_depths
+from plugins.openmmlab.optimizer import optimizer
 
 __all__ = ["class_names", "detector", "runner_config"]
 
@@ -117,7 +118,7 @@ def runner_config(job: Job) -> dict[str, Any]:
 
 def _optimizer(job: Job) -> dict[str, Any]:
     largest = job.recipe.gradient_clip
-    made = training.optimizer(job, clip_grad=largest and {"max_norm": largest})
+    made = optimizer(job, clip_grad=largest and {"max_norm": largest})
     # Its features alone are to be in bfloat16, of which the detector takes care itself.
     return made | {"type": "OptimWrapper"} if job.recipe.precision == "bfloat16" else made
 

@@ -11,7 +11,8 @@ from mmengine.logging import MMLogger
 
 from plugins.job import Job
 from plugins.openmmlab import weights
-from plugins.openmmlab.training import _Record, _runner
+from plugins.openmmlab.records import Record
+from plugins.openmmlab.training import runner_for
 
 __all__ = ["evaluate"]
 
@@ -53,11 +54,11 @@ def evaluate(
         recorded.update(metrics)
 
     alone = dataclasses.replace(job, record=record, recorded=lambda split: [])
-    runner = _runner(alone, config)
+    runner = runner_for(alone, config)
     try:
         classes = config["val_dataloader"]["dataset"]["metainfo"]["classes"]
         weights.load(runner.model, given, classes)
-        hook = _Record(alone, metric_prefix, metric_scale, without_predictions)
+        hook = Record(alone, metric_prefix, metric_scale, without_predictions)
         runner.register_hook(hook, priority="LOW")
         runner.val()
     finally:

@@ -2,52 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler
 from mmengine.device import get_device
 from mmengine.dist import all_reduce_dict
-from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import OptimWrapper
-from mmengine.registry import DATA_SAMPLERS, OPTIM_WRAPPERS
+from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import BaseLoop, Runner
-from mmengine.runner.amp import autocast
 from torch import nn
 
 from plugins import allocator, distributed
 from plugins.job import Job
+from plugins.openmmlab import records
 from plugins.openmmlab.acceleration import Accelerate, put_channels_last
 from plugins.openmmlab.checkpoints import newest_whole_checkpoint
 from plugins.openmmlab.norm import normalise_jointly
 from plugins.openmmlab.resuming import RANDOM_STATES, Reseed, StoppableLoop
 
-__all__ = ["WholeBatches", "loader", "optimizer", "share", "train"]
-
-OPTIMIZERS: dict[str, dict[str, Any]] = {
-    "sgd": {"type": "SGD", "momentum": 0.9},
-    "adamw": {"type": "AdamW"},
-}
-"""A recipe's word for the optimizer, and MMEngine's config of it."""
-
-PRECISIONS: dict[str, dict[str, Any]] = {
-    "float32": {"type": "OptimWrapper"},
-    "bfloat16": {"type": "AutocastOptimWrapper"},
-    "float16": {"type": "AmpOptimWrapper", "dtype": "float16"},
-}
-"""A recipe's word for the precision, and MMEngine's config of it."""
+__all__ = ["WholeBatches", "loader", "runner_for", "share", "train"]
 
 WORKERS = {"cpu": 0, "cuda": 2}
 """Processes that load data, by device."""
-
-RECORD_INTERVAL = 10  # iterations between two lines of training metrics
 
 
 def train(
@@ -85,10 +65,10 @@ def train(
     """
     allocator.keep_freed_memory()
     with distributed.process_group(job):
-        runner = _runner(job, config)
+        runner = runner_for(job, config)
         runner.register_hook(Accelerate(job), priority="VERY_HIGH")
         runner.register_hook(
-            _Record(job, metric_prefix, metric_scale, without_predictions), priority="LOW"
+            records.Record(job, metric_prefix, metric_scale, without_predictions), priority="LOW"
         )
         processes = f"{job.world} processes, " if job.world > 1 else ""
         runner.logger.info(f"{processes}{job.recipe.step}")
@@ -98,7 +78,8 @@ def train(
             MMLogger._instance_dict.pop(runner.experiment_name, None)
 
 
-def _runner(job: Job, config: dict[str, Any]) -> Runner:
+def runner_for(job: Job, config: dict[str, Any]) -> Runner:
+    """Return MMEngine's runner for `config`, which goes on from the newest whole checkpoint."""
     checkpoints = job.folder / "checkpoints"
     newest = distributed.decided(job, lambda: newest_whole_checkpoint(checkpoints))
     cfg = Config(
@@ -114,7 +95,7 @@ def _runner(job: Job, config: dict[str, Any]) -> Runner:
             "experiment_name": job.folder.name,
             "custom_hooks": [],
             "default_hooks": {
-                "logger": {"type": "LoggerHook", "interval": RECORD_INTERVAL},
+                "logger": {"type": "LoggerHook", "interval": records.RECORD_INTERVAL},
                 # Two, since the newest may be torn when the run is killed.
                 "checkpoint": {"type": "CheckpointHook", "interval": 1, "max_keep_ckpts": 2},
             },
@@ -147,40 +128,6 @@ def loader(job: Job, dataset: dict[str, Any], batch_size: int, shuffle: bool) ->
         "sampler": {"type": "DefaultSampler", "shuffle": shuffle},
         "dataset": dataset,
     }
-
-
-def optimizer(job: Job, **options: Any) -> dict[str, Any]:
-    """Return the config of the optimizer's wrapper; `options` are further ones of the wrapper.
-
-    Raises
-    ------
-    ValueError
-        If the device cannot train in the recipe's precision.
-    """
-    recipe = job.recipe
-    if recipe.precision == "float16" and job.device != "cuda":
-        raise ValueError("precision float16 needs a GPU; a CPU has bfloat16 and float32")
-    return {
-        **PRECISIONS[recipe.precision],
-        "optimizer": {
-            **OPTIMIZERS[recipe.optimizer],
-            "lr": recipe.rate,
-            "weight_decay": recipe.weight_decay,
-        },
-        "accumulative_counts": recipe.accumulate,
-        **options,
-    }
-
-
-@OPTIM_WRAPPERS.register_module()
-class AutocastOptimWrapper(OptimWrapper):
-    """Trains in bfloat16, which needs no scaled loss. MMEngine's own wrapper wants a GPU."""
-
-    @contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Let the forward pass choose bfloat16 where that is safe."""
-        with super().optim_context(model), autocast(dtype=torch.bfloat16):
-            yield
 
 
 def share(job: Job) -> int:
@@ -288,70 +235,3 @@ class _Parallel(MMDistributedDataParallel):
         means = {name: value.detach().clone() for name, value in losses.items()}
         all_reduce_dict(means, op="mean")
         return means
-
-
-class _Record(Hook):
-    """Passes metrics on to ``metrics.jsonl``, and evaluates once before the first step."""
-
-    def __init__(
-        self, job: Job, prefix: str, scale: float, without_predictions: dict[str, float] | None
-    ) -> None:
-        self.job, self.prefix, self.scale = job, prefix, scale
-        self.without_predictions = without_predictions or {}
-
-    def before_train(self, runner: Runner) -> None:
-        """Make the evaluation that should have been by now.
-
-        That is the one of the untrained model, for what its metrics are worth as a floor, or that
-        of an epoch after whose checkpoint the run was stopped.
-        """
-        split = "val" if runner.iter else "untrained"
-        between_epochs = runner.iter == runner.epoch * len(runner.train_dataloader)
-        due = runner.epoch % runner.val_interval == 0 or runner.epoch == runner.max_epochs
-        if (
-            between_epochs
-            and due
-            and distributed.decided(
-                self.job,
-                lambda: all(line["step"] != runner.iter for line in self.job.recorded(split)),
-            )
-        ):
-            runner.val_loop.run()
-
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
-        """Record the loss, averaged by MMEngine over the last iterations."""
-        if (runner.iter + 1) % RECORD_INTERVAL and runner.iter > 0:
-            return
-        scalars = runner.message_hub.log_scalars
-        losses = {
-            name.removeprefix("train/"): value.mean(RECORD_INTERVAL)
-            for name, value in scalars.items()
-            if name.startswith("train/") and "loss" in name and len(value._log_history)
-        }
-        loss = losses.pop("loss")
-        if not np.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} at step {runner.iter + 1}")
-        self.job.record(
-            "train",
-            step=runner.iter + 1,
-            epoch=round((runner.iter + 1) / len(runner.train_dataloader), 4),
-            loss=float(loss),
-            lr=float(runner.optim_wrapper.get_lr()["lr"][0]),
-            **{name: float(value) for name, value in losses.items()},
-        )
-
-    def after_val_epoch(self, runner: Runner, metrics: Any = None) -> None:
-        """Record the evaluator's metrics."""
-        values = {
-            name.removeprefix(self.prefix): round(float(value) * self.scale, 6)
-            for name, value in (metrics or {}).items()
-        }
-        self.job.record(
-            "untrained" if runner.iter == 0 else "val",
-            step=runner.iter,
-            epoch=runner.epoch,
-            **{name: value for name, value in values.items() if np.isfinite(value)}
-            or self.without_predictions,
-        )

@@ -17,6 +17,7 @@ from torch import Tensor
 from plugins.job import Job
 from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
 from plugins.openmmlab.backbone import expansion, small_depths
+from plugins.openmmlab.optimizer import optimizer
 from plugins.segmentation.recipe import HEAD, Recipe
 
 __all__ = ["AttendedFCNHead", "read_classes", "runner_config", "segmentor"]
@@ -117,7 +118,7 @@ def runner_config(job: Job) -> dict[str, Any]:
         # As in MMSegmentation's own configs: training crops are of one size.
         "env_cfg": {"cudnn_benchmark": job.device == "cuda"},
         "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
-        "optim_wrapper": training.optimizer(job),
+        "optim_wrapper": optimizer(job),
         "param_scheduler": [
             {
                 "type": "PolyLR",

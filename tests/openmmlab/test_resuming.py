@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from plugins.job import Stopped
-from plugins.openmmlab import training
+from plugins.openmmlab import records, training
 from plugins.segmentation import train as segmentation
 
 pytestmark = pytest.mark.train
@@ -57,7 +57,7 @@ def data(tmp_path_factory):
 
 
 def test_stopped_in_every_phase_and_resumed_equals_undisturbed(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "RECORD_INTERVAL", 2)
+    monkeypatch.setattr(records, "RECORD_INTERVAL", 2)
     undisturbed = Run(data, tmp_path / "undisturbed")
     assert undisturbed.attempt() == ["epoch_1.pth", "epoch_2.pth"]
     run = Run(data, tmp_path / "stopped")
@@ -85,7 +85,7 @@ def test_data_loaded_by_workers_are_the_same(data, tmp_path, monkeypatch):
         return loader(job, dataset, batch_size, shuffle)
 
     monkeypatch.setattr(training, "loader", with_workers)
-    monkeypatch.setattr(training, "RECORD_INTERVAL", 2)
+    monkeypatch.setattr(records, "RECORD_INTERVAL", 2)
     undisturbed = Run(data, tmp_path / "undisturbed")
     undisturbed.attempt()
     run = Run(data, tmp_path / "stopped")

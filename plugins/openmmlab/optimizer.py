@@ -1,0 +1,64 @@
+"""The optimizer of a recipe, in its precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.runner.amp import autocast
+from torch import nn
+
+from plugins.job import Job
+
+__all__ = ["AutocastOptimWrapper", "optimizer"]
+
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "sgd": {"type": "SGD", "momentum": 0.9},
+    "adamw": {"type": "AdamW"},
+}
+"""A recipe's word for the optimizer, and MMEngine's config of it."""
+
+PRECISIONS: dict[str, dict[str, Any]] = {
+    "float32": {"type": "OptimWrapper"},
+    "bfloat16": {"type": "AutocastOptimWrapper"},
+    "float16": {"type": "AmpOptimWrapper", "dtype": "float16"},
+}
+"""A recipe's word for the precision, and MMEngine's config of it."""
+
+
+def optimizer(job: Job, **options: Any) -> dict[str, Any]:
+    """Return the config of the optimizer's wrapper; `options` are further ones of the wrapper.
+
+    Raises
+    ------
+    ValueError
+        If the device cannot train in the recipe's precision.
+    """
+    recipe = job.recipe
+    if recipe.precision == "float16" and job.device != "cuda":
+        raise ValueError("precision float16 needs a GPU; a CPU has bfloat16 and float32")
+    return {
+        **PRECISIONS[recipe.precision],
+        "optimizer": {
+            **OPTIMIZERS[recipe.optimizer],
+            "lr": recipe.rate,
+            "weight_decay": recipe.weight_decay,
+        },
+        "accumulative_counts": recipe.accumulate,
+        **options,
+    }
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Trains in bfloat16, which needs no scaled loss. MMEngine's own wrapper wants a GPU."""
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Let the forward pass choose bfloat16 where that is safe."""
+        with super().optim_context(model), autocast(dtype=torch.bfloat16):
+            yield
