@@ -81,13 +81,17 @@ def evaluate(
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        process.stdin.write(json.dumps(asked))
-        process.stdin.close()
-        for line in process.stderr:
-            if line.strip():
-                last.append(line.strip())
-                progress(line.strip())
-        answer = process.stdout.read()
+        try:
+            process.stdin.write(json.dumps(asked))
+            process.stdin.close()
+            for line in process.stderr:
+                if line.strip():
+                    last.append(line.strip())
+                    progress(line.strip())
+            answer = process.stdout.read()
+        except BaseException:  # the user has seen enough
+            process.kill()
+            raise
     if process.returncode:
         said = last[-1] if last else f"exit code {process.returncode}"
         raise StudyError(f"cannot evaluate {checkpoint}: {said}")

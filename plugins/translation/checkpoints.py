@@ -39,6 +39,7 @@ MEANING = (
     "encoder_attention_heads",
     "decoder_attention_heads",
     "left_pad_source",
+    "no_token_positional_embeddings",
 )
 """Options that decide what a model computes, and that its parameters need not show."""
 

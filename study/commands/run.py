@@ -76,7 +76,11 @@ def run(
         finished = launcher.run(missing, progress.refresh)
     console.print(tally(progress.states))
     if not finished:
-        console.print("stopped; the same command goes on from the last checkpoints")
+        with_place = f" with --runs {where}" if smoke else ""
+        console.print(
+            f"stopped; the same command{with_place} goes on from the last checkpoints",
+            soft_wrap=True,
+        )
         raise typer.Exit(130)
     raise typer.Exit(_report(progress.states, console))
 

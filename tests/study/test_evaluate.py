@@ -6,9 +6,14 @@ import functools
 import hashlib
 import http.server
 import json
+import signal
+import subprocess
+import sys
 import textwrap
 import threading
+import time
 
+import psutil
 import pytest
 
 from .conftest import study
@@ -24,12 +29,15 @@ GRID = """
 EVALUATE = """
 
     def evaluate(job, checkpoint):
-        import os, sys
+        import os, sys, time
         from plugins.job import CheckpointError
 
         assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
         print("a framework's greeting")
         text = checkpoint.read_text()
+        if text == "slow":
+            (checkpoint.parent / "pid").write_text(str(os.getpid()))
+            time.sleep(60)
         if text == "crash":
             print("the framework's last words", file=sys.stderr)
             raise RuntimeError("out of order")
@@ -110,6 +118,24 @@ def test_a_file_is_evaluated_and_nothing_written(grid, tmp_path):
     assert "published" not in shown.stdout
     changed = {path for path, time in everything(tmp_path).items() if before.get(path) != time}
     assert not {path for path in changed if "__pycache__" not in path.parts}
+
+
+def test_who_stops_it_stops_all_of_it(grid, tmp_path):
+    slow = tmp_path / "slow"
+    slow.write_text("slow")
+    command = ["evaluate", grid, "--mechanism", "0110", "--checkpoint", slow]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "study", *map(str, command)],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    told = tmp_path / "pid"
+    deadline = time.monotonic() + 30
+    while not (told.exists() and told.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20)
+    assert not psutil.pid_exists(int(told.read_text()))
 
 
 def test_one_cell_must_be_meant(grid):

@@ -39,6 +39,9 @@ def test_what_is_not_of_the_model_is_refused(finished, tmp_path):
     other = dataclasses.replace(finished, mechanism=Mechanism.parse("1111"))
     with pytest.raises(CheckpointError, match="its encoder_self_attention is 1011, here 1111"):
         train.evaluate(other, checkpoint)
+    placed = finished.recipe.model_copy(update={"absolute_positions": True})  # no parameters
+    with pytest.raises(CheckpointError, match="no_token_positional_embeddings is True, here False"):
+        train.evaluate(dataclasses.replace(finished, recipe=placed), checkpoint)
     content = torch.load(checkpoint, weights_only=True)
     content["model"]["more"] = content["model"].pop("encoder.layers.0.fc1.bias")
     torch.save(content, tmp_path / "other.pt")
