@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,7 +23,8 @@ def download(url: str) -> Path:
 
     The cache is ``$TORCH_HOME/hub/checkpoints``, as for torch's and OpenMMLab's own tools. A name
     that ends like ``-403cccba.pth`` has the beginning of the file's SHA-256 in it, which is
-    compared; the file appears when it is whole.
+    compared; the file appears when it is whole. Any other name, such as ``epoch_12.pth``, may be
+    that of many files: each URL has a folder of its own there.
 
     Raises
     ------
@@ -34,10 +36,13 @@ def download(url: str) -> Path:
     name = Path(urlparse(url).path).name
     if not name:
         raise CheckpointError(f"{url} names no file")
-    file = Path(hub.get_dir()) / "checkpoints" / name
+    prefix = hub.HASH_REGEX.search(name)
+    cache = Path(hub.get_dir()) / "checkpoints"
+    if prefix is None or not prefix[1]:
+        prefix, cache = None, cache / hashlib.sha256(url.encode()).hexdigest()[:16]
+    file = cache / name
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        prefix = hub.HASH_REGEX.search(name)
         try:
             hub.download_url_to_file(url, str(file), prefix[1] if prefix else None, progress=False)
         except (OSError, RuntimeError, ValueError) as error:
@@ -47,15 +52,17 @@ def download(url: str) -> Path:
 
 def unreadable(path: Path, error: Exception) -> CheckpointError:
     """Say why ``torch.load`` could not read a file as weights alone."""
-    if isinstance(error, UnpicklingError):
-        if (named := re.search(r"GLOBAL (\S+)", str(error))) is None:
-            return CheckpointError(f"{path} is no file of torch's, or a damaged one")
+    if isinstance(error, UnpicklingError) and (named := re.search(r"GLOBAL (\S+)", str(error))):
         return CheckpointError(
             f"{path} holds more than weights: {named[1]}. It is not read, since what it names would"
             " be called meanwhile; save its parameters alone"
         )
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return CheckpointError(f"{path} cannot be read: {reason}")
+    reason = (str(error).splitlines() or [""])[0]
+    if isinstance(error, FileNotFoundError | PermissionError):
+        return CheckpointError(f"{path} cannot be read: {reason}")
+    return CheckpointError(
+        f"{path} is no file of torch's, or a damaged one ({type(error).__name__}: {reason})"
+    )
 
 
 def misfits(own: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

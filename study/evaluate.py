@@ -111,6 +111,8 @@ def _evaluate(science: dict[str, Any], checkpoint: str, device: str, scratch: Pa
     module = train_module(task)
     if not hasattr(module, "evaluate"):
         raise StudyError(f"the task {task!r} does not evaluate checkpoints")
+    if device == "cuda" and not importlib.import_module("torch").cuda.is_available():
+        raise StudyError("the device is cuda, but torch finds no GPU")
     job = job_of(science, RunFolder(scratch), device)
     answer: dict[str, Any] = {"name": None, "published": {}, "notes": []}
     if index is not None and entry is not None:

@@ -31,16 +31,8 @@ PRECISIONS: dict[str, dict[str, Any]] = {
 
 
 def optimizer(job: Job, **options: Any) -> dict[str, Any]:
-    """Return the config of the optimizer's wrapper; `options` are further ones of the wrapper.
-
-    Raises
-    ------
-    ValueError
-        If the device cannot train in the recipe's precision.
-    """
+    """Return the config of the optimizer's wrapper; `options` are further ones of the wrapper."""
     recipe = job.recipe
-    if recipe.precision == "float16" and job.device != "cuda":
-        raise ValueError("precision float16 needs a GPU; a CPU has bfloat16 and float32")
     return {
         **PRECISIONS[recipe.precision],
         "optimizer": {

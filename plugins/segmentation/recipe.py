@@ -103,6 +103,10 @@ class Recipe(Training):
             )
         if self.base_channels % 4 or self.head_channels % 4:
             raise ValueError("base_channels and head_channels must be divisible by 4")
+        if self.training_images is not None and self.training_images < self.batch_size:
+            raise ValueError(
+                f"training_images ({self.training_images}) make no batch ({self.batch_size})"
+            )
         if self.scale_range[0] > self.scale_range[1]:
             raise ValueError(f"scale_range {self.scale_range} falls")
         return self

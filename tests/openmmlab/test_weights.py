@@ -13,6 +13,7 @@ from torch import nn
 
 from plugins.attention import DeformableConv2d, GeneralizedAttention2d
 from plugins.attention.mechanism import TERM_SETS
+from plugins.checkpoints import download
 from plugins.job import CheckpointError
 from plugins.openmmlab import weights
 from plugins.openmmlab.attention_config import blocks_in
@@ -199,10 +200,20 @@ def test_what_is_no_checkpoint_is_refused_and_not_executed(tmp_path):
         weights.read(path)
     torch.save({"state_dict": {"weight": torch.zeros(100)}}, path)
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(CheckpointError, match="cannot be read: "):
+    with pytest.raises(CheckpointError, match="is no file of torch's, or a damaged one"):
         weights.read(path)
     for content in ({"epoch": 3}, [torch.zeros(1)], {"state_dict": {"weight": 3}}):
         torch.save(content, path)
         assert read(path)
         with pytest.raises(CheckpointError, match="no 'state_dict'"):
             weights.read(path)
+
+
+def test_files_of_one_name_at_two_places_are_two_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "epoch_12.pth").write_text(place)
+    for place in ("one", "two", "one"):
+        file = download((tmp_path / place / "epoch_12.pth").as_uri())
+        assert (file.name, file.read_text()) == ("epoch_12.pth", place)

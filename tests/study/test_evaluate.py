@@ -219,7 +219,7 @@ def test_a_url_is_downloaded_once_and_its_hash_compared(grid, server, tmp_path):
     told = refused(grid, "--checkpoint", f"{url}/{wrong}", *cell)
     assert "invalid hash value" in told
     assert "HTTP Error 404" in refused(grid, "--checkpoint", f"{url}/missing.pth", *cell)
-    assert [path.name for path in cache.iterdir()] == [right]
+    assert [path.name for path in cache.rglob("*.pth")] == [right]
 
 
 def test_a_published_name_brings_its_weights_and_its_value(grid, server, monkeypatch):

@@ -51,5 +51,5 @@ def test_what_is_not_of_the_model_is_refused(finished, tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint of fairseq: it has no 'model'"):
         train.evaluate(finished, tmp_path / "other.pt")
     (tmp_path / "other.pt").write_bytes(checkpoint.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match=r"other\.pt cannot be read"):
+    with pytest.raises(CheckpointError, match=r"other\.pt is no file of torch's, or a damaged one"):
         train.evaluate(finished, tmp_path / "other.pt")

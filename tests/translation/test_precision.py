@@ -11,7 +11,6 @@ import torch
 
 from plugins.job import Stopped
 from plugins.translation import train
-from plugins.translation.arguments import fairseq_arguments
 from plugins.translation.checkpoints import newest_readable
 from plugins.translation.recipe import Recipe
 from plugins.translation.transformer import SpatialAttentionTransformer
@@ -70,7 +69,9 @@ def test_a_run_that_was_stopped_ends_like_an_undisturbed_one(numbers, halved, tm
 
 def test_half_precision_with_a_scaled_loss_wants_a_gpu(numbers, tmp_path):
     with pytest.raises(ValueError, match="float16 needs a GPU; a CPU has bfloat16"):
-        fairseq_arguments(small.job(tmp_path, numbers, precision="float16"))
+        train.train(small.job(tmp_path, numbers, precision="float16"))
+    # Nothing is learnt where cost is counted and weights are evaluated.
+    assert train.cost(small.job(tmp_path, numbers, precision="float16")).model["macs"] > 0
 
 
 def test_what_an_update_learns_from_is_said():
