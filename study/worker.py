@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import signal
 import sys
 import time
@@ -244,6 +243,16 @@ def job_of(
     )
 
 
+def _peak_memory() -> int:
+    """Return the largest resident set of this program so far, in bytes (Linux).
+
+    Not ``ru_maxrss``: it survives ``exec``, so that it begins at the size of the worker's parent.
+    """
+    status = Path("/proc/self/status").read_text()
+    fields = dict(line.split(":", 1) for line in status.splitlines())
+    return 1024 * int(fields["VmHWM"].split()[0])
+
+
 def _write_result(
     folder: RunFolder,
     run: dict[str, Any],
@@ -258,7 +267,7 @@ def _write_result(
     if missing:
         raise StudyError(f"{folder.path}: the plugin recorded no {missing[0]} metrics")
     earlier = [a.exit.get("seconds", 0) for a in folder.attempts if a.n < attempt and a.exit]
-    memory = {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    memory = {"peak_memory_bytes": _peak_memory()}
     torch = sys.modules.get("torch")
     if device == "cuda" and torch is not None:
         memory["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()

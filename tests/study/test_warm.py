@@ -9,6 +9,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -201,9 +202,11 @@ def test_a_warm_worker_gets_what_a_cold_one_gets_to_the_last_digit(tmp_path):
     forked, cold = (open_folder(run, tmp_path / name) for name in ("forked", "cold"))
     attempt = cold.claim()
     command = [sys.executable, "-m", "study.worker", str(cold.path), str(attempt.n)]
+    held = np.ones(2 << 30, dtype=np.uint8)  # of this process, and nothing of the worker's
     process = subprocess.Popen(
         command, env=launcher.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    del held
     assert launcher.run([forked], lambda: None)
     assert process.wait(60) == 0
     assert forked.attempts[0].submission["warm"]
@@ -213,7 +216,7 @@ def test_a_warm_worker_gets_what_a_cold_one_gets_to_the_last_digit(tmp_path):
         assert forked.result[key] == cold.result[key]
     # What a fork has not touched of its libraries does not count as its memory.
     peaks = [folder.result["peak_memory_bytes"] for folder in (forked, cold)]
-    assert 0.4 < peaks[0] / peaks[1] < 1.05
+    assert 0.6 < peaks[0] / peaks[1] < 1.05
 
 
 def _curve(folder):
