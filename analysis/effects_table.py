@@ -1,4 +1,4 @@
-"""Effects as Markdown or CSV, like the tables of `analysis.table`."""
+"""Effects as Markdown, CSV or LaTeX, like the tables of `analysis.table`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pandas as pd
 from analysis.columns import ABSENT
 from analysis.contrasts import POINTS, number
 from analysis.effects import Effects
+from analysis.latex import HEAD, booktabs
 from analysis.pipes import pipes
 
-__all__ = ["MEANINGS", "RENDERERS", "csv", "markdown"]
+__all__ = ["MEANINGS", "RENDERERS", "csv", "latex", "markdown"]
 
 MEANINGS = {
     "E1": "query-key content",
@@ -26,7 +27,21 @@ MEANINGS = {
 
 def markdown(found: Sequence[Effects]) -> str:
     """Render pipe tables, each under a heading and above its notes."""
-    return "\n".join(_markdown(effects) for effects in found)
+    return "\n".join(
+        f"### {effects.title}\n\n{pipes(*_cells(effects))}\n"
+        + "".join(f"- {note}\n" for note in effects.notes)
+        for effects in found
+    )
+
+
+def latex(found: Sequence[Effects]) -> str:
+    """Render ``table`` floats; the document needs the packages booktabs and graphicx."""
+    floats = []
+    for effects in found:
+        header, rows = _cells(effects)
+        pairs = [("", name) for name in header]
+        floats.append(booktabs(f"Effects: {effects.title}", pairs, rows, effects.notes))
+    return HEAD + "\n".join(floats)
 
 
 def csv(found: Sequence[Effects]) -> str:
@@ -45,10 +60,15 @@ def csv(found: Sequence[Effects]) -> str:
     return "".join(comments) + whole.to_csv(lineterminator="\n", float_format="%.15g")
 
 
-RENDERERS: dict[str, Callable[[Sequence[Effects]], str]] = {"markdown": markdown, "csv": csv}
+RENDERERS: dict[str, Callable[[Sequence[Effects]], str]] = {
+    "markdown": markdown,
+    "csv": csv,
+    "latex": latex,
+}
 
 
-def _markdown(effects: Effects) -> str:
+def _cells(effects: Effects) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows as people read them."""
     metric = effects.metric
     point = POINTS.get(metric, 1.0)
     header = [
@@ -66,8 +86,7 @@ def _markdown(effects: Effects) -> str:
         ]
         for row in effects.rows.itertuples(index=False)
     ]
-    notes = "".join(f"- {note}\n" for note in effects.notes)
-    return f"### {effects.title}\n\n{pipes(header, rows)}\n{notes}"
+    return header, rows
 
 
 def _interval(low: float, high: float, metric: str) -> str:

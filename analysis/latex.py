@@ -1,4 +1,4 @@
-"""Summaries as LaTeX tables, with the rules of booktabs."""
+"""LaTeX tables, with the rules of booktabs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from analysis.columns import columns
 from analysis.summary import Summary
 
-__all__ = ["latex"]
+__all__ = ["HEAD", "booktabs", "latex"]
 
 HEAD = "% needs \\usepackage{booktabs} and \\usepackage{graphicx}\n"
+"""A comment, to begin a file with."""
 
 # A table is shrunk to the width of the text, but a narrow one is not blown up to it.
 WIDTH = r"\ifdim\width>\linewidth\linewidth\else\width\fi"
@@ -50,32 +51,52 @@ NOT_IN_OT1 = "«»ÐÞðþ"
 
 def latex(summaries: Sequence[Summary]) -> str:
     """Render ``table`` floats; the document needs the packages booktabs and graphicx."""
-    return HEAD + "\n".join(_table(summary) for summary in summaries)
-
-
-def _table(summary: Summary) -> str:
-    shown = columns(summary)
-    pairs = [(heading, name) for heading, name in shown.columns]
-    body = [
-        r"\toprule",
-        *_header(pairs),
-        r"\midrule",
-        *(_line([_cell(text) for text in row]) for row in shown.to_numpy().tolist()),
-        r"\bottomrule",
-    ]
-    lines = "".join(f"{line}\n" for line in body)
-    notes = "".join(f"{_text(note.rstrip('.'))}.\\par\n" for note in summary.notes)
-    return (
-        "\\begin{table}\n\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}\n"
-        f"\\caption{{{_text(summary.title)}}}\\smallskip\n"
-        f"\\resizebox{{{WIDTH}}}{{!}}{{%\n"
-        f"\\begin{{tabular}}{{l{'r' * (len(pairs) - 1)}}}\n{lines}\\end{{tabular}}}}\n"
-        f"\\par\\medskip\\raggedright\\scriptsize\n{notes}\\end{{table}}\n"
+    shown = [columns(summary) for summary in summaries]
+    return HEAD + "\n".join(
+        booktabs(summary.title, list(frame.columns), frame.to_numpy().tolist(), summary.notes)
+        for summary, frame in zip(summaries, shown, strict=True)
     )
 
 
-def _header(pairs: list[tuple[str, str]]) -> list[str]:
-    """Two lines of headers; a rule binds the columns of a shared heading together."""
+def booktabs(
+    title: str,
+    header: Sequence[tuple[str, str]],
+    rows: Sequence[Sequence[str]],
+    notes: Sequence[str],
+) -> str:
+    """Render one ``table`` float: first column to the left, others to the right, notes below.
+
+    Parameters
+    ----------
+    title: str
+        The caption.
+    header: sequence of (str, str)
+        Of each column the heading that it shares with its neighbours, or nothing, and its own.
+    rows: sequence of sequences of str
+        The cells.
+    notes: sequence of str
+        Sentences.
+    """
+    body = [
+        r"\toprule",
+        *_header(header),
+        r"\midrule",
+        *(_line([_cell(text) for text in row]) for row in rows),
+        r"\bottomrule",
+    ]
+    lines = "".join(f"{line}\n" for line in body)
+    below = "".join(f"{_text(note.rstrip('.'))}.\\par\n" for note in notes)
+    return (
+        "\\begin{table}\n\\centering\\footnotesize\\setlength{\\tabcolsep}{4pt}\n"
+        f"\\caption{{{_text(title)}}}\\smallskip\n"
+        f"\\resizebox{{{WIDTH}}}{{!}}{{%\n"
+        f"\\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}\n{lines}\\end{{tabular}}}}\n"
+        f"\\par\\medskip\\raggedright\\scriptsize\n{below}\\end{{table}}\n"
+    )
+
+
+def _header(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """One or two lines of headers; a rule binds the columns of a shared heading together."""
     above, below, rules = [], [], []
     start = 1
     for heading, group in itertools.groupby(pairs, key=lambda pair: pair[0]):
@@ -87,7 +108,7 @@ def _header(pairs: list[tuple[str, str]]) -> list[str]:
             above += [""] * len(names)
         below += [_stacked(name or "mean") for name in names]
         start += len(names)
-    return [_line(above), "".join(rules), _line(below)]
+    return [_line(above), "".join(rules), _line(below)] if rules else [_line(below)]
 
 
 def _stacked(name: str) -> str:
@@ -103,8 +124,7 @@ def _line(cells: list[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    minus = re.fullmatch(r"-([\d.]+)", text)
-    return f"$-${minus[1]}" if minus else _text(text)
+    return _text(re.sub(r"(?<!\S)-(?=\d)", "−", text))
 
 
 def _text(text: str) -> str:

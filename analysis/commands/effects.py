@@ -20,6 +20,7 @@ class Format(enum.StrEnum):
 
     MARKDOWN = "markdown"
     CSV = "csv"
+    LATEX = "latex"
 
 
 def effects(

@@ -8,10 +8,14 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
+from worlds import world
 
 from analysis.collect import collect
 from analysis.columns import columns
+from analysis.effects import effects
+from analysis.effects_table import latex as effects_latex
 from analysis.published import beside, load
 from analysis.summary import summarise
 from analysis.table import latex
@@ -91,6 +95,20 @@ def test_a_crowded_table_with_long_notes_fits_its_page(compiled, make_run):
     shown = beside(summary, load().assign(metric="bbox_mAP"), everything=True)
     shown = dataclasses.replace(shown, variant="evaluation_sentences=200, schedule=50%_of&all")
     assert complaints(compiled(latex([shown]))) == []
+
+
+def test_effects_are_set_with_every_number_of_theirs(compiled):
+    rng = np.random.default_rng(0)
+    means = {word: 20 - 3 * (word[0] == "1") + word.count("1") for word in TERM_SETS}
+    frame = world(means | {"none": 18}, seeds=3, sd=0.3, rng=rng)
+    found = effects(frame)
+    text = effects_latex(found)
+    assert complaints(compiled(text)) == []
+    (e1,) = (line for line in text.splitlines() if line.startswith("E1 "))
+    row = found[0].rows.set_index("name").loc["E1"]
+    assert row["high"] < 0
+    shown = [f"$-${-row[name]:.2f}" for name in ("effect", "low", "high")]
+    assert e1.split(" & ")[1:3] == [shown[0], f"{shown[1]} to {shown[2]}"]
 
 
 def test_every_sign_is_set_wherever_it_stands(compiled, make_run):
