@@ -37,7 +37,9 @@ class Cost:
     name: str
         Of the axis.
     units: tuple of (float, str)
-        Units to choose from, the largest first.
+        Units to choose from, the largest first, with their sizes.
+    least: float
+        How many of a unit the largest value must come to.
     zero: bool
         Whether zero is on the axis.
     """
@@ -45,15 +47,17 @@ class Cost:
     column: str
     name: str
     units: tuple[tuple[float, str], ...]
+    least: float
     zero: bool
 
     def unit(self, values: pd.Series) -> tuple[float, str]:
-        """Return the largest unit that the largest value fills."""
-        return next((u for u in self.units if values.max() >= u[0]), self.units[-1])
+        """Return size and name of the largest unit that the largest value is large enough for."""
+        fitting = (unit for unit in self.units if values.max() >= self.least * unit[0])
+        return next(fitting, self.units[-1])
 
 
-MACS = Cost("mechanism_macs", "MACs of the mechanism", ((1e9, "G"), (1e6, "M")), zero=True)
-TIME = Cost("seconds", "time of a run", ((7200, "h"), (120, "min"), (1, "s")), zero=False)
+MACS = Cost("mechanism_macs", "MACs of the mechanism", ((1e9, "G"), (1e6, "M")), 1, zero=True)
+TIME = Cost("seconds", "time of a run", ((3600, "h"), (60, "min"), (1, "s")), 2, zero=False)
 
 
 def drawn(summary: Summary, cost: Cost) -> pd.DataFrame:

@@ -191,6 +191,8 @@ def test_time_has_round_ticks_in_a_unit_that_fits(run, frame_of, seconds, unit, 
     steps = np.diff(inside) / ticks
     assert steps == pytest.approx(np.full(len(steps), steps[0]))
     assert float(f"{steps[0]:.2g}") == pytest.approx(steps[0])
+    written = axes.xaxis.get_major_formatter()
+    assert [float(written(tick)) * ticks for tick in inside] == pytest.approx(inside)
     assert "depends on the machine" in notes(image)
 
 
