@@ -92,7 +92,9 @@ class RecipeModule(Protocol):
     ----------
     Recipe: type
         Everything but mechanism, sites and seed that defines a training; has a field ``data``. A
-        property ``step``, if it has one, says in words what a step learns from.
+        property ``step``, if it has one, says in words what a step learns from. A method
+        ``share(processes)``, if it has one, raises ValueError for a number of processes that cannot
+        train a run together.
     VERSION: int
         Grows when the plugin's code changes what a recipe means.
     SITES, DEFAULT_SITES: tuple of str

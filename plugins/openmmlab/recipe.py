@@ -64,11 +64,29 @@ class Training(BaseModel):
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> Self:
-        if self.batch_size % self.accumulate:
-            raise ValueError(
-                f"accumulate ({self.accumulate}) must divide batch_size ({self.batch_size})"
-            )
+        self.share(1)
         return self
+
+    def share(self, processes: int) -> int:
+        """Return how many of a batch's images fall to each of the processes that train a run.
+
+        Raises
+        ------
+        ValueError
+            If the processes, or their parts, would get unequal numbers, whose mean losses have no
+            common mean.
+        """
+        batch, parts = self.batch_size, self.accumulate
+        if batch % parts:
+            raise ValueError(f"accumulate ({parts}) must divide batch_size ({batch})")
+        if batch % (processes * parts):
+            fitting = [str(n) for n in range(1, batch // parts + 1) if batch % (n * parts) == 0]
+            each = f" x {parts} parts (accumulate)" if parts > 1 else ""
+            raise ValueError(
+                f"batch_size {batch} is not divisible by {processes} processes{each}:"
+                f" {', '.join(fitting)} processes would do"
+            )
+        return batch // processes
 
     @property
     def rate(self) -> float:

@@ -135,23 +135,8 @@ def loader(job: Job, dataset: dict[str, Any], batch_size: int, shuffle: bool) ->
 
 
 def share(job: Job) -> int:
-    """Return how many of a batch's images fall to one process.
-
-    Raises
-    ------
-    ValueError
-        If the processes, or their parts, would get unequal numbers, whose mean losses have no
-        common mean.
-    """
-    batch, parts = job.recipe.batch_size, job.world * job.recipe.accumulate
-    if batch % parts:
-        fitting = [str(n) for n in range(1, batch + 1) if batch % n == 0]
-        each = f" x {job.recipe.accumulate} parts" if job.recipe.accumulate > 1 else ""
-        raise ValueError(
-            f"batch_size {batch} is not divisible by {job.world} processes{each}:"
-            f" {', '.join(fitting)} would do"
-        )
-    return batch // job.world
+    """Return how many of a batch's images fall to one process; ValueError if unequal numbers do."""
+    return int(job.recipe.share(job.world))
 
 
 @DATA_SAMPLERS.register_module()

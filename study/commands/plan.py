@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from study.launch.slurm.profile import Profile
     from study.run import Run
     from study.states import States
 
@@ -62,6 +63,7 @@ def plan(
     from study.states import look
 
     runs, console = runs_of(grids, mechanism, seed, smoke), Console()
+    profile = _profile(cluster, runs) if cluster is not None else None
     where = root_to_fill(root, smoke)
     found = look([RunFolder(where / run.id) for run in runs])
     found.asked = {run.id: run for run in runs}
@@ -73,7 +75,9 @@ def plan(
         with Console(stderr=True).status(status):
             known |= costs([run for run in runs if run.id not in known])
     missing = [run for run in runs if found.of[run.id] not in SETTLED]
-    hours = _hours(missing, found, where, cluster)
+    hours = _hours(missing, found, where)
+    if profile is not None:
+        hours["cluster"] = {"profile": cluster, **_limits(profile, len(missing))}
     steps = _steps(runs)
     changed = changed_recipes([run for run in runs if found.of[run.id] == "planned"], where)
     if as_json:
@@ -107,23 +111,28 @@ def _row(run: Run, found: States, known: Costs) -> dict[str, Any]:
     return {**row(found, run.id), "cost": counted if cost else None}
 
 
-def _hours(
-    missing: Sequence[Run], found: States, root: Path, cluster: str | None
-) -> dict[str, Any]:
-    """Return what the missing runs may take at most, and what they will by the finished ones."""
+def _profile(cluster: str, runs: Sequence[Run]) -> Profile:
+    """Return the profile; StudyError if it has more processes than can share a run's batch."""
+    from study.launch.slurm.profile import check_processes, load
+
+    profile = load(cluster)
+    check_processes(profile, cluster, runs)
+    return profile
+
+
+def _limits(profile: Profile, missing: int) -> dict[str, float]:
+    """Return what so many runs may take at most."""
+    return {
+        "gpu_hours_at_most": round(missing * profile.gpu_hours, 2),
+        "node_hours_at_most": round(missing * profile.nodes * profile.time / 60, 2),
+    }
+
+
+def _hours(missing: Sequence[Run], found: States, root: Path) -> dict[str, Any]:
+    """Return what the missing runs will take by the finished ones."""
     from study.estimate import estimates
 
     hours: dict[str, Any] = {"missing": len(missing)}
-    if cluster is not None:
-        from study.launch.slurm.profile import load
-
-        profile = load(cluster)
-        limit = profile.nodes * profile.time / 60
-        hours["cluster"] = {
-            "profile": cluster,
-            "gpu_hours_at_most": round(len(missing) * profile.gpu_hours, 2),
-            "node_hours_at_most": round(len(missing) * limit, 2),
-        }
     hours["measured"] = [
         {
             "task": each.task,

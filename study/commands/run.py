@@ -56,9 +56,10 @@ def run(
     notes(states)
     missing = []
     for run, folder in zip(runs, folders, strict=True):
-        wanted = states.of[run.id] not in SETTLED
+        state = states.of[run.id]
+        wanted = state not in SETTLED
         # A folder that is there is compared with the grid, whether or not it is needed now.
-        if wanted or folder.path.exists():
+        if wanted or (folder.path.exists() and state != "broken"):
             open_folder(run, where)
         if wanted:
             missing.append(folder)
@@ -107,5 +108,6 @@ def _report(states: States, console: Console) -> int:
             tell(f"  {newest.exit.get('error', '')}")
             tell(f"  study logs --err {name}{elsewhere(folder.path.parent)}")
     if len(open_) > NAMES_SHOWN:
-        tell(f"and {len(open_) - NAMES_SHOWN} more: study status")
+        where = states.seen[open_[0]].path.parent
+        tell(f"and {len(open_) - NAMES_SHOWN} more: study status{elsewhere(where)}")
     return 0 if states.code == 0 else 1

@@ -86,14 +86,15 @@ def submit(
     """Queue what is missing, and leave. Again is safe: each run is queued once.
 
     What was preempted, timed out, was lost or lacked memory is queued again, up to a limit for each
-    cause; what failed is not (study retry). Exit code 0 if nothing is left to submit, 3 if the
-    queue had no room for all.
+    cause; what failed is not (study retry). Exit code 0 if nothing is left to submit, 1 if a file
+    of a run is torn, 3 if the queue had no room for all.
     """
     from rich.console import Console
 
     from study import data
     from study.errors import StudyError
     from study.folder import RunFolder
+    from study.launch.slurm.profile import check_processes
     from study.launch.slurm.queue import Queue
     from study.launch.slurm.submit import SchedulerAway, SlurmLauncher
     from study.recipes import changed_recipes
@@ -114,6 +115,7 @@ def submit(
         _detach([*map(str, grids), "--slots", str(slots), *filters], slots, where, console)
         return
     profile = _profile(cluster, option, max_parallel, pack)
+    check_processes(profile, cluster, runs)
     packages = [package_of(task) for task in dict.fromkeys(run.task for run in runs)]
     launcher = SlurmLauncher(where, profile, pack, packages, console.print)
     folders = [RunFolder(where / run.id) for run in runs]
@@ -130,9 +132,11 @@ def submit(
         due, states = _due(folders, profile)
         notes(states)
         wanted = {folder.path for folder in due}
+        broken = [name for name, state in states.of.items() if state == "broken"]
         for run in runs:
             # A folder that is there is compared with the grid, whether or not it is needed now.
-            if (where / run.id) in wanted or (where / run.id).exists():
+            there = (where / run.id).exists() and run.id not in broken
+            if (where / run.id) in wanted or there:
                 open_folder(run, where)
         try:
             waiting = _submit(launcher, due, states, console)
@@ -142,7 +146,9 @@ def submit(
             console.print(f"note: {error}")
             waiting = True
         if not until_done or not (waiting or _pending(folders)):
-            raise typer.Exit(3 if waiting else 0)
+            for name in broken:
+                console.print(f"broken {name}: a file in its folder is torn; move the folder away")
+            raise typer.Exit(3 if waiting else 1 if broken else 0)
         time.sleep(EVERY_SECONDS)
 
 
@@ -167,16 +173,21 @@ def retry(
     from rich.console import Console
 
     from study.launch.local import LocalLauncher
+    from study.launch.slurm.profile import check_processes
     from study.launch.slurm.queue import Queue
     from study.launch.slurm.submit import SlurmLauncher
     from study.progress import Progress
-    from study.run import existing_root
+    from study.run import Run, existing_root
     from study.tasks import package_of
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     _refuse(state, RETRIED, "trained again")
     profile = None if cluster == "local" else _profile(cluster, option, max_parallel, pack)
     folders, states = select(grids, root, list(state or RETRIED), mechanism, seed, run)
+    if profile is not None:
+        records = [record for folder in folders if (record := folder.run)]
+        runs = [Run(record["grid"], record["science"]) for record in records]
+        check_processes(profile, cluster, runs)
     _agree(folders, states, "train again", yes, console)
     if profile is None:
         with Progress(folders, console) as progress:

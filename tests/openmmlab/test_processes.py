@@ -131,7 +131,8 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     assert shared(2, batch_size=8, accumulate=4) == 4
     with pytest.raises(ValueError, match="12 is not divisible by 5 processes: 1, 2, 3, 4, 6, 12"):
         shared(5, batch_size=12)
-    with pytest.raises(ValueError, match="8 is not divisible by 4 processes x 4 parts: 1, 2, 4, 8"):
+    told = r"8 is not divisible by 4 processes x 4 parts \(accumulate\): 1, 2 processes would do"
+    with pytest.raises(ValueError, match=told):
         shared(4, batch_size=8, accumulate=4)
     with pytest.raises(ValueError, match=r"accumulate \(3\) must divide batch_size \(8\)"):
         shared(1, batch_size=8, accumulate=3)

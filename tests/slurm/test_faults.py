@@ -298,7 +298,48 @@ def test_a_torn_record_is_one_broken_run_and_the_others_go_on(slurm, toy):
     for index in range(4):
         slurm.run_task(job["id"], index)
     assert states().count("completed") == 3
-    assert "nothing to submit" in submit(grid)
+    again = submit(grid, code=1)
+    assert "nothing to submit" in again
+    assert f"broken {victim.path.name}: a file in its folder is torn" in again
+
+
+def test_a_torn_configuration_is_one_broken_run_and_the_others_are_queued(slurm, toy):
+    grid = toy(GRID)
+    submit(grid, "--mechanism", "1111", "--seed", "0")
+    slurm.run_task(slurm.jobs[0]["id"], 0)
+    (victim,) = runs()
+    (victim.path / "run.json").write_text('{"schema": 1, "id"')
+    assert "--array=0-2" in submit(grid, "--dry-run")
+    told = submit(grid, code=1)
+    assert "3 runs" in told
+    assert f"broken {victim.path.name}: a file in its folder is torn" in told
+    assert states() == ["broken", "queued", "queued", "queued"]
+
+
+def test_more_processes_than_share_a_batch_are_refused_before_anything_is_queued(
+    slurm, toy, tmp_path
+):
+    recipe = tmp_path / "site" / "toytask" / "recipe.py"
+    share = (
+        "    def share(self, processes):\n"
+        "        if processes > self.epochs: raise ValueError(f'{processes} are too many')\n\n"
+    )
+    recipe.write_text(recipe.read_text().replace("def check", f"{share}def check"))
+    grid = toy(GRID)
+    for options in ([], ["--dry-run"], ["--smoke", "-o", "tasks=3"]):
+        done = study("submit", grid, "-o", "nodes=1", "-o", "tasks=2", *options)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert " are too many; a run has " in done.stderr
+    assert not slurm.jobs
+    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "smoke").exists()
+    assert "4 runs" in submit(grid)
+    for index in range(4):
+        slurm.finish(slurm.jobs[0]["id"], index, "FAILED", "1:0")
+    done = study("retry", grid, "-o", "tasks=2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "grid: 2 are too many; a run has 2 by the profile 'slurm'" in done.stderr
+    assert len(slurm.jobs) == 1
 
 
 @pytest.fixture

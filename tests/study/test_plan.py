@@ -34,6 +34,19 @@ def test_hours_are_the_clusters_limit_and_what_finished_runs_took(toy, tmp_path,
     assert "did you mean 'big'" in study("plan", grid, "--cluster", "bog").stderr
 
 
+def test_a_profile_with_too_many_processes_for_the_batch_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study/clusters.yaml").write_text("big: {nodes: 2, gpus: 4}\nsmall: {gpus: 4}\n")
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("task: segmentation\nrecipe: {accumulate: 2}\nproduct: {mechanism: [1111]}\n")
+    assert "GPU-hours" in plan(grid, "--cluster", "small")
+    done = study("plan", grid, "--cluster", "big")
+    assert done.returncode == 2
+    assert "8 processes x 2 parts (accumulate): 1, 2, 4 processes would do; a run" in done.stderr
+
+
 def test_a_changed_recipe_is_shown_once_and_old_runs_stay(toy, tmp_path):
     grid = toy(GRID)
     for word in ("none", "1111"):

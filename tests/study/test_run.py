@@ -14,6 +14,7 @@ import pytest
 from study.folder import iter_runs
 
 from .conftest import study
+from .made import planned
 
 GRID = "task: toy\nproduct:\n  mechanism: [none, 1111, 0010]\nbaseline: none\n"
 
@@ -158,11 +159,14 @@ def test_an_edited_run_is_refused(toy, tmp_path):
     assert "Traceback" not in again.stderr
 
 
-def test_a_torn_run_is_named_and_the_others_are_trained(toy, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content"), [("result.json", '{"sch'), ("run.json", '{"sch'), ("run.json", "{}")]
+)
+def test_a_torn_run_is_named_and_the_others_are_trained(toy, tmp_path, name, content):
     grid = toy(GRID)
     study("run", grid)
     torn, other, _ = folders(tmp_path)
-    (torn.path / "result.json").write_text('{"sch')
+    (torn.path / name).write_text(content)
     (other.path / "result.json").unlink()
     (other.path / "attempts/1/exit.json").unlink()
     again = study("run", grid)
@@ -172,6 +176,41 @@ def test_a_torn_run_is_named_and_the_others_are_trained(toy, tmp_path):
     assert other.state() == "completed"
     assert "1 broken" in study("status", grid).stdout
     assert study("plan", grid, "--no-cost").returncode == 0
+
+
+def test_of_many_torn_runs_the_rest_is_counted_with_the_way_to_see_it(toy, tmp_path):
+    root = tmp_path / "elsewhere"
+    grid = toy(f"task: toy\nproduct: {{mechanism: [1111]}}\nseeds: {[*range(22)]}\n")
+    for seed in range(22):
+        (planned(root, seed=seed).path / "run.json").write_text("")
+    done = study("run", grid, "--runs", root)
+    assert done.returncode == 1
+    assert "nothing to do: 22 broken" in done.stdout
+    assert f"and 2 more: study status --runs {root}\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        (["--mechanism", "none", "--mechanism", "1110"], "--mechanism 1110: none of the 3 runs has "
+         "it; did you mean '1111'?"),
+        (["--seed", "0", "--seed", "7"], "--seed 7: none of the 3 runs has it; valid: 0, 1"),
+        (["--mechanism", "none", "--mechanism", "1111", "--seed", "1"],
+         "--mechanism 1111: none of its runs has a seed that --seed names"),
+        (["--mechanism", "1111", "--seed", "0", "--seed", "1"],
+         "--seed 1: none of its runs has what --mechanism names"),
+    ],
+)  # fmt: skip
+def test_a_filter_that_no_run_passes_is_named_beside_others_that_some_do(
+    toy, tmp_path, filters, message
+):
+    grids = [
+        toy("task: toy\nproduct: {mechanism: [none, 1111]}\n", "a.yaml"),
+        toy("task: toy\nproduct: {mechanism: [none]}\nseeds: [0, 1]\n", "b.yaml"),
+    ]
+    done = study("run", *grids, *filters)
+    assert (done.returncode, done.stderr) == (2, f"error: {message}\n")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_by_hand_takes_an_attempt_and_refuses_a_second(toy, tmp_path):

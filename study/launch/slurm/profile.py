@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from study.errors import StudyError, nearest
-from study.yamlfile import YamlFile
+from study.run import Run
+from study.tasks import recipe_module
+from study.yamlfile import YamlFile, validated
 
-__all__ = ["Profile", "load", "minutes", "profile_file"]
+__all__ = ["Profile", "check_processes", "load", "minutes", "profile_file"]
 
 OURS = ("array", "job-name", "output", "error", "signal", "requeue", "no-requeue", "open-mode")
 """Options of sbatch that the launcher sets: who sets them elsewhere loses runs."""
@@ -134,6 +137,32 @@ class Profile(BaseModel):
         return min(self.mem_gb * MEMORY_FACTOR**failures, self.max_mem_gb or self.mem_gb)
 
 
+def check_processes(profile: Profile, name: str, runs: Iterable[Run]) -> None:
+    """Refuse more processes a run than can share its batch, by ``Recipe.share`` of its task.
+
+    A task without that takes any number.
+
+    Raises
+    ------
+    StudyError
+        With the grid, the numbers, and which numbers of processes would do.
+    """
+    if profile.processes == 1:
+        return
+    recipes = {json.dumps([run.grid, run.science["recipe"]]): run for run in runs}
+    for run in recipes.values():
+        try:
+            recipe = recipe_module(run.task).Recipe.model_validate(run.science["recipe"])
+            if hasattr(recipe, "share"):
+                recipe.share(profile.processes)
+        except ValueError as error:
+            a_node = profile.processes // profile.nodes
+            raise StudyError(
+                f"{run.grid}: {error}; a run has {profile.processes} by the profile {name!r}"
+                f" (nodes: {profile.nodes}, processes a node: {a_node})"
+            ) from None
+
+
 def profile_file() -> Path:
     """Return where profiles are kept."""
     base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
@@ -173,7 +202,8 @@ def load(name: str, options: Sequence[str] = ()) -> Profile:
         else:
             given[key] = value
     try:
-        return Profile.model_validate({**fields, **given})
+        profile: Profile = validated(Profile, {**fields, **given})
+        return profile
     except ValidationError as error:
         lines = []
         for problem in error.errors():
