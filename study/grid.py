@@ -15,7 +15,7 @@ from study import data
 from study.errors import StudyError, nearest
 from study.run import Run
 from study.tasks import recipe_module, task_names
-from study.yamlfile import YamlFile
+from study.yamlfile import YamlFile, validated
 
 __all__ = ["Grid", "find", "load"]
 
@@ -98,7 +98,7 @@ class Grid(_Strict):
         if "mechanism" not in self.product.given() | self.zip.given():
             raise ValueError("no mechanism: give product.mechanism or zip.mechanism a list")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"a seed is given twice: {self.seeds}")
+            raise ValueError(f"seeds names one twice: {self.seeds}")
         return self
 
     def cells(self) -> list[tuple[str, tuple[str, ...]]]:
@@ -201,7 +201,7 @@ def load(path: Path) -> Grid:
     if "name" in file.content:
         raise StudyError(f"{file.where(['name'])}: unknown key 'name': a grid is named by its file")
     try:
-        grid = Grid.model_validate({**file.content, "name": _name(path)})
+        grid = validated(Grid, {**file.content, "name": _name(path)})
     except ValidationError as error:
         raise file.explain(error, partial(_keys, Grid)) from None
     if grid.task not in task_names():
@@ -209,7 +209,7 @@ def load(path: Path) -> Grid:
         raise StudyError(f"{file.where(['task'])}: unknown task {grid.task!r}{hint}")
     module = recipe_module(grid.task)
     try:
-        recipe = module.Recipe.model_validate(grid.recipe)
+        recipe = validated(module.Recipe, grid.recipe)
     except ValidationError as error:
         raise file.explain(error, partial(_keys, module.Recipe), ["recipe"]) from None
     _check_data(file, grid.task, recipe.data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,9 @@ import yaml
 from study.errors import StudyError, nearest
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
 
-__all__ = ["YamlFile"]
+__all__ = ["YamlFile", "validated"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -42,6 +43,33 @@ def _told(key: str, problem: Mapping[str, Any]) -> str:
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def validated(model: type[BaseModel], content: Mapping[str, Any]) -> Any:
+    """Return the content of a file as an instance of `model`; ``true`` is no number.
+
+    pydantic takes it for 1, unless it is strict; but then it also refuses the word ``1000`` for a
+    number, which the loader makes of every four digits 0 and 1.
+
+    Raises
+    ------
+    pydantic.ValidationError
+    """
+    from pydantic import ValidationError
+    from pydantic_core import InitErrorDetails
+
+    try:
+        # As JSON, where strict does not mean that a list is no tuple.
+        model.model_validate_json(json.dumps(content, default=str, skipkeys=True), strict=True)
+    except ValidationError as error:
+        wrong = [
+            InitErrorDetails(type=problem["type"], loc=problem["loc"], input=problem["input"])
+            for problem in error.errors()
+            if problem["type"] in ("int_type", "float_type") and isinstance(problem["input"], bool)
+        ]
+        if wrong:
+            raise ValidationError.from_exception_data(model.__name__, wrong) from None
+    return model.model_validate(content)
 
 
 class YamlFile:
@@ -88,8 +116,11 @@ class YamlFile:
         except RecursionError:
             raise StudyError(f"{path}: an alias contains itself") from None
 
-    def where(self, location: Sequence[str | int]) -> str:
-        """Return ``path:line`` of the value at `location`, or of the nearest one around it."""
+    def where(self, location: Sequence[str | int], about: str = "") -> str:
+        """Return ``path:line`` of the value at `location`, or of the nearest one around it.
+
+        If that is a mapping, of its key that the words `about` it name first.
+        """
         node, line = self._root, 1
         for step in location:
             child = None
@@ -104,6 +135,9 @@ class YamlFile:
             if child is None:
                 break
             node = child
+        if isinstance(node, yaml.MappingNode):
+            lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
+            line = next((lines[word] for word in re.findall(r"\w+", about) if word in lines), line)
         return f"{self.path}:{line}"
 
     def explain(
@@ -127,7 +161,11 @@ class YamlFile:
             ``told(key, problem)`` says what is wrong, unless the key is unknown.
         """
         lines = []
-        for problem in error.errors():
+        problems = error.errors()
+        for problem in problems:
+            inside = (other["loc"][:-1] for other in problems)
+            if problem["type"] == "too_short" and problem["loc"] in inside:
+                continue  # pydantic does not count a tuple's values that are wrong
             # What is wrong with a key itself stands where its value does.
             below = [step for step in problem["loc"] if step != "[key]"]
             location = [*prefix, *below]
@@ -136,7 +174,9 @@ class YamlFile:
                 text = f"unknown key {key!r}{nearest(str(below[-1]), keys(below[:-1]))}"
             else:
                 text = told(key, problem)
-            lines.append(f"{self.where(location)}: {text}")
+            # Of keys that contradict each other pydantic gives no location but the mapping's.
+            about = text if problem["type"] == "value_error" else ""
+            lines.append(f"{self.where(location, about)}: {text}")
         return StudyError("\n".join(lines))
 
     def _refuse_duplicate_keys(self, node: yaml.Node) -> None:

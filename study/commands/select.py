@@ -10,7 +10,7 @@ import typer
 from study.commands import complete
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from study.folder import RunFolder
     from study.run import Run
@@ -94,22 +94,16 @@ def runs_of(
     Raises
     ------
     StudyError
-        If no run passes the filters.
+        If a mechanism or a seed is named that none of the runs has.
     """
-    from study.errors import StudyError
     from study.grid import find, load
 
     words = _mechanisms(mechanisms or ())
     asked = [load(path) for path in find(grids)]
     everything = {r.id: r for grid in asked for r in (grid.smoke() if smoke else grid).runs()}
-    runs = [
-        run
-        for run in everything.values()
-        if (not words or run.mechanism in words) and (not seeds or run.seed in seeds)
-    ]
-    if not runs:
-        raise StudyError(f"none of the {len(everything)} runs passes --mechanism and --seed")
-    return runs
+    cells = {run.id: (run.mechanism, run.seed) for run in everything.values()}
+    hint = "; a smoke form has one seed only, the first of its grid" if smoke else ""
+    return [everything[name] for name in _passing(cells, words, seeds or (), hint)]
 
 
 def select(
@@ -128,8 +122,8 @@ def select(
     Raises
     ------
     StudyError
-        If a state or a mechanism does not exist, no run passes the filters other than `states`, or
-        there is no such folder of runs.
+        If a state or a mechanism does not exist, a filter other than `states` names what none of
+        the runs has, or there is no such folder of runs.
     """
     from study.archive import every_run
     from study.errors import StudyError
@@ -145,14 +139,16 @@ def select(
     asked = {run.id: run for run in runs_of(grids)} if grids else {}
     there = [RunFolder(where / name) for name in asked] if grids else every_run(where)
     pool = [glance(folder) for folder in there]
-    if words or seeds:
-        cells = {f.path.name: _cell(f, asked.get(f.path.name)) for f in pool}
-        pool = [f for f in pool if not words or cells[f.path.name][0] in words]
-        pool = [f for f in pool if not seeds or cells[f.path.name][1] in seeds]
+    if pool and (words or seeds):
+        found_cells = {f.path.name: _cell(f, asked.get(f.path.name)) for f in pool}
+        cells = {name: cell for name, cell in found_cells.items() if cell}
+        passing = {*_passing(cells, words, seeds or ())}
+        pool = [f for f in pool if f.path.name in passing]
+    for name in names or () if pool else ():
+        if not any(_named(f.path.name, name) for f in pool):
+            raise StudyError(f"--run {name}: none of the {len(pool)} runs begins or ends so")
     if names:
         pool = [f for f in pool if any(_named(f.path.name, name) for name in names)]
-    if there and not pool:
-        raise StudyError(f"none of the {len(there)} runs passes --mechanism, --seed and --run")
     found = look(pool)
     found.asked = asked
     chosen = [name for name, state in found.of.items() if not states or state in states]
@@ -202,15 +198,50 @@ def _mechanisms(words: Sequence[str]) -> set[str]:
         raise StudyError(f"--mechanism: {error}") from None
 
 
-def _cell(folder: RunFolder, asked: Run | None) -> tuple[str, int]:
-    """Return mechanism and seed; of a run that cannot be read, what no filter lets pass."""
+def _passing(
+    cells: Mapping[str, tuple[str, int]], words: set[str], seeds: Sequence[int], hint: str = ""
+) -> list[str]:
+    """Return the names of the runs, given with mechanism and seed, that pass both filters.
+
+    StudyError if a filter names what no run has, or none that passes the other one.
+    """
+    from study.errors import MOST_NAMES, StudyError, nearest
+
+    mechanisms = {mechanism for mechanism, _ in cells.values()}
+    numbers = sorted({seed for _, seed in cells.values()})
+    for word in sorted(words - mechanisms):
+        near = nearest(word, mechanisms)
+        raise StudyError(f"--mechanism {word}: none of the {len(cells)} runs has it{near}")
+    for seed in seeds:
+        if seed not in numbers:
+            few = len(numbers) <= MOST_NAMES
+            valid = ", ".join(map(str, numbers)) if few else f"{numbers[0]} to {numbers[-1]}"
+            raise StudyError(
+                f"--seed {seed}: none of the {len(cells)} runs has it; valid: {valid}{hint}"
+            )
+    passing = {
+        name: (mechanism, seed)
+        for name, (mechanism, seed) in cells.items()
+        if (not words or mechanism in words) and (not seeds or seed in seeds)
+    }
+    left = {value for cell in passing.values() for value in cell}
+    for word in sorted(words - left):
+        raise StudyError(f"--mechanism {word}: none of its runs has a seed that --seed names")
+    for seed in seeds:
+        if seed not in left:
+            raise StudyError(f"--seed {seed}: none of its runs has what --mechanism names")
+    return list(passing)
+
+
+def _cell(folder: RunFolder, asked: Run | None) -> tuple[str, int] | None:
+    """Return mechanism and seed; None of a run that cannot be read."""
     from study.files import BrokenFile
 
     try:
         science = asked.science if asked else (folder.run or {})["science"]
         return science["mechanism"], science["seed"]
     except (BrokenFile, KeyError):
-        return "", -1
+        return None
 
 
 def _named(run: str, name: str) -> bool:

@@ -42,7 +42,7 @@ def test_margins_of_a_file_reach_the_paper_s_claims(tmp_path):
             "9: unknown key .*graeter.*did you mean 'greater'",
         ),
         ("      - margin: 1", "9: a test is one of greater, .*; here: none of them"),
-        ("      - equivalent: {0111: 1, 1111: -1}\n        margin: 0", "9: equivalence needs"),
+        ("      - equivalent: {0111: 1, 1111: -1}\n        margin: 0", "10: equivalence needs"),
         ("      - equivalent: {0111: 1, 1111: -1}\n        margin: -1", "10: .*greater than or"),
         ("      - cheaper: {mechanism: 0111}", "9: claims.x1.tests.0.cheaper.than: field required"),
         (

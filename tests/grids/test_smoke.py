@@ -85,8 +85,11 @@ def test_a_task_may_do_without(toy, tmp_path):
     )  # fmt: skip
 
 
-def test_filters_that_nothing_passes_are_named(toy):
-    done = study("run", toy("task: toy\nproduct: {mechanism: [none]}\n"), "--mechanism", "1111")
+def test_a_seed_that_a_smoke_form_has_not_is_named(toy, tmp_path):
+    grid = toy("task: toy\nproduct: {mechanism: [none]}\nseeds: [3, 4]\n")
+    done = study("run", grid, "--smoke", "--seed", 3, "--seed", 4)
     assert (done.returncode, done.stderr) == (
-        2, "error: none of the 1 runs passes --mechanism and --seed\n"
+        2, "error: --seed 4: none of the 1 runs has it; valid: 3; a smoke form has one seed only,"
+        " the first of its grid\n"
     )  # fmt: skip
+    assert not (tmp_path / "smoke").exists()

@@ -105,18 +105,38 @@ def test_a_default_that_is_written_out_changes_nothing(grid):
         (BASE.replace("none", "nome"), 3, "did you mean 'none'?"),
         (BASE + "recipe:\n  data: trees\n  epoch: 3\n", 6, "did you mean 'epochs'?"),
         (BASE + "recipe:\n  epochs: many\n", 5, "recipe.epochs: input should be a valid integer"),
-        (BASE + "recipe:\n  heads: 64\n", 4, "heads (64) must not exceed base_channels (16)"),
+        (BASE + "recipe:\n  epochs: true\n", 5, "recipe.epochs: input should be a valid integer"),
+        (BASE + "recipe: {flip: true}\n", 4, "recipe.flip: input should be a valid number"),
+        (BASE + "recipe: {training_images: true}\n", 4, "training_images: input should be a val"),
+        (BASE + "recipe: {image_scale: [9, true]}\n", 4, "image_scale.1: input should be a valid"),
+        (BASE + "recipe:\n  accumulate: true\n", 5, "recipe.accumulate: input should be a valid"),
+        (
+            BASE + "recipe:\n  epochs: 3\n  accumulate: 3\n",
+            6,
+            "accumulate (3) must divide batch_size (8)",
+        ),
+        (
+            BASE + "recipe:\n  epochs: 3\n  base_channels: 4\n",
+            6,
+            "heads (8) must not exceed base_channels (4)",
+        ),
+        (
+            BASE + "recipe:\n  epochs: 3\n  heads: 64\n",
+            6,
+            "heads (64) must not exceed base_channels (16)",
+        ),
         (BASE + "  sites: [[conv4, conv6]]\n", 4, "no site 'conv6'; did you mean 'conv"),
         (BASE + "baseline: 1110\n", 4, "baseline '1110' is not in the grid; did you mean '1111'?"),
         (BASE + "seeds: []\n", 4, "seeds: list should have at least 1 item"),
-        (BASE + "seeds: [1, 1]\n", 1, "a seed is given twice"),
+        (BASE + "seeds: [1, 1]\n", 4, "seeds names one twice: [1, 1]"),
+        (BASE + "seeds: [true]\n", 4, "seeds.0: input should be a valid integer"),
         (BASE + "seeds: [-1]\n", 4, "greater than or equal to 0"),
         ("task: detection\nproduct:\n  mechanism: []\n", 3, "at least 1 item"),
         ("task: detection\n", 1, "no mechanism"),
-        (BASE + "zip:\n  mechanism: [none]\n", 1, "'mechanism' stands in product and in zip"),
+        (BASE + "zip:\n  mechanism: [none]\n", 2, "'mechanism' stands in product and in zip"),
         (
             "task: detection\nzip:\n  mechanism: [none]\n  sites: [conv4, conv5]\n",
-            1,
+            2,
             "lists of zip differ in length",
         ),
         (BASE + "exclude:\n- {}\n", 4, "no run is left after exclude"),
@@ -152,6 +172,31 @@ def test_a_mistake_is_told_with_file_line_and_the_nearest_name(grid, text, line,
     told = str(raised.value)
     assert message in told
     assert told.startswith(f"{path}:{line}: " if line else f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            BASE + "recipe: {deformable_stages: [conv6]}\n",
+            "recipe.deformable_stages.0: input should",
+        ),
+        (BASE + "recipe: {deformable_stages: []}\n", "recipe.deformable_stages: tuple should have"),
+        (BASE + "  sites: [[4]]\n", "product.sites.0.0: input should be a valid string"),
+    ],
+)
+def test_one_mistake_is_told_once(grid, text, message):
+    with pytest.raises(StudyError) as raised:
+        load(grid(text))
+    (line,) = str(raised.value).splitlines()
+    assert f"grid.yaml:4: {message}" in line
+
+
+def test_truth_is_no_number_and_numbers_may_be_written_in_many_ways(grid):
+    text = BASE + "recipe: {channels_last: true, compile: false, epochs: 1e1, heads: 1_0}\n"
+    recipe = load(grid(text)).runs()[0].science["recipe"]
+    assert (recipe["channels_last"], recipe["epochs"], recipe["heads"]) == (True, 10, 10)
+    assert "compile" not in recipe
 
 
 def test_every_mistake_is_told_at_once(grid):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from study.errors import StudyError
-from study.launch.slurm.profile import load, minutes
+from study.grid import load as load_grid
+from study.launch.slurm.profile import check_processes, load, minutes
 
 
 @pytest.fixture
@@ -51,6 +52,7 @@ def test_a_run_that_lacked_memory_is_given_half_as_much_more_up_to_the_limit(pro
         ("slurm:\n  gpus: 1\n  time: soon", [], r"clusters.yaml:3: time: 'soon' is no time: 90"),
         ("slurm: {sbatch: {array: 1-9}}", [], r"sbatch.array: set by the launcher"),
         ("slurm: {sbatch: {'x; rm': 1}}", [], r"set by the launcher, or no option of sbatch"),
+        ("slurm:\n  nodes: true", [], r"clusters.yaml:2: nodes: Input should be a valid integer"),
         ("slurm: {nodes: 0}", [], r"nodes: .*greater than or equal to 1"),
         ("slurm: {mem_gb: 8, max_mem_gb: 4}", [], r"max_mem_gb goes with a mem_gb"),
         ("slurm: 5", [], r"clusters.yaml:1: a profile is a mapping"),
@@ -74,3 +76,32 @@ def test_an_unknown_profile_is_answered_with_those_there_are(profiles):
     profiles("a100: {}\nv100: {}")
     with pytest.raises(StudyError, match=r"has no profile 'a10'; did you mean 'a100'"):
         load("a10")
+
+
+@pytest.mark.parametrize(
+    ("task", "recipe", "options", "told"),
+    [
+        ("detection", "batch_size: 8, accumulate: 4", ["gpus=2"], None),
+        ("detection", "batch_size: 8, accumulate: 4", ["nodes=2", "gpus=2"],
+         "my: batch_size 8 is not divisible by 4 processes x 4 parts (accumulate): 1, 2 processes "
+         "would do; a run has 4 by the profile 'slurm' (nodes: 2, processes a node: 2)"),
+        ("segmentation", "batch_size: 6", ["tasks=4"],
+         "my: batch_size 6 is not divisible by 4 processes: 1, 2, 3, 6 processes would do; a run "
+         "has 4 by the profile 'slurm' (nodes: 1, processes a node: 4)"),
+        ("translation", "update_frequency: 4", ["nodes=3"], None),
+    ],
+)  # fmt: skip
+def test_processes_that_cannot_share_a_batch_are_refused(
+    profiles, tmp_path, task, recipe, options, told
+):
+    grid = tmp_path / "my.yaml"
+    grid.write_text(f"task: {task}\nrecipe: {{{recipe}}}\nproduct: {{mechanism: [none, 0010]}}\n")
+    runs = load_grid(grid).runs()
+    check_processes(load("slurm"), "slurm", runs)
+    profile = load("slurm", options)
+    if told is None:
+        check_processes(profile, "slurm", runs)
+        return
+    with pytest.raises(StudyError) as raised:
+        check_processes(profile, "slurm", runs)
+    assert str(raised.value) == told
