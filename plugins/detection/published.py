@@ -153,14 +153,21 @@ def otherwise_evaluated(job: Job, entry: Published) -> list[str]:
 def _shipped(entry: Published) -> Any:
     from mmengine.config import Config
 
-    return Config.fromfile(entry.config)
+    try:
+        return Config.fromfile(entry.config)
+    except (OSError, ImportError) as error:  # the index names some that are not shipped
+        raise CheckpointError(
+            f"{entry.name}: what MMDetection trained it with cannot be read: {error}"
+        ) from None
 
 
 def _in_our_words(model: dict[str, Any]) -> dict[str, Any]:
     """Return a config of MMDetection's with our ResNet, attention and deformable convolution."""
     from plugins.openmmlab.attention_config import MMCV, OURS, block_arguments
 
-    backbone = model["backbone"]
+    backbone = model.get("backbone")
+    if backbone is None:
+        return model  # of another kind altogether, such as one with a teacher
     if backbone["type"] == "ResNet":
         backbone["type"] = "SmallResNet"
     for plugin in backbone.get("plugins") or ():

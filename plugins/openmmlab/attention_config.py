@@ -30,7 +30,7 @@ def blocks_in(config: str) -> list[tuple[str, dict[str, Any]]]:
     lines = [line for line in config.splitlines() if not re.fullmatch(r"\s*[^\s=]+\.py", line)]
     try:
         tree = ast.parse("\n".join(lines))
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     found: list[tuple[str, dict[str, Any]]] = []
     for node in ast.walk(tree):
@@ -61,7 +61,7 @@ def _entries(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 def _value(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError, MemoryError):
         return None
 
 
@@ -84,10 +84,9 @@ def block_arguments(kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         given = {MMCV_WORDS.get(key, key): value for key, value in arguments.items()}
         full = ours | MMCV_DEFAULTS | given
         # Its -1 is our None.
-        if full["spatial_range"] is not None and full["spatial_range"] < 0:
-            full["spatial_range"] = None
-        if full["position_dim"] is not None and full["position_dim"] <= 0:
-            full["position_dim"] = None
+        for key, least in (("spatial_range", 0), ("position_dim", 1)):
+            if isinstance(full[key], int | float) and full[key] < least:
+                full[key] = None
     else:
         full = {**ours, **arguments}
     return {key: full[key] for key in ours}

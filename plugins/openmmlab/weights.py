@@ -21,7 +21,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from plugins.attention.block2d import Block2d
-from plugins.checkpoints import few, misfits, unreadable
+from plugins.checkpoints import entry, few, misfits, parameters, unreadable
 from plugins.job import CheckpointError
 from plugins.openmmlab.attention_config import MMCV, blocks_in
 from plugins.openmmlab.checkpoints import read as read_file
@@ -80,23 +80,32 @@ def read(path: Path) -> Weights:
         content = read_file(path)
     except Exception as error:  # there is no telling what the unpickler makes of wrong bytes
         raise unreadable(path, error) from None
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f"{path} is no checkpoint: it has no 'state_dict'")
-    meta = content.get("meta")
-    meta = meta if isinstance(meta, dict) else {}
-    classes = meta.get("CLASSES") or _classes(meta.get("dataset_meta") or {})
-    text = meta.get("cfg") or meta.get("config")
+    wanted = "a checkpoint of MMEngine is a dict with 'state_dict' and 'meta'"
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path} is no checkpoint: it holds an object of type {type(content).__name__};"
+            f" {wanted}"
+        )
+    if "state_dict" in content:
+        state = parameters(path, content["state_dict"], "its 'state_dict'")
+    elif all(isinstance(value, Tensor) for value in content.values()):
+        state, content = parameters(path, content, "it"), {}
+    else:
+        raise CheckpointError(
+            f"{path} is no checkpoint: it has no 'state_dict', but {few(content)}; {wanted}"
+        )
+    meta = entry(path, content, "meta", dict) or {}
+    data = entry(path, meta, "dataset_meta", dict) or {}
+    places = ((meta, "CLASSES"), (data, "classes"), (data, "CLASSES"))
+    named = [entry(path, holder, key, tuple, list, str) for holder, key in places]
+    classes = next(filter(None, named), None)
+    config = entry(path, meta, "cfg", str, dict) or entry(path, meta, "config", str, dict)
     return Weights(
         path,
         renamed(state),
         (classes,) if isinstance(classes, str) else classes and tuple(classes),
-        text if isinstance(text, str) else None,
+        repr(config) if isinstance(config, dict) else config,
     )
-
-
-def _classes(meta: Mapping[str, Any]) -> Any:
-    return meta.get("classes") or meta.get("CLASSES")
 
 
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from fairseq import checkpoint_utils
 
-from plugins.checkpoints import misfits, unreadable
+from plugins.checkpoints import entry, few, misfits, parameters, unreadable
 from plugins.job import CheckpointError
 
 __all__ = [
@@ -94,14 +94,32 @@ def load_weights(model: torch.nn.Module, options: Any, path: Path) -> None:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # there is no telling what the unpickler makes of wrong bytes
         raise unreadable(path, error) from None
-    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
-        raise CheckpointError(f"{path} is no checkpoint of fairseq: it has no 'model'")
-    made_with = vars((content.get("cfg") or {}).get("model") or argparse.Namespace())
+    if not isinstance(content, dict) or "model" not in content:
+        there = few(content) if isinstance(content, dict) else type(content).__name__
+        raise CheckpointError(
+            f"{path} is no checkpoint of fairseq: it has no 'model', but {there or 'nothing'}"
+        )
+    given = parameters(path, content["model"], "its 'model'")
+    made_with = _options(path, content)
     parts = [
         f"its {name} is {made_with[name]}, here {getattr(options, name, None)}"
         for name in MEANING
         if name in made_with and made_with[name] != getattr(options, name, None)
     ]
-    if parts := parts + misfits(model.state_dict(), content["model"]):
+    if parts := parts + misfits(model.state_dict(), given):
         raise CheckpointError(f"{path} is of another model: {'; '.join(parts)}")
-    model.load_state_dict(content["model"])
+    model.load_state_dict(given)
+
+
+def _options(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the model in a checkpoint."""
+    cfg = entry(path, content, "cfg", dict) or {}
+    options = entry(path, cfg, "model", argparse.Namespace, dict)
+    if options is None:  # fairseq 0.9 and older
+        options = entry(path, content, "args", argparse.Namespace)
+    if options is None:
+        raise CheckpointError(
+            f"{path} has no 'cfg' with a 'model', where fairseq keeps the model's options: how many"
+            " heads there are, and which terms attend, its parameters do not show"
+        )
+    return options if isinstance(options, dict) else vars(options)

@@ -34,7 +34,9 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    grid: Annotated[Path, typer.Argument(help="Grid file that the model is in.")],
+    grid: Annotated[
+        Path, typer.Argument(help="Grid file that the model is in, or a folder of such files.")
+    ],
     checkpoint: Annotated[
         str,
         typer.Option(help="A file, a URL, or a name of MMDetection's model index."),
@@ -50,15 +52,22 @@ def evaluate(
         str | None, typer.Option(help="At which sites, if at several; such as conv4.conv5.")
     ] = None,
     device: Annotated[Device, typer.Option(help="What to compute on.")] = Device.CPU,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="The checkpoint is that of a run with --smoke.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Evaluate a checkpoint of a run, or a published one, as a run is evaluated. Trains nothing."""
     from rich.console import Console
 
+    from plugins.checkpoints import few
     from study.evaluate import evaluate
-    from study.grid import load
+    from study.grid import find, load
 
-    run = _cell(load(grid).runs(), mechanism, sites)
+    if not checkpoint.strip():
+        raise StudyError("--checkpoint is empty; give a file, a URL, or a published name")
+    grids = [load(path) for path in find([grid])]
+    run = _cell([r for g in grids for r in (g.smoke() if smoke else g).runs()], mechanism, sites)
     status = f"evaluating {run.mechanism} on {run.data}"
     with Console(stderr=True).status(status) as shown:
         found = evaluate(
@@ -71,6 +80,8 @@ def evaluate(
     lines = [" · ".join(filter(None, (run.mechanism, ".".join(run.sites), run.data)))]
     lines += [f"published as {found['name']}"] if found["name"] else []
     lines += [f"evaluated otherwise than published: {note}" for note in found["notes"]]
+    if found["trained"]:
+        lines.append(f"trained with other values than the grid's: {few(found['trained'])}")
     console = Console()
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -86,6 +97,7 @@ def _plain(line: str) -> str:
 def _cell(runs: list[Run], mechanism: str | None, sites: str | None) -> Run:
     """Return a run of the one cell that is meant; which seed it has does not matter."""
     from plugins.attention.mechanism import Mechanism
+    from study.run import science_hash
 
     if mechanism is not None:
         valid = {run.mechanism for run in runs}
@@ -106,7 +118,12 @@ def _cell(runs: list[Run], mechanism: str | None, sites: str | None) -> Run:
         places = [sites]
     if len(places) > 1:
         raise StudyError(f"{words[0]} stands at several sites; choose by --sites {_one(places)}")
-    return next(run for run in runs if ".".join(run.sites) == places[0])
+    there = [run for run in runs if ".".join(run.sites) == places[0]]
+    meant = {science_hash({**run.science, "seed": 0}): run for run in reversed(there)}
+    if len(meant) > 1:
+        names = [run.grid for run in reversed(meant.values())]
+        raise StudyError(f"{words[0]} is in several grids; name the file of {_one(names)}")
+    return there[0]
 
 
 def _one(words: list[str]) -> str:

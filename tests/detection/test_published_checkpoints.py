@@ -7,6 +7,7 @@ configs, which made them, with weights at random.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import subprocess
@@ -254,6 +255,22 @@ def test_a_file_with_attention_in_conv3_is_told_and_finds_its_grid(grid, data, t
     weights.load(MODELS.build(detector(wider, len(CLASSES))), given, CLASSES)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.01-coco.py", "type: SoftTeacher, he"),
+        (
+            "mask-rcnn_r50_fpn_albu-1x_coco",
+            "trained it with cannot be read: .* No such",
+        ),
+    ],
+)
+def test_what_is_no_detector_like_ours_is_refused(name, reason, grid, data):
+    """Some have no backbone of their own, of some the index names a config that is not there."""
+    with pytest.raises(CheckpointError, match=reason):
+        published.check(job(grid["1111"], data), published.find(name))
+
+
 def test_how_it_is_evaluated_may_differ_and_is_said(grid, data):
     entry = published.find(CONFIGS["1111"])
     run = job(grid["1111"], data, image_scale=[667, 400])
@@ -311,17 +328,32 @@ def test_the_verb_evaluates_by_the_name_of_the_index(grid, tmp_path, monkeypatch
     datasets.prepare_from("coco", coco, subset=True)
     cache = tmp_path / "torch/hub/checkpoints"
     cache.mkdir(parents=True)
-    saved(cache / published.find(CONFIGS["0010"]).file, theirs("0010"))
-    files = sorted(tmp_path.rglob("*"))
     name = "faster_rcnn_r50_fpn_attention_0010_1x_coco"
-    done = subprocess.run(
-        [sys.executable, "-m", "study", "evaluate", GRID, "--checkpoint", name, "--mechanism",
-         "0010", "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    entry = published.find(name)
+    command = [
+        sys.executable, "-m", "study", "evaluate", GRID, "--checkpoint", name, "--mechanism",
+        "0010", "--json",
+    ]  # fmt: skip
+    options = {"capture_output": True, "text": True, "check": False}
+    options["env"] = os.environ | {"OMP_NUM_THREADS": "1"}
+    file = saved(cache / entry.file, theirs("0010"))
+    done = subprocess.run(command, **options)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+    assert done.returncode == 2
+    assert f"begins with {digest}, not with {entry.file[-12:-4]}" in done.stderr
+    # With its own hash in the name, here and in the index, it is what was published.
+    file.rename(cache / f"net-{digest}.pth")
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "from plugins.detection import published\n"
+        "entries = published._entries\n"
+        f"published._entries = lambda root: (e._replace(weights=e.weights.replace({entry.file!r},"
+        f" 'net-{digest}.pth')) for e in entries(root))\n"
+    )
+    files = sorted(tmp_path.rglob("*"))
+    options["env"] |= {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, **options)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["published"] == {"mAP": 0.391}

@@ -196,17 +196,76 @@ def test_what_is_no_checkpoint_is_refused_and_not_executed(tmp_path):
         weights.read(path)
     assert not trap.exists()
     path.write_bytes(b"<html>log in first</html>")
-    with pytest.raises(CheckpointError, match="is no file of torch's, or a damaged one"):
+    reason = (
+        r"or a damaged one, to be fetched or saved again \(UnpicklingError: Unsupported operand"
+    )
+    with pytest.raises(CheckpointError, match=reason) as told:
         weights.read(path)
+    assert "will likely succeed" not in str(told.value)  # what torch says of reading it by force
     torch.save({"state_dict": {"weight": torch.zeros(100)}}, path)
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(CheckpointError, match="is no file of torch's, or a damaged one"):
         weights.read(path)
-    for content in ({"epoch": 3}, [torch.zeros(1)], {"state_dict": {"weight": 3}}):
+
+
+TENSOR = torch.zeros(1)
+FOREIGN = {
+    "it holds an object of type list; a checkpoint of MMEngine is a dict": [TENSOR],
+    "it holds an object of type Tensor": TENSOR,
+    "it has no 'state_dict', but epoch, model; a checkpoint of": {"epoch": 3, "model": {}},
+    "its 'state_dict' is of type list; a checkpoint has tensors there": {"state_dict": [TENSOR]},
+    "its 'state_dict' has under 'weight' a int": {"state_dict": {"weight": 3}},
+    "its 'state_dict' has under 'net' a dict": {"state_dict": {"net": {"weight": TENSOR}}},
+    "its 'state_dict' has under 7 a Tensor": {"state_dict": {7: TENSOR}},
+    "it has under 7 a Tensor": {7: TENSOR},
+    "its 'meta' is of type str, not dict": {"state_dict": {}, "meta": "text"},
+    "its 'dataset_meta' is of type Tensor": {"state_dict": {}, "meta": {"dataset_meta": TENSOR}},
+    "its 'classes' is of type int, not tuple or list or str": {
+        "state_dict": {}, "meta": {"dataset_meta": {"classes": 80}},
+    },
+    "its 'CLASSES' is of type dict": {"state_dict": {}, "meta": {"CLASSES": {"car": 1}}},
+    "its 'cfg' is of type Tensor, not str or dict": {"state_dict": {}, "meta": {"cfg": TENSOR}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", FOREIGN)
+def test_what_is_wrong_in_a_foreign_file_is_named(reason, tmp_path):
+    path = tmp_path / "file.pth"
+    torch.save(FOREIGN[reason], path)
+    assert read(path) is not None
+    with pytest.raises(CheckpointError, match=f"^{path} is no checkpoint: {reason}"):
+        weights.read(path)
+
+
+def test_what_a_file_need_not_have_may_be_missing_or_none(tmp_path):
+    path, state = tmp_path / "file.pth", ours().state_dict()
+    none = {"CLASSES": None, "dataset_meta": None, "cfg": None, "config": None}
+    contents = [state, *({"state_dict": state} | more for more in ({}, {"meta": None}))]
+    for content in (*contents, {"state_dict": state, "meta": none}):
         torch.save(content, path)
-        assert read(path)
-        with pytest.raises(CheckpointError, match="no 'state_dict'"):
-            weights.read(path)
+        given = weights.read(path)
+        assert (given.classes, given.config, given.state.keys()) == (None, None, state.keys())
+    named = {"dataset_meta": {"classes": list(CLASSES)}}
+    for meta in ({"CLASSES": CLASSES}, named, {"dataset_meta": {"CLASSES": CLASSES}}):
+        torch.save({"state_dict": state, "meta": meta}, path)
+        assert weights.read(path).classes == CLASSES
+
+
+def test_a_config_that_is_no_text_is_compared_as_well(tmp_path):
+    block = {"type": "GeneralizedAttention2d", "heads": 2}
+    config = {"model": {"backbone": {"plugins": [{"cfg": block}]}}}
+    with pytest.raises(CheckpointError, match="heads 2 instead of 4"):
+        loaded(ours(), tmp_path / "file.pth", ours().state_dict(), cfg=config)
+
+
+@pytest.mark.parametrize("value", ["'many'", "{[]: 1}", "None"])
+def test_a_config_with_strange_values_is_of_another_attention(value, tmp_path):
+    text = f"model = dict(type='GeneralizedAttention2d', heads={value})"
+    with pytest.raises(CheckpointError, match=r"with other attention .*: heads .* instead of 4"):
+        loaded(ours(), tmp_path / "file.pth", ours().state_dict(), cfg=text)
+    mmcv = "model = dict(type='GeneralizedAttention', num_heads=4, spatial_range='far')"
+    with pytest.raises(CheckpointError, match="with a spatial range"):
+        loaded(ours(), tmp_path / "file.pth", ours().state_dict(), cfg=mmcv)
 
 
 def test_files_of_one_name_at_two_places_are_two_files(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import time
 
 import psutil
 import pytest
+
+from study.folder import iter_runs
 
 from .conftest import study
 from .made import everything
@@ -35,9 +38,20 @@ EVALUATE = """
         assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
         print("a framework's greeting")
         text = checkpoint.read_text()
-        if text == "slow":
+        if text in ("slow", "deaf"):
             (checkpoint.parent / "pid").write_text(str(os.getpid()))
-            time.sleep(60)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                try:
+                    time.sleep(60)
+                except BaseException:
+                    if text == "slow":
+                        raise
+        if text == "killed":
+            os.kill(os.getpid(), 9)
+        if text == "noisy":
+            os.write(1, b"what a library in C prints")
+            text = "3"
         if text == "crash":
             print("the framework's last words", file=sys.stderr)
             raise RuntimeError("out of order")
@@ -108,7 +122,7 @@ def test_a_file_is_evaluated_and_nothing_written(grid, tmp_path):
     answer = found(grid, "--checkpoint", "good.pth", "--mechanism", "1111", "--sites", "a.b")
     assert answer == {
         "checkpoint": "good.pth", "mechanism": "1111", "sites": ["a", "b"], "data": "toy-data",
-        "name": None, "published": {}, "notes": [],
+        "name": None, "published": {}, "notes": [], "trained": [],
         "metrics": {"score": 0.7, "sites": 2, "hidden": 1.0},
     }  # fmt: skip
     shown = study("evaluate", grid, "--checkpoint", tmp_path / "good.pth", "--mechanism", "none")
@@ -120,22 +134,93 @@ def test_a_file_is_evaluated_and_nothing_written(grid, tmp_path):
     assert not {path for path in changed if "__pycache__" not in path.parts}
 
 
-def test_who_stops_it_stops_all_of_it(grid, tmp_path):
-    slow = tmp_path / "slow"
-    slow.write_text("slow")
-    command = ["evaluate", grid, "--mechanism", "0110", "--checkpoint", slow]
+@pytest.mark.parametrize(
+    ("number", "child"),
+    [
+        (signal.SIGINT, "slow"),
+        (signal.SIGTERM, "slow"),
+        (signal.SIGHUP, "slow"),
+        (signal.SIGKILL, "slow"),
+        (signal.SIGINT, "deaf"),
+        (signal.SIGKILL, "deaf"),
+    ],
+)
+def test_who_stops_it_stops_all_of_it(number, child, grid, tmp_path):
+    """The signal goes to the command alone, not to what it has started."""
+    (tmp_path / "checkpoint").write_text(child)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = ["evaluate", grid, "--mechanism", "0110", "--checkpoint", tmp_path / "checkpoint"]
     process = subprocess.Popen(
         [sys.executable, "-m", "study", *map(str, command)],
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        env=os.environ | {"TMPDIR": str(scratch)},
     )
     told = tmp_path / "pid"
-    deadline = time.monotonic() + 30
-    while not (told.exists() and told.read_text()):
+    until(lambda: told.exists() and told.read_text(), 30)
+    evaluating = psutil.Process(int(told.read_text()))
+    assert list(scratch.iterdir())
+    process.send_signal(number)
+    assert process.wait(20)
+    until(lambda: not evaluating.is_running() or evaluating.status() == "zombie", 20)
+    assert child == "deaf" or not list(scratch.iterdir())
+
+
+def until(true, seconds):
+    deadline = time.monotonic() + seconds
+    while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20)
-    assert not psutil.pid_exists(int(told.read_text()))
+
+
+def test_what_a_library_prints_is_not_the_answer(grid, tmp_path):
+    (tmp_path / "noisy").write_text("noisy")
+    answer = found(grid, "--checkpoint", "noisy", "--mechanism", "0110")
+    assert answer["metrics"]["score"] == 0.3
+
+
+def test_a_folder_of_grids_stands_for_the_one_that_has_it(toy, grid, tmp_path):
+    (tmp_path / "grids").mkdir()
+    other = "task: toy\nrecipe: {{epochs: {}}}\nproduct: {{mechanism: [{}]}}\n"
+    toy(other.format(4, '"0001"'), "grids/one.yaml")
+    toy(other.format(5, '"0001", "0011"'), "grids/two.yaml")
+    good = ("grids", "--checkpoint", "good.pth", "--mechanism")
+    assert found(*good, "0011")["mechanism"] == "0011"
+    assert "0001 is in several grids; name the file of one or two" in refused(*good, "0001")
+    toy(other.format(4, '"0001"'), "grids/two.yaml")
+    assert found(*good, "0001")["mechanism"] == "0001"
+    (tmp_path / "empty").mkdir()
+    assert "no grid file" in refused("empty", "--checkpoint", "good.pth")
+
+
+def test_the_checkpoint_of_a_smoke_run_has_the_recipe_of_that(toy, grid, tmp_path):
+    """The file is in the folder of the run, which says what it was trained as."""
+    path = toy(GRID.replace("epochs: 2", "epochs: 3").replace('none, "0110"', '"0110"'))
+    assert study("run", path, "--smoke", "--mechanism", "0110", "--runs", "made").returncode == 0
+    (folder,) = iter_runs(tmp_path / "made")
+    checkpoint = folder.path / "checkpoints/epoch_2.pth"
+    (folder.path / "checkpoints/count").rename(checkpoint)
+    assert checkpoint.read_text() == "2"
+    asked = (path, "--checkpoint", checkpoint, "--mechanism", "0110")
+    assert found(*asked, "--smoke")["trained"] == []
+    assert found(*asked)["trained"] == ["recipe.epochs: 2 -> 3"]
+    told = "trained with other values than the grid's: recipe.epochs: 2 -> 3"
+    assert told in study("evaluate", *asked).stdout
+    checkpoint.write_text("two")
+    assert refused(*asked) == (
+        "error: epoch_2.pth is no number. Its run is of the grid smoke/grid, and differs from what"
+        " was asked for in recipe.epochs: 2 -> 3"
+    )
+    told = refused(path, "--checkpoint", folder.path, "--mechanism", "0110")
+    assert told.endswith(f"is a folder; name a file in it, such as {checkpoint}")
+    record = folder.run
+    record["science"]["task"] = "translation"
+    (folder.path / "run.json").write_text(json.dumps(record))
+    assert refused(*asked) == (
+        f"error: {checkpoint} is of a run of smoke/grid, which is translation, not toy"
+    )
+    (folder.path / "run.json").write_text("{")
+    assert refused(*asked) == "error: epoch_2.pth is no number"
 
 
 def test_one_cell_must_be_meant(grid):
@@ -158,12 +243,21 @@ def test_what_is_no_checkpoint_is_told(grid, tmp_path):
     def given(word):
         return refused(grid, "--checkpoint", word, "--mechanism", "0110")
 
+    assert given("") == ("error: --checkpoint is empty; give a file, a URL, or a published name")
     assert given("none.pth") == "error: no such file: none.pth"
+    assert given("/dev/null") == "error: /dev/null is no ordinary file; write it to one first"
+    assert given("~nobody-of-that-name/x.pth").startswith("error: ~nobody-of-that-name/x.pth can")
+    assert "cannot be read: File name too long" in given("x" * 300)
     assert given("away/none") == "error: no such file: away/none"
     assert "is a folder; name a file in it" in given(tmp_path)
     assert "no published checkpoint 'toy-ned'; did you mean 'toy-net'?" in given("toy-ned")
     assert given("bad.pth") == "error: bad.pth is no number"
     assert given("crash.pth") == "error: cannot evaluate crash.pth: RuntimeError: out of order"
+    (tmp_path / "killed").write_text("killed")
+    assert given("killed") == (
+        "error: cannot evaluate killed: its process was ended by SIGKILL, as Linux and Slurm do for"
+        " want of memory"
+    )
     assert "http://127.0.0.1:9/x.pth cannot be downloaded" in given("http://127.0.0.1:9/x.pth")
     assert "http://127.0.0.1:9/ names no file" in given("http://127.0.0.1:9/")
     assert not list((tmp_path / "torch").rglob("*.*"))
@@ -181,7 +275,7 @@ def test_a_task_may_do_without(toy, tmp_path):
     told = refused(grid, "--checkpoint", "good.pth", "--mechanism", "0110")
     assert told == "error: the task 'toy' does not evaluate checkpoints"
     told = refused(grid, "--checkpoint", "toy-net", "--mechanism", "0110")
-    assert told == "error: no such file: toy-net"
+    assert told == "error: no such file: toy-net; the task knows no published checkpoints"
 
 
 @pytest.fixture
@@ -217,9 +311,16 @@ def test_a_url_is_downloaded_once_and_its_hash_compared(grid, server, tmp_path):
     assert asked == [f"/{right}"]
     cache = tmp_path / "torch/hub/checkpoints"
     told = refused(grid, "--checkpoint", f"{url}/{wrong}", *cell)
-    assert "invalid hash value" in told
+    assert f"its SHA-256 begins with {digest}, not with 0123abcd; try again" in told
     assert "HTTP Error 404" in refused(grid, "--checkpoint", f"{url}/missing.pth", *cell)
-    assert [path.name for path in cache.rglob("*.pth")] == [right]
+    assert [path.name for path in cache.rglob("*.*")] == [right]
+    # What is there already, put there by hand or not, may have been cut.
+    for file in (cache / right, tmp_path / right):
+        file.write_bytes(b"")
+        asked = file if file.parent == tmp_path else f"{url}/{right}"
+        told = refused(grid, "--checkpoint", asked, *cell)
+        assert f"{file} is not the file that its name says: its SHA-256 begins with e3b0" in told
+        assert "delete it and fetch it again" in told
 
 
 def test_a_published_name_brings_its_weights_and_its_value(grid, server, monkeypatch):

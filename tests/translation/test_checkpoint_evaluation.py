@@ -47,9 +47,39 @@ def test_what_is_not_of_the_model_is_refused(finished, tmp_path):
     torch.save(content, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match=r"lacks encoder\S*fc1.bias; it has besides more"):
         train.evaluate(finished, tmp_path / "other.pt")
-    torch.save({"state_dict": {}}, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="no checkpoint of fairseq: it has no 'model'"):
-        train.evaluate(finished, tmp_path / "other.pt")
     (tmp_path / "other.pt").write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r"other\.pt is no file of torch's, or a damaged one"):
         train.evaluate(finished, tmp_path / "other.pt")
+
+
+FOREIGN = {
+    "it has no 'model', but state_dict": lambda good: {"state_dict": {}},
+    "it has no 'model', but list": lambda good: [1],
+    "its 'model' is of type list; a checkpoint has tensors": lambda good: good | {"model": [1]},
+    "its 'model' has under 'encoder' a dict": lambda good: good | {"model": {"encoder": {}}},
+    "its 'model' has under 3 a Tensor": lambda good: good | {"model": {3: torch.zeros(1)}},
+    "its 'cfg' is of type str, not dict": lambda good: good | {"cfg": "text"},
+    "its 'model' is of type str, not Namespace or": lambda good: good | {"cfg": {"model": "text"}},
+    "its 'args' is of type dict, not Namespace": lambda good: good | {"cfg": None, "args": {}},
+    "has no 'cfg' with a 'model', where fairseq": lambda good: {"model": good["model"]},
+}
+
+
+@pytest.mark.parametrize("reason", FOREIGN)
+def test_what_is_wrong_in_a_foreign_file_is_named(reason, finished, tmp_path):
+    good = torch.load(finished.folder / "checkpoints" / LAST, weights_only=True)
+    torch.save(FOREIGN[reason](good), tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=rf"other\.pt (is no .*: )?{reason}"):
+        train.evaluate(finished, tmp_path / "other.pt")
+
+
+def test_the_options_of_an_older_fairseq_are_compared(finished, tmp_path):
+    """Until version 0.9 they stood under another name."""
+    good = torch.load(finished.folder / "checkpoints" / LAST, weights_only=True)
+    older = {"args": good["cfg"]["model"], "cfg": None, "model": good["model"]}
+    torch.save(older, tmp_path / "older.pt")
+    assert train.evaluate(finished, tmp_path / "older.pt")["perplexity"] > 0
+    older["args"].encoder_attention_heads *= 2
+    torch.save(older, tmp_path / "older.pt")
+    with pytest.raises(CheckpointError, match="its encoder_attention_heads is"):
+        train.evaluate(finished, tmp_path / "older.pt")
