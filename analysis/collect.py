@@ -64,10 +64,7 @@ COLUMNS = tuple(runs_table.FIELDS)
 SOURCES = ("result.json", "run.json", "provenance.json", "metrics.jsonl")
 """What the row of a finished run follows from."""
 
-MISTAKES = (
-    *(StudyError, OSError, LookupError, TypeError, ValueError, AttributeError),
-    *(OverflowError, RecursionError),
-)
+MISTAKES = (StudyError, OSError, LookupError, ValueError, OverflowError, RecursionError)
 """What reading a folder raises that does not hold what the contract says."""
 
 TEXTS = [name for name, kind in runs_table.FIELDS.items() if kind == runs_table.TEXT]
@@ -189,6 +186,8 @@ def _rows(folders: Iterable[RunFolder]) -> tuple[list[dict[str, Any]], Broken]:
             rows.append(_row(folder) | {runs_table.SIGNATURE: signature})
         except KeyError as error:
             broken.append((str(path), f"the key {error} is missing"))
+        except (TypeError, AttributeError) as error:
+            broken.append((str(path), f"an entry of its files is of another type: {error}"))
         except MISTAKES as error:
             broken.append((str(path), str(error)))
     return rows, broken

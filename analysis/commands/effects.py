@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis.commands.question import Grids, Out, Runs, Table, answered, emit
+from analysis.commands.question import Grids, Out, Runs, Table, answered, emit, union
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,4 @@ def effects(
 
 def together(grids: Grids, runs: Runs, table: Table) -> pd.DataFrame:
     """Return the finished and unfinished runs of all grids in one frame, each run once."""
-    import pandas as pd
-
-    frames = [frame for _, frame in answered(grids, runs, table)]
-    return pd.concat(frames, ignore_index=True).drop_duplicates("id", ignore_index=True)
+    return union(frame for _, frame in answered(grids, runs, table))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from analysis.commands.question import Grids, Runs, Table, answered
+from analysis.commands.question import WITHOUT, Grids, Question, Runs, Table, answered, union
 
 __all__ = ["plot"]
 
@@ -18,10 +19,17 @@ def plot(
     table: Table = None,
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("results/figures"),
 ) -> None:
-    """Draw every figure that the runs allow, as PNG, SVG and PDF; a folder for each grid."""
+    """Draw every figure that the runs allow, as PNG, SVG and PDF.
+
+    Each grid has a folder, and in the one above is what several of them show together.
+    """
     from analysis.figures.all import NEEDS, draw_all
 
-    for question, frame in answered(grids, runs, table):
+    asked = answered(grids, runs, table)
+    if len(asked) > 1:
+        together = Question(os.path.commonpath([q.name for q, _ in asked]), WITHOUT, "")
+        asked.insert(0, (together, union(frame for _, frame in asked)))
+    for question, frame in asked:
         drawn = draw_all(frame, out / question.name, question.baseline)
         for path in (path for paths in drawn.values() for path in paths):
             print(path)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from analysis.summary import Cell
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("Grids", "Out", "Question", "Runs", "Table"),
-    *("answered", "emit", "finished", "folders", "frame", "questions", "root"),
+    *("WITHOUT", "answered", "emit", "finished", "folders", "frame", "questions", "root", "union"),
 ]
 
 WITHOUT = "none"
@@ -159,6 +161,13 @@ def answered(
     return found
 
 
+def union(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return the runs of all frames in one, each run once."""
+    import pandas as pd
+
+    return pd.concat(frames, ignore_index=True).drop_duplicates("id", ignore_index=True)
+
+
 def emit(text: str, out: Path | None) -> None:
     """Print a text, or write it into the file `out` and print the name of that."""
     from study.files import write_text
@@ -171,11 +180,16 @@ def emit(text: str, out: Path | None) -> None:
 
 
 def folders(question: Question, runs: Path) -> list[RunFolder]:
-    """Return the runs of a question that are there, archived ones included."""
-    from study.archive import every_run
+    """Return the runs of a question that are there, archived ones included.
+
+    Where no grid says which runs are meant, it is told on stderr how many are archived.
+    """
+    from study.archive import ArchivedRun, every_run, results_root
 
     everything = every_run(runs)
     if question.ids is None:
+        if archived := sum(isinstance(folder, ArchivedRun) for folder in everything):
+            typer.echo(f"{archived} of the runs are archived in {results_root()}", err=True)
         return everything
     there = {folder.path.name: folder for folder in everything}
     return [there[name] for name in question.ids if name in there]

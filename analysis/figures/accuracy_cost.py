@@ -73,6 +73,11 @@ def notes(summaries: Sequence[Summary], cost: Cost) -> list[str]:
     )
     if dashed:
         sentences.append(f"Dashed: mean of {' or '.join(dashed)}.")
+    apart = [f"{', '.join(found)} ({s.sites})" for s in summaries if (found := _other_seeds(s))]
+    if apart:
+        sentences.append(
+            f"Over other seeds than the baseline, so see the table's Δ: {'; '.join(apart)}."
+        )
     if cost == TIME:
         sentences.append(CLOCK)
     lacking = [
@@ -83,3 +88,13 @@ def notes(summaries: Sequence[Summary], cost: Cost) -> list[str]:
     if lacking:
         sentences.append(f"Not drawn, for its {cost.name} is unknown: {', '.join(lacking)}.")
     return sentences
+
+
+def _other_seeds(summary: Summary) -> list[str]:
+    """Name the mechanisms whose mean is over other seeds than that of the baseline."""
+    rows = summary.rows[summary.rows["n"] > 0]
+    base = rows[(rows["mechanism"] == summary.baseline) & (rows["pairs"] == rows["n"])]
+    if base.empty:  # or the pairs are those with another baseline
+        return []
+    same = (rows["pairs"] == rows["n"]) & (rows["n"] == base["n"].iloc[0])
+    return rows.loc[~same, "mechanism"].tolist()

@@ -17,11 +17,11 @@ __all__ = ["NEEDS", "draw_all"]
 NEEDS = {
     "overview": "a finished run of detection, segmentation or translation with known MACs",
     "cost": "a finished run with known MACs",
+    "effects": "most of the 16 term sets",
     "time": "a finished run with a known time",
     "deformable": "a mechanism with +deformable",
     "range": "dynamic and 0100, with or without a range",
     "curves": "runs that were evaluated while they trained",
-    "effects": "most of the 16 term sets",
 }
 """Kinds of figures, and what each of them cannot be drawn without."""
 
@@ -57,9 +57,9 @@ def draw_all(frame: pd.DataFrame, out: Path, baseline: str | None) -> dict[str, 
     return {
         "overview": overview.draw(summaries, out),
         "cost": accuracy_cost.draw(summaries, out, MACS),
+        "effects": effect_figures.draw(factorial, out / "effects") if factorial else [],
         "time": accuracy_cost.draw(summaries, out, TIME),
         "deformable": deformable.draw(found, out),
         "range": ranges.draw(found, out),
         "curves": curves.draw(found, out),
-        "effects": effect_figures.draw(factorial, out / "effects") if factorial else [],
     }

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import panel
 from analysis.figures.accuracy_cost import notes
-from analysis.figures.page import GREY, page, settle
+from analysis.figures.page import page, settle
 from analysis.figures.panel import MACS
 from analysis.figures.style import PANEL_TITLE, STYLE, write
 from analysis.summary import Summary
@@ -72,35 +72,25 @@ def draw(summaries: Sequence[Summary], out: Path) -> list[Path]:
 
 
 def figure(choices: Sequence[Choice]) -> Figure:
-    """Draw the panels; one without runs says so."""
-    lettered = list(zip("abcd", choices, strict=True))
-    shown = [choice.summary for choice in choices if choice.summary is not None]
-    sentences = notes(shown, MACS)
-    sentences += [
-        f"Recipe of ({letter}): {choice.summary.variant}."
-        for letter, choice in lettered
-        if choice.summary is not None and choice.summary.variant
+    """Draw the panels that have runs; each keeps the letter that it has in the paper's figure."""
+    lettered = [
+        (f"({letter})", choice.title, choice.summary)
+        for letter, choice in zip("abcd", choices, strict=True)
+        if choice.summary is not None
     ]
-    left_out = [f"{choice.others} of ({letter})" for letter, choice in lettered if choice.others]
+    sentences = notes([summary for _, _, summary in lettered], MACS)
+    sentences += [f"Recipe of {at}: {s.variant}." for at, _, s in lettered if s.variant]
+    left_out = [f"{c.others} of ({at})" for at, c in zip("abcd", choices, strict=True) if c.others]
     if left_out:
         sentences.append(
             "Each panel shows the data, sites and recipe with the most finished runs; left out: "
             f"{', '.join(left_out)}."
         )
-    image, grid = page("Accuracy against the cost of the mechanism", len(choices), sentences)
-    for axes, (letter, choice) in zip(grid, lettered, strict=True):
-        title = f"({letter}) {choice.title}"
-        if choice.summary is None:
-            axes.set(xticks=[], yticks=[])
-            axes.text(
-                0.5, 0.5, "no runs yet", transform=axes.transAxes, ha="center", color=GREY, size=9
-            )
-        else:
-            panel.points(axes, choice.summary, MACS)
-            title += f"\n{choice.summary.data} · {choice.summary.sites}"
-        axes.set_title(title, **PANEL_TITLE)
+    image, grid = page("Accuracy against the cost of the mechanism", len(lettered), sentences)
+    for axes, (at, title, summary) in zip(grid, lettered, strict=True):
+        panel.points(axes, summary, MACS)
+        axes.set_title(f"{at} {title}\n{summary.data} · {summary.sites}", **PANEL_TITLE)
     settle(image)
-    for axes, choice in zip(grid, choices, strict=True):
-        if choice.summary is not None:
-            panel.names(axes, choice.summary, MACS)
+    for axes, (_, _, summary) in zip(grid, lettered, strict=True):
+        panel.names(axes, summary, MACS)
     return image

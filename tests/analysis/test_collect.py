@@ -133,6 +133,7 @@ def test_broken_folders_are_named_with_the_reason_and_the_others_are_kept(make_r
     assert "has no 'cost'" in reasons[str(lacking)]
     assert "newer" in reasons[str(newer)]
     assert "another run" in reasons[str(foreign)]
+    assert "an entry of its files is of another type: 'NoneType'" in reasons[str(odd)]
     assert "copy" in reasons[str(copy)]
 
 

@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 from analysis.commands.question import finished, questions
 from analysis.runs_table import read
 from analysis.verbs import register
+from study.archive import store
 from study.errors import StudyError
+from study.folder import RunFolder
 
 
 @pytest.fixture
@@ -157,6 +159,27 @@ def test_plot_writes_a_folder_for_each_grid(call, make_run, grid, tmp_path):
     assert {f"{folder}/detection-trees.{kind}" for kind in ("png", "svg", "pdf")} <= {*listed}
     assert all(path.startswith(f"{folder}/") for path in listed)
     assert all((tmp_path / path).is_file() for path in listed)
+
+
+def test_plot_shows_the_runs_of_several_grids_together_too(call, make_run, grid):
+    grid["0010", 1] = make_run("0010", 1, 0.3).name
+    listed = call("plot", "g.yaml", "h.yaml").stdout.split()
+    for folder in ("demo", "demo/g", "demo/h"):
+        assert f"results/figures/{folder}/overview.png" in listed
+
+
+def test_archived_runs_that_no_grid_asks_for_are_not_there_without_a_word(
+    call, make_run, tmp_path, monkeypatch
+):
+    make_run("none", 0, 0.3)
+    assert "archived" not in call("table").stderr
+    there = make_run("0010", 0, 0.35)
+    store(RunFolder(there), tmp_path / f"kept/{there.name}.json")
+    shutil.rmtree(there)
+    monkeypatch.setenv("STUDY_RESULTS", "kept")
+    result = call("table")
+    assert "| 0010" in result.stdout
+    assert result.stderr == "1 of the runs are archived in kept\n"
 
 
 @pytest.mark.parametrize("verb", ["table", "plot"])

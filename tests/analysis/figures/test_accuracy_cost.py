@@ -141,6 +141,17 @@ def test_seeds_that_some_mechanisms_lack_are_said(five):
     assert len(image.axes[0].collections) == 1
 
 
+def test_means_over_other_seeds_than_the_baselines_are_named(five):
+    said = "Over other seeds than the baseline, so see the table's Δ: "
+    assert said not in notes(drawn(five, baseline="none"))
+    last = five["seed"] == five["seed"].max()
+    fewer = five[~(last & (five["mechanism"] == "1111"))]
+    assert f"{said}1111 (conv4.conv5)." in notes(drawn(fewer, baseline="none"))
+    moved = five.assign(seed=five["seed"] + 7 * (five["mechanism"] == "0110"))
+    assert f"{said}0110 (conv4.conv5)." in notes(drawn(moved, baseline="none"))
+    assert said not in notes(drawn(fewer, baseline=None))
+
+
 def test_title_and_axes_name_task_data_metric_sites_and_unit(five):
     image = drawn(five)
     (axes,) = image.axes

@@ -124,5 +124,5 @@ def test_the_verb_reads_a_table_and_tells_what_it_cannot_draw(run, frame_of, tmp
     assert all((tmp_path / path).is_file() for path in expected)
     assert done.stderr.splitlines() == [
         f"no figure of {kind}: it needs {NEEDS[kind]}"
-        for kind in ("deformable", "range", "effects")
+        for kind in ("effects", "deformable", "range")
     ]

@@ -47,10 +47,13 @@ def test_four_panels_show_the_summaries_means(crowd):
         assert len(dashed) == (sites != "cross")  # nothing is left out of cross-attention
 
 
-def test_a_panel_without_runs_says_so(run, frame_of):
-    image = figure(chosen(frame_of(translation(run, "1111", "cross"))))
-    said = [[text.get_text() for text in axes.texts] for axes in image.axes]
-    assert said == [["no runs yet"]] * 3 + [["1111"]]
+def test_a_panel_without_runs_is_left_out_and_the_others_keep_their_letters(run, frame_of):
+    image = figure(chosen(frame_of(run("0010", 0, 0.4), translation(run, "1111", "cross"))))
+    assert [axes.get_title(loc="left") for axes in image.axes] == [
+        "(a) Detection\ntrees · conv4.conv5",
+        "(d) Translation, encoder-decoder attention\ntrees · cross",
+    ]
+    assert [[text.get_text() for text in axes.texts] for axes in image.axes] == [["0010"], ["1111"]]
 
 
 def test_none_is_dashed_whatever_the_grids_baseline_is(run, frame_of):
@@ -58,7 +61,7 @@ def test_none_is_dashed_whatever_the_grids_baseline_is(run, frame_of):
         translation(run, word, "encoder", value) for word, value in (("none", 18), ("1111", 20))
     ]
     image = figure(chosen(frame_of(*rows), "1111"))
-    dashed = [line for line in image.axes[2].lines if line.get_linestyle() == "--"]
+    dashed = [line for line in image.axes[0].lines if line.get_linestyle() == "--"]
     assert [float(line.get_ydata()[0]) for line in dashed] == [18]
 
 
