@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 
@@ -220,6 +221,12 @@ def interval(verdict: Verdict) -> dict[str, float] | None:
     return {name: (value - left) / span for name, value in marks.items()}
 
 
+def _size(svg: Path) -> tuple[float, float]:
+    """Return width and height, so that a browser keeps the place of an image not yet loaded."""
+    box = ElementTree.parse(svg).getroot().attrib["viewBox"].split()
+    return float(box[2]), float(box[3])
+
+
 def _draw(frame: pd.DataFrame, out: Path, baseline: str | None) -> dict[str, list[Path]]:
     from analysis.figures.all import draw_all
 
@@ -256,6 +263,7 @@ def _images(kind: str, paths: Sequence[Path], out: Path) -> list[dict[str, Any]]
         {
             "stem": stem.name,
             "svg": files["svg"],
+            "size": _size(out / files["svg"]),
             "others": {suffix: file for suffix, file in files.items() if suffix != "svg"},
             "alt": f"{title(kind)}: {stem.name.replace('-', ' ')}",
         }

@@ -105,7 +105,8 @@
   new IntersectionObserver((seen) => { if (seen[0].isIntersecting) append(STEP); }, { rootMargin: "400px" }).observe(more);
   addEventListener("beforeprint", () => append(Infinity));
 
-  const texts = new Map(runs.map((run) => [run, [run.id, run.label, run.grid, run.data, run.state, run.error].join("\n").toLowerCase()]));
+  const WORDS = ["id", "error", ...COLUMNS.filter((column) => !column.number).map((column) => column.key)];
+  const texts = new Map(runs.map((run) => [run, WORDS.map((key) => run[key]).join("\n").toLowerCase()]));
 
   function choose(id, box) {
     if (box.checked) marked.add(id); else marked.delete(id);

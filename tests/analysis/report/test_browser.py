@@ -158,9 +158,23 @@ def test_filters_combine_and_stay_in_the_address(reader):
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#count")).to_contain_text("13 of 13")
     assert len(reader.names()) == 13
+    page.locator("#q").fill("bleu")
+    assert page.locator("#count").inner_text().split()[0] not in ("0", "13")  # those of translation
     page.locator("#q").fill("no such run")
     assert reader.names() == []
     assert page.locator("#count").inner_text().startswith("0 of 13")
+
+
+def test_figures_keep_their_place_before_they_are_loaded(reader):
+    reader.open("index.html")
+    images = reader.page.locator("figure img")
+    assert images.count() > 3
+    for image in images.all():
+        kept = image.evaluate("i => i.getAttribute('width') / i.getAttribute('height')")
+        image.scroll_into_view_if_needed()
+        expect(image).to_have_js_property("complete", True)
+        shape = image.evaluate("i => i.naturalWidth / i.naturalHeight")
+        assert kept == pytest.approx(shape, rel=0.02)
 
 
 def test_a_state_on_the_overview_leads_to_its_runs(reader):
