@@ -16,8 +16,8 @@ import pandas as pd
 
 from analysis import verdicts
 from analysis.claimfile import RANGE, Cheaper, Claim, Comparison, load
-from analysis.comparable import title
-from analysis.contrasts import Group, Model, groups
+from analysis.comparable import stuck, title
+from analysis.contrasts import Group, Model, groups, number
 from analysis.effects import TERMS, contrasts
 from analysis.verdicts import Outcome
 from study.errors import nearest
@@ -26,6 +26,9 @@ __all__ = ["Claim", "Verdict", "judge", "load"]
 
 SURE = ("contradicted", "not tested", "inconclusive", "supported")
 """The verdict of a claim is the first of these that one of its tests has."""
+
+SAME = {"dynamic": "dynamic@1", "dynamic@1": "dynamic"}
+"""Two words for one network: dynamic convolution has 3 taps an axis if no range is given."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +132,21 @@ def _readings(test: Comparison, group: Group) -> list[dict[str, str]] | Outcome:
     words = [word for word in test.weights if word not in TERMS]
     open_words = [word for word in words if RANGE.search(word)]
     places = {place for word in open_words for place in RANGE.findall(word)}
-    known = sorted({int(k) for word in group.seeds for k in re.findall(r"@(\d+)", word)})
-    ranges = [k for k in known if all(RANGE.sub(f"@{k}", w) in group.seeds for w in open_words)]
-    if open_words and len(ranges) < (1 if places == {"k"} else 2):
-        few = "no range" if places == {"k"} else "fewer than two ranges"
+    listed = {int(k) for word in group.seeds for k in re.findall(r"@(\d+)", word)}
+    ranges = [
+        k
+        for k in sorted({1} | listed)
+        if all(_listed(RANGE.sub(f"@{k}", word), group) in group.seeds for word in open_words)
+    ]
+    both = {"widest", "narrowest"} <= places
+    if open_words and len(ranges) < (2 if both else 1):
+        few = "fewer than two ranges" if both else "no range"
         bases = ", ".join(dict.fromkeys(RANGE.sub("@k", word) for word in open_words))
         return verdicts.untested(f"{few} k with finished runs of {bases}")
     readings = []
     for k in ranges if "k" in places else [0]:
         ends = {"k": k, "widest": max(ranges, default=0), "narrowest": min(ranges, default=0)}
-        names = {word: _closed(word, ends) for word in words}
+        names = {word: _listed(_closed(word, ends), group) for word in words}
         missing = [word for word in _spelled(test.weights, names) if word not in group.seeds]
         if missing:
             return verdicts.absent(missing)
@@ -148,6 +156,13 @@ def _readings(test: Comparison, group: Group) -> list[dict[str, str]] | Outcome:
 
 def _closed(word: str, ends: Mapping[str, int]) -> str:
     return RANGE.sub(lambda match: f"@{ends[match[1]]}", word)
+
+
+def _listed(word: str, group: Group) -> str:
+    """The word under which the group has runs of this mechanism; the word itself if it has none."""
+    base, plus, suffix = word.partition("+")
+    twin = SAME.get(base, base) + plus + suffix
+    return twin if word not in group.seeds and twin in group.seeds else word
 
 
 def _spelled(given: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
@@ -188,7 +203,21 @@ def _contrast(
             return _doubted(outcome, "the untrained network was not measured")
         if learned <= (unit or 0.0):
             return _doubted(outcome, "training raised none of them by more than the margin")
+    # Even a large difference may then be one of learning rates, not of mechanisms.
+    failed = stuck(group.runs[group.runs["mechanism"].isin(list(weights))])
+    if len(failed) and outcome.verdict in ("supported", "contradicted"):
+        words = ", ".join(sorted(set(failed["mechanism"])))
+        return _doubted(outcome, f"runs of {words} are not above the untrained network")
+    if outcome.verdict in ("supported", "contradicted") and set(group.seeds) - set(weights):
+        return _alone(outcome, group, weights)
     return outcome
+
+
+def _alone(outcome: Outcome, group: Group, weights: Mapping[str, float]) -> Outcome:
+    """Add what the seeds of the mechanisms compared say without the scatter of the others."""
+    own = Model(group.runs[group.runs["mechanism"].isin(list(weights))]).contrast(weights)
+    low, high = (number(bound, group.metric) for bound in own.interval(1 - 2 * verdicts.ALPHA))
+    return replace(outcome, reason=f"{outcome.reason} (their own seeds alone: {low} to {high})")
 
 
 def _doubted(outcome: Outcome, why: str) -> Outcome:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from study.errors import StudyError
 
-__all__ = ["Recipe", "by_recipe", "finished", "places", "title"]
+__all__ = ["Recipe", "by_recipe", "finished", "mixed", "places", "stuck", "stuck_note", "title"]
 
 KEYS = ["task", "data", "version", "recipe"]
 
@@ -67,6 +67,41 @@ def finished(runs: pd.DataFrame, where: str) -> tuple[pd.DataFrame, str]:
     if len(metrics) > 1:
         raise StudyError(f"{where}: runs with different metrics: {', '.join(metrics)}")
     return done, str(metrics[0]) if metrics else ""
+
+
+def stuck(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the completed runs whose metric did not rise above that of the untrained network."""
+    return runs[runs["value"] <= runs["untrained"]]
+
+
+def stuck_note(runs: pd.DataFrame) -> list[str]:
+    """Name the runs that are `stuck`, in one sentence; none if no run is."""
+    named = [
+        f"{run.mechanism} seed {run.seed} ({run.value:.4g}, untrained {run.untrained:.4g})"
+        for run in stuck(runs).itertuples()
+    ]
+    return [f"not above the metric of the untrained network: {', '.join(named)}"] if named else []
+
+
+def mixed(runs: pd.DataFrame) -> list[str]:
+    """Say which mechanisms had which data card and commit, where mechanisms differ in them.
+
+    Parameters
+    ----------
+    runs: pandas.DataFrame
+        Of one group, which should differ in mechanism and seed alone.
+    """
+    notes = []
+    for column, what in (("data_card", "data"), ("commit", "commits of the code")):
+        known = runs[column].fillna("unknown") if column in runs else pd.Series(dtype=str)
+        if known.groupby(runs["mechanism"]).agg(frozenset).nunique() > 1:
+            users = runs["mechanism"].groupby(known).unique()
+            each = (f"{value}: {', '.join(sorted(words))}" for value, words in users.items())
+            notes.append(
+                f"DIFFERENT {what} by mechanism, so that a difference may be due to that: "
+                f"{'; '.join(each)}"
+            )
+    return notes
 
 
 def title(*parts: str) -> str:

@@ -18,9 +18,9 @@ import statsmodels.api as sm
 from scipy import stats
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
-from analysis.comparable import by_recipe, finished, places, title
+from analysis.comparable import by_recipe, finished, mixed, places, stuck_note, title
 
-__all__ = ["POINTS", "Estimate", "Group", "Model", "groups", "number", "spreads"]
+__all__ = ["POINTS", "Estimate", "Group", "Model", "cautions", "groups", "number", "spreads"]
 
 POINTS = {"mAP": 0.01, "mIoU": 0.01}
 """What people call a point of a metric: 0.01 of a fraction; 1 of every metric not listed."""
@@ -106,7 +106,7 @@ class Estimate:
     df: int
         Residual degrees of freedom.
     n: int
-        Fewest seeds of any mechanism that takes part.
+        Seeds that all mechanisms that take part have.
     """
 
     effect: float
@@ -156,7 +156,7 @@ class Model:
             self._fit = sm.OLS(runs["value"].to_numpy(dtype=float), self._design).fit()
         self.df = int(self._fit.df_resid)
         self.sd = math.sqrt(self._fit.ssr / self.df) if self.df else math.nan
-        self._seeds = runs["mechanism"].value_counts()
+        self._seeds = runs.groupby("mechanism")["seed"].agg(set)
         self._estimable = np.linalg.pinv(self._design) @ self._design  # onto the design's rows
 
     def contrast(self, weights: Mapping[str, float]) -> Estimate:
@@ -168,7 +168,7 @@ class Model:
             Of mechanisms that have runs; they sum to zero.
         """
         row = self._row(weights)
-        n = int(min(self._seeds[word] for word in weights))
+        n = len(set.intersection(*(self._seeds[word] for word in weights)))
         # Without a chain of common seeds the difference is one of seeds as much as of mechanisms.
         if not np.allclose(row @ self._estimable, row):
             return Estimate(math.nan, math.nan, self.df, n)
@@ -238,6 +238,20 @@ def spreads(found: Iterable[Group]) -> list[str]:
     """Say of each group in which a mechanism scatters more than the others which one does."""
     spread = ((group.title, Model(group.runs).spread) for group in found)
     return [f"{title}: {words}" for title, words in spread if words]
+
+
+def cautions(found: Iterable[Group]) -> list[str]:
+    """Say of each group what its comparisons must be read with.
+
+    Data or code that differ between runs, runs that learned nothing, a mechanism that scatters
+    more than the others.
+    """
+    notes = []
+    for group in found:
+        notes += [f"{group.title}: {words}" for words in mixed(group.runs)]
+        notes += [f"{group.title}: {words}" for words in stuck_note(group.runs)]
+        notes += spreads([group])
+    return notes
 
 
 def number(value: float, metric: str, sign: str = "+") -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import linalg
 from statsmodels.stats.multitest import multipletests
 
-from analysis.comparable import title
+from analysis.comparable import mixed, stuck_note, title
 from analysis.contrasts import POINTS, Estimate, Group, Model, groups
 
 __all__ = ["LEVEL", "MODULE", "TERMS", "TERM_SETS", "Effects", "contrasts", "effects", "skipped"]
@@ -220,6 +220,8 @@ def _notes(group: Group, words: list[str], model: Model, n: int) -> list[str]:
     if any(math.isnan(model.contrast(w).effect) for w in contrasts(words).values()):
         notes.append("some term sets have no seed in common: an effect across them cannot be told")
     notes += _higher(model, words)
+    runs = group.runs[group.runs["mechanism"].isin(words)]
+    notes += mixed(runs) + stuck_note(runs)
     if model.spread:
         notes.append(model.spread)
     return notes

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from scipy import stats
 
-from analysis.comparable import by_recipe, finished, title
+from analysis.comparable import by_recipe, finished, mixed, stuck_note, title
 
 __all__ = ["Cell", "Summary", "half_width", "paired", "summarise"]
 
@@ -224,14 +224,7 @@ def _warnings(done: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     notes = []
     if len(done) and rows["n"].max() == 1:
         notes.append("one seed: differences between rows cannot be told from noise")
-    stuck = [
-        f"{run.mechanism} seed {run.seed} ({run.value:.4g}, untrained {run.untrained:.4g})"
-        for run in done.itertuples()
-        if run.value <= run.untrained
-    ]
-    if stuck:
-        notes.append(f"not above the metric of the untrained network: {', '.join(stuck)}")
-    return notes
+    return notes + mixed(done) + stuck_note(done)
 
 
 def _valueless(runs: pd.DataFrame) -> list[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scipy import optimize, stats
@@ -50,7 +50,7 @@ class Outcome:
     detectable: float
         See `detectable`.
     n: int
-        Fewest seeds of any mechanism compared.
+        Seeds that all mechanisms compared have; of a cost the fewest that either has.
     reason: str
         One sentence with the numbers.
     depth: float
@@ -111,6 +111,9 @@ def judged(
     """
     below = {"greater": margin, "not_worse": -margin, "equivalent": -margin}[kind]
     above = margin if kind == "equivalent" else math.inf
+    if estimate.n < 2:
+        # Other mechanisms may have the seeds that tell how much seeds scatter; these have not.
+        estimate = replace(estimate, error=math.nan, df=0)
     low, high = estimate.interval(1 - 2 * ALPHA)
 
     def outcome(verdict: Word, reason: str, depth: float = math.nan) -> Outcome:
@@ -122,7 +125,8 @@ def judged(
         return outcome("inconclusive", f"{label}: no seeds in common")
     text = f"{label} = {number(estimate.effect, metric)} {metric}"
     if math.isnan(low):
-        return outcome("inconclusive", f"one seed: {text}, without an interval")
+        seeds = "one seed" if estimate.n else "no seed"
+        return outcome("inconclusive", f"{seeds} in common: {text}, without an interval")
     text += f", 90 % interval {number(low, metric)} to {number(high, metric)}"
     bound = number(margin, metric, "") if margin else "0"
     region = {

@@ -43,7 +43,7 @@ def claims(
     """Judge the paper's findings on the runs: supported, contradicted, inconclusive, not tested."""
     from analysis.claims import judge, load
     from analysis.claims_table import RENDERERS
-    from analysis.contrasts import groups, spreads
+    from analysis.contrasts import cautions, groups
 
     given = _margins(margin or [])
     agreed = load(claims or (), given)
@@ -52,7 +52,7 @@ def claims(
     if given:
         _check(given, {*load(claims or ())[0].margins, *(group.metric for group in found)})
     notes = list(dict.fromkeys(f"data: {card}" for group in found for card in group.cards))
-    notes += spreads(found)
+    notes += cautions(found)
     emit(RENDERERS[format.value](judge(frame, agreed), notes), out)
 
 

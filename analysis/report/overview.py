@@ -172,7 +172,7 @@ def judged(frame: pd.DataFrame) -> Judged:
     claims = load()
     try:
         found = judge(frame, claims)
-        notes = contrasts.spreads(contrasts.groups(frame))
+        notes = contrasts.cautions(contrasts.groups(frame))
     except UNUSABLE as error:
         return Judged(troubles=[_trouble("verdicts", error)])
     tested: dict[str, tuple[Claim, list[Verdict]]] = {}

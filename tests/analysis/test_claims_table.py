@@ -95,6 +95,17 @@ def test_the_verb_judges_the_runs_by_the_margins_it_is_given(call):
     assert call()["1c"]["verdict"] == "supported"
 
 
+def test_the_verb_notes_runs_that_learned_nothing(tmp_path, monkeypatch, make_run):
+    monkeypatch.chdir(tmp_path)
+    for word, value in (("0111", 0.0), ("1111", 0.3)):
+        make_run(word, 0, value, metric="mAP", untrained=0.01)
+        make_run(word, 1, value + 0.001, metric="mAP", untrained=0.01)
+    app = typer.Typer()
+    app.command()(verb)
+    output = CliRunner().invoke(app, ["--runs", "runs"]).stdout
+    assert "not above the metric of the untrained network: 0111 seed 0 (0, untrained" in output
+
+
 def test_a_margin_of_no_known_metric_is_refused(call):
     with pytest.raises(StudyError, match=r"--margin map: .*valid: BLEU, mAP, mIoU"):
         call("--margin", "map=0.1")

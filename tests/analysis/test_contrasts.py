@@ -12,7 +12,7 @@ from scipy import stats
 from worlds import world
 
 from analysis.collect import COLUMNS
-from analysis.contrasts import Model, groups
+from analysis.contrasts import Model, cautions, groups
 from analysis.summary import summarise
 from study.errors import StudyError
 
@@ -52,7 +52,7 @@ def test_with_missing_seeds_it_is_the_additive_regression():
     assert estimate.effect == pytest.approx(expected.effect.item())
     assert estimate.error == pytest.approx(expected.sd.item())
     assert estimate.interval(0.9) == pytest.approx(tuple(expected.conf_int(0.1)[0]))
-    assert (estimate.df, estimate.n) == (fit.df_resid, 3)
+    assert (estimate.df, estimate.n) == (fit.df_resid, 2)  # seeds 1 and 3
 
 
 def test_all_mechanisms_tell_of_the_scatter():
@@ -130,6 +130,30 @@ def test_the_scatter_is_compared_with_a_fit_without_the_mechanism(gaps):
     added = (fits[1].ssr - fits[0].ssr) / (fits[1].df_resid - fits[0].df_resid)
     ratio = math.sqrt(added / fits[0].mse_resid)
     assert f"1111 scatters {ratio:.1f} times as much" in Model(frame).spread
+
+
+def test_cautions_name_what_differs_between_runs_and_what_learned_nothing():
+    frame = world(THREE, seeds=2, sd=0.1).assign(commit="aaaa")
+    assert cautions(groups(frame)) == []
+    frame.loc[frame["mechanism"] == "1111", "data_card"] = "pairs: 50 sentences"
+    frame.loc[frame["id"].isin(["0010-s1", "1111-s1"]), "commit"] = None
+    frame.loc[frame["id"] == "0110-s1", "value"] = -1
+    title = "translation · pairs · encoder: "
+    why = " by mechanism, so that a difference may be due to that: "
+    *notes, spread = cautions(groups(frame))
+    assert spread.startswith(f"{title}0110 scatters ")
+    assert notes == [
+        f"{title}DIFFERENT data{why}"
+        "pairs: 100 sentences, 100% real: 0010, 0110; pairs: 50 sentences: 1111",
+        f"{title}DIFFERENT commits of the code{why}aaaa: 0010, 0110, 1111; unknown: 0010, 1111",
+        f"{title}not above the metric of the untrained network: 0110 seed 1 (-1, untrained 0)",
+    ]
+
+
+def test_seeds_trained_with_other_code_are_no_caution_where_all_mechanisms_have_them():
+    frame = world(THREE, seeds=4, sd=0.1)
+    frame["commit"] = frame["seed"].map(lambda seed: "aaaa" if seed < 2 else "bbbb")
+    assert cautions(groups(frame)) == []
 
 
 def test_groups_are_those_of_the_tables():

@@ -157,6 +157,17 @@ def test_one_seed_gives_effects_without_intervals():
     assert "one seed: effects are estimates without an interval" in found.notes
 
 
+def test_the_notes_name_runs_that_learned_nothing_and_data_that_differ():
+    frame = world(PLANTED, seeds=2)
+    (found,) = effects(frame)
+    assert not any("untrained" in note or "DIFFERENT" in note for note in found.notes)
+    frame.loc[frame["id"] == "0011-s1", ["value", "data_card"]] = 0.0, "other"
+    (found,) = effects(frame)
+    note = "not above the metric of the untrained network: 0011 seed 1 (0, untrained 0)"
+    assert note in found.notes
+    assert any(n.startswith("DIFFERENT data") and "other: 0011" in n for n in found.notes)
+
+
 def test_all_ten_intervals_keep_their_level_and_holm_that_of_the_family(monkeypatch):
     monkeypatch.setattr("gc.collect", lambda: 0)  # multipletests calls it, for 0.1 s each time
     rng, count = np.random.default_rng(2), 100
