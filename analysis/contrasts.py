@@ -6,6 +6,7 @@ they cannot disagree.
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Iterable, Mapping
@@ -106,7 +107,7 @@ class Estimate:
     df: int
         Residual degrees of freedom.
     n: int
-        Seeds that all mechanisms that take part have.
+        Fewest seeds that two of the mechanisms that take part have in common.
     """
 
     effect: float
@@ -168,7 +169,8 @@ class Model:
             Of mechanisms that have runs; they sum to zero.
         """
         row = self._row(weights)
-        n = len(set.intersection(*(self._seeds[word] for word in weights)))
+        pairs = itertools.combinations(weights, 2)
+        n = min(len(self._seeds[one] & self._seeds[other]) for one, other in pairs)
         # Without a chain of common seeds the difference is one of seeds as much as of mechanisms.
         if not np.allclose(row @ self._estimable, row):
             return Estimate(math.nan, math.nan, self.df, n)

@@ -50,7 +50,7 @@ class Outcome:
     detectable: float
         See `detectable`.
     n: int
-        Seeds that all mechanisms compared have; of a cost the fewest that either has.
+        Fewest seeds that two of the mechanisms compared share; of a cost the fewest of either.
     reason: str
         One sentence with the numbers.
     depth: float

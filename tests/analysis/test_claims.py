@@ -411,6 +411,11 @@ def test_n_counts_the_seeds_in_common_and_one_gives_no_verdict(mine):
     verdict = verdict_of(apart, claim)
     assert (verdict.verdict, verdict.n) == ("inconclusive", 0)
     assert verdict.reason.startswith("no seed in common: ")
+    # A run that is missing here and another there do not spoil a comparison of many.
+    wide = mine("      - greater: {1111: 3, 0111: -1, 0001: -1, 0010: -1}")
+    holes = world(dict.fromkeys(("0001", "0010", "0111"), 20.0) | {"1111": 30}, sd=0.1, seeds=4)
+    holes = holes[~holes["id"].isin(["0001-s0", "0010-s1", "0111-s2"])]
+    assert (verdict_of(holes, wide).verdict, verdict_of(holes, wide).n) == ("supported", 2)
 
 
 def test_a_verdict_gives_the_interval_of_its_own_seeds_too(mine):
