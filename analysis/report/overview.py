@@ -44,6 +44,9 @@ FIRST = "overview"
 
 COST = "cost"
 
+PIXELS = 96 / 72
+"""Of CSS, in a typographic point."""
+
 UNUSABLE = (StudyError, ValueError, ArithmeticError)
 """What numbers raise that cannot be compared or drawn; an overflow is an ArithmeticError."""
 
@@ -221,10 +224,11 @@ def interval(verdict: Verdict) -> dict[str, float] | None:
     return {name: (value - left) / span for name, value in marks.items()}
 
 
-def _size(svg: Path) -> tuple[float, float]:
-    """Return width and height, so that a browser keeps the place of an image not yet loaded."""
-    box = ElementTree.parse(svg).getroot().attrib["viewBox"].split()
-    return float(box[2]), float(box[3])
+def _size(svg: Path) -> list[int]:
+    """Return width and height in pixels, so that a browser keeps the place of an image to come."""
+    root = ElementTree.parse(svg).getroot()
+    points = (float(root.attrib[side].removesuffix("pt")) for side in ("width", "height"))
+    return [round(PIXELS * number) for number in points]
 
 
 def _draw(frame: pd.DataFrame, out: Path, baseline: str | None) -> dict[str, list[Path]]:

@@ -170,11 +170,11 @@ def test_figures_keep_their_place_before_they_are_loaded(reader):
     images = reader.page.locator("figure img")
     assert images.count() > 3
     for image in images.all():
-        kept = image.evaluate("i => i.getAttribute('width') / i.getAttribute('height')")
+        kept = image.evaluate("i => [i.getAttribute('width'), i.getAttribute('height')]")
         image.scroll_into_view_if_needed()
         expect(image).to_have_js_property("complete", True)
-        shape = image.evaluate("i => i.naturalWidth / i.naturalHeight")
-        assert kept == pytest.approx(shape, rel=0.02)
+        size = image.evaluate("i => [i.naturalWidth, i.naturalHeight]")
+        assert [int(side) for side in kept] == pytest.approx(size, abs=1)
 
 
 def test_a_state_on_the_overview_leads_to_its_runs(reader):
