@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 
 import typer
 
+from plugins.contracts.names import UnknownName
 from study.commands import (
     archive,
     bench,
@@ -63,7 +64,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         app()
-    except StudyError as error:
+    except (StudyError, UnknownName) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from plugins.contracts.names import MOST_NAMES, nearest
 
-MOST_NAMES = 20  # that are listed where none is near
+__all__ = ["MOST_NAMES", "StudyError", "nearest"]
 
 
 class StudyError(Exception):
@@ -13,20 +12,3 @@ class StudyError(Exception):
 
     The command line prints the message after ``error:`` and exits with code 2.
     """
-
-
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the valid name closest to `name`, or the list of names.
-
-    Parameters
-    ----------
-    name: str
-        What the user wrote.
-    valid: iterable of str
-        The names that would have been accepted.
-    """
-    names = sorted(valid)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; valid: {', '.join(names)}" if 0 < len(names) <= MOST_NAMES else ""

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from study.folder import RunFolder
+from study.runs.folder import RunFolder
 
 __all__ = ["Payload", "assert_equal", "curve", "finish", "kill", "steps", "stop", "torn"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from study.folder import iter_runs
-from study.states import look
+from study.runs.folder import iter_runs
+from study.status.states import look
 
 RECIPE = """
     from pydantic import BaseModel, Field
@@ -65,7 +65,7 @@ TRAIN = """
             state.write_text(str(step))
 """
 DATA = """
-    from plugins.sources import Card
+    from plugins.contracts.dataset import Card
     SOURCES = ()
     CARD = Card(**{card})
     def prepare(sources, out, progress):

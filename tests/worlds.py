@@ -19,7 +19,7 @@ def world(
     macs: Mapping[str, float] | None = None,
     **columns: Any,
 ) -> pd.DataFrame:
-    """Return completed runs of each mechanism with each seed, as `analysis.collect` does."""
+    """Return completed runs of each mechanism with each seed, as `analysis.runs.collect` does."""
     rng = rng or np.random.default_rng(0)
     words = list(means)
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)

@@ -22,8 +22,8 @@ def attend(
 ) -> None:
     """Draw where a trained run looks: over an image by term and head, or between two sentences."""
     from study.errors import StudyError, nearest
-    from study.folder import find_run
-    from study.look import look
+    from study.runs.folder import find_run
+    from study.worker.look import look
 
     folder = find_run(root(runs), run)
     pixel = _pixel(query) if query is not None else None

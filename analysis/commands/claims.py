@@ -41,9 +41,9 @@ def claims(
     out: Out = None,
 ) -> None:
     """Judge the paper's findings on the runs: supported, contradicted, inconclusive, not tested."""
-    from analysis.claims import judge, load
-    from analysis.claims_table import RENDERERS
-    from analysis.contrasts import cautions, groups
+    from analysis.stats.claims import judge, load
+    from analysis.stats.contrasts import cautions, groups
+    from analysis.tables.claims import RENDERERS
 
     given = _margins(margin or [])
     agreed = load(claims or (), given)

@@ -20,8 +20,8 @@ def collect(
     ] = Path("results/runs.parquet"),
 ) -> None:
     """Gather runs into one table, a row a run, as Parquet and CSV; reads what is new."""
-    from analysis.collect import update
-    from analysis.runs_table import files
+    from analysis.runs.collect import update
+    from analysis.runs.table import files
     from study.errors import StudyError
 
     parquet, text = files(out)

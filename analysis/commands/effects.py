@@ -31,9 +31,9 @@ def effects(
     out: Out = None,
 ) -> None:
     """Show main effects and two-way interactions of the terms E1 to E4, with intervals."""
-    from analysis.effects import effects as fit
-    from analysis.effects import skipped
-    from analysis.effects_table import RENDERERS
+    from analysis.stats.effects import effects as fit
+    from analysis.stats.effects import skipped
+    from analysis.tables.effects import RENDERERS
     from study.errors import StudyError
 
     frame = together(grids, runs, table)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from analysis.summary import Cell
-    from study.folder import RunFolder
+    from analysis.stats.summary import Cell
+    from study.runs.folder import RunFolder
 
 __all__ = [
     *("Grids", "Out", "Question", "Runs", "Table"),
@@ -61,7 +61,7 @@ def questions(grids: list[Path] | None) -> list[Question]:
     """Return one question for each grid file; one about every run if there is no grid."""
     if not grids:
         return [Question("", WITHOUT, "study run GRID")]
-    from study.grid import find, load
+    from study.grid.grid import find, load
 
     asked = []
     for path in find(grids):
@@ -81,7 +81,7 @@ def questions(grids: list[Path] | None) -> list[Question]:
 
 def root(runs: Path | None) -> Path:
     """Return where the run folders are."""
-    from study.run import existing_root
+    from study.runs.run import existing_root
 
     return existing_root(runs)
 
@@ -99,10 +99,10 @@ def frame(question: Question, runs: Path, table: Path | None = None) -> pd.DataF
         A file that ``study collect`` wrote.
     """
     if table is None:
-        from analysis.collect import collect
+        from analysis.runs.collect import collect
 
         return collect(folders(question, runs))
-    from analysis.runs_table import read
+    from analysis.runs.table import read
 
     whole = read(table)
     if question.ids is None:
@@ -184,7 +184,7 @@ def folders(question: Question, runs: Path) -> list[RunFolder]:
 
     Where no grid says which runs are meant, it is told on stderr how many are archived.
     """
-    from study.archive import ArchivedRun, every_run, results_root
+    from study.runs.archive import ArchivedRun, every_run, results_root
 
     everything = every_run(runs)
     if question.ids is None:

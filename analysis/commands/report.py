@@ -47,12 +47,12 @@ def _parts(grids: list[Path] | None, runs: Path) -> list[Part]:
     """Return the runs of each grid, those that nobody has begun among them, or all there are."""
     from analysis.report.overview import Part
     from analysis.report.runs import PlannedRun
-    from study.archive import every_run
+    from study.runs.archive import every_run
 
     there = {folder.path.name: folder for folder in every_run(runs)}
     if not grids:
         return [Part("", WITHOUT, list(there.values()))]
-    from study.grid import find, load
+    from study.grid.grid import find, load
 
     parts = []
     for path in find(grids):

@@ -36,9 +36,9 @@ def table(
     out: Out = None,
 ) -> None:
     """Show accuracy beside cost: means over seeds, intervals, differences to the baseline."""
-    from analysis.published import beside, load
-    from analysis.summary import summarise
-    from analysis.table import RENDERERS
+    from analysis.stats.summary import summarise
+    from analysis.tables.published import beside, load
+    from analysis.tables.table import RENDERERS
 
     values = load()
     summaries = []

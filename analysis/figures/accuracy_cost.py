@@ -15,7 +15,7 @@ from analysis.figures import panel
 from analysis.figures.page import bars, data, page, pages, settle
 from analysis.figures.panel import MACS, TIME, Cost
 from analysis.figures.style import PANEL_TITLE, STYLE, write
-from analysis.summary import Summary
+from analysis.stats.summary import Summary
 
 __all__ = ["draw", "figure", "notes"]
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.effects import effects
-from analysis.figures import accuracy_cost, curves, deformable, overview, ranges
+from analysis.figures import accuracy_cost, curves
 from analysis.figures import effects as effect_figures
 from analysis.figures.groups import groups
 from analysis.figures.panel import MACS, TIME
+from analysis.paper import deformable, overview, ranges
+from analysis.stats.effects import effects
 
 __all__ = ["NEEDS", "draw_all"]
 
@@ -47,7 +48,7 @@ def draw_all(frame: pd.DataFrame, out: Path, baseline: str | None) -> dict[str, 
     Raises
     ------
     StudyError
-        As `analysis.summary.summarise` does.
+        As `analysis.stats.summary.summarise` does.
     """
     # The same runs in another order are the same figures.
     frame = frame.sort_values("id", kind="stable", ignore_index=True)

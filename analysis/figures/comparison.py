@@ -10,13 +10,13 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.columns import decimals, fixed
 from analysis.figures.groups import Group
 from analysis.figures.page import pages
 from analysis.figures.panel import MACS
 from analysis.figures.style import STYLE, write
-from analysis.pipes import pipes
-from analysis.summary import paired
+from analysis.stats.summary import paired
+from analysis.tables.columns import decimals, fixed
+from analysis.tables.pipes import pipes
 from study.files import write_text
 
 __all__ = ["COLUMNS", "draw", "markdown", "row"]
@@ -36,7 +36,7 @@ def row(group: Group, mechanism: str, reference: str) -> dict[str, Any]:
     Returns
     -------
     dict of str to object
-        Columns of `analysis.summary.Summary.rows`, and those of `analysis.summary.paired`:
+        Columns of `Summary.rows`, and those of `paired`, of `analysis.stats.summary`:
         `mechanism` minus `reference`, NaN if that is the mechanism itself or has no run.
     """
     rows = group[0].rows

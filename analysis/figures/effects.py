@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
-from analysis.contrasts import number
-from analysis.effects import LEVEL, MODULE, Effects
-from analysis.effects_table import MEANINGS
 from analysis.figures.page import GREY, page
 from analysis.figures.style import PANEL_TITLE, STYLE, gridlines, write
+from analysis.stats.contrasts import number
+from analysis.stats.effects import LEVEL, MODULE, Effects
+from analysis.tables.effects import MEANINGS
 
 __all__ = ["draw", "figure"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis import contrasts
-from analysis.summary import Summary, summarise
+from analysis.stats import contrasts
+from analysis.stats.summary import Summary, summarise
 
 __all__ = ["Group", "groups"]
 

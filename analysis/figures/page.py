@@ -15,8 +15,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import text_to_path
 
-from analysis.comparable import title
-from analysis.summary import Summary
+from analysis.stats.comparable import title
+from analysis.stats.summary import Summary
 
 __all__ = ["GREY", "PANEL", "bars", "data", "page", "pages", "settle"]
 

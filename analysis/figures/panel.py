@@ -16,7 +16,7 @@ from analysis.figures import labels
 from analysis.figures.boxes import Box
 from analysis.figures.pareto import front
 from analysis.figures.style import OTHERS, color, gridlines, ink, marker
-from analysis.summary import Summary
+from analysis.stats.summary import Summary
 
 __all__ = ["MACS", "TIME", "Cost", "drawn", "name", "names", "points"]
 

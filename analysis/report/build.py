@@ -14,16 +14,16 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.collect import collect
 from analysis.report import overview
 from analysis.report.logs import readable
 from analysis.report.overview import Part
 from analysis.report.pages import page, script
 from analysis.report.places import grouped, places, styles
 from analysis.report.runs import View, view
+from analysis.runs.collect import collect
 from study.errors import StudyError
 from study.files import write_json
-from study.folder import RunFolder
+from study.runs.folder import RunFolder
 
 __all__ = ["MARKER", "Built", "build"]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.archive import ArchivedRun
-from study.folder import RunFolder
-from study.follow import source
-from study.triage import RAISED, TRACEBACK
+from study.runs.archive import ArchivedRun
+from study.runs.folder import RunFolder
+from study.status.follow import source
+from study.status.triage import RAISED, TRACEBACK
 
 __all__ = [
     *("HEAD_BYTES", "HEAD_LINES", "TAIL_BYTES", "TAIL_LINES"),

@@ -14,17 +14,17 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from analysis import contrasts
-from analysis.claims import Claim, Verdict, judge, load
-from analysis.claims_table import ORDER
-from analysis.columns import columns
-from analysis.figures import overview
 from analysis.figures.groups import groups
-from analysis.summary import Summary, summarise
-from study import triage
+from analysis.paper import overview
+from analysis.stats import contrasts
+from analysis.stats.claims import Claim, Verdict, judge, load
+from analysis.stats.summary import Summary, summarise
+from analysis.tables.claims import ORDER
+from analysis.tables.columns import columns
 from study.errors import StudyError
-from study.folder import STATES, RunFolder
-from study.states import States
+from study.runs.folder import STATES, RunFolder
+from study.status import triage
+from study.status.states import States
 
 __all__ = ["Judged", "Part", "Section", "Shown", "failures", "judged", "section", "tally", "title"]
 

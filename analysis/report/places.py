@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import comparable
-from analysis.comparable import by_recipe
 from analysis.figures.style import color, marker
+from analysis.stats import comparable
+from analysis.stats.comparable import by_recipe
 
 __all__ = ["grouped", "places", "styles"]
 

@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from analysis.report.logs import Log, logs
-from study.archive import ArchivedRun
-from study.attempt import Attempt
 from study.errors import StudyError
-from study.folder import RunFolder
-from study.run import Run
+from study.runs.archive import ArchivedRun
+from study.runs.attempt import Attempt
+from study.runs.folder import RunFolder
+from study.runs.run import Run
 
 __all__ = ["PlannedRun", "View", "flat", "grid_file", "view"]
 

@@ -2,7 +2,7 @@
 
 The notation is that of Zhu et al., "An Empirical Study of Spatial Attention Mechanisms in Deep
 Networks", https://arxiv.org/abs/1904.05873: a mechanism is written as four bits, one for each
-term of the energy, see :class:`plugins.attention.mechanism.Mechanism`.
+term of the energy, see :class:`plugins.attention.core.word.Mechanism`.
 
 Names are imported on first use, so that reading a mechanism's name does not import torch.
 """
@@ -13,11 +13,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plugins.attention.deformable import DeformableConv1d, DeformableConv2d
-    from plugins.attention.dynamic import DynamicConv1d, DynamicConv2d
-    from plugins.attention.generalized1d import GeneralizedAttention1d
-    from plugins.attention.generalized2d import GeneralizedAttention2d
-    from plugins.attention.mechanism import Mechanism
+    from plugins.attention.core.word import Mechanism
+    from plugins.attention.maps.deformable import DeformableConv2d
+    from plugins.attention.maps.dynamic import DynamicConv2d
+    from plugins.attention.maps.generalized import GeneralizedAttention2d
+    from plugins.attention.sequences.deformable import DeformableConv1d
+    from plugins.attention.sequences.dynamic import DynamicConv1d
+    from plugins.attention.sequences.generalized import GeneralizedAttention1d
 
 __all__ = [
     "DeformableConv1d",
@@ -30,13 +32,13 @@ __all__ = [
 ]
 
 _HOME = {
-    "DeformableConv1d": "deformable",
-    "DeformableConv2d": "deformable",
-    "DynamicConv1d": "dynamic",
-    "DynamicConv2d": "dynamic",
-    "GeneralizedAttention1d": "generalized1d",
-    "GeneralizedAttention2d": "generalized2d",
-    "Mechanism": "mechanism",
+    "DeformableConv1d": "sequences.deformable",
+    "DeformableConv2d": "maps.deformable",
+    "DynamicConv1d": "sequences.dynamic",
+    "DynamicConv2d": "maps.dynamic",
+    "GeneralizedAttention1d": "sequences.generalized",
+    "GeneralizedAttention2d": "maps.generalized",
+    "Mechanism": "core.word",
 }
 
 

@@ -15,9 +15,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner.amp import autocast
 from torch import Tensor
 
+from plugins.contracts.job import Job
 from plugins.detection.data.coco import image_folder
 from plugins.detection.recipe import Recipe
-from plugins.job import Job
 from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
 from plugins.openmmlab.backbone import expansion, small_depths
 from plugins.openmmlab.optimizer import optimizer

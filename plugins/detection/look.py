@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from plugins.contracts.job import Job
 from plugins.detection.config import runner_config
-from plugins.job import Job
 from plugins.openmmlab import look as openmmlab
 
 __all__ = ["look"]

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from plugins.checkpoints import few
-from plugins.job import CheckpointError, Job
+from plugins.contracts.job import CheckpointError, Job
+from plugins.training.checkpoints import few
 
 __all__ = ["Published", "check", "differences", "find", "names", "otherwise_evaluated"]
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from plugins.attention.mechanism import Mechanism
+from plugins.attention.core.word import Mechanism
 from plugins.openmmlab import sites as places
 from plugins.openmmlab.recipe import Training
 

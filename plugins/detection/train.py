@@ -9,9 +9,9 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 
-from plugins.attention import cost as costs
+from plugins.attention.core import cost as costs
+from plugins.contracts.job import Job
 from plugins.detection.config import class_names, detector, runner_config
-from plugins.job import Job
 from plugins.openmmlab import evaluation, training
 
 __all__ = ["cost", "evaluate", "train"]

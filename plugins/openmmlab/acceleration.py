@@ -11,8 +11,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from plugins.compilation import compile_around_mechanisms
-from plugins.job import Job
+from plugins.contracts.job import Job
+from plugins.training.compilation import compile_around_mechanisms
 
 __all__ = ["Accelerate", "put_channels_last"]
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from plugins.attention.block2d import Block2d
+from plugins.attention.maps.block import Block2d
 
 __all__ = ["MMCV", "OURS", "block_arguments", "blocks_in"]
 

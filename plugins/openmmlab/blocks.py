@@ -11,7 +11,8 @@ from typing import Any
 
 from mmengine.registry import MODELS
 
-from plugins.attention import deformable, dynamic, generalized2d
+from plugins.attention.maps import deformable, dynamic
+from plugins.attention.maps import generalized as generalized2d
 from plugins.openmmlab import insertion  # noqa: F401  registers WithBlocks
 
 __all__ = ["DeformableConv2d", "DynamicConv2d", "GeneralizedAttention2d"]
@@ -26,7 +27,7 @@ class GeneralizedAttention2d(generalized2d.GeneralizedAttention2d):
     in_channels: int
         Given by the backbone.
     **kwargs
-        Those of :class:`plugins.attention.generalized2d.GeneralizedAttention2d`.
+        Those of :class:`plugins.attention.maps.generalized.GeneralizedAttention2d`.
     """
 
     _abbr_ = "gen_attention_block"
@@ -44,7 +45,7 @@ class DynamicConv2d(dynamic.DynamicConv2d):
     in_channels: int
         Given by the backbone.
     **kwargs
-        Those of :class:`plugins.attention.dynamic.DynamicConv2d`.
+        Those of :class:`plugins.attention.maps.dynamic.DynamicConv2d`.
     """
 
     _abbr_ = "dynamic_conv_block"

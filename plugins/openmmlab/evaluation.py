@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from mmengine.logging import MMLogger
 
-from plugins.job import Job
+from plugins.contracts.job import Job
 from plugins.openmmlab import weights
 from plugins.openmmlab.records import Record
 from plugins.openmmlab.training import runner_for

@@ -14,7 +14,7 @@ from mmengine.runner import load_checkpoint
 from torch import Tensor
 
 from plugins.attention import GeneralizedAttention2d
-from plugins.job import Job
+from plugins.contracts.job import Job
 from plugins.openmmlab.checkpoints import newest_whole_checkpoint
 
 __all__ = ["look"]

@@ -12,7 +12,7 @@ from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner.amp import autocast
 from torch import nn
 
-from plugins.job import Job
+from plugins.contracts.job import Job
 
 __all__ = ["AutocastOptimWrapper", "optimizer"]
 

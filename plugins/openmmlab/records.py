@@ -8,8 +8,8 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from plugins import distributed
-from plugins.job import Job
+from plugins.contracts.job import Job
+from plugins.training import distributed
 
 __all__ = ["RECORD_INTERVAL", "Record"]
 

@@ -15,9 +15,9 @@ from mmengine.registry import FUNCTIONS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
-from plugins import distributed
-from plugins.job import Job, Stopped
+from plugins.contracts.job import Job, Stopped
 from plugins.openmmlab.checkpoints import mid_epoch_checkpoints, mid_epoch_name
+from plugins.training import distributed
 
 __all__ = ["RANDOM_STATES", "Reseed", "StoppableLoop", "seeded_by_torch"]
 

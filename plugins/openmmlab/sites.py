@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from plugins.attention.mechanism import Mechanism
-from plugins.attention.registry import DEFORMABLE, registered
+from plugins.attention.core.registry import DEFORMABLE, registered
+from plugins.attention.core.word import Mechanism
 from plugins.openmmlab.backbone import BASIC_DEPTHS
 
 __all__ = ["STAGES", "attend", "backbone_arguments", "block", "check"]

@@ -16,13 +16,13 @@ from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
-from plugins import allocator, distributed
-from plugins.job import Job
+from plugins.contracts.job import Job
 from plugins.openmmlab import records
 from plugins.openmmlab.acceleration import Accelerate, put_channels_last
 from plugins.openmmlab.checkpoints import newest_whole_checkpoint
 from plugins.openmmlab.norm import normalise_jointly
 from plugins.openmmlab.resuming import RANDOM_STATES, Reseed, StoppableLoop
+from plugins.training import allocator, distributed
 
 __all__ = ["WholeBatches", "loader", "runner_for", "share", "train"]
 

@@ -20,11 +20,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from plugins.attention.block2d import Block2d
-from plugins.checkpoints import entry, few, misfits, parameters, unreadable
-from plugins.job import CheckpointError
+from plugins.attention.maps.block import Block2d
+from plugins.contracts.job import CheckpointError
 from plugins.openmmlab.attention_config import MMCV, blocks_in
 from plugins.openmmlab.checkpoints import read as read_file
+from plugins.training.checkpoints import entry, few, misfits, parameters, unreadable
 
 __all__ = ["Weights", "load", "read", "renamed"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plugins.job import Job
+from plugins.contracts.job import Job
 from plugins.openmmlab import look as openmmlab
 from plugins.segmentation.config import runner_config
 

@@ -8,8 +8,8 @@ import torch
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
-from plugins.attention import cost as costs
-from plugins.job import Job
+from plugins.attention.core import cost as costs
+from plugins.contracts.job import Job
 from plugins.openmmlab import evaluation, training
 from plugins.segmentation.config import read_classes, runner_config, segmentor
 

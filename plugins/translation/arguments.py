@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from plugins import distributed
-from plugins.attention.mechanism import Mechanism
-from plugins.job import Job
+from plugins.attention.core.word import Mechanism
+from plugins.contracts.job import Job
+from plugins.training import distributed
 from plugins.translation.recipe import check
 from plugins.translation.sites import PLACES, places
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plugins.attention import DeformableConv1d, DynamicConv1d, GeneralizedAttention1d
-from plugins.attention.mechanism import Mechanism
-from plugins.attention.registry import layer_cost, registered
+from plugins.attention.core.registry import layer_cost, registered
+from plugins.attention.core.word import Mechanism
 from plugins.translation.sites import check_sites
 from plugins.translation.slot import AttentionSlot, State
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from fairseq import checkpoint_utils
 
-from plugins.checkpoints import entry, few, misfits, parameters, unreadable
-from plugins.job import CheckpointError
+from plugins.contracts.job import CheckpointError
+from plugins.training.checkpoints import entry, few, misfits, parameters, unreadable
 
 __all__ = [
     "LAST",

@@ -9,7 +9,7 @@ import torch
 from fairseq import checkpoint_utils
 from torch import Tensor
 
-from plugins.job import Job
+from plugins.contracts.job import Job
 from plugins.translation.checkpoints import newest_readable
 from plugins.translation.sites import places
 from plugins.translation.slot import AttentionSlot

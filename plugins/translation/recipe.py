@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from plugins.attention.mechanism import Mechanism
+from plugins.attention.core.word import Mechanism
 from plugins.translation.sites import DEFAULT_SITES, PLACES, SITES, check_sites, places
 
 __all__ = [

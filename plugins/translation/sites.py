@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plugins.attention.mechanism import Mechanism
+from plugins.attention.core.word import Mechanism
 
 __all__ = ["DEFAULT_SITES", "PLACES", "SITES", "check_sites", "places"]
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from plugins import allocator, distributed
-from plugins.attention.cost import Cost, count
-from plugins.compilation import compile_around_mechanisms
-from plugins.job import Job
+from plugins.attention.core.cost import Cost, count
+from plugins.contracts.job import Job
+from plugins.training import allocator, distributed
+from plugins.training.compilation import compile_around_mechanisms
 from plugins.translation.arguments import fairseq_arguments
 from plugins.translation.log import log_to, root_logger_kept
 from plugins.translation.recipe import Recipe

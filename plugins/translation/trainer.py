@@ -9,8 +9,8 @@ from fairseq import utils
 from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 
-from plugins import distributed
-from plugins.job import Job, Stopped
+from plugins.contracts.job import Job, Stopped
+from plugins.training import distributed
 from plugins.translation.arguments import LOG_UPDATES
 from plugins.translation.checkpoints import LAST, PREVIOUS, WITHIN_EPOCH
 from plugins.translation.evaluation import Evaluation

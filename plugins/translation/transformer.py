@@ -26,7 +26,7 @@ from fairseq.modules.transformer_layer import (
 )
 from torch import nn
 
-from plugins.attention.mechanism import Mechanism
+from plugins.attention.core.word import Mechanism
 from plugins.translation.attention import build_attention
 from plugins.translation.checkpoints import allow_configurations
 from plugins.translation.sites import check_sites

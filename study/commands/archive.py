@@ -34,8 +34,8 @@ def archive(
     An archived run counts as done wherever that file is, and its numbers are in every table. Again
     is safe: what is there stays as it is, and a different content is an error.
     """
-    from study.archive import ArchivedRun, index, results_root, store
-    from study.run import existing_root
+    from study.runs.archive import ArchivedRun, index, results_root, store
+    from study.runs.run import existing_root
 
     _, found = select(grids, root, None, mechanism, seed, run)
     notes(found)

@@ -50,7 +50,7 @@ def attention(
     from rich.console import Console
 
     from study.errors import StudyError
-    from study.provenance import cores
+    from study.runs.provenance import cores
 
     module = _load("study.benchmarks", "attention")
     counts = threads or [count for count in (1, 2) if count <= cores()]
@@ -94,7 +94,7 @@ def launcher(
 
     from study import data
     from study.errors import StudyError
-    from study.provenance import cores
+    from study.runs.provenance import cores
 
     module = _load("study.benchmarks", "launcher")
     if slots > cores():
@@ -194,7 +194,7 @@ def _measure(
 
 def _machine(distributions: Sequence[str]) -> dict[str, str]:
     """What the numbers depend on beside the code, which its commit names."""
-    from study.provenance import cores, git_state
+    from study.runs.provenance import cores, git_state
 
     state = git_state()
     return {

@@ -13,8 +13,8 @@ __all__ = ["clusters", "mechanisms", "run_ids", "states"]
 
 def run_ids(context: typer.Context, incomplete: str) -> list[str]:
     """Ids of the runs in the folder of runs, and of those that are archived."""
-    from study.archive import RUN_ID, index
-    from study.run import default_root
+    from study.runs.archive import RUN_ID, index
+    from study.runs.run import default_root
 
     root = Path(context.params.get("root") or default_root())
     with contextlib.suppress(OSError):
@@ -26,14 +26,14 @@ def run_ids(context: typer.Context, incomplete: str) -> list[str]:
 
 def states(incomplete: str) -> list[str]:
     """Names of states."""
-    from study.folder import STATES
+    from study.runs.folder import STATES
 
     return _beginning(incomplete, (*STATES, "broken"))
 
 
 def mechanisms(incomplete: str) -> list[str]:
     """Words for mechanisms that need no registry to be asked, which would import a framework."""
-    from plugins.attention.mechanism import TERM_SETS
+    from plugins.attention.core.word import TERM_SETS
 
     words = ("none", *TERM_SETS, "dynamic")
     return _beginning(incomplete, (*words, "none+deformable", "0010+deformable"))

@@ -25,7 +25,7 @@ def doctor(as_json: Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from study.checks import run_checks
+    from study.commands.checks import run_checks
 
     checks = run_checks()
     lacking = any(not check.ok and not check.optional for check in checks)

@@ -16,7 +16,7 @@ from study.errors import StudyError, nearest
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from study.run import Run
+    from study.runs.run import Run
 
 __all__ = ["register"]
 
@@ -60,9 +60,9 @@ def evaluate(
     """Evaluate a checkpoint of a run, or a published one, as a run is evaluated. Trains nothing."""
     from rich.console import Console
 
-    from plugins.checkpoints import few
-    from study.evaluate import evaluate
-    from study.grid import find, load
+    from plugins.training.checkpoints import few
+    from study.grid.grid import find, load
+    from study.worker.evaluate import evaluate
 
     if not checkpoint.strip():
         raise StudyError("--checkpoint is empty; give a file, a URL, or a published name")
@@ -96,8 +96,8 @@ def _plain(line: str) -> str:
 
 def _cell(runs: list[Run], mechanism: str | None, sites: str | None) -> Run:
     """Return a run of the one cell that is meant; which seed it has does not matter."""
-    from plugins.attention.mechanism import Mechanism
-    from study.run import science_hash
+    from plugins.attention.core.word import Mechanism
+    from study.runs.run import science_hash
 
     if mechanism is not None:
         valid = {run.mechanism for run in runs}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from study.run import Run
+    from study.runs.run import Run
 
 __all__ = ["register"]
 
@@ -58,8 +58,8 @@ def flops(
     """Count MACs and parameters of every configuration, without data and without training."""
     from rich.console import Console
 
-    from study.grid import find, load
-    from study.measure import costs
+    from study.grid.grid import find, load
+    from study.worker.measure import costs
 
     formats = {path: _format(path) for path in out or ()}
     named = [load(path) for path in find(grids)]

@@ -14,9 +14,9 @@ from study.commands.select import Json, Root, RunId, find, notes
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from study.attempt import Attempt
-    from study.folder import RunFolder
-    from study.states import States
+    from study.runs.attempt import Attempt
+    from study.runs.folder import RunFolder
+    from study.status.states import States
 
 __all__ = ["register"]
 
@@ -32,7 +32,7 @@ def inspect(run: RunId, as_json: Json = False, root: Root = None) -> None:
     """Show a run: configuration, attempts, curve, result, provenance, command to run it by hand."""
     from rich.console import Console
 
-    from study.states import look
+    from study.status.states import look
 
     states = look([find(root, run)])
     notes(states)
@@ -46,8 +46,8 @@ def inspect(run: RunId, as_json: Json = False, root: Root = None) -> None:
 
 def _facts(folder: RunFolder, states: States) -> dict[str, Any]:
     """Return everything; ``command`` is None where nothing should be run by hand."""
-    from study.archive import ArchivedRun
-    from study.folder import SETTLED
+    from study.runs.archive import ArchivedRun
+    from study.runs.folder import SETTLED
 
     record, state = folder.run or {}, states.of[folder.path.name]
     archived = isinstance(folder, ArchivedRun)
@@ -74,7 +74,7 @@ def _facts(folder: RunFolder, states: States) -> dict[str, Any]:
 
 def _attempt(attempt: Attempt, states: States) -> dict[str, Any]:
     from study.launch.retries import cause_of
-    from study.rows import job_of
+    from study.status.rows import job_of
 
     submission, ending = attempt.submission or {}, attempt.ending
     job, node = job_of(states, attempt)

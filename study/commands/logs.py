@@ -10,7 +10,7 @@ import typer
 from study.commands.select import Root, RunId, find, notes
 
 if TYPE_CHECKING:
-    from study.folder import RunFolder
+    from study.runs.folder import RunFolder
 
 __all__ = ["register"]
 
@@ -34,9 +34,9 @@ def logs(
     With --attempt or --err, what one attempt's process wrote. Of a job that Slurm has not started,
     or whose worker never began, what the job itself wrote.
     """
-    from study import follow as following
-    from study.archive import ArchivedRun
     from study.errors import StudyError
+    from study.runs.archive import ArchivedRun
+    from study.status import follow as following
 
     folder = find(root, run)
     if isinstance(folder, ArchivedRun):
@@ -76,8 +76,8 @@ def _check(folder: RunFolder, number: int | None) -> None:
 
 def _nothing(folder: RunFolder, number: int | None, err: bool) -> str:
     """Say why there is no log."""
-    from study.rows import waits_for
-    from study.states import look
+    from study.status.rows import waits_for
+    from study.status.states import look
 
     name = folder.path.name
     attempt = next(a for a in folder.attempts[::-1] if number in (None, a.n))

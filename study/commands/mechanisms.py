@@ -64,8 +64,14 @@ def mechanisms(
 
 def _rows() -> list[dict[str, Any]]:
     """Return a row a mechanism; the cost is None where there is no module for it."""
-    from plugins.attention.mechanism import Mechanism
-    from plugins.attention.registry import DEFORMABLE, ClosedForm, layer_cost, registered, words
+    from plugins.attention.core.registry import (
+        DEFORMABLE,
+        ClosedForm,
+        layer_cost,
+        registered,
+        words,
+    )
+    from plugins.attention.core.word import Mechanism
 
     rows = []
     for word in (*words(), DEFORMABLE):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from study.launch.slurm.profile import Profile
-    from study.run import Run
-    from study.states import States
+    from study.runs.run import Run
+    from study.status.states import States
 
     Costs = dict[str, dict[str, Any]]
 
@@ -55,12 +55,12 @@ def plan(
     """List the runs of grids, what is done, MACs, parameters and hours. Writes nothing."""
     from rich.console import Console
 
-    from study.folder import SETTLED, RunFolder
-    from study.measure import costs
-    from study.recipes import changed_recipes
-    from study.rows import json_list
-    from study.run import root_to_fill
-    from study.states import look
+    from study.grid.changed import changed_recipes
+    from study.runs.folder import SETTLED, RunFolder
+    from study.runs.run import root_to_fill
+    from study.status.rows import json_list
+    from study.status.states import look
+    from study.worker.measure import costs
 
     runs, console = runs_of(grids, mechanism, seed, smoke), Console()
     profile = _profile(cluster, runs) if cluster is not None else None
@@ -93,7 +93,7 @@ def plan(
 
 def _steps(runs: Sequence[Run]) -> dict[str, str]:
     """Return what a step of each grid's optimizer learns from, in the words of its task."""
-    from study.tasks import recipe_module
+    from plugins.contracts.tasks import recipe_module
 
     first = {run.grid: run for run in reversed(runs)}
     recipes = {
@@ -104,7 +104,7 @@ def _steps(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _row(run: Run, found: States, known: Costs) -> dict[str, Any]:
-    from study.rows import row
+    from study.status.rows import row
 
     cost = known.get(run.id)
     counted = {key: cost[key] if cost else None for key in ("model", "mechanism")}
@@ -130,7 +130,7 @@ def _limits(profile: Profile, missing: int) -> dict[str, float]:
 
 def _hours(missing: Sequence[Run], found: States, root: Path) -> dict[str, Any]:
     """Return what the missing runs will take by the finished ones."""
-    from study.estimate import estimates
+    from study.status.estimate import estimates
 
     hours: dict[str, Any] = {"missing": len(missing)}
     hours["measured"] = [
@@ -147,7 +147,7 @@ def _hours(missing: Sequence[Run], found: States, root: Path) -> dict[str, Any]:
 
 
 def _tell(found: States, hours: dict[str, Any], lines: list[str], console: Console) -> None:
-    from study.rows import tally
+    from study.status.rows import tally
 
     def tell(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)

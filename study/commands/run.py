@@ -12,7 +12,7 @@ from study.commands.select import Grids, Mechanisms, Root, Seeds, Smoke, notes, 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from study.states import States
+    from study.status.states import States
 
 __all__ = ["register"]
 
@@ -36,14 +36,14 @@ def run(
     if some are not, 130 if you stopped it.
     """
     from study import data
-    from study.folder import SETTLED, RunFolder
+    from study.grid.changed import changed_recipes
     from study.launch.local import LocalLauncher
-    from study.progress import PatientConsole, Progress
-    from study.provenance import cores
-    from study.recipes import changed_recipes
-    from study.rows import tally
-    from study.run import open_folder, root_to_fill
-    from study.states import look
+    from study.runs.folder import SETTLED, RunFolder
+    from study.runs.provenance import cores
+    from study.runs.run import open_folder, root_to_fill
+    from study.status.progress import PatientConsole, Progress
+    from study.status.rows import tally
+    from study.status.states import look
 
     console, runs = PatientConsole(), runs_of(grids, mechanism, seed, smoke)
     for name in dict.fromkeys(run.data for run in runs):
@@ -89,7 +89,7 @@ def run(
 def _report(states: States, console: Console) -> int:
     """Name the runs that are not complete, and why; return the exit code."""
     from study.commands.status import NAMES_SHOWN
-    from study.run import elsewhere
+    from study.runs.run import elsewhere
 
     tell = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
     open_ = [n for n, state in states.of.items() if state not in ("completed", "planned", "queued")]

@@ -12,9 +12,9 @@ from study.commands import complete
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from study.folder import RunFolder
-    from study.run import Run
-    from study.states import States
+    from study.runs.folder import RunFolder
+    from study.runs.run import Run
+    from study.status.states import States
 
 __all__ = [
     "Grids",
@@ -96,7 +96,7 @@ def runs_of(
     StudyError
         If a mechanism or a seed is named that none of the runs has.
     """
-    from study.grid import find, load
+    from study.grid.grid import find, load
 
     words = _mechanisms(mechanisms or ())
     asked = [load(path) for path in find(grids)]
@@ -125,11 +125,11 @@ def select(
         If a state or a mechanism does not exist, a filter other than `states` names what none of
         the runs has, or there is no such folder of runs.
     """
-    from study.archive import every_run
     from study.errors import StudyError
-    from study.folder import STATES, RunFolder
-    from study.run import existing_root
-    from study.states import glance, look
+    from study.runs.archive import every_run
+    from study.runs.folder import STATES, RunFolder
+    from study.runs.run import existing_root
+    from study.status.states import glance, look
 
     known = (*STATES, "broken")
     for state in states or ():
@@ -160,10 +160,10 @@ def find(root: Path | None, name: str) -> RunFolder:
 
     `StudyError` if there is none, or more than one.
     """
-    from study.archive import every_run, index
     from study.errors import StudyError
-    from study.folder import find_run
-    from study.run import default_root
+    from study.runs.archive import every_run, index
+    from study.runs.folder import find_run
+    from study.runs.run import default_root
 
     where = root or default_root()
     if not any(_named(run, name) for run in index(where)):
@@ -189,7 +189,7 @@ def _check(state: str, known: tuple[str, ...]) -> None:
 
 
 def _mechanisms(words: Sequence[str]) -> set[str]:
-    from plugins.attention.mechanism import Mechanism
+    from plugins.attention.core.word import Mechanism
     from study.errors import StudyError
 
     try:

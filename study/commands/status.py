@@ -44,10 +44,10 @@ def status(
     """
     from rich.console import Console
 
-    from study.folder import STATES
-    from study.rows import error_of, json_list, remark, row
-    from study.run import existing_root
-    from study.states import DONE, OPEN
+    from study.runs.folder import STATES
+    from study.runs.run import existing_root
+    from study.status.rows import error_of, json_list, remark, row
+    from study.status.states import DONE, OPEN
 
     _, found = select(grids, root, state, mechanism, seed, run)
     notes(found)

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from study.folder import RunFolder
     from study.launch.slurm.profile import Profile
     from study.launch.slurm.submit import Outcome, SlurmLauncher
-    from study.states import States
+    from study.runs.folder import RunFolder
+    from study.status.states import States
 
 __all__ = ["register"]
 
@@ -91,15 +91,15 @@ def submit(
     """
     from rich.console import Console
 
+    from plugins.contracts.tasks import package_of
     from study import data
     from study.errors import StudyError
-    from study.folder import RunFolder
+    from study.grid.changed import changed_recipes
     from study.launch.slurm.profile import check_processes
     from study.launch.slurm.queue import Queue
     from study.launch.slurm.submit import SchedulerAway, SlurmLauncher
-    from study.recipes import changed_recipes
-    from study.run import elsewhere, open_folder, root_to_fill
-    from study.tasks import package_of
+    from study.runs.folder import RunFolder
+    from study.runs.run import elsewhere, open_folder, root_to_fill
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     runs, where = runs_of(grids, mechanism, seed, smoke), root_to_fill(root, smoke)
@@ -172,13 +172,13 @@ def retry(
     """
     from rich.console import Console
 
+    from plugins.contracts.tasks import package_of
     from study.launch.local import LocalLauncher
     from study.launch.slurm.profile import check_processes
     from study.launch.slurm.queue import Queue
     from study.launch.slurm.submit import SlurmLauncher
-    from study.progress import Progress
-    from study.run import Run, existing_root
-    from study.tasks import package_of
+    from study.runs.run import Run, existing_root
+    from study.status.progress import Progress
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     _refuse(state, RETRIED, "trained again")
@@ -248,7 +248,7 @@ def _profile(
 def _detach(arguments: Sequence[str], slots: int, root: Path, console: Console) -> None:
     """Start ``study run`` as a process that outlives this one and its terminal."""
     from study.launch.detach import detach
-    from study.run import elsewhere
+    from study.runs.run import elsewhere
 
     pid, log = detach(arguments, root)
     console.print(f"process {pid} trains {slots} at a time; its account: {log}")
@@ -261,7 +261,7 @@ def _detach(arguments: Sequence[str], slots: int, root: Path, console: Console) 
 def _due(folders: Sequence[RunFolder], profile: Profile) -> tuple[list[RunFolder], States]:
     """Return the runs for which an attempt is due, and the states of all."""
     from study.launch.slurm.due import due
-    from study.states import look
+    from study.status.states import look
 
     states = look(folders)
     found = [f for f in folders if due(f, states.of[f.path.name], states.queue, profile)]
@@ -269,7 +269,7 @@ def _due(folders: Sequence[RunFolder], profile: Profile) -> tuple[list[RunFolder
 
 
 def _pending(folders: Sequence[RunFolder]) -> bool:
-    from study.states import look
+    from study.status.states import look
 
     return bool({"queued", "running"} & set(look(folders).of.values()))
 

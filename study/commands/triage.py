@@ -47,8 +47,8 @@ def triage(
     from rich.table import Table
 
     from study.errors import StudyError, nearest
-    from study.rows import json_list
-    from study.triage import FAILURES, groups
+    from study.status.rows import json_list
+    from study.status.triage import FAILURES, groups
 
     for wanted in state or ():
         if wanted not in FAILURES:

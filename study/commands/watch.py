@@ -33,8 +33,8 @@ def watch(
     A live table on a terminal, a line a change elsewhere. Writes nothing. The scheduler is asked
     every ten seconds at most. Exit codes as of study status; 130 after Ctrl-C.
     """
-    from study.progress import PatientConsole, Progress
-    from study.rows import tally
+    from study.status.progress import PatientConsole, Progress
+    from study.status.rows import tally
 
     console = PatientConsole()
     folders, found = select(grids, root, None, mechanism, seed, run)

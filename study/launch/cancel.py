@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from study.attempt import Attempt
-from study.folder import RunFolder
+from study.runs.attempt import Attempt
+from study.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from study.launch.slurm.batch import Batch

@@ -1,7 +1,7 @@
 """Runs on this machine, a given number at a time, each in a worker process of its own.
 
 The workers are warm: forked from a process that has imported their framework, one a task. Where
-that cannot be had (see :mod:`study.launch.nursery`) they start from scratch, more slowly and with
+that cannot be had (see :mod:`study.worker.nursery`) they start from scratch, more slowly and with
 the same results.
 """
 
@@ -20,11 +20,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from study.attempt import Attempt, cancelled_by
-from study.folder import SETTLED, RunFolder
 from study.launch.retries import LIMITS, may_retry
-from study.launch.warm import AnswerLost, Nurseries
-from study.provenance import cores
+from study.runs.attempt import Attempt, cancelled_by
+from study.runs.folder import SETTLED, RunFolder
+from study.runs.provenance import cores
+from study.worker.warm import AnswerLost, Nurseries
 
 __all__ = ["LocalLauncher"]
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from analysis.claimfile import load
+from analysis.stats.claimfile import load
 from study.errors import StudyError
 
 

@@ -10,11 +10,11 @@ import pytest
 from scipy import stats
 from worlds import world
 
-from analysis.claims import SAME, judge, load
-from analysis.contrasts import Estimate, Model
-from analysis.effects import TERM_SETS
-from analysis.verdicts import judged
-from plugins.attention.mechanism import Mechanism
+from analysis.stats.claims import SAME, judge, load
+from analysis.stats.contrasts import Estimate, Model
+from analysis.stats.effects import TERM_SETS
+from analysis.stats.verdicts import judged
+from plugins.attention.core.word import Mechanism
 
 CROSS = {"sites": "cross"}
 IMAGES = {"task": "detection", "sites": "conv4.conv5", "metric": "mAP"}

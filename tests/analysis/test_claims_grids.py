@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.claims import judge, load
-from study import grid
+from analysis.stats.claims import judge, load
+from study.grid.grid import grid
 
 GRIDS = Path(__file__).parents[2] / "grids"
 SETS_LEFT_OUT = {"3a": "no finished run of 0001, 0101, 1000"}  # a small grid is no factorial

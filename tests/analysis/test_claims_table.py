@@ -12,9 +12,9 @@ import typer
 from typer.testing import CliRunner
 from worlds import world
 
-from analysis.claims import judge, load
-from analysis.claims_table import csv, json_text, markdown
 from analysis.commands.claims import claims as verb
+from analysis.stats.claims import judge, load
+from analysis.tables.claims import csv, json_text, markdown
 from study.errors import StudyError
 
 NOTES = ["data: pairs: 100 sentences, 100% real"]

@@ -14,13 +14,13 @@ import sys
 import pandas as pd
 import pytest
 
-from analysis import collect as collect_module
-from analysis import runs_table
-from analysis.collect import COLUMNS, SOURCES, Update, collect, update
-from analysis.runs_table import read
-from study.archive import every_run, store
+from analysis.runs import collect as collect_module
+from analysis.runs import table as runs_table
+from analysis.runs.collect import COLUMNS, SOURCES, Update, collect, update
+from analysis.runs.table import read
 from study.errors import StudyError
-from study.folder import RunFolder, iter_runs
+from study.runs.archive import every_run, store
+from study.runs.folder import RunFolder, iter_runs
 
 
 def edit(path, **changes):
@@ -391,8 +391,8 @@ def test_many_folders_are_read_by_several_processes_with_the_same_outcome(study,
     folders = [study.add(chance) for _ in range(9)]
     (folders[4] / "result.json").write_text("{")
     alone = collect(study.folders())
-    monkeypatch.setattr("analysis.collect.FOR_A_PROCESS", 2)
-    monkeypatch.setattr("analysis.collect.CHUNK", 2)
+    monkeypatch.setattr("analysis.runs.collect.FOR_A_PROCESS", 2)
+    monkeypatch.setattr("analysis.runs.collect.CHUNK", 2)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     # What is called in a child leaves no trace here.
     calls = []

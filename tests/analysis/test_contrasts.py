@@ -11,9 +11,9 @@ import statsmodels.formula.api as smf
 from scipy import stats
 from worlds import world
 
-from analysis.collect import COLUMNS
-from analysis.contrasts import Model, cautions, groups
-from analysis.summary import summarise
+from analysis.runs.collect import COLUMNS
+from analysis.stats.contrasts import Model, cautions, groups
+from analysis.stats.summary import summarise
 from study.errors import StudyError
 
 THREE = {"0010": 20.0, "0110": 21.0, "1111": 23.0}

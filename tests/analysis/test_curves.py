@@ -9,11 +9,11 @@ import random
 import numpy as np
 import pytest
 
-from analysis.collect import collect
-from analysis.curves import LOSS_POINTS, _quick, curves
-from study.archive import ArchivedRun, store
+from analysis.runs.collect import collect
+from analysis.runs.curves import LOSS_POINTS, _quick, curves
 from study.files import read_metrics
-from study.folder import RunFolder
+from study.runs.archive import ArchivedRun, store
+from study.runs.folder import RunFolder
 
 
 def evaluation(split, step, epoch, **metrics):

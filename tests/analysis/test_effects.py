@@ -11,7 +11,7 @@ import statsmodels.api as sm
 import statsmodels.formula.api as smf
 from worlds import world
 
-from analysis.effects import TERM_SETS, contrasts, effects, skipped
+from analysis.stats.effects import TERM_SETS, contrasts, effects, skipped
 
 BITS = {word: [bit == "1" for bit in word] for word in TERM_SETS}
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from worlds import world
 
 from analysis.commands.effects import effects as verb
-from analysis.effects import TERM_SETS, effects
-from analysis.effects_table import csv, markdown
+from analysis.stats.effects import TERM_SETS, effects
+from analysis.tables.effects import csv, markdown
 from study.errors import StudyError
 
 MEANS = {word: 20 + 2 * (word[1] == "1") - 0.5 * (word[0] == "1") for word in TERM_SETS}

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from worlds import world
 
-from analysis.collect import collect
-from analysis.columns import columns
-from analysis.effects import effects
-from analysis.effects_table import latex as effects_latex
-from analysis.published import beside, load
-from analysis.summary import summarise
-from analysis.table import latex
-from plugins.attention.mechanism import TERM_SETS
-from study.folder import RunFolder
+from analysis.runs.collect import collect
+from analysis.stats.effects import effects
+from analysis.stats.summary import summarise
+from analysis.tables.columns import columns
+from analysis.tables.effects import latex as effects_latex
+from analysis.tables.published import beside, load
+from analysis.tables.table import latex
+from plugins.attention.core.word import TERM_SETS
+from study.runs.folder import RunFolder
 
 EVERYTHING = (
     r"50 % of a_b & c #1 {x} ~ ^ \ $ < > × → ± Δ · ≤ ≥ – — … é ß µ ° « » ð 中 α --out | `x` 'y'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from analysis.pipes import pipes
+from analysis.tables.pipes import pipes
 
 
 def test_a_pipe_in_a_cell_is_escaped_and_the_columns_stay_aligned():

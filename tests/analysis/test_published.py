@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from analysis.collect import collect
-from analysis.published import COLUMNS, FOLDER, beside, load
-from analysis.summary import summarise
-from analysis.table import csv, markdown
+from analysis.runs.collect import collect
+from analysis.stats.summary import summarise
+from analysis.tables.published import COLUMNS, FOLDER, beside, load
+from analysis.tables.table import csv, markdown
+from plugins.contracts.tasks import recipe_module, task_names
 from study.errors import StudyError
-from study.folder import RunFolder
-from study.tasks import recipe_module, task_names
+from study.runs.folder import RunFolder
 
 GOOD = """
 label: COCO, somebody

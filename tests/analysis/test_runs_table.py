@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-import analysis.collect
-from analysis.collect import COLUMNS, collect, update
-from analysis.runs_table import CURVES, FIELDS, SIGNATURE, files, read
+import analysis.runs.collect
+from analysis.runs.collect import COLUMNS, collect, update
+from analysis.runs.table import CURVES, FIELDS, SIGNATURE, files, read
 from study.errors import StudyError
-from study.folder import RunFolder, iter_runs
+from study.runs.folder import RunFolder, iter_runs
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_the_columns_are_the_documented_ones_in_either_file(table):
     assert next(csv.reader(text.open())) == [*frame.columns]
     listed = {name for name, kind in FIELDS.items() if str(kind).startswith("list<")}
     assert listed == {"curve", "loss_curve"}
-    prose = analysis.collect.__doc__ or ""
+    prose = analysis.runs.collect.__doc__ or ""
     assert [name for name in COLUMNS if f"``{name}``" not in prose] == []
 
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.collect import collect
-from analysis.summary import half_width, summarise
+from analysis.runs.collect import collect
+from analysis.stats.summary import half_width, summarise
 from study.errors import StudyError
-from study.folder import RunFolder
+from study.runs.folder import RunFolder
 
 SITES = ("conv4", "conv5")
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.collect import collect
-from analysis.summary import summarise
-from analysis.table import RENDERERS, csv, markdown
-from study.folder import RunFolder
+from analysis.runs.collect import collect
+from analysis.stats.summary import summarise
+from analysis.tables.table import RENDERERS, csv, markdown
+from study.runs.folder import RunFolder
 
 
 @pytest.fixture

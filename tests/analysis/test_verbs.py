@@ -15,11 +15,11 @@ import typer
 from typer.testing import CliRunner
 
 from analysis.commands.question import finished, questions
-from analysis.runs_table import read
+from analysis.runs.table import read
 from analysis.verbs import register
-from study.archive import store
 from study.errors import StudyError
-from study.folder import RunFolder
+from study.runs.archive import store
+from study.runs.folder import RunFolder
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def grid(monkeypatch):
         return SimpleNamespace(name=f"demo/{path.stem}", baseline="none", runs=lambda: runs)
 
     ids: dict[tuple[str, int], str] = {}
-    monkeypatch.setattr("study.grid.load", load)
-    monkeypatch.setattr("study.grid.find", lambda paths: [Path(p) for p in paths])
+    monkeypatch.setattr("study.grid.grid.load", load)
+    monkeypatch.setattr("study.grid.grid.find", lambda paths: [Path(p) for p in paths])
     return ids
 
 

@@ -16,10 +16,10 @@ from plugins.attention import (
     GeneralizedAttention2d,
     taps,
 )
-from plugins.attention.cost import count
-from plugins.attention.mechanism import TERM_SETS
-from plugins.attention.position import relative_sinusoid
-from plugins.attention.registry import DEFORMABLE, registered
+from plugins.attention.core.cost import count
+from plugins.attention.core.position import relative_sinusoid
+from plugins.attention.core.registry import DEFORMABLE, registered
+from plugins.attention.core.word import TERM_SETS
 
 # Multiply-accumulates (10⁹) and parameters (10⁶) of the block in conv4 (50x84, 256 channels, six
 # blocks) and conv5 (25x42, 512 channels, three) of a ResNet-50 that sees 800x1344 pixels, with 8
@@ -189,8 +189,8 @@ def test_a_range_in_a_sequence_counts_pairs_and_offsets_within_it(terms):
 
 def test_convolutions_multiply_what_their_closed_forms_say(monkeypatch):
     # The definition: the forms that run multiply elementwise, or with a band that is mostly zeros.
-    monkeypatch.setattr("plugins.attention.dynamic.convolve", taps.unfolded)
-    monkeypatch.setattr("plugins.attention.dynamic.convolve2d", taps.unfolded2d)
+    monkeypatch.setattr("plugins.attention.sequences.dynamic.convolve", taps.unfolded)
+    monkeypatch.setattr("plugins.attention.maps.dynamic.convolve2d", taps.unfolded2d)
     x, sequence = torch.zeros(1, 16, 6, 10), torch.zeros(1, 9, 16)
     dynamic, deformable = registered("dynamic"), registered(DEFORMABLE)
     for module, argument, form in [

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from plugins.attention import GeneralizedAttention1d, blocked1d
-from plugins.attention.cost import count
-from plugins.attention.dense1d import dense
-from plugins.attention.mechanism import TERM_SETS
+from plugins.attention import GeneralizedAttention1d
+from plugins.attention.core.cost import count
+from plugins.attention.core.word import TERM_SETS
+from plugins.attention.kernels.sequences import blocked as blocked1d
+from plugins.attention.sequences.dense import dense
 
 CASES = {
     "self": {},
@@ -124,7 +125,7 @@ def test_large_energies_neither_overflow_nor_lose_precision(terms, case):
 def test_small_blocks_and_chunks_make_no_difference(terms, case, monkeypatch):
     monkeypatch.setattr(blocked1d, "ROWS", 5)
     monkeypatch.setattr(blocked1d, "CELLS", {"cpu": 100})
-    monkeypatch.setattr("plugins.attention.forms1d.PREFIX_CHUNK", 4)
+    monkeypatch.setattr("plugins.attention.kernels.sequences.forms.PREFIX_CHUNK", 4)
     assert_same(setting(terms, **CASES[case]), 1e-10)
 
 

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.attention import GeneralizedAttention2d
-from plugins.attention.blocked2d import blocked
-from plugins.attention.cost import count
-from plugins.attention.dense2d import dense
-from plugins.attention.folded2d import folded_low_rank, folded_one_hot
-from plugins.attention.forms2d import FORMS, form_of
-from plugins.attention.mechanism import TERM_SETS
+from plugins.attention.core.cost import count
+from plugins.attention.core.word import TERM_SETS
+from plugins.attention.kernels.maps.blocked import blocked
+from plugins.attention.kernels.maps.folded import folded_low_rank, folded_one_hot
+from plugins.attention.kernels.maps.forms import FORMS, form_of
+from plugins.attention.maps.dense import dense
 
 WITH_POSITION = [terms for terms in TERM_SETS if terms[1] == "1" or terms in ("1001", "1011")]
 STRIDES = [(1, 1), (2, 1), (2, 2)]
@@ -144,7 +144,7 @@ def test_many_blocks_equal_one(terms, monkeypatch):
     x = torch.randn(2, 16, 9, 7, dtype=torch.float64)
     exact = run(made, made.dense, x)
     for cache in (1, 63 * 10, 63 * 63 * 3):  # a query, some queries, some heads at a time
-        monkeypatch.setattr("plugins.attention.blocked2d._CACHED", cache)
+        monkeypatch.setattr("plugins.attention.kernels.maps.blocked._CACHED", cache)
         assert deviation(run(made, made, x), exact) < 1e-10
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from plugins.attention import GeneralizedAttention1d
-from plugins.attention.mechanism import TERM_SETS
+from plugins.attention.core.word import TERM_SETS
 
 
 def module(terms, channels=8, heads=2, **arguments):

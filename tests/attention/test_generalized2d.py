@@ -7,7 +7,7 @@ import torch
 from mmcv.cnn.bricks.generalized_attention import GeneralizedAttention as MmcvAttention
 
 from plugins.attention import GeneralizedAttention2d
-from plugins.attention.mechanism import TERM_SETS
+from plugins.attention.core.word import TERM_SETS
 
 WRONG_IN_MMCV = {"0100", "0110", "1100", "1110"}  # E2 without E4
 

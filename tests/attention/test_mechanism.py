@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.attention.mechanism import TERM_SETS, Mechanism
+from plugins.attention.core.word import TERM_SETS, Mechanism
 
 words = st.builds(
     lambda base, within, deformable: Mechanism(
@@ -54,5 +54,5 @@ def test_a_range_gives_the_kernel_of_dynamic_convolution():
 
 
 def test_reading_a_word_does_not_import_torch():
-    code = "import sys, plugins.attention.mechanism; sys.exit('torch' in sys.modules)"
+    code = "import sys, plugins.attention.core.word; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

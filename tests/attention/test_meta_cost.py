@@ -11,8 +11,8 @@ from plugins.attention import (
     GeneralizedAttention1d,
     GeneralizedAttention2d,
 )
-from plugins.attention.cost import count
-from plugins.attention.mechanism import TERM_SETS
+from plugins.attention.core.cost import count
+from plugins.attention.core.word import TERM_SETS
 
 
 def figures(build, device, *shape, **options):

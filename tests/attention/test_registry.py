@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from plugins.attention import registry
-from plugins.attention.cost import count
-from plugins.attention.generalized1d import GeneralizedAttention1d
-from plugins.attention.generalized2d import GeneralizedAttention2d
-from plugins.attention.mechanism import TERM_SETS, Mechanism
-from plugins.attention.registry import ClosedForm, Registered, layer_cost, register, words
+from plugins.attention.core import registry
+from plugins.attention.core.cost import count
+from plugins.attention.core.registry import ClosedForm, Registered, layer_cost, register, words
+from plugins.attention.core.word import TERM_SETS, Mechanism
+from plugins.attention.maps.generalized import GeneralizedAttention2d
+from plugins.attention.sequences.generalized import GeneralizedAttention1d
 from plugins.openmmlab import sites
 from plugins.translation.attention import CrossAttention, SelfAttention, build_attention
 
@@ -37,7 +37,7 @@ class OneHead(Registered):
     formula = "softmax_k(u·k)"
     paper = "this test"
     url = "https://example.org"
-    sequence = "plugins.attention.generalized1d.GeneralizedAttention1d"
+    sequence = "plugins.attention.sequences.generalized.GeneralizedAttention1d"
 
     def sequence_arguments(self, mechanism, heads, causal, key_channels):
         return {"heads": 1, "terms": "0010", "key_channels": key_channels}
@@ -180,8 +180,8 @@ def test_a_translation_layer_costs_its_closed_form(word, place):
 def test_planning_and_closed_forms_need_no_torch():
     code = """
         import sys
-        from plugins.attention.mechanism import Mechanism
-        from plugins.attention.registry import layer_cost, registered, words
+        from plugins.attention.core.word import Mechanism
+        from plugins.attention.core.registry import layer_cost, registered, words
         from plugins.openmmlab import sites
         for word in words():
             mechanism = Mechanism.parse(word)
@@ -209,9 +209,9 @@ def test_the_page_that_tells_how_to_add_one_works_to_the_letter(tmp_path):
         from mmdet.utils import register_all_modules
         from mmseg.registry import MODELS as SEGMENTATION
         import plugins
-        from plugins.attention.cost import count, mechanisms_of
-        from plugins.attention.mechanism import Mechanism
-        from plugins.attention.registry import registered
+        from plugins.attention.core.cost import count, mechanisms_of
+        from plugins.attention.core.word import Mechanism
+        from plugins.attention.core.registry import registered
         from plugins.openmmlab import blocks, sites
 
         assert plugins.__file__.startswith({str(tmp_path)!r})
@@ -249,6 +249,6 @@ def test_the_page_that_tells_how_to_add_one_works_to_the_letter(tmp_path):
     assert context["url"].endswith("1904.11492")
     assert context["map"]["formula"] == "2 N C + 2 C²/ratio"
     assert context["sequence"] is None
-    wrong = "from plugins.attention.mechanism import Mechanism; Mechanism.parse('contxt')"
+    wrong = "from plugins.attention.core.word import Mechanism; Mechanism.parse('contxt')"
     done = subprocess.run([sys.executable, "-c", wrong], **options)
     assert "did you mean 'context'" in done.stderr

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from study.run import science_hash
+from study.runs.run import science_hash
 
 TERMS = [f"{n:04b}" for n in range(16)]
 SITES = ("encoder", "decoder", "self", "cross")

@@ -11,13 +11,13 @@ import torch
 from typer.testing import CliRunner
 
 from analysis.figures.bars import draw
-from plugins.attention.mechanism import TERM_SETS
-from plugins.benchmarks.cases import WRONG_IN_MMCV, Case, all_cases, select
-from plugins.benchmarks.goals import goals
-from plugins.benchmarks.memory import in_fork, peak_growth
-from plugins.benchmarks.rows import Row
-from plugins.benchmarks.sides import build
-from plugins.benchmarks.timing import CONTROL, Best, Clocks, disturbed, interleave
+from plugins.attention.core.word import TERM_SETS
+from study.benchmarks.cases import WRONG_IN_MMCV, Case, all_cases, select
+from study.benchmarks.goals import goals
+from study.benchmarks.memory import in_fork, peak_growth
+from study.benchmarks.rows import Row
+from study.benchmarks.sides import build
+from study.benchmarks.timing import CONTROL, Best, Clocks, disturbed, interleave
 from study.cli import app
 from study.errors import StudyError
 

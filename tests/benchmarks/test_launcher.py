@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from plugins.benchmarks import launcher
-from plugins.benchmarks.comparison import GOAL, Cell, Comparison, Timing
+from study.benchmarks import launcher
+from study.benchmarks.comparison import GOAL, Cell, Comparison, Timing
 from study.cli import app
-from study.grid import load
+from study.grid.grid import load
 
 
 def test_the_cells_are_those_of_the_demo_with_its_recipe():

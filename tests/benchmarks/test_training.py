@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from plugins.benchmarks import training
-from plugins.benchmarks.steps import WARM_UP, Turns
-from plugins.benchmarks.training import AS_IS, Measured
+from plugins.contracts.tasks import recipe_module
+from study.benchmarks import training
+from study.benchmarks.steps import WARM_UP, Turns
+from study.benchmarks.training import AS_IS, Measured
 from study.cli import app
 from study.errors import StudyError
-from study.grid import load
-from study.tasks import recipe_module
+from study.grid.grid import load
 
 GRIDS = Path(__file__).parents[2] / "grids"
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from plugins.attention.mechanism import Mechanism
+from plugins.attention.core.word import Mechanism
+from plugins.contracts.dataset import PrepareError
+from plugins.contracts.job import Job
 from plugins.detection.data import coco2017
 from plugins.detection.data.coco import image_folder
 from plugins.detection.recipe import DEFAULT_SITES, Recipe
-from plugins.job import Job
-from plugins.sources import PrepareError
-from study import contents, data
+from study import data
+from study.data import contents
 from study.errors import StudyError
 
 IMAGES = {"train2017": 8, "val2017": 4}

@@ -3,12 +3,12 @@
 import pytest
 
 from plugins.attention import DeformableConv2d, GeneralizedAttention2d
-from plugins.attention.cost import mechanisms_of
-from plugins.attention.mechanism import Mechanism
+from plugins.attention.core.cost import mechanisms_of
+from plugins.attention.core.word import Mechanism
+from plugins.contracts.job import Job
 from plugins.detection.config import detector
 from plugins.detection.recipe import DEFAULT_SITES, Recipe
 from plugins.detection.train import cost
-from plugins.job import Job
 from study import data
 
 pytestmark = pytest.mark.data

@@ -8,11 +8,11 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 
-from plugins.attention.mechanism import Mechanism
+from plugins.attention.core.word import Mechanism
+from plugins.contracts.job import Job
 from plugins.detection.config import detector
 from plugins.detection.look import look
 from plugins.detection.recipe import DEFAULT_SITES, Recipe
-from plugins.job import Job
 from study import data
 
 pytestmark = pytest.mark.data

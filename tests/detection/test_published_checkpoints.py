@@ -25,15 +25,15 @@ from mmengine.config import Config
 from PIL import Image
 from torch import nn
 
-from plugins.attention.mechanism import Mechanism
+from plugins.attention.core.word import Mechanism
+from plugins.contracts.job import CheckpointError, Job
 from plugins.detection import published
 from plugins.detection.config import detector, runner_config
 from plugins.detection.recipe import Recipe
-from plugins.job import CheckpointError, Job
 from plugins.openmmlab import weights
 from study import data as datasets
 from study.errors import StudyError, nearest
-from study.grid import load
+from study.grid.grid import load
 
 ROOT = Path(__file__).parents[2]
 GRID = ROOT / "grids/coco/mmdetection.yaml"

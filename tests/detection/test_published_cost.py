@@ -13,9 +13,9 @@ from mmengine.config import Config
 from torch import nn
 
 from plugins.attention import GeneralizedAttention2d
-from plugins.attention.cost import count
-from plugins.attention.mechanism import TERM_SETS
-from plugins.attention.registry import registered
+from plugins.attention.core.cost import count
+from plugins.attention.core.registry import registered
+from plugins.attention.core.word import TERM_SETS
 
 SHIPPED = Path(mmdet.__file__).parent / ".mim/configs/faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
 PUBLISHED_GMACS, PUBLISHED_MPARAMS = 207.07, 41.53

@@ -10,8 +10,8 @@ import pytest
 import torch
 from page import Page, shell
 
-from plugins.attention.mechanism import Mechanism
-from plugins.job import Job, Stopped
+from plugins.attention.core.word import Mechanism
+from plugins.contracts.job import Job, Stopped
 
 PAGE = Page("add-a-task.md")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from page import Page
 
-from study.grid import load
-from study.tasks import recipe_module
+from plugins.contracts.tasks import recipe_module
+from study.grid.grid import load
 
 GRIDS = Path(__file__).parents[2] / "grids"
 PLACES = {"Detection": "coco", "Segmentation": "cityscapes", "Translation": "wmt14"}

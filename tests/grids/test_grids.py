@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from plugins.attention.mechanism import TERM_SETS
+from plugins.attention.core.word import TERM_SETS
+from plugins.contracts.tasks import recipe_module
 from study import data
-from study.grid import find, load
-from study.tasks import recipe_module
+from study.grid.grid import find, load
 
 GRIDS = Path(__file__).parents[2] / "grids"
 FULL = [path for name in ("coco", "cityscapes", "wmt14") for path in find([GRIDS / name])]

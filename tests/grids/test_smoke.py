@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from toy import study
 
-from study.folder import iter_runs
-from study.grid import find, load
+from plugins.contracts.tasks import recipe_module
+from study.grid.grid import find, load
 from study.launch.local import LocalLauncher
-from study.run import open_folder
-from study.tasks import recipe_module
+from study.runs.folder import iter_runs
+from study.runs.run import open_folder
 
 GRIDS = Path(__file__).parents[2] / "grids"
 PATHS = find([GRIDS])

@@ -14,8 +14,8 @@ from unittest import mock
 import cv2
 import numpy as np
 
-from plugins.attention.mechanism import Mechanism
-from plugins.job import Job
+from plugins.attention.core.word import Mechanism
+from plugins.contracts.job import Job
 
 SIZE = 64
 IMAGES = {"segmentation": 7, "detection": 4}

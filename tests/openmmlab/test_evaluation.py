@@ -9,8 +9,8 @@ import few_steps
 import pytest
 import torch
 
+from plugins.contracts.job import CheckpointError
 from plugins.detection import train as detection
-from plugins.job import CheckpointError
 from plugins.segmentation import train as segmentation
 
 pytestmark = pytest.mark.train

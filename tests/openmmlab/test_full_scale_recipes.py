@@ -8,9 +8,9 @@ import few_steps
 import pytest
 from mmseg.models import EncoderDecoder
 
-from plugins.attention.mechanism import Mechanism
+from plugins.attention.core.word import Mechanism
+from plugins.contracts.job import Stopped
 from plugins.detection import train as detection
-from plugins.job import Stopped
 from plugins.segmentation import train as segmentation
 from plugins.segmentation.config import runner_config
 from plugins.segmentation.recipe import Recipe

@@ -12,8 +12,8 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from plugins.attention import DeformableConv2d, GeneralizedAttention2d
-from plugins.attention.mechanism import Mechanism
-from plugins.attention.registry import registered
+from plugins.attention.core.registry import registered
+from plugins.attention.core.word import Mechanism
 from plugins.openmmlab import blocks, sites  # noqa: F401  blocks registers itself
 from plugins.openmmlab.insertion import insert_blocks
 

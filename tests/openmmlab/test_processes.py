@@ -13,9 +13,9 @@ import torch
 from mmengine.registry import DATA_SAMPLERS
 
 from plugins.openmmlab.training import WholeBatches, share
-from study.folder import RunFolder
-from study.grid import load
-from study.run import open_folder
+from study.grid.grid import load
+from study.runs.folder import RunFolder
+from study.runs.run import open_folder
 
 pytestmark = pytest.mark.train
 

@@ -8,7 +8,7 @@ import few_steps
 import pytest
 import torch
 
-from plugins.job import Stopped
+from plugins.contracts.job import Stopped
 from plugins.openmmlab import records, training
 from plugins.segmentation import train as segmentation
 

@@ -14,8 +14,8 @@ import torch
 from mmdet.models.dense_heads import RPNHead
 from mmengine.structures import InstanceData
 
+from plugins.contracts.job import Stopped
 from plugins.detection import train as detection
-from plugins.job import Stopped
 from plugins.openmmlab import training
 from plugins.openmmlab.checkpoints import read
 from plugins.segmentation import train as segmentation
@@ -158,7 +158,7 @@ def test_what_is_compiled_and_how_the_weights_lie(data, tmp_path, monkeypatch):
 def test_freed_memory_is_used_again_without_asking_the_system():
     code = """
 import ctypes, resource, sys
-from plugins import allocator
+from plugins.training import allocator
 if sys.argv[1] == "keep":
     assert allocator.keep_freed_memory()
 libc = ctypes.CDLL(None)

@@ -12,12 +12,12 @@ from mmengine.config import Config
 from torch import nn
 
 from plugins.attention import DeformableConv2d, GeneralizedAttention2d
-from plugins.attention.mechanism import TERM_SETS
-from plugins.checkpoints import download
-from plugins.job import CheckpointError
+from plugins.attention.core.word import TERM_SETS
+from plugins.contracts.job import CheckpointError
 from plugins.openmmlab import weights
 from plugins.openmmlab.attention_config import blocks_in
 from plugins.openmmlab.checkpoints import read
+from plugins.training.checkpoints import download
 
 CHANNELS, HEADS = 16, 4
 WRONG = ("0100", "0110", "1100", "1110")

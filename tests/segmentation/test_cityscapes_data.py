@@ -11,12 +11,13 @@ import pytest
 from mmseg.datasets import CityscapesDataset
 from PIL import Image
 
-from plugins.attention.mechanism import Mechanism
-from plugins.job import Job
+from plugins.attention.core.word import Mechanism
+from plugins.contracts.dataset import PrepareError
+from plugins.contracts.job import Job
 from plugins.segmentation.data import cityscapes
 from plugins.segmentation.recipe import DEFAULT_SITES, Recipe
-from plugins.sources import PrepareError
-from study import contents, data
+from study import data
+from study.data import contents
 
 CITIES = {"train": {"aachen": 3, "bochum": 1}, "val": {"lindau": 2}}
 WIDTH, HEIGHT = 80, 48

@@ -11,9 +11,9 @@ from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
 from plugins.attention import GeneralizedAttention2d
-from plugins.attention.cost import mechanisms_of
-from plugins.attention.mechanism import Mechanism
-from plugins.job import Job
+from plugins.attention.core.cost import mechanisms_of
+from plugins.attention.core.word import Mechanism
+from plugins.contracts.job import Job
 from plugins.segmentation.config import AttendedFCNHead, segmentor
 from plugins.segmentation.recipe import DEFAULT_SITES, Recipe, check
 from plugins.segmentation.train import cost

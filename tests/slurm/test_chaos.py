@@ -13,8 +13,8 @@ from pathlib import Path
 from configuration import NODES
 from toy import study
 
-from study.folder import iter_runs
-from study.states import look
+from study.runs.folder import iter_runs
+from study.status.states import look
 
 RUNS = 300
 FAULTS = 60

@@ -9,7 +9,7 @@ import sys
 import pytest
 from toy import runs, states, study, submit
 
-from study.folder import RunFolder, iter_runs
+from study.runs.folder import RunFolder, iter_runs
 
 SHORT = """
 task: toy

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toy import RECIPE
 
-from study.run import Run, open_folder
+from study.runs.run import Run, open_folder
 
 TOKEN = "study-0123456789ab"
 

@@ -10,9 +10,9 @@ import zipfile
 import pytest
 import torch
 
-from plugins import checkpoints
-from plugins.checkpoints import check_whole, download
-from plugins.job import CheckpointError
+from plugins.contracts.job import CheckpointError
+from plugins.training import checkpoints
+from plugins.training.checkpoints import check_whole, download
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from plugins.copies import CopyCard, check_counts, link
-from plugins.sources import Card, PrepareError
-from study import contents, data
+from plugins.contracts.copies import CopyCard, check_counts, link
+from plugins.contracts.dataset import Card, PrepareError
+from study import data
 from study.commands.data import app
+from study.data import contents
 from study.errors import StudyError
 
 ABOUT = {

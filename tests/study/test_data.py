@@ -23,8 +23,9 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from plugins.sources import Card, PrepareError, Source
-from study import contents, data, download
+from plugins.contracts.dataset import Card, PrepareError, Source
+from study import data
+from study.data import contents, download
 from study.errors import StudyError
 
 CARD = Card(

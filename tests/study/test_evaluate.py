@@ -17,7 +17,7 @@ import time
 import psutil
 import pytest
 
-from study.folder import iter_runs
+from study.runs.folder import iter_runs
 
 from .conftest import study
 from .made import everything
@@ -33,7 +33,7 @@ EVALUATE = """
 
     def evaluate(job, checkpoint):
         import os, sys, time
-        from plugins.job import CheckpointError
+        from plugins.contracts.job import CheckpointError
 
         assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
         print("a framework's greeting")
@@ -64,7 +64,7 @@ EVALUATE = """
 PUBLISHED = """
     import os
     from typing import NamedTuple
-    from plugins.job import CheckpointError
+    from plugins.contracts.job import CheckpointError
 
     class Entry(NamedTuple):
         name: str

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study.grid import load
+from study.grid.grid import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -146,8 +146,8 @@ def test_plan_counts_without_the_data_too(tmp_path):
     costs = {run["mechanism"]: run["cost"] for run in json.loads(done.stdout)["runs"]}
     assert costs["none"]["mechanism"]["macs"] == 0
     # Two BasicBlocks in conv4 (256 channels) and in conv5 (512): offsets at twice their 3x3 taps.
-    from plugins.attention.mechanism import Mechanism
-    from plugins.attention.registry import DEFORMABLE, registered
+    from plugins.attention.core.registry import DEFORMABLE, registered
+    from plugins.attention.core.word import Mechanism
 
     kind, offsets = registered("0110"), registered(DEFORMABLE)
     arguments = kind.block_arguments(Mechanism.parse("0110"), 8, 2)

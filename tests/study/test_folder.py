@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from study.attempt import CLAIM_GRACE
 from study.errors import StudyError
 from study.files import BrokenFile, append_jsonl, read_json, read_metrics, write_json
-from study.folder import RunFolder, find_run, iter_runs
+from study.runs.attempt import CLAIM_GRACE
+from study.runs.folder import RunFolder, find_run, iter_runs
 
 RUN = {"schema": 1, "id": "a-run", "label": "a", "hash": "0", "grid": "g", "science": {}}
 RESULT = {
@@ -368,6 +368,6 @@ def test_runs_come_sorted_and_other_folders_are_ignored(tmp_path):
 
 
 def test_the_reader_starts_without_torch_or_pandas():
-    code = "import sys, json, study.folder; print(json.dumps(sorted(sys.modules)))"
+    code = "import sys, json, study.runs.folder; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "pandas", "numpy", "pydantic"} & set(json.loads(done.stdout))

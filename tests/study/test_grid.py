@@ -2,10 +2,10 @@
 
 import pytest
 
-from plugins.attention.mechanism import TERM_SETS
+from plugins.attention.core.word import TERM_SETS
 from study.errors import StudyError
-from study.grid import find, load
-from study.run import differences, open_folder
+from study.grid.grid import find, load
+from study.runs.run import differences, open_folder
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from plugins.attention.mechanism import TERM_SETS
+from plugins.attention.core.word import TERM_SETS
 from study.cli import app
 
 

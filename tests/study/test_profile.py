@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from study.errors import StudyError
-from study.grid import load as load_grid
+from study.grid.grid import load as load_grid
 from study.launch.slurm.profile import check_processes, load, minutes
 
 

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from study.attempt import Attempt
 from study.errors import StudyError
 from study.files import write_json
-from study.folder import RunFolder
 from study.launch.slurm.queue import LOST_SECONDS, Queue, Task
+from study.runs.attempt import Attempt
+from study.runs.folder import RunFolder
 
 TOKEN = "study-0123456789ab"
 

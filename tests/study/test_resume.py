@@ -8,8 +8,8 @@ import attempts
 import pytest
 from attempts import Payload
 
-from study.grid import load
-from study.run import open_folder
+from study.grid.grid import load
+from study.runs.run import open_folder
 
 pytestmark = [pytest.mark.data, pytest.mark.train]
 

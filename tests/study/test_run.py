@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from study.folder import iter_runs
+from study.runs.folder import iter_runs
 
 from .conftest import study
 from .made import planned
@@ -322,7 +322,7 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(toy, arguments, message):
 
 def test_slots_divide_the_cores(toy):
     from study.launch.local import LocalLauncher
-    from study.provenance import cores
+    from study.runs.provenance import cores
 
     assert LocalLauncher(1, []).threads == cores()
     assert LocalLauncher(cores(), []).threads == 1

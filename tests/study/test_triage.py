@@ -5,7 +5,7 @@ import sysconfig
 
 import pytest
 
-from study.triage import normalised
+from study.status.triage import normalised
 
 from .conftest import study
 from .made import TOKEN, ended, planned, submitted
@@ -16,7 +16,7 @@ LIBRARY = sysconfig.get_paths()["purelib"]
 def trace(line, message, function="train", file="/home/me/plugins/job.py"):
     return (
         "Traceback (most recent call last):\n"
-        f'  File "/home/me/study/worker.py", line {line}, in _attempt\n'
+        f'  File "/home/me/study/worker/main.py", line {line}, in _attempt\n'
         "    module.train(job)\n"
         f'  File "{file}", line {line + 1}, in {function}\n'
         "    step()\n"

@@ -13,12 +13,12 @@ import numpy as np
 import psutil
 import pytest
 
-from study.folder import iter_runs
-from study.grid import load
-from study.launch import warm
+from study.grid.grid import load
 from study.launch.local import LocalLauncher
-from study.launch.warm import AnswerLost, Nursery, NurseryDied
-from study.run import open_folder
+from study.runs.folder import iter_runs
+from study.runs.run import open_folder
+from study.worker.main import warm
+from study.worker.warm import AnswerLost, Nursery, NurseryDied
 
 from .conftest import study
 

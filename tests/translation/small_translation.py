@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from fairseq.data import Dictionary
 
-from plugins.attention.mechanism import Mechanism
-from plugins.job import Job
+from plugins.attention.core.word import Mechanism
+from plugins.contracts.job import Job
 from plugins.translation.recipe import Recipe
 from plugins.translation.transformer import SpatialAttentionTransformer, tiny_architecture
 

@@ -15,7 +15,7 @@ from fairseq.modules.dynamic_convolution import DynamicConv1dTBC
 from torch.testing import assert_close
 
 from plugins.attention import DynamicConv1d
-from plugins.attention.mechanism import Mechanism
+from plugins.attention.core.word import Mechanism
 from plugins.translation.attention import build_attention
 
 T, S, N, C, M = 6, 9, 3, 16, 4

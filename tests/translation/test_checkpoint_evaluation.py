@@ -8,8 +8,8 @@ import pytest
 import small_translation as small
 import torch
 
-from plugins.attention.mechanism import Mechanism
-from plugins.job import CheckpointError
+from plugins.attention.core.word import Mechanism
+from plugins.contracts.job import CheckpointError
 from plugins.translation import train
 from plugins.translation.checkpoints import LAST
 

@@ -8,8 +8,8 @@ import torch
 from fairseq.sequence_generator import SequenceGenerator
 from torch.testing import assert_close
 
-from plugins.attention.cost import count
-from plugins.attention.mechanism import TERM_SETS
+from plugins.attention.core.cost import count
+from plugins.attention.core.word import TERM_SETS
 
 SELF = [
     *TERM_SETS,

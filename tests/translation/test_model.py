@@ -19,7 +19,7 @@ from torch.testing import assert_close
 
 import plugins.translation
 from plugins.attention import DeformableConv1d
-from plugins.attention.mechanism import Mechanism
+from plugins.attention.core.word import Mechanism
 from plugins.translation.attention import (
     DeformableSelfAttention,
     NoAttention,

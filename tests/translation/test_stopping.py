@@ -14,18 +14,18 @@ import small_translation as small
 import torch
 from attempts import Payload
 
-from plugins.job import Stopped
+from plugins.contracts.job import Stopped
 from plugins.translation import train
 from plugins.translation.checkpoints import LAST, PREVIOUS, newest_readable
 from study import data
-from study.grid import load
-from study.run import open_folder
+from study.grid.grid import load
+from study.runs.run import open_folder
 
 pytestmark = pytest.mark.train
 
 DATA = """
     import os, shutil
-    from plugins.sources import Card
+    from plugins.contracts.dataset import Card
     SOURCES = ()
     CARD = Card(**{card})
     def prepare(sources, out, progress):

@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from plugins.attention.mechanism import TERM_SETS, Mechanism
+from plugins.attention.core.word import TERM_SETS, Mechanism
 from plugins.translation.recipe import SITES, Recipe, check
 
 

@@ -9,7 +9,7 @@ import pytest
 import small_translation as small
 import torch
 
-from plugins.job import Stopped
+from plugins.contracts.job import Stopped
 from plugins.translation import train
 from plugins.translation.arguments import fairseq_arguments
 from plugins.translation.recipe import Recipe

@@ -10,9 +10,10 @@ import pytest
 import sacrebleu
 import small_translation as small
 
-from plugins.sources import PrepareError
+from plugins.contracts.dataset import PrepareError
 from plugins.translation.data import wmt14
-from study import contents, data
+from study import data
+from study.data import contents
 
 PAIRS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
 SIZES = {"europarl-v7.de-en": 200, "commoncrawl.de-en": 150, "news-commentary-v9.de-en": 100}

@@ -7,7 +7,7 @@ and costs all that it does.
 
 from __future__ import annotations
 
-from plugins.attention.registry import DEFORMABLE, ClosedForm, Registered, register
+from plugins.attention.core.registry import DEFORMABLE, ClosedForm, Registered, register
 
 __all__ = ["Deformable"]
 
@@ -19,8 +19,8 @@ class Deformable(Registered):
     formula = "G(k, q + p + w_p·x_q)"
     paper = "Dai et al. 2017, Deformable Convolutional Networks"
     url = "https://arxiv.org/abs/1703.06211"
-    block = "plugins.attention.deformable.DeformableConv2d"
-    sequence = "plugins.attention.deformable.DeformableConv1d"
+    block = "plugins.attention.maps.deformable.DeformableConv2d"
+    sequence = "plugins.attention.sequences.deformable.DeformableConv1d"
 
     def block_cost(
         self, size: tuple[int, int], channels: int, *, kernel_size: int = 3, deform_groups: int = 1

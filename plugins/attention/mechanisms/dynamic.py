@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from plugins.attention.mechanism import Mechanism
-from plugins.attention.registry import ClosedForm, Registered, register
+from plugins.attention.core.registry import ClosedForm, Registered, register
+from plugins.attention.core.word import Mechanism
 
 __all__ = ["Dynamic"]
 
@@ -21,8 +21,8 @@ class Dynamic(Registered):
     paper = "Wu et al. 2019, Pay Less Attention with Lightweight and Dynamic Convolutions"
     url = "https://arxiv.org/abs/1901.10430"
     ranged = True
-    block = "plugins.attention.dynamic.DynamicConv2d"
-    sequence = "plugins.attention.dynamic.DynamicConv1d"
+    block = "plugins.attention.maps.dynamic.DynamicConv2d"
+    sequence = "plugins.attention.sequences.dynamic.DynamicConv1d"
     framed = True
 
     def block_arguments(self, mechanism: Mechanism, heads: int, kv_stride: int) -> dict[str, Any]:

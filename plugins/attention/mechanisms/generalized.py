@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from plugins.attention.mechanism import TERM_SETS, Mechanism
-from plugins.attention.registry import ClosedForm, Registered, register
+from plugins.attention.core.registry import ClosedForm, Registered, register
+from plugins.attention.core.word import TERM_SETS, Mechanism
 
 __all__ = ["Generalized"]
 
@@ -32,8 +32,8 @@ class Generalized(Registered):
     paper = "Zhu et al. 2019, An Empirical Study of Spatial Attention Mechanisms in Deep Networks"
     url = "https://arxiv.org/abs/1904.05873"
     ranged = True
-    block = "plugins.attention.generalized2d.GeneralizedAttention2d"
-    sequence = "plugins.attention.generalized1d.GeneralizedAttention1d"
+    block = "plugins.attention.maps.generalized.GeneralizedAttention2d"
+    sequence = "plugins.attention.sequences.generalized.GeneralizedAttention1d"
 
     def __init__(self, word: str) -> None:
         super().__init__(word)

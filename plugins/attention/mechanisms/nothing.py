@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plugins.attention.registry import Registered, register
+from plugins.attention.core.registry import Registered, register
 
 __all__ = ["Nothing"]
 

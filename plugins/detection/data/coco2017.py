@@ -19,9 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from plugins.copies import CopyCard, check_counts, check_folder, check_sample, link, some
+from plugins.contracts.copies import CopyCard, check_counts, check_folder, check_sample, link, some
+from plugins.contracts.dataset import PrepareError, Source
 from plugins.detection.data.coco import META_FILE
-from plugins.sources import PrepareError, Source
 
 __all__ = ["CARD", "SOURCES", "prepare", "recognises"]
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plugins.contracts.dataset import Card, Source
 from plugins.detection.data.coco import Annotations
 from plugins.detection.data.trees import DEEPFOREST, PHOTOS, read_image
-from plugins.sources import Card, Source
 
 if TYPE_CHECKING:
     from PIL.Image import Image

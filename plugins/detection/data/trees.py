@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from plugins.contracts.dataset import Card, Source
 from plugins.detection.data.coco import Annotations
-from plugins.sources import Card, Source
 
 if TYPE_CHECKING:
     from PIL.Image import Image

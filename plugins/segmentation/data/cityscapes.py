@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from plugins.copies import (
+from plugins.contracts.copies import (
     CopyCard,
     check_counts,
     check_folder,
@@ -24,7 +24,7 @@ from plugins.copies import (
     readable_image,
     some,
 )
-from plugins.sources import PrepareError, Source
+from plugins.contracts.dataset import PrepareError, Source
 
 if TYPE_CHECKING:
     import numpy as np

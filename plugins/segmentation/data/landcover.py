@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plugins.sources import Card, Source
+from plugins.contracts.dataset import Card, Source
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from plugins.sources import PrepareError
+from plugins.contracts.dataset import PrepareError
 
 __all__ = ["binarise"]
 

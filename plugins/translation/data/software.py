@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from plugins.sources import Card, Source
+from plugins.contracts.dataset import Card, Source
 from plugins.translation.data.binary import binarise
 from plugins.translation.data.catalogs import Pair, clean, gettext_pairs, json_pairs
 from plugins.translation.data.leakage import split

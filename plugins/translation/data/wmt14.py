@@ -31,8 +31,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from plugins.copies import CopyCard, check_counts, check_folder
-from plugins.sources import PrepareError, Source
+from plugins.contracts.copies import CopyCard, check_counts, check_folder
+from plugins.contracts.dataset import PrepareError, Source
 from plugins.translation.data.binary import binarise
 
 __all__ = ["CARD", "LANGUAGES", "SOURCES", "is_clean", "prepare", "recognises", "tidy"]

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.attempt import Attempt
 from study.files import read_json, write_json
-from study.folder import SCHEMA, RunFolder
+from study.runs.attempt import Attempt
+from study.runs.folder import SCHEMA, RunFolder
 
 __all__ = ["Batch", "batch_of"]
 

@@ -7,13 +7,13 @@ import sys
 import time
 from dataclasses import dataclass
 
-from study.attempt import Attempt, cancelled_by
 from study.errors import StudyError
 from study.files import read_json
-from study.folder import RunFolder
 from study.launch.retries import may_retry
 from study.launch.slurm.batch import Batch
 from study.launch.slurm.queue import CAUSES, ended_before, last_sign
+from study.runs.attempt import Attempt, cancelled_by
+from study.runs.folder import RunFolder
 
 __all__ = ["Place", "find", "note_stop"]
 

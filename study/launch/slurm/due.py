@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from study.attempt import cancelled_by
-from study.folder import SETTLED, RunFolder
 from study.launch.retries import cause_of, may_retry
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import Queue, is_open
+from study.runs.attempt import cancelled_by
+from study.runs.folder import SETTLED, RunFolder
 
 __all__ = ["due", "endings"]
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from plugins.contracts.tasks import recipe_module
 from study.errors import StudyError, nearest
-from study.run import Run
-from study.tasks import recipe_module
+from study.runs.run import Run
 from study.yamlfile import YamlFile, validated
 
 __all__ = ["Profile", "check_processes", "load", "minutes", "profile_file"]

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from study.attempt import Attempt, cancelled_by
 from study.errors import StudyError
 from study.launch.retries import cause_of
 from study.launch.slurm.batch import batch_of
 from study.launch.slurm.command import Refused, Unreachable, call
+from study.runs.attempt import Attempt, cancelled_by
 
 __all__ = ["CAUSES", "Queue", "Task", "ended_before", "is_open", "last_sign", "preempted"]
 

@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from study.attempt import Attempt
 from study.errors import StudyError
-from study.folder import SETTLED, RunFolder
 from study.launch import snapshot
 from study.launch.retries import cause_of
 from study.launch.slurm.batch import FOLDER, Batch
@@ -23,6 +21,8 @@ from study.launch.slurm.due import endings
 from study.launch.slurm.profile import Profile, minutes
 from study.launch.slurm.queue import Queue
 from study.launch.slurm.script import parse_job_id, script
+from study.runs.attempt import Attempt
+from study.runs.folder import SETTLED, RunFolder
 
 __all__ = ["Outcome", "SchedulerAway", "SlurmLauncher"]
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from study.attempt import Attempt, cancelled_by
-from study.folder import RunFolder
 from study.launch.retries import may_retry
 from study.launch.slurm.batch import Batch
 from study.launch.slurm.cells import Place, find, note_stop
 from study.launch.slurm.command import Refused, Unreachable, call
 from study.launch.slurm.queue import preempted
-from study.provenance import cores
+from study.runs.attempt import Attempt, cancelled_by
+from study.runs.folder import RunFolder
+from study.runs.provenance import cores
 
 __all__ = ["main"]
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from analysis.figures.style import STYLE
-from analysis.runs_table import FIELDS
+from analysis.runs.table import FIELDS
 
 TERMS = ["".join(bits) for bits in itertools.product("01", repeat=4)]
 DEFORMABLE = ["none+deformable", "0010+deformable", "1011+deformable", "1111+deformable"]
@@ -73,7 +73,7 @@ def _run(mechanism: str, seed: int, value: float, **columns) -> dict:
 
 
 def _frame(*rows: dict) -> pd.DataFrame:
-    """Return rows as `analysis.collect` does."""
+    """Return rows as `analysis.runs.collect` does."""
     return pd.DataFrame(list(rows), columns=list(FIELDS)).astype(
         dict.fromkeys(("value", "mechanism_macs", "seconds"), "float64")
     )

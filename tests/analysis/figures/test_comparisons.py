@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from analysis.figures import deformable, ranges
 from analysis.figures.groups import groups
-from analysis.summary import half_width
+from analysis.paper import deformable, ranges
+from analysis.stats.summary import half_width
 
 
 def only(frame):

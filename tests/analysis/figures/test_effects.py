@@ -9,9 +9,9 @@ import pytest
 from matplotlib.colors import to_hex
 from worlds import world
 
-from analysis.effects import TERM_SETS, effects
 from analysis.figures.effects import GAIN, LOSS, UNSURE, draw, figure
 from analysis.figures.style import STYLE
+from analysis.stats.effects import TERM_SETS, effects
 
 MEANS = {word: 20 + 2 * (word[1] == "1") - 1 * (word[3] == "1") for word in TERM_SETS}
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from analysis.figures.groups import groups
-from analysis.figures.overview import choose, draw, figure
+from analysis.paper.overview import choose, draw, figure
 
 
 def chosen(frame, baseline=None):

@@ -11,8 +11,8 @@ import pytest
 
 from analysis.report.build import build
 from analysis.report.overview import Part
-from study.archive import ArchivedRun, light
-from study.folder import RunFolder, iter_runs
+from study.runs.archive import ArchivedRun, light
+from study.runs.folder import RunFolder, iter_runs
 
 NASTY = "x\"><img src=x onerror=boom()>'&amp;é\u2028<script>boom()<"
 """As much of an attack as the name of a folder can hold: everything but the slash."""

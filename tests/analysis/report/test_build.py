@@ -17,8 +17,8 @@ from analysis.report.overview import Part
 from analysis.report.pages import script
 from analysis.report.runs import PlannedRun, flat, grid_file
 from study.errors import StudyError
-from study.folder import RunFolder
-from study.grid import load
+from study.grid.grid import load
+from study.runs.folder import RunFolder
 
 
 class Page(HTMLParser):

@@ -1,0 +1,1 @@
+"""Comparable groups, the estimator, and what is judged by it. Draws and prints nothing."""

@@ -1,0 +1,246 @@
+"""Claims as data: what a file of them may say, and how it is read.
+
+.. code-block:: yaml
+
+    margins: {BLEU: 1.0}                # what makes no difference, for all claims
+    claims:
+      my-claim:
+        statement: One sentence.
+        source: Where it was said.
+        tasks: [translation]
+        attention: self                 # or cross
+        tests:
+          - greater: {0011: 2, none: -1, 1111: -1}
+            margin: 1                   # in units of the metric's margin
+
+``analysis/paper/claims.yaml`` has the findings of Zhu et al. 2019; ``docs/statistics.md`` has all
+keys.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from analysis.stats.effects import TERMS
+from analysis.stats.verdicts import Kind
+from plugins.contracts.tasks import task_names
+from study.errors import StudyError, nearest
+from study.grid.grid import Word
+from study.yamlfile import YamlFile
+
+__all__ = ["PUBLISHED", "RANGE", "Cheaper", "Claim", "Comparison", "load"]
+
+PUBLISHED = Path(__file__).parents[1] / "paper" / "claims.yaml"
+"""The findings of the paper."""
+
+RANGE = re.compile(r"@(k|widest|narrowest)(?=\+|$)")
+"""Stands for a range that the runs have: each one, or the ends of those there are."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(allow_inf_nan=False)]
+
+
+_MECHANISM = TypeAdapter(Word)
+
+
+def _word(value: Any) -> str:
+    text = str(value)
+    if text not in TERMS:
+        try:
+            _MECHANISM.validate_python(RANGE.sub("@1", text))
+        except ValidationError as error:
+            raise ValueError(str(error.errors()[0]["ctx"]["error"])) from None
+    return text
+
+
+def _one(value: Any) -> str:
+    if (text := _word(value)) in TERMS:
+        raise ValueError(f"{text} is a main effect; a comparison of cost is of two mechanisms")
+    return text
+
+
+def _zero_sum(weights: dict[str, float]) -> dict[str, float]:
+    # A main effect is a difference already; only the mechanisms' own weights must cancel.
+    total = sum(weight for word, weight in weights.items() if word not in TERMS)
+    if not math.isclose(total, 0, abs_tol=1e-9):
+        raise ValueError(f"the weights of the mechanisms sum to {total:g}, not to 0")
+    if not any(weights.values()):
+        raise ValueError("a comparison has at least two mechanisms with a weight")
+    return weights
+
+
+Name = Annotated[str, BeforeValidator(_word)]
+Single = Annotated[str, BeforeValidator(_one)]
+Contrast = Annotated[dict[Name, Weight], AfterValidator(_zero_sum)]
+
+
+class _Strict(BaseModel):
+    """Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cheaper(_Strict):
+    """MACs of one mechanism are less than `factor` times those of another.
+
+    Attributes
+    ----------
+    of: str
+        ``mechanism`` counts what the mechanism adds, ``model`` the whole network.
+    """
+
+    mechanism: Single
+    than: Single
+    factor: Positive = 1.0
+    of: Literal["mechanism", "model"] = "mechanism"
+
+
+class Comparison(_Strict):
+    """One test of a claim: exactly one of the four kinds.
+
+    Attributes
+    ----------
+    greater, equivalent, not_worse: dict of str to float
+        A contrast: weights by mechanism or by main effect, ``E1`` to ``E4``.
+    margin: float, optional
+        In units of the metric's margin: 0 for `greater`, 1 for the others if left out.
+    cheaper: Cheaper
+        A comparison of MACs.
+    """
+
+    greater: Contrast | None = None
+    equivalent: Contrast | None = None
+    not_worse: Contrast | None = None
+    cheaper: Cheaper | None = None
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Comparison:
+        given = [name for name, value in self if name != "margin" and value is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "a test is one of greater, equivalent, not_worse, cheaper; "
+                f"here: {', '.join(given) or 'none of them'}"
+            )
+        if self.margin is not None and self.cheaper is not None:
+            raise ValueError("a comparison of cost has a factor, not a margin")
+        if self.margin == 0 and self.equivalent is not None:
+            raise ValueError("equivalence needs a margin above 0")
+        return self
+
+    @property
+    def contrast(self) -> tuple[Kind, dict[str, float]]:
+        """Kind and weights of a test that is not of cost."""
+        if self.greater is not None:
+            return "greater", self.greater
+        if self.equivalent is not None:
+            return "equivalent", self.equivalent
+        assert self.not_worse is not None
+        return "not_worse", self.not_worse
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights by mechanism and main effect; of a comparison of cost 1 and -1."""
+        if self.cheaper is not None:
+            return {self.cheaper.mechanism: 1.0, self.cheaper.than: -1.0}
+        return self.contrast[1]
+
+
+class Claim(_Strict):
+    """A finding, where it applies, and what would show it.
+
+    Attributes
+    ----------
+    tasks: list of str
+        Names of tasks.
+    attention: str
+        ``cross`` is encoder-decoder attention, ``self`` every other place.
+    margins: dict of str to float
+        What makes no difference, by metric, in its units.
+    """
+
+    id: str
+    statement: str
+    source: str
+    tasks: list[str] = Field(min_length=1)
+    attention: Literal["self", "cross"]
+    tests: list[Comparison] = Field(min_length=1)
+    margins: dict[str, Positive] = Field(default_factory=dict)
+
+    def applies(self, task: str, sites: str) -> bool:
+        """Whether the claim is about this task and these sites, joined by dots."""
+        places = set(sites.split("."))
+        where = "self" if "cross" not in places else "cross" if places == {"cross"} else "both"
+        return task in self.tasks and where == self.attention
+
+
+class _Body(_Strict):
+    statement: str
+    source: str
+    tasks: list[str] = Field(min_length=1)
+    attention: Literal["self", "cross"]
+    tests: list[Comparison] = Field(min_length=1)
+
+
+class _File(_Strict):
+    margins: dict[str, Positive] = Field(default_factory=dict)
+    claims: dict[str, _Body] = Field(default_factory=dict)
+
+
+def load(paths: Sequence[Path] = (), margins: Mapping[str, float] | None = None) -> list[Claim]:
+    """Read the paper's claims and those of the user.
+
+    Parameters
+    ----------
+    paths: sequence of Path
+        The user's files. Their claims are added, their margins hold for all claims.
+    margins: mapping of str to float, optional
+        Margins that hold above those of every file.
+
+    Raises
+    ------
+    StudyError
+        With file, line, what is wrong and the nearest valid name.
+    """
+    bodies: dict[str, _Body] = {}
+    agreed: dict[str, float] = {}
+    for path in (PUBLISHED, *paths):
+        file = YamlFile(path, "a file of claims")
+        try:
+            content = _File.model_validate(file.content)
+        except ValidationError as error:
+            raise file.explain(error, _keys) from None
+        for name, body in content.claims.items():
+            if name in bodies:
+                where = file.where(["claims", name])
+                raise StudyError(f"{where}: there is a claim {name!r} already; choose another id")
+            for task in body.tasks:
+                if task not in task_names():
+                    where = file.where(["claims", name, "tasks"])
+                    hint = nearest(task, task_names())
+                    raise StudyError(f"{where}: unknown task {task!r}{hint}")
+        bodies |= content.claims
+        agreed |= content.margins
+    agreed |= margins or {}
+    return [Claim(id=name, margins=agreed, **dict(body)) for name, body in bodies.items()]
+
+
+def _keys(location: Sequence[str | int]) -> list[str]:
+    """Return the keys of the mapping at `location`: claims, <id>, tests, <number>, cheaper."""
+    models: tuple[type[BaseModel], ...] = (_File, _File, _Body, _Body, Comparison, Cheaper)
+    return list(models[len(location)].model_fields)

@@ -1,0 +1,198 @@
+"""What one comparison shows: whether its interval lies where a claim says that the effect lies.
+
+A claim names a region: above a margin (``greater``), above minus the margin (``not_worse``), or
+between the two (``equivalent``). It is supported if the 90 % interval lies inside, contradicted if
+it lies outside (a wider one where there are several ways to fail), and inconclusive otherwise. Each
+bound of a 90 % interval is a one-sided 5 % test,
+and both together are the two one-sided tests of equivalence (Schuirmann 1987).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from scipy import optimize, stats
+
+from analysis.stats.contrasts import Estimate, number
+
+__all__ = [
+    *("ALPHA", "POWER", "Kind", "Outcome", "Word"),
+    *("absent", "cost", "detectable", "judged", "untested"),
+]
+
+ALPHA = 0.05
+"""Chance of "supported" where the effect lies on the margin, and of "contradicted" there."""
+
+POWER = 0.8
+
+Kind = Literal["greater", "equivalent", "not_worse"]
+
+Word = Literal["supported", "contradicted", "inconclusive", "not tested"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The verdict of one test of a claim.
+
+    Parameters
+    ----------
+    verdict: str
+        ``supported``, ``contradicted``, ``inconclusive`` or ``not tested``.
+    effect, low, high: float
+        Contrast and 90 % interval in units of the metric; for a comparison of cost the ratio of
+        MACs, without an interval. NaN where there is none.
+    margin: float
+        In the same units; of a cost the largest ratio that the claim allows.
+    detectable: float
+        See `detectable`.
+    n: int
+        Fewest seeds that two of the mechanisms compared share; of a cost the fewest of either.
+    reason: str
+        One sentence with the numbers.
+    depth: float
+        How far inside the claimed region the nearer bound of the interval lies, in standard
+        errors; orders the tests of a claim, the least sure first.
+    unit: str
+        ``MACs`` if the numbers are ratios of MACs; empty if they are in units of the metric.
+    missing: tuple of str
+        Mechanisms without a finished run.
+    """
+
+    verdict: Word
+    effect: float
+    low: float
+    high: float
+    margin: float
+    detectable: float
+    n: int
+    reason: str
+    depth: float = math.nan
+    unit: str = ""
+    missing: tuple[str, ...] = ()
+
+
+def untested(reason: str, n: int = 0, missing: Sequence[str] = ()) -> Outcome:
+    """Return the outcome of a test that these runs cannot make."""
+    nan, lacking = math.nan, tuple(missing)
+    return Outcome("not tested", nan, nan, nan, nan, nan, n, reason, missing=lacking)
+
+
+def absent(mechanisms: Iterable[str]) -> Outcome:
+    """Return the outcome of a test whose mechanisms have no finished run."""
+    words = sorted(set(mechanisms))
+    return untested(f"no finished run of {', '.join(words)}", missing=words)
+
+
+def judged(
+    kind: Kind, estimate: Estimate, margin: float, label: str, metric: str, tests: int = 1
+) -> Outcome:
+    """Judge a contrast.
+
+    Parameters
+    ----------
+    kind: str
+        Which region the claim names.
+    estimate: Estimate
+        The contrast.
+    margin: float
+        In units of the metric, at least 0.
+    label: str
+        The contrast in words, for the reason.
+    metric: str
+        Its name.
+    tests: int
+        Tests of the same claim. One contradiction refutes a claim of many tests, so each has its
+        share of `ALPHA`, and `equivalent`, which can fail on two sides, two shares of half the
+        size; "supported" takes all of them, and needs no correction.
+    """
+    below = {"greater": margin, "not_worse": -margin, "equivalent": -margin}[kind]
+    above = margin if kind == "equivalent" else math.inf
+    if estimate.n < 2:
+        # Other mechanisms may have the seeds that tell how much seeds scatter; these have not.
+        estimate = replace(estimate, error=math.nan, df=0)
+    low, high = estimate.interval(1 - 2 * ALPHA)
+
+    def outcome(verdict: Word, reason: str, depth: float = math.nan) -> Outcome:
+        least = detectable(estimate)
+        effect = estimate.effect
+        return Outcome(verdict, effect, low, high, margin, least, estimate.n, reason, depth)
+
+    if math.isnan(estimate.effect):
+        return outcome("inconclusive", f"{label}: no seeds in common")
+    text = f"{label} = {number(estimate.effect, metric)} {metric}"
+    if math.isnan(low):
+        seeds = "one seed" if estimate.n else "no seed"
+        return outcome("inconclusive", f"{seeds} in common: {text}, without an interval")
+    text += f", 90 % interval {number(low, metric)} to {number(high, metric)}"
+    bound = number(margin, metric, "") if margin else "0"
+    region = {
+        "greater": f"above {bound}",
+        "not_worse": f"above -{bound}" if margin else "above 0",
+        "equivalent": f"within ±{bound}",
+    }[kind]
+    inside = min(low - below, above - high)
+    depth = inside / estimate.error if estimate.error else math.copysign(math.inf, inside)
+    if inside > 0:
+        return outcome("supported", f"{text}, lies {region}", depth)
+    side = "outside" if kind == "equivalent" else "below"
+    where = region.replace("above", side).replace("within", side)
+    if high < below or low > above:
+        share = ALPHA / (tests * (2 if kind == "equivalent" else 1))
+        far_low, far_high = estimate.interval(1 - 2 * share)
+        level = f" {100 * share:.3g} %"
+        if far_high < below or far_low > above:
+            even = f", even at{level}" if share < ALPHA else ""
+            return outcome("contradicted", f"{text}, lies {where}{even}", depth)
+        return outcome(
+            "inconclusive", f"{text}, lies {where}, but not at its level of{level}", depth
+        )
+    reason = f"{text}, is not wholly {region}"
+    if kind == "equivalent" and high - low >= 2 * margin:
+        reason += "; so wide an interval cannot be, whatever the effect"
+    return outcome("inconclusive", reason, depth)
+
+
+def cost(label: str, ratio: float, factor: float) -> Outcome:
+    """Judge a comparison of MACs, which are counted and have no error.
+
+    Parameters
+    ----------
+    label: str
+        What is compared, with the numbers.
+    ratio: float
+        MACs of the one over those of the other.
+    factor: float
+        The claim says that the ratio is less.
+    """
+    verdict: Word = "supported" if ratio < factor else "contradicted"
+    relation = "below" if ratio < factor else "not below"
+    reason = f"{label}, {relation} {factor:g} times"
+    depth = math.copysign(math.inf, factor - ratio) if ratio != factor else -math.inf
+    nan = math.nan
+    return Outcome(verdict, ratio, nan, nan, factor, nan, 0, reason, depth, "MACs")
+
+
+def detectable(estimate: Estimate) -> float:
+    """Return how far beyond the margin an effect must lie to be seen with a chance of 80 %.
+
+    With margin 0 this is the minimum detectable effect of the one-sided 5 % test, at these seeds
+    and this residual standard deviation. NaN where there is no interval.
+    """
+    if not estimate.df or math.isnan(estimate.error):
+        return math.nan
+    return _noncentrality(estimate.df) * estimate.error
+
+
+@functools.cache
+def _noncentrality(df: int) -> float:
+    """The noncentrality of t at which the one-sided test has the power `POWER`."""
+    critical = stats.t.ppf(1 - ALPHA, df)
+    return float(
+        optimize.brentq(
+            lambda shift: stats.nct.sf(critical, df, shift) - POWER, 0, 2 * critical + 5
+        )
+    )

@@ -1,0 +1,90 @@
+"""A summary as the text that a reader sees: rounded numbers in columns that name their unit."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from analysis.stats.summary import Summary
+
+__all__ = ["ABSENT", "columns", "decimals", "fixed"]
+
+ABSENT = "-"
+
+SCALES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def columns(summary: Summary) -> pd.DataFrame:
+    """Return the rows as text, what a reader looks for first at the left.
+
+    Parameters
+    ----------
+    summary: Summary
+        Of one task, data set, place and recipe.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings, `ABSENT` for a number that does not exist. Columns are pairs of a heading, which
+        several columns may share, and a name below it; either may be empty. Left out, and in the
+        CSV file only: the metric before training and the loss.
+    """
+    rows, baseline = summary.rows, summary.baseline
+    metric = summary.metric or "metric"
+    places = decimals(rows["mean"])
+    shown: dict[tuple[str, str], list[str]] = {
+        ("", "mechanism"): list(rows["mechanism"]),
+        ("", "n"): [_seeds(n, asked) for n, asked in zip(rows["n"], rows["asked"], strict=True)],
+        (metric, ""): fixed(rows["mean"], places),
+        (metric, "±"): fixed(rows["half_width"], places),
+    }
+    if (reference := rows["mechanism"] == baseline).any():
+        delta = f"Δ {baseline}"
+        pairs = rows["pairs"].where(rows["difference"].notna() & ~reference)
+        shown |= {
+            (delta, ""): fixed(rows["difference"], places, sign="+"),
+            (delta, "±"): fixed(rows["difference_half_width"], places),
+            (delta, "n"): fixed(pairs, 0),
+        }
+        shown[delta, ""][int(reference.argmax())] = "baseline"
+    for heading, kind in (("MACs", "macs"), ("parameters", "parameters")):
+        for whose, name in (("mechanism", "mech."), ("model", "model")):
+            scale, prefix = _scale(rows[f"{whose}_{kind}"])
+            unit = f" ({prefix})" if prefix else ""
+            numbers = fixed(rows[f"{whose}_{kind}"] / scale, 2 if prefix else 0)
+            shown[heading, f"{name}{unit}"] = numbers
+    shown["", "seconds"] = fixed(rows["seconds"], 0 if rows["seconds"].max() >= 100 else 1)
+    scale, prefix = _scale(rows["peak_memory_bytes"])
+    shown["", f"memory ({prefix}B)"] = fixed(rows["peak_memory_bytes"] / scale, 2 if prefix else 0)
+    for column, label in summary.published.items():
+        shown["published", label] = fixed(rows[column], _digits(rows[column]))
+    return pd.DataFrame(shown)
+
+
+def decimals(means: pd.Series) -> int:
+    """Return with how many decimals values of a metric are shown."""
+    # Fractions need a third decimal to show what BLEU shows with two.
+    return 3 if not means.max() > 1 else 2
+
+
+def fixed(values: pd.Series, places: int, sign: str = "") -> list[str]:
+    """Return numbers with so many decimals; `sign` ``+`` also marks those above zero."""
+    return [ABSENT if math.isnan(v) else f"{v:{sign}.{places}f}" for v in values]
+
+
+def _seeds(n: int, asked: int) -> str:
+    if not asked:
+        return ABSENT
+    return str(n) if n == asked else f"{n}/{asked}"
+
+
+def _digits(values: pd.Series) -> int:
+    """How many decimals show every value as it is, six at most."""
+    return max(len(f"{v:.6f}".rstrip("0").partition(".")[2]) for v in values.dropna())
+
+
+def _scale(values: pd.Series) -> tuple[float, str]:
+    """The largest unit in which two decimals still tell the smallest number from zero."""
+    smallest = values[values > 0].min()
+    return next(((s, p) for s, p in SCALES if smallest >= s / 10), (1.0, ""))

@@ -1,0 +1,1 @@
+"""Exact evaluations that are cheaper than the definition; each was measured."""

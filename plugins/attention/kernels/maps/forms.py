@@ -1,0 +1,64 @@
+"""Which exact form calculates which terms.
+
+All give the same function; :mod:`~plugins.attention.maps.dense` is what they are measured by. The
+device decides, and whether there is a range: on a CPU a block of energies stays in the cache and
+position is cheap to add to it; on a GPU one fused kernel serves, which takes products only, and so
+position becomes features of queries and keys. With a range the forms work on tiles
+(:mod:`~plugins.attention.kernels.maps.axis`), each of which is a small problem of the same kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from plugins.attention.kernels.maps.blocked import blocked
+from plugins.attention.kernels.maps.factored import factored
+from plugins.attention.kernels.maps.folded import folded_low_rank, fused
+from plugins.attention.kernels.maps.parts import Parts
+from plugins.attention.kernels.maps.separable import mean, nested, pooled, separable
+
+__all__ = ["FORMS", "Form", "Forms", "form_of"]
+
+Form = Callable[[Parts], Tensor]
+"""From the parts to what is attended, (N, H, W, M * d), or (N, 1, 1, M * d) for all queries."""
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The form on a CPU, on a GPU, and with a spatial range."""
+
+    cpu: Form
+    gpu: Form
+    local: Form
+
+
+FORMS: dict[str, Forms] = {
+    # terms         cpu        gpu              local
+    "0000": Forms(mean, mean, separable),
+    "0001": Forms(separable, separable, separable),
+    "0010": Forms(pooled, pooled, nested),
+    "0011": Forms(nested, nested, nested),
+    "0100": Forms(factored, folded_low_rank, factored),
+    "0101": Forms(factored, folded_low_rank, factored),
+    "0110": Forms(factored, folded_low_rank, factored),
+    "0111": Forms(factored, folded_low_rank, factored),
+    "1000": Forms(fused, fused, blocked),
+    "1001": Forms(blocked, folded_low_rank, blocked),
+    "1010": Forms(fused, fused, blocked),
+    "1011": Forms(blocked, folded_low_rank, blocked),
+    "1100": Forms(blocked, folded_low_rank, blocked),
+    "1101": Forms(blocked, folded_low_rank, blocked),
+    "1110": Forms(blocked, folded_low_rank, blocked),
+    "1111": Forms(blocked, folded_low_rank, blocked),
+}
+
+
+def form_of(terms: str, on_gpu: bool, local: bool) -> Form:
+    """Look up the form."""
+    forms = FORMS[terms]
+    if local:
+        return forms.local
+    return forms.gpu if on_gpu else forms.cpu

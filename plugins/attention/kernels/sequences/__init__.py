@@ -1,0 +1,1 @@
+"""Forms of generalized attention over sequences."""

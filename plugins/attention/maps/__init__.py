@@ -1,0 +1,1 @@
+"""The mechanisms as modules for feature maps, (N, C, H, W)."""

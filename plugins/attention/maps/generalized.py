@@ -1,0 +1,113 @@
+"""Generalized attention over feature maps.
+
+Zhu et al. 2019, https://arxiv.org/abs/1904.05873, equations (1) and (2): the weight of key k for
+query q is the softmax over k of the sum of those of four energies that are switched on,
+
+    E1 = q . k          query content and key content
+    E2 = q . r(k - q)   query content and relative position
+    E3 = u . k          key content only
+    E4 = v . r(k - q)   relative position only
+
+with q, k the projected contents, r the projected sinusoids of the offset, u and v learned vectors.
+Each term set is calculated by its cheapest exact form, see :mod:`plugins.attention.kernels.maps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from plugins.attention.core.energy import exactly
+from plugins.attention.kernels.maps.forms import Form, form_of
+from plugins.attention.kernels.maps.parts import Parts
+from plugins.attention.maps.block import Block2d
+from plugins.attention.maps.dense import dense, look
+
+__all__ = ["GeneralizedAttention2d"]
+
+
+class GeneralizedAttention2d(Block2d):
+    """Multi-head attention of a feature map to itself, with any of the 16 term sets.
+
+    Parameter names and shapes are those of mmcv's ``GeneralizedAttention``, so that its checkpoints
+    load. As there, energies carry no 1/sqrt(d); strides subsample; the row and the column encoding
+    are projected apart and their sum is divided by sqrt(2); the block is residual and starts as
+    the identity. Unlike there, every term set is right on every map.
+
+    Parameters
+    ----------
+    channels: int
+        C, channels in and out.
+    heads: int
+        M. Each head has ``C // M`` features, as in mmcv.
+    terms: str
+        Four bits E1E2E3E4.
+    kv_stride, q_stride: int
+        Keys (queries) are taken at every kv_stride-th (q_stride-th) row and column. With
+        q_stride > 1 the result is brought back to (H, W) by bilinear interpolation.
+    spatial_range: int, optional
+        Keys farther than this from the query on either axis, in input positions, are left out.
+        None: all keys. At least ``kv_stride - 1``, so that no query is left without a key.
+    position_dim: int, optional
+        Sinusoids of an offset, half of them for each axis; divisible by 4; default C.
+    position_magnitude: float
+        Factor on the offsets.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend; `x` and the result are (N, C, H, W)."""
+        form = form_of(self.terms, on_gpu=x.is_cuda, local=self.spatial_range is not None)
+        return self.attend(x, form)
+
+    def attend(self, x: Tensor, form: Form) -> Tensor:
+        """Attend by a form of one's choice, of :mod:`plugins.attention.kernels.maps.forms`.
+
+        All that can do the terms at hand give the same result.
+        """
+        parts = Parts(self, x)
+        with exactly(x):
+            attended = form(parts)
+        return self._residual(x, attended)
+
+    def dense(self, x: Tensor) -> Tensor:
+        """Attend by the plain form, the reference: (queries, keys) energies for each head."""
+        return self._residual(x, dense(self, x))
+
+    def weights_at(self, x: Tensor, queries: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+        """Attention weights and each term's energies for a few queries.
+
+        Parameters
+        ----------
+        x: Tensor
+            (N, C, H, W).
+        queries: sequence of (row, column)
+            In positions of the input; with a query stride, the query nearest above and to the left.
+
+        Returns
+        -------
+        dict of str to Tensor
+            ``weights``, (N, M, queries, Hk, Wk), 1 in sum over the keys; and for each term that is
+            on, ``E1`` to ``E4``, its energies in the same shape, also of keys out of range.
+
+        Raises
+        ------
+        ValueError
+            If a position is not in the map.
+        """
+        return look(self, x, queries)
+
+    def _residual(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Project what was attended, (N, H or 1, W or 1, M * d), and add it to the input."""
+        layer = self.proj_conv
+        features = attended.to(layer.weight.dtype).permute(0, 3, 1, 2)
+        out = F.conv2d(features, layer.weight, layer.bias)
+        if self.q_stride > 1 and out.shape[2:] != (1, 1):
+            out = F.interpolate(out, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        return self.gamma * out + x

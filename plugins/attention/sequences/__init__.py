@@ -1,0 +1,1 @@
+"""The mechanisms as modules for sequences, (N, T, C)."""

@@ -1,0 +1,1 @@
+"""What `study` and the plugins know of each other. Imports no framework."""

@@ -1,0 +1,138 @@
+"""Published data sets that are not downloaded: their user has a copy, and keeps it as it is.
+
+A module of such a set has, instead of sources, a `CopyCard` and
+
+- ``recognises(folder)``: whether a folder looks like a copy of the set, be it an incomplete one;
+- ``prepare(copy, out, progress, subset)``: check the copy, and write into `out` links to what can
+  be used as it is, and files made from what cannot. The copy is only read.
+
+Here is what these modules share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from plugins.contracts.dataset import Card, PrepareError, Source
+
+__all__ = [
+    "CopyCard",
+    "check_counts",
+    "check_folder",
+    "check_sample",
+    "link",
+    "readable_image",
+    "some",
+]
+
+SAMPLE = 100
+SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyCard(Card):
+    """The card of a set that is prepared from its user's copy. `benchmark` is its full name.
+
+    Parameters
+    ----------
+    where: str
+        Where the set is to be had, and what a copy consists of.
+    subset: bool
+        Whether the copy is not the whole published set, which was meant.
+    """
+
+    where: str
+    subset: bool = False
+
+    def line(self, sources: Iterable[Source], items: Mapping[str, int] | None = None) -> str:
+        """Return the sentence that is printed under every table made from this set."""
+        sizes = "/".join(str(items[split]) for split in self.splits) if items else ""
+        return "; ".join(
+            [
+                f"{'part of ' if self.subset else ''}{self.benchmark} ({self.licence})"
+                + (f", {sizes} {self.unit}" if sizes else ""),
+                f"not comparable with {self.benchmark}" if self.subset else "published splits",
+            ]
+        )
+
+
+def check_folder(copy: Path, card: CopyCard) -> None:
+    """Raise PrepareError if there is no folder `copy`."""
+    if not copy.is_dir():
+        found = "is not a folder" if copy.exists() else "does not exist"
+        raise PrepareError(f"{copy} {found}; {card.where}")
+
+
+def check_counts(found: Mapping[str, int], official: Mapping[str, int], subset: bool) -> bool:
+    """Compare what was counted with the published numbers; return whether all agree.
+
+    Raises
+    ------
+    PrepareError
+        If one differs, and that is not meant (`subset`).
+    """
+    wrong = [f"{found[what]} {what}, not {n}" for what, n in official.items() if found[what] != n]
+    if wrong and not subset:
+        raise PrepareError(
+            f"the copy differs from the published set: {'; '.join(wrong)}. Complete it, or add "
+            "--subset if a part of the set is what you mean; results are then marked as not "
+            "comparable with it"
+        )
+    return not wrong
+
+
+@contextmanager
+def readable_image(path: Path) -> Iterator[None]:
+    """Turn what Pillow says about a broken image into a PrepareError that names the file."""
+    try:
+        yield
+    except (OSError, SyntaxError, ValueError) as error:
+        raise PrepareError(
+            f"{path} cannot be read as an image ({error}); take it from the archive again"
+        ) from error
+
+
+def check_sample(paths: Sequence[Path], sizes: Sequence[tuple[int, int]] | None = None) -> None:
+    """Decode up to 100 images, evenly spaced, the first and the last among them.
+
+    Parameters
+    ----------
+    paths: sequence of Path
+        Images.
+    sizes: sequence of (int, int), optional
+        Width and height that each must have.
+
+    Raises
+    ------
+    PrepareError
+        If one is broken, or of another size.
+    """
+    from PIL import Image
+
+    wanted = min(SAMPLE, len(paths))
+    for number in range(wanted):
+        index = number * (len(paths) - 1) // max(1, wanted - 1)
+        with readable_image(paths[index]), Image.open(paths[index]) as image:
+            image.load()
+            found = image.size
+        if sizes is not None and found != sizes[index]:
+            raise PrepareError(
+                f"{paths[index]} has {found[0]} x {found[1]} pixels, its annotation says "
+                f"{sizes[index][0]} x {sizes[index][1]}"
+            )
+
+
+def link(target: Path, place: Path) -> None:
+    """Let `place` lead to the copy's file or folder `target`."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target.absolute())
+
+
+def some(names: Iterable[object]) -> str:
+    """Return the number of `names` and the first few of them, in order, for an error message."""
+    ordered = sorted(str(name) for name in names)
+    more = ", ..." if len(ordered) > SHOWN else ""
+    return f"{len(ordered)} ({', '.join(ordered[:SHOWN])}{more})"

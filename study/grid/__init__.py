@@ -1,0 +1,1 @@
+"""Grid files: which runs a question asks for."""

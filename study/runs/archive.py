@@ -1,0 +1,216 @@
+"""Finished runs as small files to commit: what tables and figures need of a run folder.
+
+``results/<grid>/<run id>.json`` holds the run, its result, where it came from, its curve and how
+its attempts ended; logs, checkpoints and most of the training curve stay behind. A run whose file
+is there counts as done on every machine that has it. `ArchivedRun` reads it as it would the folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from study.errors import StudyError
+from study.files import BrokenFile, read_json, write_text
+from study.runs.attempt import Attempt
+from study.runs.folder import RunFolder, iter_runs
+
+__all__ = ["ArchivedRun", "every_run", "index", "light", "results_root", "store"]
+
+SCHEMA = 1  # of these files, the newest that this code reads
+
+TRAIN_LINES = 100  # of the training curve that are kept, evenly spaced
+DIFF_CHARACTERS = 4_000  # of uncommitted changes; a hash tells the rest
+ERROR_CHARACTERS = 500  # of the error of an attempt that a later one made good
+
+RUN_ID = re.compile(r".+-[0-9a-f]{16}")
+OF_SUBMISSION = ("launcher", "host", "slots", "token", "index")
+OF_EXIT = ("cause", "code", "seconds", "error", "scheduler")
+
+
+def results_root() -> Path:
+    """Return where archives are kept: $STUDY_RESULTS, else ``results`` here."""
+    return Path(os.environ.get("STUDY_RESULTS") or "results").expanduser()
+
+
+def index(runs: Path, results: Path | None = None) -> dict[str, Path]:
+    """Return the file of each archived run by its id; looks at names only.
+
+    Parameters
+    ----------
+    runs: Path
+        The folder of run folders, which is no archive even if it lies below `results`.
+    results: Path, optional
+        Where to look, at any depth; `results_root` by default.
+    """
+    found: dict[str, Path] = {}
+    for folder, below, files in os.walk(results or results_root()):
+        # Run folders, of this or another folder of runs, have nothing for us and are many.
+        below[:] = sorted(name for name in below if name[0] != "." and not RUN_ID.fullmatch(name))
+        if Path(folder).resolve() == runs.resolve():
+            below.clear()
+            continue
+        for name in files:
+            run = name.removesuffix(".json")
+            if run != name and RUN_ID.fullmatch(run):
+                found.setdefault(run, Path(folder) / name)
+    return found
+
+
+@dataclass(frozen=True)
+class ArchivedRun(RunFolder):
+    """A finished run of which this file is here and the folder, `path`, may be elsewhere."""
+
+    file: Path = Path()
+
+    @functools.cached_property
+    def content(self) -> dict[str, Any]:
+        """The file; `StudyError` if its schema is newer than `SCHEMA`."""
+        content = read_json(self.file) or {}
+        schema = content.get("schema")
+        if not isinstance(schema, int):
+            raise BrokenFile(f"{self.file}: no schema number")
+        if schema > SCHEMA:
+            raise StudyError(f"{self.file}: schema {schema} is newer than {SCHEMA}; update this")
+        for part in ("run", "result", "provenance", "metrics", "attempts"):
+            if part not in content:
+                raise BrokenFile(f"{self.file}: has no {part!r}")
+        return content
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """As in ``run.json``."""
+        return self.content["run"]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """As in ``result.json``."""
+        return self.content["result"]
+
+    @property
+    def provenance(self) -> dict[str, Any] | None:
+        """As in ``provenance.json``, a long diff cut."""
+        return self.content["provenance"]
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """As in ``metrics.jsonl``, of the training's lines at most `TRAIN_LINES`."""
+        return self.content["metrics"]
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """How often it was executed, by what, and how each execution ended."""
+        return [
+            Attempt(a["n"], self.path / "attempts" / str(a["n"]), a["submission"], None, a["exit"])
+            for a in self.content["attempts"]
+        ]
+
+    @property
+    def newest(self) -> Attempt | None:
+        """The execution that finished it."""
+        return self.attempts[-1] if self.attempts else None
+
+
+def every_run(runs: Path) -> list[RunFolder]:
+    """Return the runs in `runs`, and after them the archived ones that were not begun there."""
+    archived = index(runs)
+    folders = [f for f in iter_runs(runs) if f.path.name not in archived or _begun(f)]
+    names = {folder.path.name for folder in folders}
+    more = [ArchivedRun(runs / name, archived[name]) for name in sorted({*archived} - names)]
+    return [*folders, *more]
+
+
+def _begun(folder: RunFolder) -> bool:
+    return (folder.path / "result.json").exists() or bool(folder._attempt_paths())
+
+
+def light(folder: RunFolder) -> dict[str, Any]:
+    """Return what an archive keeps of a finished run."""
+    return {
+        "schema": SCHEMA,
+        "run": folder.run,
+        "result": folder.result,
+        "provenance": _without_long_diff(folder.provenance),
+        "attempts": [_ending(attempt) for attempt in folder.attempts],
+        "metrics": _thinned(folder.metrics),
+    }
+
+
+def store(folder: RunFolder, place: Path) -> bool:
+    """Write the archive of a finished run to the file `place`; False if it is there already.
+
+    Raises
+    ------
+    StudyError
+        If another content is there, with what differs.
+    """
+    from study.runs.run import differences
+
+    record = light(folder)
+    try:
+        there = read_json(place)
+    except BrokenFile as error:
+        raise StudyError(f"{error}; move it away to archive this run") from None
+    if there is not None:
+        if there == json.loads(json.dumps(record)):
+            return False
+        lines = [f"  {line[:200]}" for line in differences(there, record)[:10]]
+        raise StudyError(
+            f"{place} holds another account of this run:\n"
+            + "\n".join(lines)
+            + "\nmove that file away, or the run folder, whichever is not the true one"
+        )
+    _write(place, record)
+    return True
+
+
+def _write(place: Path, record: Mapping[str, Any]) -> None:
+    """Write the same bytes whenever the record is the same: a line a part, a line a measurement."""
+    parts = []
+    for key, value in record.items():
+        text = _compact(value)
+        if isinstance(value, list):
+            text = "[\n" + ",\n".join(f"  {_compact(item)}" for item in value) + "\n ]"
+        parts.append(f' "{key}": {text}')
+    write_text(place, "{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _without_long_diff(origin: dict[str, Any] | None) -> dict[str, Any] | None:
+    if not origin or len(diff := origin.get("diff", "")) <= DIFF_CHARACTERS:
+        return origin
+    digest = hashlib.sha256(diff.encode()).hexdigest()
+    more = {"diff_characters": len(diff), "diff_sha256": digest}
+    return {**origin, "diff": diff[:DIFF_CHARACTERS], **more}
+
+
+def _ending(attempt: Attempt) -> dict[str, Any]:
+    """Return who executed an attempt, and how that ended, without traceback and process ids."""
+    submission, ending = attempt.submission or {}, attempt.ending
+    kept = {key: ending[key] for key in OF_EXIT if key in ending}
+    return {
+        "n": attempt.n,
+        "submission": {key: submission[key] for key in OF_SUBMISSION if key in submission},
+        "exit": kept | {"error": str(kept.get("error") or "")[:ERROR_CHARACTERS]},
+    }
+
+
+def _thinned(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep every measurement, and of the training's lines the first, the last and some between."""
+    train = [number for number, line in enumerate(lines) if line.get("split") == "train"]
+    if len(train) <= TRAIN_LINES:
+        return lines
+    last = len(train) - 1
+    kept = {train[round(i * last / (TRAIN_LINES - 1))] for i in range(TRAIN_LINES)}
+    dropped = {*train} - kept
+    return [line for number, line in enumerate(lines) if number not in dropped]

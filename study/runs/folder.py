@@ -1,0 +1,177 @@
+"""The run folder on disk: the only thing that passes from training to analysis.
+
+``docs/run-folder.md`` is the contract. The state of a run is derived here from what its files say
+and, where jobs of a cluster work on it, from what the scheduler says. Imports no framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from study.errors import StudyError, nearest
+from study.files import BrokenFile, read_json, read_metrics
+from study.runs.attempt import CAUSES, Attempt
+
+__all__ = ["SCHEMA", "SETTLED", "STATES", "RunFolder", "Scheduler", "find_run", "iter_runs"]
+
+SCHEMA = 1  # the newest that this code reads
+
+STATES = ("planned", "queued", "running", *CAUSES)
+"""Every state of a run; the causes are how its newest attempt ended."""
+
+SETTLED = ("completed", "queued", "running", "broken")
+"""Conditions of a run that nobody should start an attempt at."""
+
+Scheduler = Callable[[Attempt], str | None]
+"""Says the state of an attempt that Slurm has in hand; None where the attempt's record stands."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run on disk. Every property reads afresh; only `claim` writes."""
+
+    path: Path
+
+    @property
+    def run(self) -> dict[str, Any] | None:
+        """``run.json``; `StudyError` if its schema is newer than `SCHEMA`."""
+        return _of_known_schema(self.path / "run.json", ("id", "label", "hash", "grid", "science"))
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """``result.json``, None until the run is done; its schema is checked likewise."""
+        keys = ("metric", "metrics", "untrained", "loss", "cost", "seconds")
+        return _of_known_schema(self.path / "result.json", keys)
+
+    @property
+    def provenance(self) -> dict[str, Any] | None:
+        """``provenance.json``: commit, packages, host, data."""
+        return read_json(self.path / "provenance.json")
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """``metrics.jsonl`` as `read_metrics` returns it."""
+        return read_metrics(self.path / "metrics.jsonl")
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The attempts in the order in which they were made."""
+        return [Attempt.read(path) for path in self._attempt_paths()]
+
+    @property
+    def newest(self) -> Attempt | None:
+        """The newest attempt."""
+        paths = self._attempt_paths()
+        return Attempt.read(paths[-1]) if paths else None
+
+    def _attempt_paths(self) -> list[Path]:
+        folder = self.path / "attempts"
+        found = folder.iterdir() if folder.is_dir() else []
+        return sorted((p for p in found if p.name.isdecimal()), key=lambda p: int(p.name))
+
+    def state(self, scheduler: Scheduler | None = None) -> str:
+        """Derive the state, one of `STATES`; nothing on disk holds it.
+
+        A process on another host cannot be seen from here: without an ``exit.json`` it counts as
+        running, as a job of a cluster does where `scheduler` is not asked. An ``exit.json`` that
+        claims completion without a ``result.json`` (somebody deleted it) is ``failed``, so that the
+        run can be had again.
+        """
+        _ = self.run  # refuses a newer schema, whose attempts this code cannot judge
+        if self.result is not None:
+            return "completed"
+        if (attempt := self.newest) is None:
+            return "planned"
+        if attempt.by_slurm and scheduler and (known := scheduler(attempt)):
+            return known
+        if attempt.exit is None:
+            if attempt.by_slurm:
+                return "running" if attempt.start else "queued"
+            if attempt.in_hand:
+                return "running"
+            # A process that ended between the two looks has written its record by now.
+            attempt = Attempt.read(attempt.path)
+        return self._ended(attempt)
+
+    def _ended(self, attempt: Attempt) -> str:
+        if attempt.exit is None:
+            return "killed"
+        cause = attempt.exit.get("cause")
+        if cause not in CAUSES:
+            raise BrokenFile(f"{attempt.path / 'exit.json'}: unknown cause {cause!r}")
+        if cause == "completed":
+            return "completed" if self.result is not None else "failed"
+        return str(cause)
+
+    def condition(self, scheduler: Scheduler | None = None) -> str:
+        """`state`, or ``broken`` where a file of the run cannot be read: for many runs at once."""
+        try:
+            return self.state(scheduler)
+        except BrokenFile:
+            return "broken"
+
+    def claim(self) -> Attempt | None:
+        """Take the next attempt; None if the run is done or somebody else has it.
+
+        The creation of the folder is the claim: one of any number of claimants succeeds. Whoever
+        comes later is refused while the winner's process lives on this host, and for
+        some seconds while its submission is unwritten. A process on another host and a job of a
+        cluster count as living until an ``exit.json`` says otherwise.
+        """
+        # The number is taken before the checks: whoever claims in between makes mkdir fail.
+        paths = self._attempt_paths()
+        if self.result is not None or (paths and Attempt.read(paths[-1]).in_hand):
+            return None
+        n = int(paths[-1].name) + 1 if paths else 1
+        path = self.path / "attempts" / str(n)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+        except FileExistsError:
+            return None
+        return Attempt(n, path)
+
+
+def iter_runs(root: Path) -> Iterator[RunFolder]:
+    """Yield the folders under `root` that hold a ``run.json``, sorted by name.
+
+    One that may not be looked into is yielded too, for its reader to say so.
+    """
+    for path in sorted(root.iterdir()) if root.is_dir() else []:
+        try:
+            there = (path / "run.json").is_file()
+        except PermissionError:
+            there = True
+        if there:
+            yield RunFolder(path)
+
+
+def find_run(root: Path, name: str) -> RunFolder:
+    """Return the one run under `root` whose id is, begins or ends with `name`.
+
+    `StudyError` if there is none, with the nearest id, or more than one, with their ids.
+    """
+    if not name:
+        raise StudyError("name a run by its id, or by the beginning or the end of one")
+    runs = {folder.path.name: folder for folder in iter_runs(root)}
+    found = [name] if name in runs else [i for i in runs if i.startswith(name) or i.endswith(name)]
+    if len(found) == 1:
+        return runs[found[0]]
+    if found:
+        raise StudyError(f"{len(found)} runs match {name!r}:\n  " + "\n  ".join(found))
+    raise StudyError(f"no run {name!r} in {root.resolve()}{nearest(name, runs)}")
+
+
+def _of_known_schema(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
+    obj = read_json(path)
+    schema = SCHEMA if obj is None else obj.get("schema")
+    if not isinstance(schema, int):
+        raise BrokenFile(f"{path}: no schema number")
+    if schema > SCHEMA:
+        raise StudyError(f"{path}: schema {schema} is newer than {SCHEMA}; update this program")
+    if obj is not None and (missing := [key for key in keys if key not in obj]):
+        raise BrokenFile(f"{path}: has no {missing[0]!r}")
+    return obj

@@ -1,0 +1,94 @@
+"""Where a result comes from: code, packages, machine, data."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from study import data
+from study.files import read_json
+
+__all__ = ["PACKAGES", "SNAPSHOT_FILE", "cores", "git_state", "provenance"]
+
+PACKAGES = (
+    "spatial-attention-study",
+    "torch",
+    "numpy",
+    "onedl-mmcv",
+    "onedl-mmengine",
+    "onedl-mmdetection",
+    "onedl-mmsegmentation",
+    "ve-fairseq",
+    "pycocotools",
+    "sacrebleu",
+    "sentencepiece",
+)
+SNAPSHOT_FILE = "snapshot.json"
+"""Where a copy of the code says what it is a copy of."""
+
+DIFF_LIMIT = 1_000_000  # characters of uncommitted changes that are kept
+
+
+def provenance(data_name: str, device: str) -> dict[str, Any]:
+    """Return the content of ``provenance.json``, for a run on the data set `data_name`.
+
+    Of the environment only the named variables are written: others may hold secrets.
+    """
+    card = data.card(data_name)
+    return {
+        **git_state(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": socket.gethostname(),
+        "cores": cores(),
+        "threads": int(os.environ.get("OMP_NUM_THREADS", cores())),
+        "device": device,
+        "environment": {
+            name: os.environ[name]
+            for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
+            if name in os.environ
+        },
+        "data": {data_name: {"fingerprint": card["fingerprint"], "card": card["line"]}},
+    }
+
+
+def git_state() -> dict[str, Any]:
+    """Return commit, whether the tree differs from it, and how; empty outside a checkout.
+
+    A snapshot of the code answers with what was so when it was taken.
+    """
+    if (taken := read_json(Path(__file__).parents[2] / SNAPSHOT_FILE)) is not None:
+        return taken
+    try:
+        commit = _git("rev-parse", "HEAD").strip()
+        diff = _git("diff", "HEAD")
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "", "dirty": False, "diff": ""}
+    cut = diff[:DIFF_LIMIT]
+    return {"commit": commit, "dirty": bool(diff), "diff": cut}
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _git(*arguments: str) -> str:
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, errors="replace"
+    ).stdout
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

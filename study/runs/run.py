@@ -1,0 +1,152 @@
+"""A run: one cell of a grid with one seed, and the identity that follows from what it computes."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from study.errors import StudyError
+from study.files import read_json, write_json
+from study.runs.folder import SCHEMA, RunFolder
+
+__all__ = [
+    *("Run", "default_root", "differences", "elsewhere", "existing_root", "open_folder"),
+    *("root_to_fill", "science_hash"),
+]
+
+
+def default_root() -> Path:
+    """Return where run folders are kept: $STUDY_RUNS, else ``results/runs`` here."""
+    return Path(os.environ.get("STUDY_RUNS") or "results/runs").expanduser()
+
+
+def root_to_fill(named: Path | None, smoke: bool) -> Path:
+    """Return where runs are trained: `named`, else the default; for smoke runs a new one beside it.
+
+    What a smoke run shows is whether everything works now, so that none is taken for done.
+    """
+    beside = default_root().parent / "smoke" / time.strftime("%Y%m%d-%H%M%S")
+    return (named or (beside if smoke else default_root())).resolve()
+
+
+def elsewhere(root: Path) -> str:
+    """Return what commands need behind them to find runs in `root`: nothing, or ``--runs``."""
+    return "" if root.resolve() == default_root().resolve() else f" --runs {root}"
+
+
+def existing_root(named: Path | None) -> Path:
+    """Return the folder of runs to read: `named`, which must exist, else the default one."""
+    if named is not None and not named.is_dir():
+        raise StudyError(f"no such folder: {named.resolve()}")
+    return named or default_root()
+
+
+def science_hash(science: dict[str, Any]) -> str:
+    """Return the first 64 bits of the SHA-256 of a science configuration, as 16 hex digits."""
+    text = json.dumps(science, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, fully resolved.
+
+    Attributes
+    ----------
+    grid: str
+        Name of the grid that asks for it, such as ``demo/detection``.
+    science: dict
+        All that decides the outcome: task, mechanism, sites, seed, the plugin's version, recipe.
+    """
+
+    grid: str
+    science: dict[str, Any]
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.science["task"]
+
+    @property
+    def mechanism(self) -> str:
+        """The mechanism's word."""
+        return self.science["mechanism"]
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Where the mechanism stands."""
+        return tuple(self.science["sites"])
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random."""
+        return self.science["seed"]
+
+    @property
+    def data(self) -> str:
+        """Name of the data set."""
+        return self.science["recipe"]["data"]
+
+    @property
+    def label(self) -> str:
+        """The readable half of the id."""
+        parts = [self.task, self.data, self.mechanism, ".".join(self.sites), f"s{self.seed}"]
+        return "-".join(filter(None, parts))
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """The other half."""
+        return science_hash(self.science)
+
+    @property
+    def id(self) -> str:
+        """Name of the run folder."""
+        return f"{self.label}-{self.hash}"
+
+
+def open_folder(run: Run, root: Path) -> RunFolder:
+    """Return the run's folder, made on first use, compared with `run` on every later one.
+
+    Raises
+    ------
+    StudyError
+        If the folder was made from another configuration; the message shows what differs.
+    """
+    folder = RunFolder(root / run.id)
+    known = read_json(folder.path / "run.json") if folder.path.exists() else None
+    if known is None:
+        (folder.path / "attempts").mkdir(parents=True, exist_ok=True)
+        record = {
+            "schema": SCHEMA,
+            "id": run.id,
+            "label": run.label,
+            "hash": run.hash,
+            "grid": run.grid,
+            "science": run.science,
+        }
+        write_json(folder.path / "run.json", record)
+    elif known["science"] != run.science:
+        raise StudyError(
+            f"{folder.path} was made from another configuration:\n"
+            + "\n".join(f"  {line}" for line in differences(known["science"], run.science))
+            + "\nmove the folder away to train this run anew"
+        )
+    return folder
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return one line ``key: old -> new`` for each leaf in which two configurations differ."""
+    lines = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key, "(absent)"), new.get(key, "(absent)")
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before} -> {after}")
+    return lines

@@ -1,0 +1,163 @@
+"""The states of many runs at once, with one question to the scheduler for all of them."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from study.runs import archive
+from study.runs.attempt import Attempt
+from study.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from study.launch.slurm.queue import Queue
+    from study.runs.run import Run
+
+__all__ = ["DONE", "OPEN", "Glance", "States", "glance", "look"]
+
+DONE = "completed"
+OPEN = ("planned", "queued", "running")
+"""States of runs that are under way or were not begun; all others need somebody."""
+
+
+class Glance(RunFolder):
+    """A run folder as it is now: each file is read once, however often it is asked for."""
+
+    @functools.cached_property
+    def run(self) -> dict[str, Any] | None:
+        """``run.json``."""
+        return super().run
+
+    @functools.cached_property
+    def result(self) -> dict[str, Any] | None:
+        """``result.json``."""
+        return super().result
+
+    @functools.cached_property
+    def newest(self) -> Attempt | None:
+        """The newest attempt."""
+        return super().newest
+
+    @functools.cached_property
+    def _paths(self) -> list[Path]:
+        # pathlib makes ten thousand folders' worth of objects that nobody needs.
+        try:
+            with os.scandir(f"{self.path}/attempts") as entries:
+                names = [entry.name for entry in entries if entry.name.isdecimal()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [self.path / f"attempts/{name}" for name in sorted(names, key=int)]
+
+    def _attempt_paths(self) -> list[Path]:
+        return self._paths
+
+
+def glance(folder: RunFolder) -> RunFolder:
+    """Return a folder whose files are read once; an archived run is such a one."""
+    known = isinstance(folder, archive.ArchivedRun | Glance)
+    return folder if known else Glance(folder.path)
+
+
+@dataclass
+class States:
+    """What became of some runs.
+
+    Attributes
+    ----------
+    of: dict
+        The condition of each run, by the name of its folder.
+    queue: Queue, optional
+        What the scheduler said; None where no run needed it.
+    seen: dict
+        What was read of each run: a `Glance`, or an `archive.ArchivedRun` where that counts.
+    asked: dict
+        The runs of the grids that were asked about, by id; empty where none were named.
+    """
+
+    of: dict[str, str] = field(default_factory=dict)
+    queue: Queue | None = None
+    seen: dict[str, RunFolder] = field(default_factory=dict)
+    asked: dict[str, Run] = field(default_factory=dict)
+
+    @property
+    def trouble(self) -> list[str]:
+        """What the scheduler could not be asked; the states are then as the records have them."""
+        return self.queue.trouble if self.queue else []
+
+    @property
+    def code(self) -> int:
+        """Exit code for scripts: 0 all completed, 1 something needs attention, 3 not yet done."""
+        present = {*self.of.values()}
+        if present - {DONE, *OPEN}:
+            return 1
+        return 3 if present - {DONE} else 0
+
+    @property
+    def archived(self) -> int:
+        """How many of the completed runs are known from their archive alone."""
+        return sum(isinstance(folder, archive.ArchivedRun) for folder in self.seen.values())
+
+    def count(self) -> dict[str, int]:
+        """Return how many runs are in each state."""
+        return dict(Counter(self.of.values()))
+
+    def only(self, names: Sequence[str]) -> States:
+        """Return the same for some of the runs."""
+        chosen = {name: self.of[name] for name in names}
+        seen = {name: self.seen[name] for name in names}
+        return States(chosen, self.queue, seen, self.asked)
+
+
+def look(folders: Sequence[RunFolder], queue: Queue | None = None) -> States:
+    """Look at runs; writes nothing.
+
+    Parameters
+    ----------
+    folders: sequence of RunFolder
+        A run without a folder is planned, or completed if it is archived.
+    queue: Queue, optional
+        What the scheduler has just said, instead of asking it.
+    """
+    found, open_ = States(queue=queue), dict[str, Attempt]()
+    for folder in folders:
+        name = folder.path.name
+        seen = found.seen[name] = glance(folder)
+
+        def remember(attempt: Attempt, name: str = name) -> None:
+            open_[name] = attempt
+
+        found.of[name] = seen.condition(remember)
+    if open_:
+        from study.launch.slurm.queue import Queue
+
+        found.queue = queue or Queue.ask(open_.values())
+        for name, attempt in open_.items():
+            found.of[name] = _told(found, name, attempt, found.queue)
+    _count_archived(folders, found)
+    return found
+
+
+def _told(found: States, name: str, attempt: Attempt, queue: Queue) -> str:
+    """Return the condition of a run after the scheduler was asked about its newest attempt."""
+    task = queue.task(attempt)
+    gone = queue.answered if task is None else not task.alive
+    if gone and attempt.exit is None and (attempt.path / "exit.json").exists():
+        # It ended while we asked, and its record says more than the scheduler does.
+        found.seen[name] = Glance(found.seen[name].path)
+    return found.seen[name].condition(queue.state)
+
+
+def _count_archived(folders: Sequence[RunFolder], found: States) -> None:
+    planned = [folder for folder in folders if found.of[folder.path.name] == "planned"]
+    if not planned:
+        return
+    archived = archive.index(planned[0].path.parent)
+    for folder in planned:
+        if (file := archived.get(folder.path.name)) is not None:
+            found.seen[folder.path.name] = archive.ArchivedRun(folder.path, file)
+            found.of[folder.path.name] = DONE

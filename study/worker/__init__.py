@@ -1,0 +1,1 @@
+"""The processes that have the frameworks: training, counting, evaluating, looking."""

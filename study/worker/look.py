@@ -1,0 +1,84 @@
+"""Look into the attention of a trained run, in a process that has its framework.
+
+``python -m study.worker.look FOLDER OUT SOURCE [--query X,Y]`` writes arrays into OUT (.npz).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+from plugins.contracts.tasks import package_of
+from study.errors import StudyError
+from study.runs.folder import RunFolder
+
+__all__ = ["look"]
+
+
+def look(folder: RunFolder, source: str, query: tuple[int, int] | None, out: Path) -> None:
+    """Write what the task's ``look`` returns into the file `out`.
+
+    Parameters
+    ----------
+    folder: RunFolder
+        A run with at least one checkpoint.
+    source: str
+        An image file, or a sentence.
+    query: tuple of int, optional
+        Column and row of a pixel; for images only.
+    out: Path
+        A ``.npz`` file.
+
+    Raises
+    ------
+    StudyError
+        If the plugin could not look; its message says why.
+    """
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "study.worker.look",
+        str(folder.path),
+        str(out),
+    ]
+    command += ["--query", f"{query[0]},{query[1]}"] if query else []
+    done = subprocess.run([*command, "--", source], capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise StudyError(lines[-1] if done.returncode == 2 and lines else done.stderr.strip())
+
+
+def _main() -> None:
+    import numpy as np
+
+    from study.worker.main import job_of
+
+    parser = argparse.ArgumentParser(prog="python -m study.worker.look")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("source")
+    parser.add_argument("--query")
+    options = parser.parse_args()
+    folder = RunFolder(options.folder)
+    run = folder.run
+    assert run is not None
+    query = tuple(map(int, options.query.split(","))) if options.query else None
+    task = importlib.import_module(f"{package_of(run['science']['task'])}.look")
+    with contextlib.redirect_stdout(sys.stderr):
+        arrays = task.look(job_of(run["science"], folder, "cpu"), options.source, query)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(options.out, **arrays)
+
+
+if __name__ == "__main__":
+    try:
+        _main()
+    except (StudyError, ValueError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
