@@ -19,9 +19,9 @@ from unittest import mock
 
 import torch
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
-from plugins.contracts.tasks import recipe_module, train_module
+from plugins.contracts.tasks import find_task
 from plugins.training import allocator
 
 __all__ = ["Turns", "main"]
@@ -99,17 +99,17 @@ def _train(request: dict[str, Any], turns: Turns, folder: Path) -> None:
     # As if the untrained model had been evaluated: only steps are to be timed.
     recorded: list[dict[str, Any]] = [{"split": "untrained", "step": 0}]
     job = Job(
-        mechanism=Mechanism.parse(request["mechanism"]),
+        mechanism=Word.parse(request["mechanism"]),
         sites=tuple(request["sites"]),
         seed=0,
-        recipe=recipe_module(task).Recipe.model_validate(request["recipe"]),
+        recipe=find_task(task).Recipe.model_validate(request["recipe"]),
         data=Path(request["data"]),
         folder=folder,
         device="cpu",
         record=lambda split, **values: None,
         recorded=lambda split: recorded if split == "untrained" else [],
     )
-    train_module(task).train(job)
+    find_task(task).train(job)
 
 
 def main() -> None:

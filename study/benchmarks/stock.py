@@ -25,10 +25,11 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.detection.config import runner_config
-from plugins.detection.recipe import DEFAULT_SITES, Recipe
+from plugins.detection.recipe import Recipe
+from plugins.detection.task import Detection
 from plugins.openmmlab.checkpoints import load
 from plugins.openmmlab.records import RECORD_INTERVAL
 
@@ -63,8 +64,8 @@ def stock_config(mechanism: str, seed: int, recipe: dict[str, Any], data: Path) 
     the result comes from.
     """
     job = Job(
-        mechanism=Mechanism.parse(mechanism),
-        sites=DEFAULT_SITES,
+        mechanism=Word.parse(mechanism),
+        sites=Detection.default_sites,
         seed=seed,
         recipe=Recipe.model_validate(recipe),
         data=data,

@@ -22,7 +22,7 @@ import yaml
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from plugins.contracts.tasks import recipe_module
+from plugins.contracts.tasks import find_task
 
 __all__ = ["AS_IS", "TASKS", "VARIANTS", "VERSIONS", "Measured", "measure", "settings", "tables"]
 
@@ -103,8 +103,8 @@ class Measured:
 def settings(grids: Path, task: str, quick: bool) -> dict[str, Any]:
     """Return mechanism, sites and recipe of a task's training: those of ``grids/demo``."""
     told = yaml.safe_load((grids / "demo" / f"{task}.yaml").read_text(encoding="utf-8"))
-    module = recipe_module(task)
-    sites = told["product"].get("sites", module.DEFAULT_SITES)
+    known = find_task(task)
+    sites = told["product"].get("sites", known.default_sites)
     recipe = told["recipe"] | {"epochs": LONG} | (QUICK[task] if quick else {})
     # Evaluations between the steps are no part of the measurement.
     few = "evaluation_sentences" if task == "translation" else "evaluation_images"
@@ -113,7 +113,7 @@ def settings(grids: Path, task: str, quick: bool) -> dict[str, Any]:
 
 def variants(task: str) -> list[str]:
     """Return those that the task has."""
-    fields = recipe_module(task).Recipe.model_fields
+    fields = find_task(task).Recipe.model_fields
     return [name for name, changes in VARIANTS.items() if set(changes) <= set(fields)]
 
 
@@ -148,7 +148,7 @@ def measure(
     steps, rounds = (1, 1) if quick else (STEPS, ROUNDS)
     for task in tasks:
         request = settings(grids, task, quick) | {"task": task, "steps": steps}
-        path = data(recipe_module(task).Recipe.model_validate(request["recipe"]).data)
+        path = data(find_task(task).Recipe.model_validate(request["recipe"]).data)
         with ExitStack() as stack:
             trainings = {}
             for name in variants(task):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import json
 import os
 import signal
@@ -119,15 +118,15 @@ def _end(code: int, last: str) -> str:
 
 
 def _evaluate(science: dict[str, Any], checkpoint: str, device: str, scratch: Path) -> Any:
-    from plugins.contracts.tasks import package_of, train_module
+    from plugins.contracts.task import Evaluates, Publishes
+    from plugins.contracts.tasks import find_task
     from study.worker.main import job_of
 
-    task, name = science["task"], f"{package_of(science['task'])}.published"
-    index = importlib.import_module(name) if importlib.util.find_spec(name) else None
+    task = find_task(science["task"])
+    index = task.published() if isinstance(task, Publishes) else None
     source, entry = _source(checkpoint, index)
-    module = train_module(task)
-    if not hasattr(module, "evaluate"):
-        raise StudyError(f"the task {task!r} does not evaluate checkpoints")
+    if not isinstance(task, Evaluates):
+        raise StudyError(f"the task {task.name!r} does not evaluate checkpoints")
     if device == "cuda" and not importlib.import_module("torch").cuda.is_available():
         raise StudyError("the device is cuda, but torch finds no GPU")
     job = job_of(science, RunFolder(scratch), device)
@@ -141,10 +140,10 @@ def _evaluate(science: dict[str, Any], checkpoint: str, device: str, scratch: Pa
         source = download(source)
     check_whole(source)
     grid, trained, answer["trained"] = _trained(source, science)
-    if trained not in ("", task):
-        raise StudyError(f"{source} is of a run of {grid}, which is {trained}, not {task}")
+    if trained not in ("", task.name):
+        raise StudyError(f"{source} is of a run of {grid}, which is {trained}, not {task.name}")
     try:
-        return answer | {"metrics": module.evaluate(job, source)}
+        return answer | {"metrics": task.evaluate(job, source)}
     except CheckpointError as error:
         if not answer["trained"]:
             raise

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from plugins.contracts.tasks import package_of
+from plugins.contracts.task import Looks
+from plugins.contracts.tasks import find_task
 from study.errors import StudyError
 from study.runs.folder import RunFolder
 
@@ -68,12 +69,21 @@ def _main() -> None:
     folder = RunFolder(options.folder)
     run = folder.run
     assert run is not None
-    query = tuple(map(int, options.query.split(","))) if options.query else None
-    task = importlib.import_module(f"{package_of(run['science']['task'])}.look")
+    query = _pixel(options.query) if options.query else None
+    task = find_task(run["science"]["task"])
+    if not isinstance(task, Looks):
+        raise StudyError(f"the task {task.name!r} cannot show where a model looks")
     with contextlib.redirect_stdout(sys.stderr):
-        arrays = task.look(job_of(run["science"], folder, "cpu"), options.source, query)
+        arrays: dict[str, Any] = task.look(
+            job_of(run["science"], folder, "cpu"), options.source, query
+        )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(options.out, **arrays)
+
+
+def _pixel(text: str) -> tuple[int, int]:
+    column, row = map(int, text.split(","))
+    return column, row
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Job, Stopped
-from plugins.contracts.tasks import recipe_module, train_module
+from plugins.contracts.tasks import find_task
 from study import data
 from study.errors import StudyError
 from study.files import append_jsonl, write_json
@@ -174,11 +174,20 @@ def _attempt(folder: RunFolder, attempt: Attempt, device: str, started: float, s
     science = run["science"]
     if science_hash(science) != run["hash"]:
         raise StudyError(f"{folder.path / 'run.json'} was edited: its hash is not that of science")
-    version = recipe_module(science["task"]).VERSION
+    task = find_task(science["task"])
+    version = task.version
     if science["version"] != version:
         raise StudyError(
-            f"{folder.path}: made for version {science['version']} of the {science['task']} plugin,"
+            f"{folder.path}: made for version {science['version']} of the task {science['task']!r},"
             f" this is version {version}; plan the grid again to get new runs"
+        )
+    recipe = task.Recipe.model_validate(science["recipe"])
+    versions = task.versions(Word.parse(science["mechanism"]), recipe)
+    if science.get("mechanisms", {}) != versions:
+        raise StudyError(
+            f"{folder.path}: made for other versions of its mechanisms"
+            f" ({science.get('mechanisms', {})}, here {versions}); plan the grid again to get new"
+            " runs"
         )
     data.verify(science["recipe"]["data"])
     successor = attempt.path.with_name(str(attempt.n + 1))
@@ -189,13 +198,12 @@ def _attempt(folder: RunFolder, attempt: Attempt, device: str, started: float, s
             raise Stopped(f"attempt {successor.name} has taken the place of this one")
 
     job = job_of(science, folder, device, check_place, stop.wanted)
-    module = train_module(science["task"])
     if job.rank:
-        module.train(job)
+        task.train(job)
         return
     write_json(folder.path / "provenance.json", provenance(science["recipe"]["data"], device))
-    cost = module.cost(job).to_json()
-    module.train(job)
+    cost = task.cost(job).to_json()
+    task.train(job)
     check_place()
     _write_result(folder, run, attempt.n, device, cost, started)
 
@@ -213,7 +221,7 @@ def job_of(
     `check_place` is called before each record, and may raise; `data_folder` is where the data set
     is, the place that the recipe's name stands for if None.
     """
-    recipe = recipe_module(science["task"]).Recipe.model_validate(science["recipe"])
+    recipe = find_task(science["task"]).Recipe.model_validate(science["recipe"])
     rank, world = (int(os.environ.get(name, value)) for name, value in RANK)
 
     def record(split: str, **values: Any) -> None:
@@ -228,7 +236,7 @@ def job_of(
         return [line for line in folder.metrics if line["split"] == split]
 
     return Job(
-        mechanism=Mechanism.parse(science["mechanism"]),
+        mechanism=Word.parse(science["mechanism"]),
         sites=tuple(science["sites"]),
         seed=science["seed"],
         recipe=recipe,
@@ -265,7 +273,7 @@ def _write_result(
     of_split = {split: [line for line in lines if line["split"] == split] for split in _SPLITS}
     missing = [split for split in ("train", "val") if not of_split[split]]
     if missing:
-        raise StudyError(f"{folder.path}: the plugin recorded no {missing[0]} metrics")
+        raise StudyError(f"{folder.path}: the task recorded no {missing[0]} metrics")
     earlier = [a.exit.get("seconds", 0) for a in folder.attempts if a.n < attempt and a.exit]
     memory = {"peak_memory_bytes": _peak_memory()}
     torch = sys.modules.get("torch")
@@ -277,7 +285,7 @@ def _write_result(
             "schema": SCHEMA,
             "id": run["id"],
             "hash": run["hash"],
-            "metric": recipe_module(run["science"]["task"]).METRIC,
+            "metric": find_task(run["science"]["task"]).metrics[0].name,
             "metrics": _values(of_split["val"][-1]),
             "untrained": _values(of_split["untrained"][0]) if of_split["untrained"] else {},
             "loss": {

@@ -59,15 +59,15 @@ def _key(run: Run) -> str:
 
 
 def _cost(science: dict[str, Any], nowhere: Path) -> dict[str, Any]:
-    from plugins.contracts.tasks import train_module
+    from plugins.contracts.tasks import find_task
     from study.worker.main import job_of
 
     folder = RunFolder(nowhere)
-    module, name = train_module(science["task"]), science["recipe"]["data"]
+    task, name = find_task(science["task"]), science["recipe"]["data"]
     outputs = getattr(importlib.import_module(data.datasets()[name]), "OUTPUTS", None)
     if data.is_prepared(name) or outputs is None:
-        return module.cost(job_of(science, folder, "cpu")).to_json()
-    return module.cost(job_of(science, folder, "cpu", data_folder=nowhere), outputs).to_json()
+        return task.cost(job_of(science, folder, "cpu")).to_json()
+    return task.cost(job_of(science, folder, "cpu", data_folder=nowhere), outputs).to_json()
 
 
 def _main() -> None:

@@ -21,8 +21,8 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from plugins.contracts.tasks import train_module
-from study.worker.main import main as worker
+from plugins.contracts.tasks import find_task
+from study.worker import main as worker
 
 __all__ = ["main"]
 
@@ -70,7 +70,7 @@ def _answer(answers: TextIO, answer: dict[str, Any]) -> None:
 def _import(task: str) -> str | None:
     """Import the framework; return why no worker can be forked afterwards, None if it can."""
     try:
-        train_module(task)
+        find_task(task).preload()
     except BaseException as error:
         # A worker from scratch meets the same error, and says so where the user looks.
         return f"{type(error).__name__}: {error}"
