@@ -12,7 +12,6 @@ import signal
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -177,12 +176,7 @@ class Nurseries:
     def __enter__(self) -> Nurseries:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.keep(())
 
     def keep(self, tasks: Iterable[str]) -> None:
