@@ -319,12 +319,13 @@ def test_a_torn_configuration_is_one_broken_run_and_the_others_are_queued(slurm,
 def test_more_processes_than_share_a_batch_are_refused_before_anything_is_queued(
     slurm, toy, tmp_path
 ):
-    recipe = tmp_path / "site" / "toytask" / "recipe.py"
+    task = tmp_path / "site" / "toytask" / "task.py"
     share = (
         "    def share(self, processes):\n"
         "        if processes > self.epochs: raise ValueError(f'{processes} are too many')\n\n"
     )
-    recipe.write_text(recipe.read_text().replace("def check", f"{share}def check"))
+    last = "    megabytes: int = 0\n"
+    task.write_text(task.read_text().replace(last, f"{last}\n{share}"))
     grid = toy(GRID)
     for options in ([], ["--dry-run"], ["--smoke", "-o", "tasks=3"]):
         done = study("submit", grid, "-o", "nodes=1", "-o", "tasks=2", *options)
