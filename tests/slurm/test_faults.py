@@ -195,7 +195,7 @@ def test_a_submitter_that_dies_before_the_call_loses_nothing_either(slurm, toy):
     grid = toy(GRID)
     dying = (
         "import os, sys; from study.cli import app; from study.launch.slurm import submit\n"
-        "submit.SlurmLauncher._sbatch = lambda *arguments: os._exit(9)\n"
+        "submit.Submission._sbatch = lambda *arguments: os._exit(9)\n"
         "app(['submit', sys.argv[1]])"
     )
     assert subprocess.run([sys.executable, "-c", dying, grid], check=False).returncode == 9

@@ -321,12 +321,12 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(toy, arguments, message):
 
 
 def test_slots_divide_the_cores(toy):
-    from study.launch.local import LocalLauncher
+    from study.launch.local.slots import Slots
     from study.runs.provenance import cores
 
-    assert LocalLauncher(1, []).threads == cores()
-    assert LocalLauncher(cores(), []).threads == 1
-    assert LocalLauncher(cores() * 3, []).threads == 1
+    assert Slots(1, []).threads == cores()
+    assert Slots(cores(), []).threads == 1
+    assert Slots(cores() * 3, []).threads == 1
 
 
 def test_help_is_instant_and_without_frameworks():
