@@ -43,11 +43,11 @@ EVERY_SECONDS = 300.0
 RETRIED = ("failed", "oom", "killed", "timeout", "preempted", "lost")
 
 Cluster = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--cluster",
         autocompletion=clusters,
-        help="A launcher, such as slurm or local, or a profile of ~/.config/study/clusters.yaml.",
+        help="A launcher or a profile of ~/.config/study/clusters.yaml; slurm if not given.",
     ),
 ]
 Options = Annotated[
@@ -69,7 +69,7 @@ def register(app: typer.Typer) -> None:
 
 def submit(
     grids: Grids,
-    cluster: Cluster = "slurm",
+    cluster: Cluster = None,
     option: Options = None,
     max_parallel: Parallel = None,
     pack: Pack = 1,
@@ -94,7 +94,7 @@ def submit(
     from study import data
     from study.errors import StudyError
     from study.grid.changed import changed_recipes
-    from study.launch.clusters import check_processes, launcher_of
+    from study.launch.clusters import check_processes, default_cluster, launcher_of
     from study.launch.protocol import SchedulerAway
     from study.runs.folder import RunFolder
     from study.runs.run import elsewhere, open_folder, root_to_fill
@@ -103,6 +103,7 @@ def submit(
     runs, where = runs_of(grids, mechanism, seed, smoke), root_to_fill(root, smoke)
     for name in dict.fromkeys(run.data for run in runs):
         data.verify(name)
+    cluster = cluster or default_cluster()
     launcher = launcher_of(cluster)
     if not launcher.keeps_queue:
         if dry_run or until_done or option or max_parallel or pack > 1:
@@ -152,7 +153,7 @@ def submit(
 
 def retry(
     grids: SomeGrids = None,
-    cluster: Cluster = "slurm",
+    cluster: Cluster = None,
     option: Options = None,
     max_parallel: Parallel = None,
     pack: Pack = 1,
@@ -170,12 +171,13 @@ def retry(
     """
     from rich.console import Console
 
-    from study.launch.clusters import check_processes, launcher_of
+    from study.launch.clusters import check_processes, default_cluster, launcher_of
     from study.runs.run import Run, existing_root
     from study.status.progress import Progress
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     _refuse(state, RETRIED, "trained again")
+    cluster = cluster or default_cluster()
     launcher, where = launcher_of(cluster), existing_root(root).resolve()
     if launcher.keeps_queue:
         profile = _profile(launcher, cluster, option, max_parallel, pack)

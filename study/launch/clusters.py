@@ -10,7 +10,18 @@ from study.errors import StudyError
 from study.launch.protocol import Launcher, Profile, find_launcher, launcher_names
 from study.runs.run import Run
 
-__all__ = ["check_processes", "launcher_of"]
+__all__ = ["check_processes", "default_cluster", "launcher_of"]
+
+
+def default_cluster() -> str:
+    """Return what no ``--cluster`` means: the launcher that keeps a queue.
+
+    `StudyError` if several are installed.
+    """
+    names = [name for name in launcher_names() if find_launcher(name).keeps_queue]
+    if len(names) != 1:
+        raise StudyError(f"--cluster must name one of the launchers: {', '.join(names)}")
+    return names[0]
 
 
 def launcher_of(cluster: str) -> Launcher:

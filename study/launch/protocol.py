@@ -1,7 +1,7 @@
 """What a launcher is: something that carries out runs, here or by the jobs of a scheduler.
 
-A launcher is a class, named by an entry point of the group ``study.launchers``. ``local`` and
-``slurm`` come with the study; another distribution may bring its own::
+A launcher is a class, named by an entry point of the group ``study.launchers``. Those that come
+with the study have a folder each beside this file. Another distribution may bring its own::
 
     [project.entry-points."study.launchers"]
     pbs = "their_package.pbs:PbsLauncher"
@@ -147,9 +147,10 @@ class Launcher(ABC):
     Attributes
     ----------
     title: str
-        What users call it, as in ``Slurm says Priority``.
+        What users call it.
     keeps_queue: bool
-        Whether `submit` leaves jobs in a queue and returns. Otherwise it returns when they end.
+        Whether `submit` leaves jobs in a queue and returns. Otherwise it returns when the runs have
+        ended, and ``study submit`` leaves them to a ``study run`` in the background.
     words: mapping of str to str
         Causes of :mod:`study.launch.retries` by the scheduler's word for how a job ended, where
         that word says more than a worker can know.

@@ -101,7 +101,7 @@ def waits_for(states: States, name: str) -> str | None:
 
 
 def told_by(states: States, name: str) -> str:
-    """Say why a queued run waits, as in ``Slurm says Priority``; empty where nothing is known."""
+    """Say who says why a queued run waits, and what; empty where nothing is known."""
     shown = _waiting(states, name)
     return f"{title(shown[0].launcher)} says {shown[1]}" if shown else ""
 
