@@ -36,7 +36,7 @@ def ended(folder, cause, error="", trace="", launcher="local"):
 def submitted(folder, index=0, job=None, token=TOKEN):
     """Give a run to Slurm; with `job` that has begun."""
     attempt = folder.claim()
-    attempt.queue(token, index)
+    attempt.queue("slurm", token, index)
     if job:
         attempt.begin(job)
     return attempt
