@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from study import data
-from study.launch.local import visible_gpus
-from study.runs.provenance import PACKAGES, cores
+from study.launch.protocol import Check, find_launcher, launcher_names
+from study.runs.provenance import PACKAGES
 
-__all__ = ["Check", "run_checks"]
+__all__ = ["run_checks"]
 
 TIMEOUT = 120  # seconds for a framework to import; a cold disk takes its time
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of ``study doctor``.
-
-    Attributes
-    ----------
-    what, found: str
-        The subject, and what is there.
-    ok: bool
-        Whether that is enough.
-    remedy: str
-        The command that brings what is missing.
-    optional: bool
-        Whether the study works without it.
-    """
-
-    what: str
-    found: str
-    ok: bool
-    remedy: str = ""
-    optional: bool = False
 
 
 def run_checks() -> list[Check]:
@@ -50,9 +25,7 @@ def run_checks() -> list[Check]:
         _import("MMDetection imports", "import mmdet.datasets, mmdet.models"),
         _import("MMSegmentation imports", "import mmseg.datasets, mmseg.models"),
         _import("fairseq imports", "import fairseq.models, fairseq.tasks"),
-        Check("cores", f"{cores()}, divided among the slots of a study run", ok=True),
-        _gpus(),
-        _slurm(),
+        *(check for name in launcher_names() for check in find_launcher(name).checks()),
         *_data(),
     ]
 
@@ -80,17 +53,6 @@ def _import(what: str, statement: str) -> Check:
     lines = done.stderr.strip().splitlines()
     found = "yes" if done.returncode == 0 else (lines[-1][:100] if lines else "no")
     return Check(what, found, done.returncode == 0, "make setup")
-
-
-def _gpus() -> Check:
-    gpus = visible_gpus()
-    found = f"{len(gpus)}: {', '.join(gpus)}" if gpus else "none: runs use the CPU"
-    return Check("GPUs", found, bool(gpus), "a CUDA driver with nvidia-smi", optional=True)
-
-
-def _slurm() -> Check:
-    path = shutil.which("sbatch")
-    return Check("Slurm", path or "no sbatch", path is not None, "log in to a cluster", True)
 
 
 def _data() -> list[Check]:

@@ -13,7 +13,9 @@ from typing import Any
 from study import data
 from study.files import read_json
 
-__all__ = ["PACKAGES", "SNAPSHOT_FILE", "cores", "git_state", "provenance"]
+__all__ = [
+    *("MORE_VARIABLES", "PACKAGES", "SNAPSHOT_FILE", "cores", "git_state", "provenance"),
+]
 
 PACKAGES = (
     "spatial-attention-study",
@@ -30,6 +32,10 @@ PACKAGES = (
 )
 SNAPSHOT_FILE = "snapshot.json"
 """Where a copy of the code says what it is a copy of."""
+
+VARIABLES = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+MORE_VARIABLES = "STUDY_RECORDED_VARIABLES"
+"""Variable by which a launcher names further ones to record, such as that of a job's id."""
 
 DIFF_LIMIT = 1_000_000  # characters of uncommitted changes that are kept
 
@@ -51,7 +57,7 @@ def provenance(data_name: str, device: str) -> dict[str, Any]:
         "device": device,
         "environment": {
             name: os.environ[name]
-            for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
+            for name in (*VARIABLES, *os.environ.get(MORE_VARIABLES, "").split())
             if name in os.environ
         },
         "data": {data_name: {"fingerprint": card["fingerprint"], "card": card["line"]}},

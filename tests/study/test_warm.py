@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from study.grid.grid import load
-from study.launch.local import LocalLauncher
+from study.launch.local.slots import Slots
 from study.runs.folder import iter_runs
 from study.runs.run import open_folder
 from study.worker import warm
@@ -182,7 +182,7 @@ def test_where_no_worker_can_be_forked_it_starts_from_scratch(
 
 def test_importing_a_framework_starts_no_thread():
     tasks = ("detection", "segmentation", "translation")
-    nurseries = [Nursery(task, LocalLauncher(1, []).environment) for task in tasks]
+    nurseries = [Nursery(task, Slots(1, []).environment) for task in tasks]
     try:
         for nursery in nurseries:
             _wait_for(nursery.look, 60)
@@ -198,7 +198,7 @@ def test_importing_a_framework_starts_no_thread():
 def test_a_warm_worker_gets_what_a_cold_one_gets_to_the_last_digit(tmp_path):
     (grid := tmp_path / "grid.yaml").write_text(SMALL)
     run = load(grid).runs()[0]
-    launcher = LocalLauncher(2, [])
+    launcher = Slots(2, [])
     forked, cold = (open_folder(run, tmp_path / name) for name in ("forked", "cold"))
     attempt = cold.claim()
     command = [sys.executable, "-m", "study.worker", str(cold.path), str(attempt.n)]
