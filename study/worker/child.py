@@ -36,7 +36,7 @@ from study.worker.parent import GRACE_SECONDS
 __all__ = ["Child", "ChildFailed", "ask"]
 
 PRINTED_SECONDS = 1.0
-"""In which the last lines of a child arrive that has ended. Its own children may never hang up."""
+"""Time for the last lines of a child that has ended. Its own children may keep the pipe open."""
 
 
 class ChildFailed(StudyError):
@@ -109,8 +109,7 @@ class Child:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
-        # Threads, since a child that waits for one of its pipes to be read must not be waited for
-        # at the other.
+        # A thread for each pipe: while one is read, the other may be full and block the child.
         self._lines: queue.SimpleQueue[tuple[IO[str], str]] = queue.SimpleQueue()
         answering, self._printing = (
             threading.Thread(target=self._read, args=(pipe,), daemon=True)

@@ -131,8 +131,8 @@ class WarmProcess:
         self.pid = pid
         self._nursery = nursery
         self._code: int | None = None
-        # Until it is polled the nursery keeps it, as a zombie if need be. Only if the nursery has
-        # died by now it may be gone.
+        # The nursery keeps a worker that has ended as a zombie until it is polled. So it can be
+        # gone only if the nursery is.
         self._process: psutil.Process | None = None
         with contextlib.suppress(psutil.NoSuchProcess):
             self._process = psutil.Process(pid)
