@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from analysis.stats.summary import Cell
+    from analysis.stats.group import Cell
     from study.runs.folder import RunFolder
 
 __all__ = [

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.figures.style import STYLE, write
+from analysis.figures.drawing.style import STYLE, write
 
 __all__ = ["draw", "layers"]
 

@@ -3,7 +3,7 @@
 =====================  ==========================================================================
 ``id``, ``label``      of ``run.json``
 ``grid``               the grid that made the run first
-``task``, ``data``     ``detection`` and the like; the recipe's data set
+``task``, ``data``     name of the task; the recipe's data set
 ``mechanism``          its word
 ``sites``              joined by dots, as in the label; empty where nothing is placed
 ``seed``, ``version``  of the science configuration
@@ -20,8 +20,10 @@
 ``seconds``            training time over all attempts
 ``peak_memory_bytes``  of the training process
 ``attempts``           how many executions the run took, or has taken so far
-``recipe``             canonical JSON: equal recipes are equal strings
-``positions``          translation: whether absolute positions are added, ``on`` or ``off``
+``recipe``             canonical JSON without what is ``unused``: equal recipes are equal strings
+``unused``             entries of the recipe that the mechanism does not use, joined by commas
+``mechanism_versions`` of the mechanisms in its word whose code is not of version 1:
+                       ``name=version`` joined by semicolons
 ``data_card``          one line about the data, to be repeated under every table
 ``commit``             git commit of the code that the last attempt ran
 ``finished``           when, as ISO 8601
@@ -218,15 +220,16 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     if run["id"] != folder.path.name:  # a copy of a run would count as one more seed
         raise StudyError(f"the folder is not named after its run, {run['id']}; is it a copy?")
     science = run["science"]
-    recipe = science["recipe"]
+    recipe, unused = science["recipe"], sorted(science.get("unused", ()))
     origin = folder.provenance or {}
     row = {
         **{name: run[name] for name in ("id", "label", "grid")},
         **{name: science[name] for name in ("task", "mechanism", "seed", "version")},
         "data": recipe["data"],
         "sites": ".".join(science["sites"]),
-        "recipe": CANONICAL.encode(recipe),
-        "positions": _switch(recipe.get("absolute_positions")),
+        "recipe": CANONICAL.encode({k: v for k, v in recipe.items() if k not in unused}),
+        "unused": ", ".join(unused) or None,
+        "mechanism_versions": _counts("mechanisms", science.get("mechanisms", {})) or None,
         "data_card": _card(origin, recipe["data"]),
         "commit": origin.get("commit"),
     }
@@ -250,9 +253,6 @@ def _unfinished(folder: RunFolder) -> dict[str, Any]:
 
 def _outcome(result: dict[str, Any]) -> dict[str, Any]:
     metric, cost = result["metric"], result["cost"]
-    uncounted = "; ".join(f"{name}={n}" for name, n in sorted(cost["uncounted"].items()))
-    if not re.fullmatch(UNCOUNTED, uncounted):
-        raise StudyError(f"result.json: uncounted is {uncounted!r}, not whole numbers by operator")
     numbers = {
         "value": result["metrics"][metric],
         "untrained": result["untrained"].get(metric),
@@ -269,11 +269,19 @@ def _outcome(result: dict[str, Any]) -> dict[str, Any]:
         "metric": metric,
         **{name: _number(name, value) for name, value in numbers.items()},
         "input_shape": "×".join(str(size) for size in cost["input_shape"]),
-        "uncounted": uncounted,
+        "uncounted": _counts("uncounted", cost["uncounted"]),
         "attempts": result["attempts"],
         "finished": result.get("finished"),
         **dict(_flat(runs_table.METRICS[:-1], result["metrics"])),
     }
+
+
+def _counts(what: str, numbers: dict[str, int]) -> str:
+    """Return whole numbers by name as ``name=number; name=number``."""
+    text = "; ".join(f"{name}={number}" for name, number in sorted(numbers.items()))
+    if not re.fullmatch(UNCOUNTED, text):
+        raise StudyError(f"{what} is {text!r}, not whole numbers by name")
+    return text
 
 
 def _number(name: str, value: Any) -> float | None:
@@ -300,10 +308,6 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, float]]:
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         for key, part in parts:
             yield from _flat(f"{name}.{key}", part)
-
-
-def _switch(value: bool | None) -> str | None:
-    return None if value is None else ("on" if value else "off")
 
 
 def _card(origin: dict[str, Any], data: str) -> str | None:

@@ -34,7 +34,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         macs: int = 2_000_000,
         task: str = "detection",
         sites: tuple[str, ...] = ("conv4", "conv5"),
-        metric: str = "bbox_mAP",
+        metric: str = "mAP",
         recipe: dict[str, Any] | None = None,
         seconds: float = 61.5,
         version: int = 1,

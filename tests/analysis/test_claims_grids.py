@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from analysis.stats.claims import judge, load
-from study.grid.grid import grid
+from analysis.stats.group import groups
+from study.grid.grid import load as load_grid
 
 GRIDS = Path(__file__).parents[2] / "grids"
 SETS_LEFT_OUT = {"3a": "no finished run of 0001, 0101, 1000"}  # a small grid is no factorial
@@ -22,7 +23,7 @@ SETS_LEFT_OUT = {"3a": "no finished run of 0001, 0101, 1000"}  # a small grid is
     + [(f"{name}/small", SETS_LEFT_OUT) for name in ("coco", "cityscapes", "wmt14")],
 )
 def test_the_grids_of_a_task_test_every_claim_about_it(folder, untestable):
-    runs = {r.id: r for path in (GRIDS / folder).glob("*.yaml") for r in grid.load(path).runs()}
+    runs = {r.id: r for path in (GRIDS / folder).glob("*.yaml") for r in load_grid(path).runs()}
     metric = {"coco": "mAP", "cityscapes": "mIoU", "wmt14": "BLEU"}[folder.split("/")[0]]
     frame = pd.DataFrame(
         {
@@ -43,7 +44,7 @@ def test_the_grids_of_a_task_test_every_claim_about_it(folder, untestable):
     (task,) = set(frame["task"])
     claims = [claim for claim in load() if task in claim.tasks]
     tested, reasons = set(), {}
-    for verdict in judge(frame, claims):
+    for verdict in judge(groups(frame), claims):
         if verdict.verdict != "not tested":
             tested.add(verdict.claim.id)
         reasons[verdict.claim.id] = verdict.reason

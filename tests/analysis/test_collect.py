@@ -44,7 +44,7 @@ def test_every_number_of_a_finished_run_reaches_its_column(make_run):
         "seed": 3,
         "version": 1,
         "state": "completed",
-        "metric": "bbox_mAP",
+        "metric": "mAP",
         "value": 0.25,
         "untrained": 0.01,
         "loss_first": 2.41,
@@ -61,8 +61,8 @@ def test_every_number_of_a_finished_run_reaches_its_column(make_run):
         "recipe": '{"data":"trees","epochs":8}',
         "data_card": "trees: 60 aerial images, 40 for training & 20 held out; 100% public_domain",
         "finished": "2019-04-11T12:00:00+00:00",
-        "metrics.bbox_mAP": 0.25,
-        "metrics.bbox_mAP_50": 0.5,
+        "metrics.mAP": 0.25,
+        "metrics.mAP_50": 0.5,
     }
     assert {name: row[name] for name in expected} == expected
     assert row[["positions", "commit", "error"]].isna().all()
@@ -113,7 +113,7 @@ def test_broken_folders_are_named_with_the_reason_and_the_others_are_kept(make_r
     odd = make_run(seed=5)
     edit(odd / "result.json", loss=None)
     wordy = make_run(seed=6)
-    edit(wordy / "result.json", metrics={"bbox_mAP": "high"})
+    edit(wordy / "result.json", metrics={"mAP": "high"})
     listed = make_run(seed=7)  # a single value of another type would spoil the column of all runs
     edit(listed / "provenance.json", commit=["7445881e"])
     uncounted = make_run(seed=8)
@@ -139,7 +139,7 @@ def test_broken_folders_are_named_with_the_reason_and_the_others_are_kept(make_r
 
 def test_metrics_by_class_get_a_column_each_and_texts_none(make_run):
     folder = make_run()
-    metrics = {"bbox_mAP": 0.4, "AP": [0.3, None, 0.5], "IoU": {"tree": 1}, "worst": "tree"}
+    metrics = {"mAP": 0.4, "AP": [0.3, None, 0.5], "IoU": {"tree": 1}, "worst": "tree"}
     edit(folder / "result.json", metrics=metrics)
     row = collect([RunFolder(folder)]).iloc[0]
     measured = row.filter(like="metrics.").to_dict()
@@ -147,7 +147,7 @@ def test_metrics_by_class_get_a_column_each_and_texts_none(make_run):
         "metrics.AP.0": 0.3,
         "metrics.AP.2": 0.5,
         "metrics.IoU.tree": 1.0,
-        "metrics.bbox_mAP": 0.4,
+        "metrics.mAP": 0.4,
     }
 
 
@@ -166,10 +166,10 @@ def test_a_training_that_diverged_has_a_row(make_run):
 
 def test_a_number_that_is_not_finite_is_missing_or_breaks_the_run(make_run, tmp_path):
     good = make_run(seed=0)
-    metrics = {"bbox_mAP": 0.4, "AP": [0.3, math.inf], "time": -math.inf}
+    metrics = {"mAP": 0.4, "AP": [0.3, math.inf], "time": -math.inf}
     edit(good / "result.json", metrics=metrics, loss={"first": 2.4, "last": math.inf})
     best = make_run(seed=1)
-    edit(best / "result.json", metrics={"bbox_mAP": math.inf})
+    edit(best / "result.json", metrics={"mAP": math.inf})
     costly = make_run(seed=2)
     cost = json.loads((costly / "result.json").read_text())["cost"]
     edit(costly / "result.json", cost=cost | {"mechanism": {"macs": math.inf, "parameters": 1}})
@@ -177,7 +177,7 @@ def test_a_number_that_is_not_finite_is_missing_or_breaks_the_run(make_run, tmp_
     frame = collect(iter_runs(tmp_path / "runs"))
     row = frame.iloc[0]
     measured = row.filter(like="metrics.").to_dict()
-    assert measured == {"metrics.bbox_mAP": 0.4, "metrics.AP.0": 0.3}
+    assert measured == {"metrics.mAP": 0.4, "metrics.AP.0": 0.3}
     assert math.isnan(row["loss_last"])
     assert dict(frame.attrs["broken"]) == {
         str(best): "result.json: value is inf, which no run can have",
@@ -197,7 +197,7 @@ def test_runs_with_different_metrics_share_one_frame(make_run):
     folders = [make_run(), make_run(task="translation", metric="BLEU", value=21.5)]
     frame = collect(RunFolder(folder) for folder in folders)
     assert frame["metrics.BLEU"].isna().tolist() == [True, False]
-    assert frame["metrics.bbox_mAP"].isna().tolist() == [False, True]
+    assert frame["metrics.mAP"].isna().tolist() == [False, True]
 
 
 class Study:
@@ -235,7 +235,7 @@ class Study:
     def record(self, folder, chance):
         points = [(n, chance.random()) for n in range(chance.randrange(4))]
         lines = [{"split": "train", "step": n, "epoch": n, "loss": x} for n, x in points]
-        lines += [{"split": "val", "step": n, "epoch": n, "bbox_mAP": x} for n, x in points]
+        lines += [{"split": "val", "step": n, "epoch": n, "mAP": x} for n, x in points]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
 
     def change(self, chance):
@@ -246,7 +246,7 @@ class Study:
         kinds = ["add", "add", "plan", "archive", "remove", "break", "mend", "fail", "measure"]
         kind = chance.choice(kinds)
         if kind == "add":
-            metric = chance.choice(["bbox_mAP", "mAP"])
+            metric = chance.choice(["mAP", "mAP"])
             self.add(chance, metric=metric)
         elif kind == "plan":
             self.make_run(seed=next(self.seeds), value=None)

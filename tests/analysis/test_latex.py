@@ -14,7 +14,7 @@ from worlds import world
 
 from analysis.runs.collect import collect
 from analysis.stats.effects import effects
-from analysis.stats.summary import summarise
+from analysis.stats.group import groups
 from analysis.tables.columns import columns
 from analysis.tables.effects import latex as effects_latex
 from analysis.tables.published import beside, load
@@ -57,13 +57,13 @@ def complaints(log):
 
 
 def summary_of(*folders, baseline="none", expected=()):
-    (summary,) = summarise(collect(RunFolder(folder) for folder in folders), baseline, expected)
+    (summary,) = groups(collect(RunFolder(folder) for folder in folders), baseline, expected)
     return summary
 
 
 def test_tables_of_three_tasks_are_set(compiled, make_run):
     tasks = {
-        "detection": (("conv4", "conv5"), "bbox_mAP", 0.3),
+        "detection": (("conv4", "conv5"), "mAP", 0.3),
         "segmentation": (("conv4", "conv5", "head"), "mIoU", 0.6),
         "translation": (("self",), "BLEU", 21.5),
     }
@@ -73,7 +73,7 @@ def test_tables_of_three_tasks_are_set(compiled, make_run):
         for m in ("none", "0010+deformable", "1111")
         for seed in (0, 1)
     ]
-    summaries = summarise(collect(RunFolder(folder) for folder in folders), "none")
+    summaries = groups(collect(RunFolder(folder) for folder in folders), "none")
     shown = [beside(summary, load(), everything=True) for summary in summaries]
     assert len(shown) == 3
     assert complaints(compiled(latex(shown))) == []
@@ -92,7 +92,7 @@ def test_a_crowded_table_with_long_notes_fits_its_page(compiled, make_run):
             "words " * 60,
         ]
     )
-    shown = beside(summary, load().assign(metric="bbox_mAP"), everything=True)
+    shown = beside(summary, load().assign(metric="mAP"), everything=True)
     shown = dataclasses.replace(shown, variant="evaluation_sentences=200, schedule=50%_of&all")
     assert complaints(compiled(latex([shown]))) == []
 
@@ -101,7 +101,7 @@ def test_effects_are_set_with_every_number_of_theirs(compiled):
     rng = np.random.default_rng(0)
     means = {word: 20 - 3 * (word[0] == "1") + word.count("1") for word in TERM_SETS}
     frame = world(means | {"none": 18}, seeds=3, sd=0.3, rng=rng)
-    found = effects(frame)
+    found = effects(groups(frame))
     text = effects_latex(found)
     assert complaints(compiled(text)) == []
     (e1,) = (line for line in text.splitlines() if line.startswith("E1 "))
@@ -160,7 +160,7 @@ def test_every_cell_of_the_table_stands_in_the_tabular(make_run):
 
 
 def test_shared_headings_and_their_rules_span_the_columns(make_run):
-    shown = beside(summary_of(make_run()), load().assign(metric="bbox_mAP"), everything=True)
+    shown = beside(summary_of(make_run()), load().assign(metric="mAP"), everything=True)
     above, rules, below = latex([shown]).partition("\\toprule\n")[2].splitlines()[:3]
     spans = [int(n) for n in re.findall(r"\\multicolumn\{(\d+)\}", above)]
     ranges = re.findall(r"\\cmidrule\(lr\)\{(\d+)-(\d+)\}", rules)

@@ -8,13 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from analysis.figures import panel
 from analysis.figures.accuracy_cost import draw, figure
-from analysis.figures.groups import groups
-from analysis.figures.page import pages
-from analysis.figures.panel import MACS, TIME
-from analysis.figures.pareto import front
-from analysis.figures.style import COLORS
+from analysis.figures.drawing import panel
+from analysis.figures.drawing.page import pages
+from analysis.figures.drawing.palette import COLORS
+from analysis.figures.drawing.panel import MACS, TIME
+from analysis.figures.drawing.pareto import front
+from analysis.stats.group import groups
 
 FIVE = [
     ("none", 0.30, 0.0),

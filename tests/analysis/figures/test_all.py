@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from analysis.figures import accuracy_cost, comparison, curves
 from analysis.figures import effects as effect_figures
 from analysis.figures.all import NEEDS, draw_all
-from analysis.figures.groups import groups
 from analysis.paper import overview
 from analysis.runs import table as runs_table
+from analysis.stats.group import groups
 from analysis.verbs import register
 
 KINDS = ("", "-time", "-deformable", "-range", "-curves")

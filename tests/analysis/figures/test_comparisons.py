@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from analysis.figures.groups import groups
 from analysis.paper import deformable, ranges
-from analysis.stats.summary import half_width
+from analysis.stats.group import groups
+from analysis.stats.means import half_width
 
 
 def only(frame):

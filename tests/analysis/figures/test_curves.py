@@ -10,10 +10,10 @@ import pytest
 from scipy.optimize import minimize
 
 from analysis.figures.curves import draw, figure, mean_curve
-from analysis.figures.groups import groups
-from analysis.figures.line_ends import spread
-from analysis.figures.page import pages
-from analysis.figures.style import COLORS, OTHERS
+from analysis.figures.drawing.line_ends import spread
+from analysis.figures.drawing.page import pages
+from analysis.figures.drawing.palette import COLORS, OTHERS
+from analysis.stats.group import groups
 
 
 def drawn(frame):

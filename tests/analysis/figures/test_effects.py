@@ -9,16 +9,17 @@ import pytest
 from matplotlib.colors import to_hex
 from worlds import world
 
+from analysis.figures.drawing.style import STYLE
 from analysis.figures.effects import GAIN, LOSS, UNSURE, draw, figure
-from analysis.figures.style import STYLE
 from analysis.stats.effects import TERM_SETS, effects
+from analysis.stats.group import groups
 
 MEANS = {word: 20 + 2 * (word[1] == "1") - 1 * (word[3] == "1") for word in TERM_SETS}
 
 
 def found(seeds=2, **columns):
     rng = np.random.default_rng(1)
-    return effects(world(MEANS | {"none": 18}, seeds=seeds, sd=0.2, rng=rng, **columns))
+    return effects(groups(world(MEANS | {"none": 18}, seeds=seeds, sd=0.2, rng=rng, **columns)))
 
 
 def panel(effect):
@@ -75,7 +76,7 @@ def test_one_seed_has_dots_and_no_lines():
 def test_nothing_is_cut_off_and_no_two_texts_meet():
     long = '{"model":"a very long recipe, that fills more than one line of a panel"}'
     plain, other = world(MEANS, sd=0.2), world(MEANS, sd=0.2, recipe=long)
-    three = [*found(), *effects(pd.concat([plain, other.assign(id=other["id"] + "-2")]))]
+    three = [*found(), *effects(groups(pd.concat([plain, other.assign(id=other["id"] + "-2")])))]
     assert len(three[-1].title) > 80
     with mpl.rc_context(STYLE):
         image = figure(three)

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from analysis.figures.groups import groups
 from analysis.paper.overview import choose, draw, figure
+from analysis.stats.group import groups
 
 
 def chosen(frame, baseline=None):
