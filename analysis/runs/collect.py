@@ -221,7 +221,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         raise StudyError(f"the folder is not named after its run, {run['id']}; is it a copy?")
     science = run["science"]
     recipe, unused = science["recipe"], sorted(science.get("unused", ()))
-    origin = folder.provenance or {}
+    versions, origin = science.get("mechanisms", {}), folder.provenance or {}
     row = {
         **{name: run[name] for name in ("id", "label", "grid")},
         **{name: science[name] for name in ("task", "mechanism", "seed", "version")},
@@ -229,7 +229,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "sites": ".".join(science["sites"]),
         "recipe": CANONICAL.encode({k: v for k, v in recipe.items() if k not in unused}),
         "unused": ", ".join(unused) or None,
-        "mechanism_versions": _counts("mechanisms", science.get("mechanisms", {})) or None,
+        "mechanism_versions": _counts(versions, "run.json: mechanisms", "mechanism") or None,
         "data_card": _card(origin, recipe["data"]),
         "commit": origin.get("commit"),
     }
@@ -269,18 +269,18 @@ def _outcome(result: dict[str, Any]) -> dict[str, Any]:
         "metric": metric,
         **{name: _number(name, value) for name, value in numbers.items()},
         "input_shape": "×".join(str(size) for size in cost["input_shape"]),
-        "uncounted": _counts("uncounted", cost["uncounted"]),
+        "uncounted": _counts(cost["uncounted"], "result.json: uncounted", "operator"),
         "attempts": result["attempts"],
         "finished": result.get("finished"),
         **dict(_flat(runs_table.METRICS[:-1], result["metrics"])),
     }
 
 
-def _counts(what: str, numbers: dict[str, int]) -> str:
+def _counts(numbers: dict[str, int], what: str, keys: str) -> str:
     """Return whole numbers by name as ``name=number; name=number``."""
     text = "; ".join(f"{name}={number}" for name, number in sorted(numbers.items()))
     if not re.fullmatch(UNCOUNTED, text):
-        raise StudyError(f"{what} is {text!r}, not whole numbers by name")
+        raise StudyError(f"{what} is {text!r}, not whole numbers by {keys}")
     return text
 
 

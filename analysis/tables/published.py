@@ -151,7 +151,7 @@ def beside(group: Group, published: pd.DataFrame, everything: bool = False) -> G
     if everything and not columns:
         place = f" at {group.sites}" if group.sites else ""
         notes.append(f"published: no value for {group.task}{place}")
-    return replace(group, published=tuple(columns), remarks=tuple(notes))
+    return replace(group, published=tuple(columns), remarks=(*group.remarks, *notes))
 
 
 def _note(first: pd.Series, remarks: Iterable[tuple[str, str]], data: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.runs.table import FIELDS
 from analysis.stats.claims import judge, load
 from analysis.stats.group import groups
 from study.grid.grid import load as load_grid
@@ -38,6 +39,7 @@ def test_the_grids_of_a_task_test_every_claim_about_it(folder, untestable):
         }
         for run in runs.values()
     )
+    frame = frame.reindex(columns=list(FIELDS))
     frame = frame.assign(state="completed", metric=metric, untrained=0.0)
     frame["value"] = np.random.default_rng(1).normal(20, 1, len(frame))
     frame[["mechanism_macs", "model_macs"]] = 1e6

@@ -65,7 +65,7 @@ def test_every_number_of_a_finished_run_reaches_its_column(make_run):
         "metrics.mAP_50": 0.5,
     }
     assert {name: row[name] for name in expected} == expected
-    assert row[["positions", "commit", "error"]].isna().all()
+    assert row[["unused", "mechanism_versions", "commit", "error"]].isna().all()
 
 
 def test_the_commit_is_that_of_the_provenance(make_run):
@@ -94,10 +94,22 @@ def test_equal_recipes_give_equal_strings_whatever_the_order_of_their_keys(make_
     assert frame["recipe"].nunique() == 1
 
 
-@pytest.mark.parametrize(("switch", "shown"), [(True, "on"), (False, "off")])
-def test_translation_says_whether_absolute_positions_are_added(make_run, switch, shown):
-    folder = make_run(task="translation", metric="BLEU", recipe={"absolute_positions": switch})
-    assert collect([RunFolder(folder)])["positions"].item() == shown
+def test_what_a_mechanism_does_not_use_is_no_part_of_the_recipe(make_run):
+    recipe = {"heads": 8, "kv_stride": 2}
+    folder = make_run("squeeze_excite", recipe=recipe, unused=["kv_stride", "heads"])
+    row = collect([RunFolder(folder)]).iloc[0]
+    assert row["recipe"] == '{"data":"trees","epochs":8}'
+    assert row["unused"] == "heads, kv_stride"
+
+
+def test_versions_of_mechanisms_are_told_unless_they_are_no_numbers(make_run):
+    newer = {"squeeze_excite": 2, "deformable": 3}
+    folder = make_run("squeeze_excite+deformable", mechanisms=newer)
+    wrong = make_run("squeeze_excite", mechanisms={"squeeze_excite": "two"})
+    frame = collect([RunFolder(folder), RunFolder(wrong)])
+    assert frame["mechanism_versions"].tolist() == ["deformable=3; squeeze_excite=2"]
+    ((_, reason),) = frame.attrs["broken"]
+    assert reason == "run.json: mechanisms is 'squeeze_excite=two', not whole numbers by mechanism"
 
 
 def test_broken_folders_are_named_with_the_reason_and_the_others_are_kept(make_run, tmp_path):
@@ -352,7 +364,7 @@ def test_a_table_of_another_schema_is_made_anew(study, newer, monkeypatch):
     monkeypatch.setattr(runs_table, "SCHEMA", runs_table.SCHEMA + newer)
     update(study.folders(), *study.files)
     monkeypatch.undo()
-    with pytest.raises(StudyError, match=r"newer than 2" if newer == 1 else "collect it again"):
+    with pytest.raises(StudyError, match=r"newer than 3" if newer == 1 else "collect it again"):
         read(study.files[0])
     folders = [*every_run(study.root / "runs")]
     assert update(folders, *study.files).changed

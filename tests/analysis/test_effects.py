@@ -117,7 +117,7 @@ def test_cost_is_the_same_contrast_and_a_point_is_a_hundredth_of_a_fraction():
     # A loss has no price, and an interaction cannot be bought.
     assert rows.loc[["E1", "E4", "E1×E4"], "macs_per_point"].isna().all()
     fractions = {word: value / 100 for word, value in PLANTED.items()}
-    small = rows_of(world(fractions, seeds=2, macs=macs, metric="mAP"))
+    small = rows_of(world(fractions, seeds=2, macs=macs, metric="mAP", task="detection"))
     assert small.loc["E2", "macs_per_point"] == pytest.approx(1e6 / 2)
 
 

@@ -85,13 +85,12 @@ def test_a_crowded_table_with_long_notes_fits_its_page(compiled, make_run):
     asked = [("detection", ("conv4", "conv5"), m, s) for m in words for s in range(10)]
     summary = summary_of(*folders, expected=asked)
     assert len(summary.rows) == 21
-    summary.notes.extend(
-        [
-            "a path: /a/very/long/path/" + "without_any_space/" * 12 + "result.json",
-            "a list:" + ",".join(TERM_SETS),
-            "words " * 60,
-        ]
+    long = (
+        "a path: /a/very/long/path/" + "without_any_space/" * 12 + "result.json",
+        "a list:" + ",".join(TERM_SETS),
+        "words " * 60,
     )
+    summary = dataclasses.replace(summary, remarks=long)
     shown = beside(summary, load().assign(metric="mAP"), everything=True)
     shown = dataclasses.replace(shown, variant="evaluation_sentences=200, schedule=50%_of&all")
     assert complaints(compiled(latex([shown]))) == []
@@ -112,16 +111,15 @@ def test_effects_are_set_with_every_number_of_theirs(compiled):
 
 
 def test_every_sign_is_set_wherever_it_stands(compiled, make_run):
-    summary = summary_of(make_run())
-    rows = summary.rows.assign(mechanism=f"[x] {EVERYTHING}")
-    shown = dataclasses.replace(
-        summary, rows=rows, metric=EVERYTHING, variant=EVERYTHING, notes=[EVERYTHING]
-    )
+    word = f"[x] {EVERYTHING}"
+    runs = summary_of(make_run()).runs.assign(mechanism=word, metric=EVERYTHING)
+    (shown,) = groups(runs)
+    shown = dataclasses.replace(shown, variant=EVERYTHING, remarks=(EVERYTHING,))
     assert complaints(compiled(latex([shown]))) == []
 
 
 def test_special_signs_are_escaped_and_unknown_ones_told_by_their_number(make_run):
-    text = latex([dataclasses.replace(summary_of(make_run()), notes=[EVERYTHING])])
+    text = latex([dataclasses.replace(summary_of(make_run()), remarks=(EVERYTHING,))])
     assert (
         r"50 \% of a\_b \& c \#1 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} \$ "
         r"\textless{} \textgreater{} $\times$ $\to$ $\pm$ $\Delta$ $\cdot$ $\leq$ $\geq$ "

@@ -114,7 +114,7 @@ def test_each_place_has_a_summary_of_its_own(make_run):
         make_run("0010", 0, 0.2, sites=("conv5",)),
         make_run("0010", 0, 21.0, task="translation", sites=("self",), metric="BLEU"),
     )
-    got = {(s.task, s.data, s.sites, s.metric, s.rows["mean"].item()) for s in groups(frame)}
+    got = {(s.task, s.data, s.sites, s.metric.name, s.rows["mean"].item()) for s in groups(frame)}
     assert got == {
         ("detection", "trees", "conv4.conv5", "mAP", 0.3),
         ("detection", "trees", "conv5", "mAP", 0.2),
@@ -194,21 +194,21 @@ def test_training_that_did_not_raise_the_metric_is_said(make_run):
     )
 
 
-def test_notes_name_cards_shape_uncounted_operators_and_positions(make_run):
+def test_notes_name_cards_shape_uncounted_operators_and_the_recipe_s_switches(make_run):
     uncounted = [{"aten._softmax": 55}, {"aten.exp": 40, "aten._softmax": 50, "aten.sum": 5}]
     frame = frame_of(
         *(
             make_run("0010", seed, 20.0, task="translation", metric="BLEU",
-                     recipe={"absolute_positions": False}, uncounted=uncounted[seed])
+                     recipe={"tied": True, "absolute_positions": False}, uncounted=uncounted[seed])
             for seed in (0, 1)
         )
     )  # fmt: skip
     assert groups(frame)[0].notes == [
         "data: trees: 60 aerial images, 40 for training & 20 held out; 100% public_domain",
-        "±: half the 95 % confidence interval of a mean over n seeds (Student's t)",
+        "±: half the 95 % confidence interval of a mean, by its own n seeds (Student's t)",
         "1 multiply-accumulate = 1; at input shape 3×256×256; "
         "uncounted operators: softmax, exp, sum",
-        "absolute positions: off",
+        "recipe: absolute positions off, tied on",
     ]
 
 
