@@ -15,54 +15,68 @@ import pytest
 from study.runs.folder import iter_runs
 from study.status.states import look
 
-RECIPE = """
-    from pydantic import BaseModel, Field
+TASK = """
+    import random, time
+    from pathlib import Path
 
-    VERSION, SITES, DEFAULT_SITES, METRIC = 1, ("a", "b"), ("a",), "score"
-    NONE_HAS_SITES = False
+    from pydantic import Field
 
-    class Recipe(BaseModel, extra="forbid", frozen=True):
+    from plugins.attention.core.site import MapSite, Place
+    from plugins.contracts.metric import Metric
+    from plugins.contracts.recipe import Recipe
+    from plugins.contracts.task import Smokes, Task
+
+    class ToyRecipe(Recipe):
         data: str = "toy-data"
         epochs: int = Field(3, ge=1)
         seconds: float = 0.0
         failing: str = ""
         megabytes: int = 0
 
-    def check(mechanism, sites, recipe):
-        if mechanism.base == "dynamic" and "b" in sites:
-            raise ValueError("no dynamic convolution at b")
-
-    def smoke(recipe):
-        return recipe.model_copy(update={"epochs": 2})
-"""
-TRAIN = """
-    import random, time
-    from pathlib import Path
-
     class Cost:
         def to_json(self):
             return {"model": {"macs": 100, "parameters": 10}, "input_shape": [1],
                     "mechanism": {"macs": 20, "parameters": 2}, "uncounted": {}}
 
-    def cost(job):
-        return Cost()
+    class Toy(Task, Smokes):
+        name = "toy"
+        Recipe = ToyRecipe
+        sites = ("a", "b")
+        default_sites = ("a",)
+        metrics = (Metric("score"),)
 
-    def train(job):
-        state = job.folder / "checkpoints" / "count"
-        state.parent.mkdir(exist_ok=True)
-        done = int(state.read_text()) if state.exists() else 0
-        if not done:
-            job.record("untrained", step=0, epoch=0, score=0.0)
-        eaten = bytearray(job.recipe.megabytes << 20)
-        eaten[::4096] = b"x" * len(eaten[::4096])  # pages count once they are written to
-        for step in range(done + 1, job.recipe.epochs + 1):
-            time.sleep(job.recipe.seconds)
-            if job.recipe.failing == str(job.mechanism):
-                raise RuntimeError("as told")
-            score = random.Random(job.seed * 1000 + step).random()
-            job.record("train", step=step, epoch=step, loss=1 / step)
-            job.record("val", step=step, epoch=step, score=score)
-            state.write_text(str(step))
+        def site(self, name, recipe):
+            if name not in self.sites:
+                raise ValueError(name)
+            return MapSite(places=(Place.AFTER, Place.INSTEAD), channels=8)
+
+        def check(self, word, sites, recipe):
+            super().check(word, sites, recipe)
+            if word.named("dynamic") and "b" in sites:
+                raise ValueError("no dynamic convolution at b")
+
+        def smoke(self, recipe):
+            return recipe.model_copy(update={"epochs": 2})
+
+        def cost(self, job, outputs=None):
+            return Cost()
+
+        def train(self, job):
+            state = job.folder / "checkpoints" / "count"
+            state.parent.mkdir(exist_ok=True)
+            done = int(state.read_text()) if state.exists() else 0
+            if not done:
+                job.record("untrained", step=0, epoch=0, score=0.0)
+            eaten = bytearray(job.recipe.megabytes << 20)
+            eaten[::4096] = b"x" * len(eaten[::4096])  # pages count once they are written to
+            for step in range(done + 1, job.recipe.epochs + 1):
+                time.sleep(job.recipe.seconds)
+                if job.recipe.failing == str(job.mechanism):
+                    raise RuntimeError("as told")
+                score = random.Random(job.seed * 1000 + step).random()
+                job.record("train", step=step, epoch=step, loss=1 / step)
+                job.record("val", step=step, epoch=step, score=score)
+                state.write_text(str(step))
 """
 DATA = """
     from plugins.contracts.dataset import Card
@@ -81,13 +95,12 @@ def toy(tmp_path, monkeypatch):
     package = site / "toytask"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "recipe.py").write_text(textwrap.dedent(RECIPE))
-    (package / "train.py").write_text(textwrap.dedent(TRAIN))
+    (package / "task.py").write_text(textwrap.dedent(TASK))
     info = site / "toytask-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toytask\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[study.tasks]\ntoy = toytask\n[study.datasets]\ntoy-data = toytask.data\n"
+        "[study.tasks]\ntoy = toytask.task:Toy\n[study.datasets]\ntoy-data = toytask.data\n"
     )
     (package / "data.py").write_text(textwrap.dedent(DATA.format(card=_card())))
     monkeypatch.setenv("PYTHONPATH", str(site))

@@ -1,6 +1,7 @@
 """The paper's factorial: main effects and two-way interactions of the terms E1 to E4, with cost.
 
-The 16 term sets are a full 2^4 factorial with seeds as replicates. An effect is a contrast of the
+The 16 term sets are a full 2^4 factorial with seeds as replicates; words with ranges or suffixes
+and ``none`` stand outside. An effect is a contrast of the
 16 means in the model of `analysis.stats.model`, whose residual variance comes from seeds alone:
 nothing is assumed about interactions of three or four terms, whose share is reported instead.
 """
@@ -20,6 +21,7 @@ from statsmodels.stats.multitest import multipletests
 
 from analysis.stats import notes as told
 from analysis.stats.group import Group
+from plugins.attention.core.word import TERM_SETS
 
 __all__ = [
     *("LEVEL", "MEANINGS", "MODULE", "TERMS", "TERM_SETS"),
@@ -36,9 +38,6 @@ MEANINGS = {
 """What the rows of effects are, in words."""
 
 TERMS = ("E1", "E2", "E3", "E4")
-
-TERM_SETS = tuple("".join(bits) for bits in itertools.product("01", repeat=4))
-"""Words of the factorial: ranges, suffixes and ``none`` stand outside."""
 
 PAIRS = tuple(itertools.combinations(range(4), 2))
 

@@ -6,6 +6,8 @@ import functools
 import math
 
 from plugins.contracts.metric import Metric
+from plugins.contracts.names import UnknownName
+from plugins.contracts.tasks import find_task
 
 __all__ = ["axis", "fine", "metric_of"]
 
@@ -15,11 +17,10 @@ FINE = 2  # digits behind a point, for differences
 @functools.cache
 def metric_of(task: str, name: str) -> Metric:
     """Return the definition of a metric; a plain one where the task is not installed."""
-    known = {
-        ("detection", "mAP"): Metric("mAP", point=0.01, decimals=3),
-        ("segmentation", "mIoU"): Metric("mIoU", point=0.01, decimals=3),
-    }
-    return known.get((task, name), Metric(name))
+    try:
+        return find_task(task).metric(name)
+    except UnknownName:
+        return Metric(name)
 
 
 def fine(metric: Metric, value: float, signed: bool = False) -> str:

@@ -32,11 +32,11 @@ def states(incomplete: str) -> list[str]:
 
 
 def mechanisms(incomplete: str) -> list[str]:
-    """Words for mechanisms that need no registry to be asked, which would import a framework."""
-    from plugins.attention.core.word import TERM_SETS
+    """Names of mechanisms; behind ``+`` those that can be joined; imports none of them."""
+    from plugins.attention.core.registry import names
 
-    words = ("none", *TERM_SETS, "dynamic")
-    return _beginning(incomplete, (*words, "none+deformable", "0010+deformable"))
+    before, plus, _ = incomplete.rpartition("+")
+    return _beginning(incomplete, [f"{before}{plus}{name}" for name in names()])
 
 
 def clusters(incomplete: str) -> list[str]:

@@ -93,14 +93,14 @@ def plan(
 
 def _steps(runs: Sequence[Run]) -> dict[str, str]:
     """Return what a step of each grid's optimizer learns from, in the words of its task."""
-    from plugins.contracts.tasks import recipe_module
+    from plugins.contracts.tasks import find_task
 
     first = {run.grid: run for run in reversed(runs)}
     recipes = {
-        grid: recipe_module(run.task).Recipe.model_validate(run.science["recipe"])
+        grid: find_task(run.task).Recipe.model_validate(run.science["recipe"])
         for grid, run in reversed(first.items())
     }
-    return {grid: recipe.step for grid, recipe in recipes.items() if hasattr(recipe, "step")}
+    return {grid: recipe.step for grid, recipe in recipes.items() if recipe.step}
 
 
 def _row(run: Run, found: States, known: Costs) -> dict[str, Any]:

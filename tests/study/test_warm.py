@@ -17,7 +17,7 @@ from study.grid.grid import load
 from study.launch.local import LocalLauncher
 from study.runs.folder import iter_runs
 from study.runs.run import open_folder
-from study.worker.main import warm
+from study.worker import warm
 from study.worker.warm import AnswerLost, Nursery, NurseryDied
 
 from .conftest import study

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from plugins.contracts.tasks import recipe_module
+from plugins.contracts.tasks import find_task
 from study.errors import StudyError, nearest
 from study.runs.run import Run
 from study.yamlfile import YamlFile, validated
@@ -152,9 +152,8 @@ def check_processes(profile: Profile, name: str, runs: Iterable[Run]) -> None:
     recipes = {json.dumps([run.grid, run.science["recipe"]]): run for run in runs}
     for run in recipes.values():
         try:
-            recipe = recipe_module(run.task).Recipe.model_validate(run.science["recipe"])
-            if hasattr(recipe, "share"):
-                recipe.share(profile.processes)
+            recipe = find_task(run.task).Recipe.model_validate(run.science["recipe"])
+            recipe.share(profile.processes)
         except ValueError as error:
             a_node = profile.processes // profile.nodes
             raise StudyError(
