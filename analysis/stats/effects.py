@@ -1,9 +1,9 @@
 """The paper's factorial: main effects and two-way interactions of the terms E1 to E4, with cost.
 
 The 16 term sets are a full 2^4 factorial with seeds as replicates; words with ranges or suffixes
-and ``none`` stand outside. An effect is a contrast of the
-16 means in the model of `analysis.stats.model`, whose residual variance comes from seeds alone:
-nothing is assumed about interactions of three or four terms, whose share is reported instead.
+and ``none`` stand outside. An effect is a contrast of the 16 means in the model of
+`analysis.stats.model`, whose residual variance comes from seeds alone: nothing is assumed about
+interactions of three or four terms, whose share is reported instead.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from analysis.stats.group import Group, Published
 from study.errors import StudyError
-from study.grid.grid import Word
+from study.grid.grid import Mechanism
 from study.yamlfile import YamlFile
 
 __all__ = ["COLUMNS", "FOLDER", "beside", "load"]
@@ -40,7 +40,9 @@ class Value(_Strict):
     """One number and where it was read."""
 
     method: str = Field(min_length=1, description="what the source calls it")
-    mechanism: Word | None = Field(None, description="the study's word for it, if there is one")
+    mechanism: Mechanism | None = Field(
+        None, description="the study's word for it, if there is one"
+    )
     sites: tuple[str, ...] = Field((), description="where it stands; none: anywhere")
     value: FiniteFloat = Field(description="as the source prints it")
     remark: str = Field("", description="in what it differs from the mechanism of that word")

@@ -18,7 +18,7 @@ from analysis.stats.group import groups
 
 def drawn(frame):
     found = groups(frame, "none")
-    ((_, heading, _),) = pages([summary for summary, _ in found])
+    ((_, heading, _),) = pages(found)
     image = figure(found, heading)
     image.draw_without_rendering()  # as writing it does: limits that are not final move here
     return image

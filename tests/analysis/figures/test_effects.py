@@ -77,7 +77,7 @@ def test_nothing_is_cut_off_and_no_two_texts_meet():
     long = '{"model":"a very long recipe, that fills more than one line of a panel"}'
     plain, other = world(MEANS, sd=0.2), world(MEANS, sd=0.2, recipe=long)
     three = [*found(), *effects(groups(pd.concat([plain, other.assign(id=other["id"] + "-2")])))]
-    assert len(three[-1].title) > 80
+    assert len(three[-1].group.title) > 80
     with mpl.rc_context(STYLE):
         image = figure(three)
         image.draw_without_rendering()
