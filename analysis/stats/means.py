@@ -46,9 +46,14 @@ def by_mechanism(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "n": grouped.size(),
-            "mean": grouped["value"].mean(),
+            "mean": grouped["value"].agg(_mean),
             "half_width": grouped["value"].agg(half_width),
-            **{name: grouped[name].mean() for name in AVERAGED},
+            **{name: grouped[name].agg(_mean) for name in AVERAGED},
             "peak_memory_bytes": grouped["peak_memory_bytes"].max(),
         }
     )
+
+
+def _mean(values: pd.Series) -> float:
+    # The mean of pandas' groups rounds otherwise, and would change the bytes of old figures.
+    return float(values.mean())

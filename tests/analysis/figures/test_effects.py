@@ -17,9 +17,13 @@ from analysis.stats.group import groups
 MEANS = {word: 20 + 2 * (word[1] == "1") - 1 * (word[3] == "1") for word in TERM_SETS}
 
 
-def found(seeds=2, **columns):
+def there(seeds=2, **columns):
     rng = np.random.default_rng(1)
-    return effects(groups(world(MEANS | {"none": 18}, seeds=seeds, sd=0.2, rng=rng, **columns)))
+    return groups(world(MEANS | {"none": 18}, seeds=seeds, sd=0.2, rng=rng, **columns))
+
+
+def found(seeds=2):
+    return effects(there(seeds))
 
 
 def panel(effect):
@@ -99,9 +103,9 @@ def test_nothing_is_cut_off_and_no_two_texts_meet():
 
 
 def test_the_same_runs_give_the_same_bytes_and_the_card_is_at_the_foot(tmp_path):
-    first = draw(found(), tmp_path / "a" / "terms")
-    second = draw(found(), tmp_path / "b" / "terms")
-    assert [path.name for path in first] == ["terms.png", "terms.svg", "terms.pdf"]
+    first = draw(there(), tmp_path / "a")
+    second = draw(there(), tmp_path / "b")
+    assert [path.name for path in first] == ["effects.png", "effects.svg", "effects.pdf"]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
     with mpl.rc_context(STYLE):
