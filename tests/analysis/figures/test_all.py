@@ -20,6 +20,7 @@ from analysis.paper import comparison, overview
 from analysis.runs import table as runs_table
 from analysis.stats.group import groups
 from analysis.verbs import register
+from study.errors import StudyError
 
 KINDS = ("", "-time", "-deformable", "-range", "-curves")
 FIGURES = {
@@ -127,3 +128,52 @@ def test_the_verb_reads_a_table_and_tells_what_it_cannot_draw(run, frame_of, tmp
         f"no figure of {kind}: it needs {kinds()[kind].needs}"
         for kind in ("effects", "deformable", "range")
     ]
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Install a distribution with a module and the entry point of a figure."""
+
+    def install(source, place="seeds_figure:SEEDS"):
+        (tmp_path / "seeds_figure.py").write_text(source)
+        about = tmp_path / "seeds_figure-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: seeds-figure\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[study.figures]\nseeds = {place}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        kinds.cache_clear()
+
+    yield install
+    sys.modules.pop("seeds_figure", None)
+    kinds.cache_clear()
+
+
+SEEDS = """
+from analysis.figures.kind import Kind
+
+def draw(groups, out):
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "seeds.txt"
+    path.write_text(", ".join(f"{g.metric.name} of {word}: {n}" for g in groups
+                              for word, n in g.seeds.items()))
+    return [path]
+
+SEEDS = Kind("Seeds", "two seeds", draw, rank=35)
+"""
+
+
+def test_a_figure_of_another_distribution_is_drawn_among_the_others(
+    elsewhere, run, frame_of, images, tmp_path
+):
+    elsewhere(SEEDS)
+    names = ["overview", "cost", "effects", "seeds", "time", "deformable", "range", "curves"]
+    assert list(kinds()) == names
+    drawn = draw_all(frame_of(run("1111", 0, 0.4), run("1111", 1, 0.4)), tmp_path / "out", None)
+    (path,) = drawn["seeds"]
+    assert path.read_text() == "mAP of 1111: 2"
+
+
+def test_what_is_no_figure_is_refused_by_name(elsewhere):
+    elsewhere("SEEDS = print\n")
+    with pytest.raises(StudyError, match="seeds_figure:SEEDS, the figure 'seeds', is no Kind"):
+        kinds()
