@@ -132,48 +132,42 @@ def test_the_verb_reads_a_table_and_tells_what_it_cannot_draw(run, frame_of, tmp
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """Install a distribution with a module and the entry point of a figure."""
+    """Install a distribution with the figure that docs/figures.md adds, or another source."""
+    page = (Path(__file__).parents[3] / "docs" / "figures.md").read_text(encoding="utf-8")
+    source, line = (
+        page.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("python", "toml")
+    )
 
-    def install(source, place="seeds_figure:SEEDS"):
-        (tmp_path / "seeds_figure.py").write_text(source)
-        about = tmp_path / "seeds_figure-1.0.dist-info"
+    def install(source=source):
+        (tmp_path / "yours").mkdir()
+        (tmp_path / "yours" / "__init__.py").touch()
+        (tmp_path / "yours" / "seeds.py").write_text(source, encoding="utf-8")
+        group, entry = line.replace('"', "").splitlines()
+        about = tmp_path / "yours-1.0.dist-info"
         about.mkdir()
-        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: seeds-figure\nVersion: 1.0\n")
-        (about / "entry_points.txt").write_text(f"[study.figures]\nseeds = {place}\n")
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: yours\nVersion: 1.0\n")
+        entries = f"{group.replace('project.entry-points.', '')}\n{entry}\n"
+        (about / "entry_points.txt").write_text(entries)
         monkeypatch.syspath_prepend(tmp_path)
         kinds.cache_clear()
 
     yield install
-    sys.modules.pop("seeds_figure", None)
+    for name in ("yours.seeds", "yours"):
+        sys.modules.pop(name, None)
     kinds.cache_clear()
 
 
-SEEDS = """
-from analysis.figures.kind import Kind
-
-def draw(groups, out):
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "seeds.txt"
-    path.write_text(", ".join(f"{g.metric.name} of {word}: {n}" for g in groups
-                              for word, n in g.seeds.items()))
-    return [path]
-
-SEEDS = Kind("Seeds", "two seeds", draw, rank=35)
-"""
-
-
-def test_a_figure_of_another_distribution_is_drawn_among_the_others(
-    elsewhere, run, frame_of, images, tmp_path
-):
-    elsewhere(SEEDS)
-    names = ["overview", "cost", "effects", "seeds", "time", "deformable", "range", "curves"]
+def test_a_figure_is_added_as_the_page_says(elsewhere, run, frame_of, images, tmp_path):
+    elsewhere()
+    names = ["overview", "cost", "effects", "time", "deformable", "range", "curves", "seeds"]
     assert list(kinds()) == names
     drawn = draw_all(frame_of(run("1111", 0, 0.4), run("1111", 1, 0.4)), tmp_path / "out", None)
-    (path,) = drawn["seeds"]
-    assert path.read_text() == "mAP of 1111: 2"
+    stem = "detection-trees-conv4.conv5-seeds"
+    assert [path.name for path in drawn["seeds"]] == [f"{stem}.{k}" for k in ("png", "svg", "pdf")]
+    assert all(path.is_file() for path in drawn["seeds"])
 
 
 def test_what_is_no_figure_is_refused_by_name(elsewhere):
     elsewhere("SEEDS = print\n")
-    with pytest.raises(StudyError, match="seeds_figure:SEEDS, the figure 'seeds', is no Kind"):
+    with pytest.raises(StudyError, match=r"yours\.seeds:SEEDS, the figure 'seeds', is no Kind"):
         kinds()
