@@ -5,20 +5,16 @@ memory.
 """
 
 import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from command import study
 
 from study.runs.folder import iter_runs
 from study.status.states import look
 
 TASK = """
-    import random, time
-    from pathlib import Path
-
     from pydantic import Field
 
     from plugins.attention.core.site import MapSite, Place
@@ -33,17 +29,13 @@ TASK = """
         failing: str = ""
         megabytes: int = 0
 
-    class Cost:
-        def to_json(self):
-            return {"model": {"macs": 100, "parameters": 10}, "input_shape": [1],
-                    "mechanism": {"macs": 20, "parameters": 2}, "uncounted": {}}
-
     class Toy(Task, Smokes):
         name = "toy"
         Recipe = ToyRecipe
         sites = ("a", "b")
         default_sites = ("a",)
         metrics = (Metric("score"),)
+        imports = ("toytask.train",)
 
         def site(self, name, recipe):
             if name not in self.sites:
@@ -59,24 +51,41 @@ TASK = """
             return recipe.model_copy(update={"epochs": 2})
 
         def cost(self, job, outputs=None):
-            return Cost()
+            from toytask import train
+            return train.cost(job)
 
         def train(self, job):
-            state = job.folder / "checkpoints" / "count"
-            state.parent.mkdir(exist_ok=True)
-            done = int(state.read_text()) if state.exists() else 0
-            if not done:
-                job.record("untrained", step=0, epoch=0, score=0.0)
-            eaten = bytearray(job.recipe.megabytes << 20)
-            eaten[::4096] = b"x" * len(eaten[::4096])  # pages count once they are written to
-            for step in range(done + 1, job.recipe.epochs + 1):
-                time.sleep(job.recipe.seconds)
-                if job.recipe.failing == str(job.mechanism):
-                    raise RuntimeError("as told")
-                score = random.Random(job.seed * 1000 + step).random()
-                job.record("train", step=step, epoch=step, loss=1 / step)
-                job.record("val", step=step, epoch=step, score=score)
-                state.write_text(str(step))
+            from toytask import train
+            train.train(job)
+"""
+TRAIN = """
+    import random, time
+    from pathlib import Path
+
+    class Cost:
+        def to_json(self):
+            return {"model": {"macs": 100, "parameters": 10}, "input_shape": [1],
+                    "mechanism": {"macs": 20, "parameters": 2}, "uncounted": {}}
+
+    def cost(job):
+        return Cost()
+
+    def train(job):
+        state = job.folder / "checkpoints" / "count"
+        state.parent.mkdir(exist_ok=True)
+        done = int(state.read_text()) if state.exists() else 0
+        if not done:
+            job.record("untrained", step=0, epoch=0, score=0.0)
+        eaten = bytearray(job.recipe.megabytes << 20)
+        eaten[::4096] = b"x" * len(eaten[::4096])  # pages count once they are written to
+        for step in range(done + 1, job.recipe.epochs + 1):
+            time.sleep(job.recipe.seconds)
+            if job.recipe.failing == str(job.mechanism):
+                raise RuntimeError("as told")
+            score = random.Random(job.seed * 1000 + step).random()
+            job.record("train", step=step, epoch=step, loss=1 / step)
+            job.record("val", step=step, epoch=step, score=score)
+            state.write_text(str(step))
 """
 DATA = """
     from plugins.contracts.dataset import Card
@@ -96,6 +105,7 @@ def toy(tmp_path, monkeypatch):
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "task.py").write_text(textwrap.dedent(TASK))
+    (package / "train.py").write_text(textwrap.dedent(TRAIN))
     info = site / "toytask-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toytask\nVersion: 1.0\n")
@@ -130,18 +140,6 @@ def _card():
         "notes": (),
         "splits": ("train",),
     }
-
-
-def study(*arguments, **options):
-    """Run the command as a user would."""
-    return subprocess.run(
-        [sys.executable, "-m", "study", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "200"},
-        **options,
-    )
 
 
 def submit(*arguments, code=0, verb="submit"):

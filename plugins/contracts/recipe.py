@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic_core import to_jsonable_python
 
 __all__ = ["Recipe"]
 
@@ -13,9 +14,9 @@ class Recipe(BaseModel):
     """Everything but mechanism, sites and seed that defines a training.
 
     A task derives from it and adds fields with defaults. A run's identity is the hash of the
-    recipe's dump. A field that has its default is not in the dump, so that a field which is added
-    later renames no run there is; its default must mean what was done before. A default is never
-    changed without the task's `version`.
+    recipe's dump. A field that has its default is not in the dump, except `data`, so that a field
+    which is added later renames no run that there is; its default must mean what was done before. A
+    default is never changed without the task's `version`.
 
     Attributes
     ----------
@@ -23,11 +24,11 @@ class Recipe(BaseModel):
         Name of the prepared data set.
     always: frozenset of str
         Fields that stand in the dump also with their defaults: those of recipes that are older than
-        this rule. A new recipe has none.
+        this rule. A new recipe adds none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-    always: ClassVar[frozenset[str]] = frozenset()
+    always: ClassVar[frozenset[str]] = frozenset({"data"})
 
     data: str
 
@@ -38,6 +39,16 @@ class Recipe(BaseModel):
 
     def share(self, processes: int) -> Any:
         """Raise ValueError for a number of processes that cannot train a run together."""
+
+    def complete(self) -> dict[str, Any]:
+        """Return all fields as JSON has them, for people to read."""
+        fields = type(self).model_fields
+        defaults = {
+            name: to_jsonable_python(field.get_default(call_default_factory=True))
+            for name, field in fields.items()
+            if not field.is_required()
+        }
+        return defaults | self.model_dump(mode="json")
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -17,7 +17,15 @@ from study.files import read_json, write_json
 from study.runs.folder import SCHEMA, RunFolder
 
 __all__ = [
-    *("Run", "default_root", "differences", "elsewhere", "existing_root", "open_folder"),
+    *(
+        "Run",
+        "complete",
+        "default_root",
+        "differences",
+        "elsewhere",
+        "existing_root",
+        "open_folder",
+    ),
     *("identity", "root_to_fill", "science_hash"),
 ]
 
@@ -60,6 +68,20 @@ def identity(science: dict[str, Any]) -> dict[str, Any]:
         return science
     recipe = {k: v for k, v in science["recipe"].items() if k not in science["unused"]}
     return {**science, "recipe": recipe}
+
+
+def complete(science: dict[str, Any]) -> dict[str, Any]:
+    """Return a science configuration with what its recipe leaves to defaults, for people to read.
+
+    As it is where the task is not installed, or knows other fields by now.
+    """
+    from plugins.contracts.tasks import find_task
+
+    try:
+        recipe = find_task(science["task"]).Recipe.model_validate(science["recipe"])
+    except (KeyError, ValueError):
+        return science
+    return {**science, "recipe": recipe.complete()}
 
 
 @dataclass(frozen=True)
@@ -144,12 +166,10 @@ def open_folder(run: Run, root: Path) -> RunFolder:
         }
         write_json(folder.path / "run.json", record)
     elif identity(known["science"]) != identity(run.science):
+        then, now = complete(known["science"]), complete(run.science)
         raise StudyError(
             f"{folder.path} was made from another configuration:\n"
-            + "\n".join(
-                f"  {line}"
-                for line in differences(identity(known["science"]), identity(run.science))
-            )
+            + "\n".join(f"  {line}" for line in differences(then, now))
             + "\nmove the folder away to train this run anew"
         )
     return folder

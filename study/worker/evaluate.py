@@ -16,7 +16,7 @@ from plugins.training.checkpoints import check_whole, download, few
 from study import data
 from study.errors import StudyError, nearest
 from study.runs.folder import RunFolder
-from study.runs.run import Run, differences
+from study.runs.run import Run, complete, differences
 from study.worker.child import ChildFailed, ask
 from study.worker.job import job_of
 
@@ -155,12 +155,14 @@ def _trained(checkpoint: Path, science: dict[str, Any]) -> tuple[str, str, list[
     if run is None or not isinstance(run["science"], dict):
         return "", "", []
     then = {**run["science"], "seed": science["seed"]}
-    lines = sorted(differences(then, science), key=lambda line: line.startswith("recipe."))
+    lines = sorted(
+        differences(complete(then), complete(science)), key=lambda line: line.startswith("recipe.")
+    )
     return run["grid"], str(then.get("task", "")), lines
 
 
 def _comparable(job: Any, index: Any, entry: Any) -> tuple[dict[str, float], list[str]]:
-    """Return the published metrics, and in which respects ours are not of the same."""
+    """Return the published metrics, and why ours may not be compared with them."""
     name = job.recipe.data
     if name != entry.data:
         return {}, []

@@ -9,7 +9,7 @@ from toy import study
 
 from plugins.contracts.tasks import find_task
 from study.grid.grid import find, load
-from study.launch.local import LocalLauncher
+from study.launch.local.slots import Slots
 from study.runs.folder import iter_runs
 from study.runs.run import open_folder
 
@@ -42,7 +42,7 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("smoke")
     runs = {path: load(path).smoke().runs()[-1] for path in PATHS}
     folders = {run.id: open_folder(run, root) for run in runs.values()}
-    assert LocalLauncher(1).run(list(folders.values()), refresh=lambda: None)
+    assert Slots(1).run(list(folders.values()), refresh=lambda: None)
     return {path: folders[run.id] for path, run in runs.items()}
 
 
