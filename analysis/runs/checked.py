@@ -1,4 +1,4 @@
-"""What a runs table that was perhaps edited by hand is refused for, with the run and the column."""
+"""Refuse a runs table with values that no run can have; somebody may have edited it by hand."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _one(value: Any) -> str:
 
 
 def _zero_sum(weights: dict[str, float]) -> dict[str, float]:
-    # A main effect is a difference already; only the mechanisms' own weights must cancel.
+    # A main effect is a difference by itself; the weights of the mechanisms must cancel.
     total = sum(weight for word, weight in weights.items() if word not in TERMS)
     if not math.isclose(total, 0, abs_tol=1e-9):
         raise ValueError(f"the weights of the mechanisms sum to {total:g}, not to 0")

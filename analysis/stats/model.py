@@ -28,7 +28,7 @@ UNEQUAL = 0.01
 """Level of the test for a mechanism that scatters more than the others."""
 
 TOLERANCE = 1e-9
-"""Smaller singular values of a projection, whose are 0 to 1, are rounding."""
+"""Singular values of a projection are 0 to 1; smaller ones than this are rounding."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Model:
         row = self._row(weights)
         pairs = itertools.combinations(weights, 2)
         n = min(len(self._seeds[one] & self._seeds[other]) for one, other in pairs)
-        # Without a chain of common seeds the difference is one of seeds as much as of mechanisms.
+        # Where no chain of common seeds links them, seeds may be what makes the difference.
         if not np.allclose(row @ self._estimable, row):
             return Estimate(math.nan, math.nan, self.df, n)
         effect = float(row @ self._fit.params)
@@ -167,7 +167,7 @@ class Model:
         for word in self.mechanisms:
             own = (self.runs["mechanism"] == word).to_numpy()
             block = rest[np.ix_(own, own)]
-            # Without its runs the sum of squares would be less by this, on so many degrees fewer.
+            # What its runs add to the sum of squares, and to the degrees of freedom.
             added = float(residuals[own] @ np.linalg.pinv(block, TOLERANCE) @ residuals[own])
             df = int(np.linalg.matrix_rank(block, TOLERANCE))
             if not 0 < df < self.df:
