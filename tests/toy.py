@@ -14,25 +14,49 @@ from command import study
 from study.runs.folder import iter_runs
 from study.status.states import look
 
-RECIPE = """
-    from pydantic import BaseModel, Field
+TASK = """
+    from pydantic import Field
 
-    VERSION, SITES, DEFAULT_SITES, METRIC = 1, ("a", "b"), ("a",), "score"
-    NONE_HAS_SITES = False
+    from plugins.attention.core.site import MapSite, Place
+    from plugins.contracts.metric import Metric
+    from plugins.contracts.recipe import Recipe
+    from plugins.contracts.task import Smokes, Task
 
-    class Recipe(BaseModel, extra="forbid", frozen=True):
+    class ToyRecipe(Recipe):
         data: str = "toy-data"
         epochs: int = Field(3, ge=1)
         seconds: float = 0.0
         failing: str = ""
         megabytes: int = 0
 
-    def check(mechanism, sites, recipe):
-        if mechanism.base == "dynamic" and "b" in sites:
-            raise ValueError("no dynamic convolution at b")
+    class Toy(Task, Smokes):
+        name = "toy"
+        Recipe = ToyRecipe
+        sites = ("a", "b")
+        default_sites = ("a",)
+        metrics = (Metric("score"),)
+        imports = ("toytask.train",)
 
-    def smoke(recipe):
-        return recipe.model_copy(update={"epochs": 2})
+        def site(self, name, recipe):
+            if name not in self.sites:
+                raise ValueError(name)
+            return MapSite(places=(Place.AFTER, Place.INSTEAD), channels=8)
+
+        def check(self, word, sites, recipe):
+            super().check(word, sites, recipe)
+            if word.named("dynamic") and "b" in sites:
+                raise ValueError("no dynamic convolution at b")
+
+        def smoke(self, recipe):
+            return recipe.model_copy(update={"epochs": 2})
+
+        def cost(self, job, outputs=None):
+            from toytask import train
+            return train.cost(job)
+
+        def train(self, job):
+            from toytask import train
+            train.train(job)
 """
 TRAIN = """
     import random, time
@@ -80,13 +104,13 @@ def toy(tmp_path, monkeypatch):
     package = site / "toytask"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "recipe.py").write_text(textwrap.dedent(RECIPE))
+    (package / "task.py").write_text(textwrap.dedent(TASK))
     (package / "train.py").write_text(textwrap.dedent(TRAIN))
     info = site / "toytask-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toytask\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[study.tasks]\ntoy = toytask\n[study.datasets]\ntoy-data = toytask.data\n"
+        "[study.tasks]\ntoy = toytask.task:Toy\n[study.datasets]\ntoy-data = toytask.data\n"
     )
     (package / "data.py").write_text(textwrap.dedent(DATA.format(card=_card())))
     monkeypatch.setenv("PYTHONPATH", str(site))

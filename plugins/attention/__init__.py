@@ -2,7 +2,8 @@
 
 The notation is that of Zhu et al., "An Empirical Study of Spatial Attention Mechanisms in Deep
 Networks", https://arxiv.org/abs/1904.05873: a mechanism is written as four bits, one for each
-term of the energy, see :class:`plugins.attention.core.word.Mechanism`.
+term of the energy, see :class:`plugins.attention.core.word.Word`. A mechanism of one's own derives
+from :class:`plugins.attention.core.mechanism.Mechanism`, see ``docs/mechanisms.md``.
 
 Names are imported on first use, so that reading a mechanism's name does not import torch.
 """
@@ -13,7 +14,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plugins.attention.core.word import Mechanism
+    from plugins.attention.core.closed_form import ClosedForm
+    from plugins.attention.core.mechanism import Mechanism
+    from plugins.attention.core.sequence import SequenceModule
+    from plugins.attention.core.site import MapSite, PairSite, Place, SequenceSite
+    from plugins.attention.core.standing import build
+    from plugins.attention.core.word import Word
     from plugins.attention.maps.deformable import DeformableConv2d
     from plugins.attention.maps.dynamic import DynamicConv2d
     from plugins.attention.maps.generalized import GeneralizedAttention2d
@@ -22,23 +28,39 @@ if TYPE_CHECKING:
     from plugins.attention.sequences.generalized import GeneralizedAttention1d
 
 __all__ = [
+    "ClosedForm",
     "DeformableConv1d",
     "DeformableConv2d",
     "DynamicConv1d",
     "DynamicConv2d",
     "GeneralizedAttention1d",
     "GeneralizedAttention2d",
+    "MapSite",
     "Mechanism",
+    "PairSite",
+    "Place",
+    "SequenceModule",
+    "SequenceSite",
+    "Word",
+    "build",
 ]
 
 _HOME = {
+    "ClosedForm": "core.closed_form",
     "DeformableConv1d": "sequences.deformable",
     "DeformableConv2d": "maps.deformable",
     "DynamicConv1d": "sequences.dynamic",
     "DynamicConv2d": "maps.dynamic",
     "GeneralizedAttention1d": "sequences.generalized",
     "GeneralizedAttention2d": "maps.generalized",
-    "Mechanism": "core.word",
+    "MapSite": "core.site",
+    "Mechanism": "core.mechanism",
+    "PairSite": "core.site",
+    "Place": "core.site",
+    "SequenceModule": "core.sequence",
+    "SequenceSite": "core.site",
+    "Word": "core.word",
+    "build": "core.standing",
 }
 
 

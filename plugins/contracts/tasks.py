@@ -1,46 +1,46 @@
-"""Find the task plugins by name, through the entry points of the group ``study.tasks``."""
+"""Find the tasks by name, through the entry points of the group ``study.tasks``."""
 
 from __future__ import annotations
 
 import functools
-import importlib
-from importlib.metadata import entry_points
-from typing import Any
+from importlib.metadata import EntryPoint, entry_points
 
 from plugins.contracts.names import UnknownName, nearest
+from plugins.contracts.task import Task
 
-__all__ = ["package_of", "recipe_module", "task_names", "train_module"]
+__all__ = ["find_task", "package_of", "task_names"]
 
 
 @functools.cache
-def _packages() -> dict[str, str]:
-    return {entry.name: entry.value for entry in entry_points(group="study.tasks")}
+def _entries() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group="study.tasks")}
 
 
 def task_names() -> list[str]:
     """Return the names of all installed tasks."""
-    return sorted(_packages())
+    return sorted(_entries())
 
 
-def recipe_module(task: str) -> Any:
-    """Import the torch-free half of a task, a :class:`plugins.contracts.job.RecipeModule`."""
-    return _import(task, "recipe")
+@functools.cache
+def find_task(name: str) -> Task:
+    """Return the task of a name; no framework is imported.
 
-
-def train_module(task: str) -> Any:
-    """Import the half of a task that brings its framework, a :class:`TrainModule`.
-
-    Takes seconds; only the processes that build models call it.
+    Raises
+    ------
+    UnknownName
+        If none is installed under it.
+    TypeError
+        If what is installed is no task.
     """
-    return _import(task, "train")
+    entry = _entries().get(name)
+    if entry is None:
+        raise UnknownName(f"unknown task {name!r}{nearest(name, _entries())}")
+    kind = entry.load()
+    if not (isinstance(kind, type) and issubclass(kind, Task)):
+        raise TypeError(f"{entry.value}, the task {name!r}, is no class derived from Task")
+    return kind()
 
 
-def package_of(task: str) -> str:
-    """Return the name of the package behind a task."""
-    if task not in _packages():
-        raise UnknownName(f"unknown task {task!r}{nearest(task, _packages())}")
-    return _packages()[task]
-
-
-def _import(task: str, half: str) -> Any:
-    return importlib.import_module(f"{package_of(task)}.{half}")
+def package_of(name: str) -> str:
+    """Return the name of the package that a task comes from."""
+    return type(find_task(name)).__module__.partition(".")[0]

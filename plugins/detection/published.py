@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from plugins.contracts.job import CheckpointError, Job
+from plugins.contracts.task import Published
 from plugins.training.checkpoints import few
 
-__all__ = ["Published", "check", "differences", "find", "names", "otherwise_evaluated"]
+__all__ = ["Entry", "ModelIndex", "check", "differences", "find", "names", "otherwise_evaluated"]
 
 DATA = "coco"
 """What the study calls the data set that the index calls COCO."""
@@ -31,7 +32,7 @@ SHOWN_BY_NAMES = ("stages", "stage_with_dcn")
 older than the last change of their configs' stages (MMDetection's pull request 2607)."""
 
 
-class Published(NamedTuple):
+class Entry(NamedTuple):
     """A checkpoint of the index.
 
     Attributes
@@ -60,7 +61,27 @@ class Published(NamedTuple):
         return self.weights.rpartition("/")[2]
 
 
-def find(word: str) -> Published | None:
+class ModelIndex(Published):
+    """The index, as ``study evaluate`` asks for it."""
+
+    def find(self, word: str) -> Entry | None:
+        """Return what the index has under a name, a config's name, or a file name."""
+        return find(word)
+
+    def names(self) -> list[str]:
+        """Return all words that it knows."""
+        return names()
+
+    def check(self, job: Job, entry: Entry) -> None:
+        """Raise CheckpointError if the published model is not that of the run."""
+        check(job, entry)
+
+    def otherwise_evaluated(self, job: Job, entry: Entry) -> list[str]:
+        """Say in what the run evaluates a model otherwise than MMDetection did."""
+        return otherwise_evaluated(job, entry)
+
+
+def find(word: str) -> Entry | None:
     """Return what the index has under a name, a config's name, or a checkpoint's file name."""
     return _index().get(word)
 
@@ -71,12 +92,12 @@ def names() -> list[str]:
 
 
 @functools.cache
-def _index() -> dict[str, Published]:
+def _index() -> dict[str, Entry]:
     spec = find_spec("mmdet")  # found, not imported
     if spec is None or spec.origin is None:
         return {}
     root = Path(spec.origin).parent / ".mim"
-    found: dict[str, Published] = {}
+    found: dict[str, Entry] = {}
     for entry in _entries(root):
         # The folder of a checkpoint has the name that its config had in MMDetection 2.
         folder = entry.weights.split("/")[-2]
@@ -85,13 +106,13 @@ def _index() -> dict[str, Published]:
     return found
 
 
-def _entries(root: Path) -> Iterator[Published]:
+def _entries(root: Path) -> Iterator[Entry]:
     for file in _read(root / "model-index.yml")["Import"]:
         content = _read(root / file)
         # Some metafiles are a list of models, some have them under a key.
         for model in content if isinstance(content, list) else content.get("Models") or ():
             if isinstance(model.get("Weights"), str):
-                yield Published(
+                yield Entry(
                     model["Name"], root / model["Config"], model["Weights"], DATA, _metrics(model)
                 )
 
@@ -108,7 +129,7 @@ def _metrics(model: dict[str, Any]) -> dict[str, float]:
     return {}
 
 
-def check(job: Job, entry: Published) -> None:
+def check(job: Job, entry: Entry) -> None:
     """Raise CheckpointError if the published model is not that of the run.
 
     A state dict tells less than a config: not how images are normalised, how many heads there are,
@@ -125,7 +146,7 @@ def check(job: Job, entry: Published) -> None:
         )
 
 
-def differences(job: Job, entry: Published) -> list[str]:
+def differences(job: Job, entry: Entry) -> list[str]:
     """Return ``key: theirs, here ours`` for each value in which the models' configs differ."""
     from plugins.detection.config import class_names, detector
 
@@ -137,7 +158,7 @@ def differences(job: Job, entry: Published) -> list[str]:
     )
 
 
-def otherwise_evaluated(job: Job, entry: Published) -> list[str]:
+def otherwise_evaluated(job: Job, entry: Entry) -> list[str]:
     """Say in what the run evaluates a model otherwise than MMDetection did."""
     from plugins.detection.config import runner_config
 
@@ -150,7 +171,7 @@ def otherwise_evaluated(job: Job, entry: Published) -> list[str]:
     return list(_differences(compared, {key: ours.get(key) for key in compared}))
 
 
-def _shipped(entry: Published) -> Any:
+def _shipped(entry: Entry) -> Any:
     from mmengine.config import Config
 
     try:
@@ -163,7 +184,7 @@ def _shipped(entry: Published) -> Any:
 
 def _in_our_words(model: dict[str, Any]) -> dict[str, Any]:
     """Return a config of MMDetection's with our ResNet, attention and deformable convolution."""
-    from plugins.openmmlab.attention_config import MMCV, OURS, block_arguments
+    from plugins.openmmlab.attention_config import DEFORMABLE, MMCV, OURS, block_arguments
 
     backbone = model.get("backbone")
     if backbone is None:
@@ -174,20 +195,23 @@ def _in_our_words(model: dict[str, Any]) -> dict[str, Any]:
         if plugin["cfg"]["type"] == MMCV:
             plugin["cfg"] = {"type": OURS, **block_arguments(MMCV, plugin["cfg"])}
     if (backbone.get("dcn") or {}).get("type") in ("DCN", "DCNv1", "DeformConv2dPack"):
-        backbone["dcn"]["type"] = "DeformableConv2d"
+        backbone["dcn"]["type"] = DEFORMABLE
     return _complete(model)
 
 
 def _complete(model: dict[str, Any]) -> dict[str, Any]:
     """Write defaults out that one config may name and another not."""
-    from plugins.openmmlab.attention_config import OURS, block_arguments
+    from plugins.openmmlab.attention_config import OURS, block_arguments, in_words_of_modules
 
     backbone = model["backbone"]
     backbone.setdefault("base_channels", 64)
     for plugin in backbone.get("plugins") or ():
-        if plugin["cfg"]["type"] == OURS:
-            plugin["cfg"] = {"type": OURS, **block_arguments(OURS, plugin["cfg"])}
+        kind, arguments = in_words_of_modules(plugin["cfg"])
+        if kind == OURS:
+            plugin["cfg"] = {"type": OURS, **block_arguments(OURS, arguments)}
     if backbone.get("dcn"):
+        kind, arguments = in_words_of_modules(backbone["dcn"])
+        backbone["dcn"] = {"type": kind, **arguments}
         backbone["dcn"].setdefault("deform_groups", 1)
     return model
 

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from plugins.attention.core.word import Mechanism
-from plugins.openmmlab import sites as places
 from plugins.openmmlab.recipe import Training
 
-__all__ = [
-    "DEFAULT_SITES",
-    "METRIC",
-    "NONE_HAS_SITES",
-    "SITES",
-    "VERSION",
-    "Recipe",
-    "check",
-    "smoke",
-]
-
-VERSION = 1
-SITES = places.STAGES
-DEFAULT_SITES = ("conv4", "conv5")
-METRIC = "mAP"
-NONE_HAS_SITES = False
+__all__ = ["Recipe"]
 
 
 class Recipe(Training):
     """Faster R-CNN, scaled to data that trains on a laptop; the paper's values are in brackets."""
+
+    always: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("data", "depth", "base_channels", "pretrained", "frozen_stages", "heads"),
+            *("kv_stride", "fpn_channels", "head_channels", "anchor_scale", "proposals", "rois"),
+            *("image_scale", "flip", "epochs", "batch_size", "optimizer", "learning_rate"),
+            *("weight_decay", "warmup_iterations", "decay_epochs", "gradient_clip"),
+        }
+    )
 
     data: str = Field("trees", description="prepared data set in COCO's format [coco]")
     depth: Literal[14, 18, 26, 34, 50, 101] = Field(
@@ -48,7 +39,6 @@ class Recipe(Training):
     deformable_stages: tuple[Literal["conv2", "conv3", "conv4", "conv5"], ...] | None = Field(
         None,
         min_length=1,
-        exclude_if=lambda value: value is None,
         description="where deformable convolution stands that a mechanism brings; by default, and"
         " in the paper, at the sites; in MMDetection's configs [conv3, conv4, conv5]",
     )
@@ -72,7 +62,6 @@ class Recipe(Training):
     warmup_start: PositiveFloat = Field(
         1 / 3,
         le=1,
-        exclude_if=lambda value: value == 1 / 3,
         description="share of the learning rate that warm-up starts from [1/3]",
     )
     decay_epochs: tuple[PositiveInt, ...] = Field(
@@ -98,22 +87,3 @@ class Recipe(Training):
         if self.base_channels % 4:
             raise ValueError(f"base_channels ({self.base_channels}) must be divisible by 4")
         return self
-
-
-def check(mechanism: Mechanism, sites: Sequence[str], recipe: Recipe) -> None:
-    """Raise ValueError if the mechanism cannot stand at the sites."""
-    places.check(mechanism, recipe.kv_stride)
-
-
-def smoke(recipe: Recipe) -> Recipe:
-    """Return the same training at toy width: two steps on embedded data, and an evaluation."""
-    return recipe.toy(
-        frozen_stages=-1,
-        fpn_channels=32,
-        head_channels=64,
-        anchor_scale=4,
-        proposals=50,
-        rois=32,
-        image_scale=(128, 128),
-        warmup_iterations=2,
-    )

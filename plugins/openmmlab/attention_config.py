@@ -8,12 +8,19 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from plugins.attention.maps.block import Block2d
+from plugins.attention.core.word import Word
+from plugins.attention.kernels.maps.block import Block2d
+from plugins.attention.mechanisms.deformable import Deformable
+from plugins.attention.mechanisms.generalized import Generalized
 
-__all__ = ["MMCV", "OURS", "block_arguments", "blocks_in"]
+__all__ = ["DEFORMABLE", "MMCV", "OURS", "block_arguments", "blocks_in", "in_words_of_modules"]
 
 MMCV = "GeneralizedAttention"
 OURS = "GeneralizedAttention2d"
+DEFORMABLE = "DeformableConv2d"
+WORDED = "Mechanism"
+"""How types begin whose argument is the word of a mechanism, see `plugins.openmmlab.blocks`."""
+
 MMCV_WORDS = {
     "attention_type": "terms", "num_heads": "heads", "position_embedding_dim": "position_dim"
 }  # fmt: skip
@@ -40,12 +47,33 @@ def blocks_in(config: str) -> list[tuple[str, dict[str, Any]]]:
         if isinstance(block, ast.AST):
             entries = {"type": ast.Constant(MMCV), **dict(_entries(block))}
         arguments = {key: _value(value) for key, value in entries.items()}
-        kind = arguments.pop("type", None)
+        kind, arguments = in_words_of_modules(arguments)
         if kind in (MMCV, OURS):
             pair = (str(kind), block_arguments(str(kind), arguments))
             if pair not in found:
                 found.append(pair)
     return found
+
+
+def in_words_of_modules(config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return type and arguments of a layer's config, of a mechanism's word those of its module."""
+    arguments = dict(config)
+    kind = arguments.pop("type", None)
+    if not (isinstance(kind, str) and kind.startswith(WORDED)):
+        return kind, arguments
+    try:
+        (part,) = Word.parse(str(arguments.get("word"))).parts
+    except ValueError:  # of another version of the study, or of a package that is not here
+        return kind, arguments
+    if isinstance(part, Generalized):
+        used: dict[str, Any] = {
+            key: arguments[key] for key in ("heads", "kv_stride") if key in arguments
+        }
+        return OURS, {"terms": part.terms, "spatial_range": part.spatial_range, **used}
+    if isinstance(part, Deformable):
+        others = ("word", "place", "heads", "kv_stride")
+        return DEFORMABLE, {key: value for key, value in arguments.items() if key not in others}
+    return kind, arguments
 
 
 def _entries(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:

@@ -164,7 +164,8 @@ def _attach(model: nn.Module, name: str, place: str, cfg: dict[str, Any]) -> Non
     host = model.get_submodule(around)
     if isinstance(host, CONTAINERS):
         host = module
-    called = getattr(block, "_abbr_", type(block).__name__.lower())
+    mechanism = getattr(block, "mechanism", None)
+    called = mechanism.called() if mechanism else _abbreviation(block)
     if hasattr(host, called):
         called = f"{last}_{called}"
     host.add_module(called, block)
@@ -173,6 +174,11 @@ def _attach(model: nn.Module, name: str, place: str, cfg: dict[str, Any]) -> Non
         module.register_forward_pre_hook(hook.before, with_kwargs=True)
     else:
         module.register_forward_hook(hook.after, with_kwargs=True)
+
+
+def _abbreviation(block: nn.Module) -> str:
+    called: str = getattr(block, "_abbr_", type(block).__name__.lower())
+    return called
 
 
 def _replace(model: nn.Module, name: str, cfg: dict[str, Any]) -> None:

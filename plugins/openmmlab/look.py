@@ -13,7 +13,6 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor
 
-from plugins.attention import GeneralizedAttention2d
 from plugins.contracts.job import Job
 from plugins.openmmlab.checkpoints import newest_whole_checkpoint
 
@@ -21,9 +20,9 @@ __all__ = ["look"]
 
 
 def look(
-    job: Job, config: dict[str, Any], image: Path, query: tuple[int, int]
-) -> dict[str, np.ndarray]:
-    """Return the attention of every generalized attention block for one query.
+    job: Job, config: dict[str, Any], image: Path, query: tuple[int, int] | None
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Return what every mechanism of a trained model weighs for one query.
 
     Parameters
     ----------
@@ -40,14 +39,17 @@ def look(
     -------
     dict of numpy.ndarray
         ``image`` (H, W, 3), the network's input as uint8, padding included; ``query`` (2,), the
-        pixel in it; and for each block ``<name>/weights`` (M, Hk, Wk), adding up to 1 in a head,
-        and ``<name>/E1`` to ``<name>/E4``, the energies of the terms that are on, of that shape.
+        pixel in it; and for each block what its mechanism's ``weights`` gives for that query: of
+        generalized attention ``<name>/weights`` (M, Hk, Wk), adding up to 1 in a head, and
+        ``<name>/E1`` to ``<name>/E4``, the energies of the terms that are on, of that shape.
 
     Raises
     ------
     ValueError
         If there is no checkpoint, no block, no readable image, or the pixel lies outside.
     """
+    if query is None:
+        raise ValueError("an image is looked at from one of its pixels: name it by --query X,Y")
     checkpoint = newest_whole_checkpoint(job.folder / "checkpoints")
     if checkpoint is None:
         raise ValueError(f"{job.folder / 'checkpoints'} has no checkpoint: train the run first")
@@ -56,9 +58,9 @@ def look(
     model = MODELS.build(cfg.model)
     load_checkpoint(model, str(checkpoint), map_location="cpu", strict=True, logger="silent")
     inputs, query = _prepare(cfg, model, image, query)
-    seen: dict[str, tuple[GeneralizedAttention2d, Tensor]] = {}
+    seen: dict[str, tuple[Any, Tensor]] = {}
     for name, module in model.named_modules():
-        if isinstance(module, GeneralizedAttention2d):
+        if hasattr(module, "mechanism"):
             module.register_forward_pre_hook(
                 lambda module, given, name=name: seen.update({name: (module, given[0])})
             )
@@ -68,16 +70,18 @@ def look(
             model(inputs, mode="tensor")  # the head has a block, too
         else:
             model.extract_feat(inputs)
-        if not seen:
-            raise ValueError(f"{job.mechanism} has no attention block to look into")
         arrays = {"image": _picture(model, inputs), "query": np.array(query)}
         for name, (module, features) in seen.items():
             # The pixel in the block's feature map, whose stride depends on the stage.
             height, width = features.shape[-2:]
             row = query[1] * height // inputs.shape[-2]
             column = query[0] * width // inputs.shape[-1]
-            for key, value in module.weights_at(features, [(row, column)]).items():
-                arrays[f"{name}/{key}"] = value[0, :, 0].float().numpy()
+            found = module.mechanism.weights(module, features, queries=[(row, column)])
+            for key, value in found.items():
+                of_query = value[0, :, 0] if value.dim() == 5 else value[0]
+                arrays[f"{name}/{key}"] = of_query.float().numpy()
+    if not any("/" in name for name in arrays):
+        raise ValueError(f"{job.mechanism} has no attention block to look into")
     return arrays
 
 

@@ -1,63 +1,50 @@
-"""What recipes of detection and segmentation share: how much is seen, in which parts, how exactly.
-
-The fields came after the first runs; `exclude_if` leaves them out of a run's identity while they
-have their default, which is what was done before.
-"""
+"""What recipes of OpenMMLab's tasks share: how much is seen, in which parts, how exactly."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
+
+from plugins.contracts.recipe import Recipe
 
 __all__ = ["Training"]
 
 
-def _absent(value: object) -> bool:
-    return value is None
-
-
-class Training(BaseModel):
+class Training(Recipe):
     """Fields of both tasks; a recipe adds ``batch_size``, ``learning_rate`` and its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     batch_size: PositiveInt
     learning_rate: float
 
     training_images: PositiveInt | None = Field(
-        None, exclude_if=_absent, description="learn from the first so many images only"
+        None, description="learn from the first so many images only"
     )
     evaluation_images: PositiveInt | None = Field(
-        None, exclude_if=_absent, description="evaluate on the first so many images only"
+        None, description="evaluate on the first so many images only"
     )
     accumulate: PositiveInt = Field(
         1,
-        exclude_if=lambda value: value == 1,
         description="parts of a batch whose gradients are summed up before a step: the same batch"
         " in less memory; batch normalisation that learns sees a part at a time",
     )
     base_batch_size: PositiveInt | None = Field(
         None,
-        exclude_if=_absent,
         description="batch size that learning_rate is meant for; with another batch_size the rate"
         " is scaled in proportion (Goyal et al. 2017, arXiv 1706.02677), as by MMEngine's"
         " auto_scale_lr",
     )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32",
-        exclude_if=lambda value: value == "float32",
         description="of products in training, by autocast; float16 scales the loss and needs a GPU",
     )
     channels_last: bool = Field(
         False,
-        exclude_if=lambda value: not value,
         description="keep a pixel's channels together in memory, in training; the same up to"
         " rounding",
     )
     compile: bool = Field(
         False,
-        exclude_if=lambda value: not value,
         description="let torch.compile translate the backbone but for the mechanisms, in training;"
         " the same up to rounding",
     )

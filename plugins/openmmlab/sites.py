@@ -1,98 +1,160 @@
-"""Put a mechanism at the stages of a ResNet, in the words of its config."""
+"""Where mechanisms stand in a ResNet, and its config with them. Imports no framework.
+
+A site is a stage of the backbone, ``conv2`` to ``conv5``; the image, before the backbone; or any
+module of the backbone by its path, as :mod:`plugins.openmmlab.insertion` reads it:
+``before:layer3.*.conv3``, ``after:layer4``, ``instead_of:layer4.*.conv2``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plugins.attention.core.registry import DEFORMABLE, registered
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.mechanism import Mechanism
+from plugins.attention.core.site import MapSite, Place
+from plugins.attention.core.standing import parts_at
+from plugins.attention.core.word import Word
 from plugins.openmmlab.backbone import BASIC_DEPTHS
 
-__all__ = ["STAGES", "attend", "backbone_arguments", "block", "check"]
+__all__ = ["IMAGE", "STAGES", "attend", "backbone_arguments", "block", "by_path", "site"]
 
 STAGES = ("conv2", "conv3", "conv4", "conv5")
 """The stages of a ResNet as the papers number them; the backbone counts them 0 to 3."""
 
+IMAGE = "image"
+"""The network's input."""
 
-def check(mechanism: Mechanism, kv_stride: int) -> None:
-    """Raise ValueError if no block can be built for the mechanism."""
-    block(mechanism, 1, kv_stride)
+IN_A_BLOCK = (Place.AFTER, Place.INSTEAD, Place.BRANCH)
+"""What a residual block has to offer."""
+
+ON_A_MAP = (Place.AFTER, Place.BRANCH, Place.BACKBONE, Place.INPUT)
+"""What a path offers at which a feature map passes from one module to the next."""
+
+_PATH = re.compile(r"(before|after|instead_of):([\w.*?\[\]-]+)")
 
 
-def block(mechanism: Mechanism, heads: int, kv_stride: int) -> dict[str, Any] | None:
-    """Return the config of the block that stands after a convolution, None if there is none.
+def by_path(name: str) -> bool:
+    """Tell whether a site is named by the path of a module."""
+    return _PATH.fullmatch(name) is not None
+
+
+def site(name: str, channels: int, heads: int, kv_stride: int, strides: Sequence[int]) -> MapSite:
+    """Return what is known of a site of a ResNet.
+
+    Parameters
+    ----------
+    name: str
+        A stage, `IMAGE`, or a path.
+    channels: int
+        Of the first stage.
+    heads, kv_stride: int
+        Those of the recipe.
+    strides: sequence of int
+        Pixels between two positions, by stage.
 
     Raises
     ------
     ValueError
-        If the mechanism should have a block and has none for these arguments.
+        If the network has no such site.
     """
-    kind = registered(mechanism.base)
-    if mechanism.base == "none":
-        return None
-    if kind.block is None:
-        raise ValueError(f"mechanism {mechanism}: {kind.word!r} has no block for feature maps")
-    return {"type": _type(kind.block), **kind.block_arguments(mechanism, heads, kv_stride)}
+    options: dict[str, Any] = {"heads": heads, "kv_stride": kv_stride}
+    if name == IMAGE:
+        return MapSite(places=(Place.INPUT,), channels=3, stride=1, **options)
+    if name in STAGES:
+        number = STAGES.index(name)
+        width = channels * 2**number
+        return MapSite(places=IN_A_BLOCK, channels=width, stride=strides[number], **options)
+    if (path := _PATH.fullmatch(name)) is not None:
+        places = (Place.INSTEAD,) if path[1] == "instead_of" else ON_A_MAP
+        return MapSite(places=places, **options)
+    raise ValueError(f"no site {name!r}")
 
 
-def _type(block: str) -> str:
-    """Name a block as MMEngine's registry finds it.
+def block(part: Mechanism, place: Place, heads: int, kv_stride: int) -> dict[str, Any]:
+    """Return the config of a mechanism's block, to which the backbone adds the channels."""
+    from plugins.openmmlab.blocks import block_config
 
-    :mod:`plugins.openmmlab.blocks` registers those of the files in ``plugins/attention`` under
-    their class names; any other is found by its dotted name.
-    """
-    file, _, name = block.rpartition(".")
-    return name if file.rpartition(".")[0] == "plugins.attention" else block
+    return block_config(part, place, heads, kv_stride)
 
 
 def attend(
     backbone: dict[str, Any],
-    mechanism: Mechanism,
+    word: Word,
     sites: Sequence[str],
     heads: int,
     kv_stride: int,
     deformable_stages: Sequence[str] | None = None,
 ) -> None:
-    """Change the config of a ResNet, of any depth, into one with the mechanism at the sites.
+    """Change the config of a ResNet, of any depth, into one with the mechanisms at the sites.
 
-    Deformable convolution stands at the sites, too, unless `deformable_stages` says where.
+    What stands instead of a convolution does so at the sites, too, unless `deformable_stages` says
+    where.
     """
-    arguments = (mechanism, sites, heads, kv_stride, deformable_stages)
-    if backbone["depth"] not in BASIC_DEPTHS:
+    arguments = (word, sites, heads, kv_stride, deformable_stages)
+    insertions = []
+    if backbone["depth"] in BASIC_DEPTHS:
+        insertions += _in_basic_blocks(*arguments)
+    else:
         backbone.update(backbone_arguments(*arguments))
-    elif insertions := _insertions(*arguments):
+    first = "stem.0" if backbone.get("deep_stem") or "V1c" in backbone["type"] else "conv1"
+    paths = {name: name for name in sites if by_path(name)}
+    if IMAGE in sites:
+        paths[IMAGE] = f"before:{first}"
+    for name, path in paths.items():
+        where, _, module = path.partition(":")
+        for place, part in _parts(word, name, heads, kv_stride).items():
+            insertions.append({where: module, "cfg": block(part, place, heads, kv_stride)})
+    if insertions:
         backbone.update(type="WithBlocks", backbone=backbone["type"], insert=insertions)
 
 
-def _insertions(
-    mechanism: Mechanism,
+def _parts(word: Word, name: str, heads: int, kv_stride: int) -> dict[Place, Mechanism]:
+    return parts_at(word, site(name, 1, heads, kv_stride, (1, 1, 1, 1)))
+
+
+def _by_place(
+    word: Word,
     sites: Sequence[str],
     heads: int,
     kv_stride: int,
     deformable_stages: Sequence[str] | None,
-) -> list[dict[str, Any]]:
+) -> Mapping[Place, tuple[dict[str, Any], tuple[str, ...]]]:
+    """Return for each place within residual blocks the config, and the stages where it is taken."""
+    chosen = tuple(name for name in sites if name in STAGES)
+    found = {}
+    for place, part in _parts(word, STAGES[0], heads, kv_stride).items():
+        stages = chosen
+        if place is Place.INSTEAD and deformable_stages is not None:
+            stages = tuple(deformable_stages)
+        if stages:
+            found[place] = (block(part, place, heads, kv_stride), stages)
+    return found
+
+
+def _in_basic_blocks(*arguments: Any) -> list[dict[str, Any]]:
     """Return what ``plugins.openmmlab.insertion`` is to put into BasicBlocks.
 
     Such a block has two 3x3 convolutions. The first stands for that of a bottleneck: with its
     normalisation and ReLU, of as many channels, followed by one more convolution before the sum.
-    Deformable convolution takes its place, and the mechanism's block stands after it.
     """
-    cfg = block(mechanism, heads, kv_stride)
-    deformed = sites if deformable_stages is None else deformable_stages
+    where = {
+        Place.INSTEAD: ("instead_of", "conv1"),
+        Place.AFTER: ("before", "conv2"),
+        Place.BRANCH: ("after", "bn2"),
+    }
+    by_place = _by_place(*arguments)
     insertions = []
     for number, stage in enumerate(STAGES, 1):
-        residual_blocks = f"layer{number}.*"
-        if stage in deformed and mechanism.deformable:
-            deformable = {"type": _type(str(registered(DEFORMABLE).block))}
-            insertions.append({"instead_of": f"{residual_blocks}.conv1", "cfg": deformable})
-        if stage in sites and cfg is not None:
-            insertions.append({"before": f"{residual_blocks}.conv2", "cfg": cfg})
+        for place, (key, module) in where.items():
+            if place in by_place and stage in by_place[place][1]:
+                path = f"layer{number}.*.{module}"
+                insertions.append({key: path, "cfg": by_place[place][0]})
     return insertions
 
 
 def backbone_arguments(
-    mechanism: Mechanism,
+    word: Word,
     sites: Sequence[str],
     heads: int,
     kv_stride: int,
@@ -101,18 +163,19 @@ def backbone_arguments(
     """Return what to add to the config of a ResNet of bottlenecks.
 
     The block stands after the 3x3 convolution of every residual block of the stages in `sites`,
-    with its normalisation and ReLU; deformable convolution takes that convolution's place, there or
-    in the `deformable_stages`.
+    with its normalisation and ReLU, or on the branch before the sum; or it takes that convolution's
+    place, there or in the `deformable_stages`.
     """
-    at = tuple(stage in sites for stage in STAGES)
     arguments: dict[str, Any] = {}
-    if (cfg := block(mechanism, heads, kv_stride)) is not None:
-        arguments["plugins"] = [{"cfg": cfg, "stages": at, "position": "after_conv2"}]
-    if mechanism.deformable:
-        arguments["dcn"] = {
-            "type": _type(str(registered(DEFORMABLE).block)),
-            "fallback_on_stride": False,
-        }
-        deformed = sites if deformable_stages is None else deformable_stages
-        arguments["stage_with_dcn"] = tuple(stage in deformed for stage in STAGES)
+    plugins = []
+    for place, (cfg, stages) in _by_place(word, sites, heads, kv_stride, deformable_stages).items():
+        at = tuple(stage in stages for stage in STAGES)
+        if place is Place.INSTEAD:
+            arguments["dcn"] = {**cfg, "fallback_on_stride": False}
+            arguments["stage_with_dcn"] = at
+        else:
+            position = "after_conv2" if place is Place.AFTER else "after_conv3"
+            plugins.append({"cfg": cfg, "stages": at, "position": position})
+    if plugins:
+        arguments["plugins"] = plugins
     return arguments

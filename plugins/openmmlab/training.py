@@ -22,6 +22,7 @@ from plugins.openmmlab.acceleration import Accelerate, put_channels_last
 from plugins.openmmlab.checkpoints import newest_whole_checkpoint
 from plugins.openmmlab.norm import normalise_jointly
 from plugins.openmmlab.resuming import RANDOM_STATES, Reseed, StoppableLoop
+from plugins.openmmlab.telling import TellMechanisms
 from plugins.training import allocator, distributed
 
 __all__ = ["WholeBatches", "loader", "runner_for", "share", "train"]
@@ -71,6 +72,7 @@ def train(
     with distributed.process_group(job):
         runner = runner_for(job, config)
         runner.register_hook(Accelerate(job), priority="VERY_HIGH")
+        runner.register_hook(TellMechanisms(), priority="VERY_HIGH")
         runner.register_hook(
             records.Record(job, metric_prefix, metric_scale, without_predictions), priority="LOW"
         )

@@ -20,7 +20,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from plugins.attention.maps.block import Block2d
+from plugins.attention.kernels.maps.block import Block2d
 from plugins.contracts.job import CheckpointError
 from plugins.openmmlab.attention_config import MMCV, blocks_in
 from plugins.openmmlab.checkpoints import read as read_file

@@ -14,11 +14,13 @@ from mmseg.models.decode_heads import FCNHead
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from plugins.attention.core.standing import parts_at
 from plugins.contracts.job import Job
 from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
 from plugins.openmmlab.backbone import expansion, small_depths
 from plugins.openmmlab.optimizer import optimizer
-from plugins.segmentation.recipe import HEAD, Recipe
+from plugins.segmentation.recipe import Recipe
+from plugins.segmentation.sites import HEAD, site
 
 __all__ = ["AttendedFCNHead", "read_classes", "runner_config", "segmentor"]
 
@@ -80,10 +82,11 @@ def segmentor(job: Job, classes: int) -> ConfigDict:
         dropout_ratio=recipe.dropout,
         align_corners=recipe.align_corners,
     )
-    extra = sites.block(job.mechanism, recipe.heads, recipe.kv_stride)
-    if HEAD in job.sites and extra is not None:
+    in_head = parts_at(job.mechanism, site(HEAD, recipe)) if HEAD in job.sites else {}
+    for place, part in in_head.items():
+        block = sites.block(part, place, recipe.heads, recipe.kv_stride)
         model.decode_head.pop("num_convs")
-        model.decode_head.update(type="AttendedFCNHead", block=extra)
+        model.decode_head.update(type="AttendedFCNHead", block=block)
     model.auxiliary_head.update(
         in_channels=width // 2,
         channels=recipe.head_channels // 2,

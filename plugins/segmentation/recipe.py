@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from plugins.attention.core.word import Mechanism
-from plugins.openmmlab import sites as places
 from plugins.openmmlab.recipe import Training
 
-__all__ = [
-    "DEFAULT_SITES",
-    "HEAD",
-    "METRIC",
-    "NONE_HAS_SITES",
-    "SITES",
-    "VERSION",
-    "Recipe",
-    "check",
-    "smoke",
-]
-
-VERSION = 1
-HEAD = "head"
-"""The extra module after the backbone: between the two convolutions of the head. Deformable
-convolution has no 3x3 convolution to replace there, and leaves it alone."""
-SITES = (*places.STAGES, HEAD)
-DEFAULT_SITES = ("conv4", "conv5", HEAD)
-METRIC = "mIoU"
-NONE_HAS_SITES = False
+__all__ = ["Recipe"]
 
 
 class Recipe(Training):
     """A dilated ResNet with an FCN head, scaled to data that trains on a laptop.
 
-    The paper's values, as far as they are known, are in brackets. The fields that `exclude_if`
-    leaves out of a run's identity came later; their default is what was done before.
+    The paper's values, as far as they are known, are in brackets.
     """
+
+    always: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("data", "depth", "base_channels", "pretrained", "heads", "kv_stride"),
+            *("head_channels", "auxiliary_loss", "dropout", "crop", "scale_range", "flip"),
+            *("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay"),
+            "decay_power",
+        }
+    )
 
     data: str = Field("landcover", description="prepared data set, Cityscapes layout [cityscapes]")
     depth: Literal[14, 18, 26, 34, 50, 101] = Field(
@@ -65,25 +51,21 @@ class Recipe(Training):
     )
     image_scale: tuple[PositiveInt, PositiveInt] | None = Field(
         None,
-        exclude_if=lambda value: value is None,
         description="width and height that a rescaling by 1 leads to, None for a crop's"
         " [2048, 1024]",
     )
     flip: float = Field(0.5, ge=0, le=1, description="share of images mirrored [0.5]")
     align_corners: bool = Field(
         False,
-        exclude_if=lambda value: not value,
         description="logits are enlarged so that the centres of corner pixels meet [true]",
     )
     evaluation_stride: tuple[PositiveInt, PositiveInt] | None = Field(
         None,
-        exclude_if=lambda value: value is None,
         description="height and width by which windows of a crop's size move over a validation"
         " image, None to see it whole [unknown]",
     )
     evaluation_interval: PositiveInt = Field(
         1,
-        exclude_if=lambda value: value == 1,
         description="epochs between two evaluations; there is one after the last epoch anyway",
     )
     epochs: PositiveInt = Field(20, description="passes over the training set [161]")
@@ -110,29 +92,3 @@ class Recipe(Training):
         if self.scale_range[0] > self.scale_range[1]:
             raise ValueError(f"scale_range {self.scale_range} falls")
         return self
-
-
-def check(mechanism: Mechanism, sites: Sequence[str], recipe: Recipe) -> None:
-    """Raise ValueError if the mechanism cannot stand at the sites."""
-    places.check(mechanism, recipe.kv_stride)
-    if HEAD in sites and mechanism.base != "none" and recipe.head_channels % recipe.heads:
-        raise ValueError(
-            f"head_channels ({recipe.head_channels}) must be divisible by heads ({recipe.heads}) "
-            f"for a module at {HEAD!r}"
-        )
-    if mechanism.deformable and tuple(sites) == (HEAD,):
-        raise ValueError(
-            f"mechanism {mechanism}: deformable convolution takes the place of a backbone's "
-            f"convolution; {HEAD!r} alone has none"
-        )
-
-
-def smoke(recipe: Recipe) -> Recipe:
-    """Return the same training at toy width: two steps on embedded data, and an evaluation."""
-    return recipe.toy(
-        head_channels=32,
-        crop=(65, 65) if recipe.align_corners else (64, 64),
-        image_scale=recipe.image_scale and (128, 128),
-        evaluation_stride=recipe.evaluation_stride and (43, 43),
-        evaluation_interval=1,
-    )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.training import distributed
-from plugins.translation.recipe import check
-from plugins.translation.sites import PLACES, places
+from plugins.translation.sites import PARTS, check, parts
 
 __all__ = ["LOG_UPDATES", "SAVE_UPDATES", "attention_at", "fairseq_arguments"]
 
@@ -20,11 +19,11 @@ WORKERS = {"cpu": 0, "cuda": 1}
 """Processes that make batches, by device."""
 
 
-def attention_at(job: Job) -> dict[str, Mechanism]:
+def attention_at(job: Job) -> dict[str, Word]:
     """Return what attends at each place."""
-    check(job.mechanism, job.sites, job.recipe)
-    varied, elsewhere = places(job.sites), Mechanism.parse(job.recipe.elsewhere)
-    return {place: job.mechanism if place in varied else elsewhere for place in PLACES}
+    varied, elsewhere = parts(job.sites), Word.parse(job.recipe.elsewhere)
+    check(job.mechanism, job.sites, elsewhere)
+    return {place: job.mechanism if place in varied else elsewhere for place in PARTS}
 
 
 def fairseq_arguments(job: Job) -> list[str]:

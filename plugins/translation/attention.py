@@ -1,47 +1,38 @@
 """The mechanisms of spatial attention as modules of a translation model.
 
-Self-attention with deformable convolution beside it: with h = x + D(x), the slot's result is
-D(x) + X(h), so that the layer's residual x makes it h + X(h): a deformable convolution unit before
-the attention unit.
+With a mechanism that stands before the attention, h = x + D(x), the slot's result is D(x) + X(h),
+so that the layer's residual x makes it h + X(h): a unit of its own before the attention unit.
 """
 
 from __future__ import annotations
 
-import functools
-import pkgutil
+from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from plugins.attention import DeformableConv1d, DynamicConv1d, GeneralizedAttention1d
-from plugins.attention.core.registry import layer_cost, registered
-from plugins.attention.core.word import Mechanism
-from plugins.translation.sites import check_sites
+from plugins.attention.core.closed_form import ClosedForm
+from plugins.attention.core.sequence import SequenceModule
+from plugins.attention.core.site import Place, SequenceSite
+from plugins.attention.core.standing import build, cost_at, parts_at
+from plugins.attention.core.word import Word
+from plugins.translation.sites import check_sites, sequence_site
 from plugins.translation.slot import AttentionSlot, State
 
-__all__ = [
-    "CrossAttention",
-    "DeformableSelfAttention",
-    "DynamicSelfAttention",
-    "NoAttention",
-    "SelfAttention",
-    "build_attention",
-]
+__all__ = ["Attention", "Before", "NoAttention", "build_attention"]
 
 
 def build_attention(
-    mechanism: Mechanism, place: str, channels: int, heads: int, key_channels: int | None = None
+    word: Word, part: str, channels: int, heads: int, key_channels: int | None = None
 ) -> AttentionSlot:
-    """Build what attends at one place of one layer.
+    """Build what attends at one site of one layer.
 
     Parameters
     ----------
-    mechanism: Mechanism
-        What attends. A spatial range k in a decoder, where keys lie on one side of the query,
-        gives ``dynamic`` k + 1 taps.
-    place: str
+    word: Word
+        What attends.
+    part: str
         ``encoder``, ``decoder`` (both self-attention) or ``cross``.
     channels, heads: int
         C and M.
@@ -53,40 +44,37 @@ def build_attention(
     ValueError
         If the mechanism cannot stand there.
     """
-    check_sites(mechanism, (place,))
-    causal, cross = place == "decoder", place == "cross"
-    slot: AttentionSlot
-    if mechanism.base == "none":
-        slot = NoAttention(place, channels, heads)
-    else:
-        kind = registered(mechanism.base)
-        if kind.sequence is None or (cross and kind.framed):
-            raise ValueError(f"mechanism {mechanism}: {mechanism.base!r} cannot stand at {place!r}")
-        arguments = kind.sequence_arguments(mechanism, heads, causal, key_channels)
-        module = pkgutil.resolve_name(kind.sequence)(channels, **arguments)
-        if kind.framed:
-            slot = DynamicSelfAttention(module)
-        else:
-            slot = CrossAttention(module) if cross else SelfAttention(module, place)
-    if mechanism.deformable:
-        slot = DeformableSelfAttention(DeformableConv1d(channels, causal=causal), slot)
+    check_sites(word, (part,))
+    site = sequence_site(part, channels, heads, key_channels)
+    taken = parts_at(word, site)
+    slot: AttentionSlot = NoAttention(part, channels, heads)
+    if Place.ATTENTION in taken:
+        module = build(taken[Place.ATTENTION], site.at(Place.ATTENTION))
+        slot = Attention(module, part, channels, heads)
+    if Place.BEFORE in taken:
+        slot = Before(build(taken[Place.BEFORE], site.at(Place.BEFORE)), slot, channels)
     # Counting reads it from the slot, whose modules are not all called as such.
-    slot.closed_form = functools.partial(  # type: ignore[assignment]
-        layer_cost,
-        mechanism,
-        channels=channels,
-        heads=heads,
-        causal=causal,
-        key_channels=key_channels,
-    )
+    slot.closed_form = _Form(word, site)  # type: ignore[assignment]
     return slot
 
 
-class SelfAttention(AttentionSlot):
-    """Attention of a sentence to itself; keys and values of earlier steps are kept."""
+class _Form:
+    """The closed form of a slot by its lengths; can be copied with the slot."""
 
-    def __init__(self, attention: GeneralizedAttention1d, place: str) -> None:
-        super().__init__(place, attention.channels, attention.heads, attention.spatial_range)
+    def __init__(self, word: Word, site: SequenceSite) -> None:
+        self.word, self.site = word, site
+
+    def __call__(self, queries: int, keys: int) -> ClosedForm:
+        return cost_at(self.word, replace(self.site, queries=queries, keys=keys))
+
+
+class Attention(AttentionSlot):
+    """A mechanism in a layer; what it remembers of earlier steps, or of the source, is kept."""
+
+    def __init__(self, attention: Any, part: str, channels: int, heads: int) -> None:
+        if not isinstance(attention, SequenceModule):
+            raise TypeError(f"{type(attention).__name__} is no SequenceModule")
+        super().__init__(part, channels, heads, attention.reach)
         self.attention = attention
 
     def attend(
@@ -98,94 +86,56 @@ class SelfAttention(AttentionSlot):
         causal: bool,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend within `query`; see `AttentionSlot.attend`."""
+        """Attend within `query`, or to `memory`; see `AttentionSlot.attend`."""
+        cross = self.part == "cross"
         if state is None and not need_weights:
-            return self.attention(query, causal=causal, key_padding_mask=padding), None
-        key, value = self.attention.keys_values(query)
-        kept, padding, start = self.append(state, padding, key=key, value=value)
-        return _attend(
-            self.attention,
-            need_weights,
+            attended = memory if cross else None
+            out = self.attention(query, attended, causal=causal, key_padding_mask=padding)
+            return out, None
+        if cross:
+            kept, padding, start = self._source(query, memory, padding, state)
+        else:
+            new = self.attention.remember(query)
+            kept, padding, start = self.append(state, padding, **new)
+        return self.attention.step(
             query,
-            kept.get("key"),
-            kept["value"],
+            kept,
+            cross=cross,
             causal=causal,
             key_padding_mask=padding,
             query_start=start,
+            need_weights=need_weights,
         )
 
-
-class CrossAttention(AttentionSlot):
-    """Attention of the decoder to the source, whose keys and values are made in the first step."""
-
-    def __init__(self, attention: GeneralizedAttention1d) -> None:
-        super().__init__("cross", attention.channels, attention.heads)
-        self.attention = attention
-
-    def attend(
-        self,
-        query: Tensor,
-        memory: Tensor | None,
-        padding: Tensor | None,
-        state: State | None,
-        causal: bool,
-        need_weights: bool = True,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Attend to `memory`; see `AttentionSlot.attend`."""
-        if state is None and not need_weights:
-            return self.attention(query, memory, key_padding_mask=padding), None
+    def _source(
+        self, query: Tensor, memory: Tensor | None, padding: Tensor | None, state: State | None
+    ) -> tuple[dict[str, Tensor], Tensor | None, int]:
+        """Return what is remembered of the source, which is made in the first step."""
         kept = self.recall(state)
         if not kept:
             assert memory is not None
-            key, value = self.attention.keys_values(memory)
-            kept = {"key": key, "value": value, "padding": padding, "steps": 0}
+            kept = {**self.attention.remember(memory), "padding": padding, "steps": 0}
         start = kept["steps"]
         if state is not None:
             self.remember(state, **{**kept, "steps": start + query.shape[1]})
-        return _attend(
-            self.attention,
-            need_weights,
-            query,
-            kept["key"],
-            kept["value"],
-            key_padding_mask=kept["padding"],
-            query_start=start,
-        )
+        tensors = {name: value for name, value in kept.items() if name not in ("padding", "steps")}
+        return tensors, kept["padding"], start
+
+    def upgrade_state_dict_named(self, state_dict: dict[str, Any], name: str) -> None:
+        """Rename parameters of checkpoints in which the slot itself had the two projections."""
+        for layer in ("in_proj", "conv", "out_proj"):
+            before = f"{name}.{layer}."
+            for key in [key for key in state_dict if key.startswith(before)]:
+                state_dict[f"{name}.attention.{layer}.{key.removeprefix(before)}"] = state_dict.pop(
+                    key
+                )
 
 
-class DynamicSelfAttention(AttentionSlot):
-    """Dynamic convolution between two projections, the first of them gated.
+class Before(AttentionSlot):
+    """One mechanism before another; see the head of this module."""
 
-    The frame is that of Wu et al. 2019, https://arxiv.org/abs/1901.10430.
-    """
-
-    def __init__(self, conv: DynamicConv1d) -> None:
-        place = "decoder" if conv.causal else "encoder"
-        super().__init__(place, conv.channels, conv.heads, conv.kernel_size - 1)
-        self.in_proj = _linear(conv.channels, 2 * conv.channels)
-        self.conv = conv
-        self.out_proj = _linear(conv.channels, conv.channels)
-
-    def attend(
-        self,
-        query: Tensor,
-        memory: Tensor | None,
-        padding: Tensor | None,
-        state: State | None,
-        causal: bool,
-        need_weights: bool = True,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Convolve `query`; see `AttentionSlot.attend`."""
-        gated = F.glu(self.in_proj(query), dim=-1)
-        kept, padding, start = self.append(state, padding, value=gated)
-        return self.out_proj(self.conv(kept["value"], padding, start)), None
-
-
-class DeformableSelfAttention(AttentionSlot):
-    """Deformable convolution before another mechanism; see the head of this module."""
-
-    def __init__(self, conv: DeformableConv1d, then: AttentionSlot) -> None:
-        super().__init__(then.place, conv.channels, then.num_heads)
+    def __init__(self, conv: Any, then: AttentionSlot, channels: int) -> None:
+        super().__init__(then.part, channels, then.num_heads, conv.reach)
         self.conv = conv
         self.then = then
 
@@ -198,9 +148,11 @@ class DeformableSelfAttention(AttentionSlot):
         causal: bool,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Convolve `query`, then attend; see `AttentionSlot.attend`."""
-        kept, all_padding, start = self.append(state, padding, value=query)
-        moved = self.conv(kept["value"], all_padding, start)
+        """Go through the first mechanism, then attend; see `AttentionSlot.attend`."""
+        kept, all_padding, start = self.append(state, padding, **self.conv.remember(query))
+        moved, _ = self.conv.step(
+            query, kept, causal=causal, key_padding_mask=all_padding, query_start=start
+        )
         out, weights = self.then.attend(query + moved, None, padding, state, causal, need_weights)
         return moved + out, weights
 
@@ -219,25 +171,3 @@ class NoAttention(AttentionSlot):
     ) -> tuple[Tensor, Tensor | None]:
         """Return zeros; see `AttentionSlot.attend`."""
         return torch.zeros_like(query), None
-
-
-def _attend(
-    attention: GeneralizedAttention1d,
-    need_weights: bool,
-    query: Tensor,
-    key: Tensor | None,
-    value: Tensor,
-    **options: Any,
-) -> tuple[Tensor, Tensor | None]:
-    """Return the result, and the weights where they are needed: few forms come by them."""
-    if not need_weights:
-        return attention.attend(query, key, value, **options), None
-    weights = attention.weights(query, key, value.shape[2], **options)
-    return attention.combine(weights, value, query.shape[1]), weights
-
-
-def _linear(features: int, out_features: int) -> nn.Linear:
-    linear = nn.Linear(features, out_features)
-    nn.init.xavier_uniform_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear

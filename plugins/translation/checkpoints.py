@@ -101,6 +101,9 @@ def load_weights(model: torch.nn.Module, options: Any, path: Path) -> None:
         )
     given = parameters(path, content["model"], "its 'model'")
     made_with = _options(path, content)
+    upgrade = getattr(model, "upgrade_state_dict", None)
+    if upgrade is not None:  # fairseq's way to read names of earlier versions
+        upgrade(given)
     parts = [
         f"its {name} is {made_with[name]}, here {getattr(options, name, None)}"
         for name in MEANING

@@ -10,8 +10,9 @@ from fairseq import checkpoint_utils
 from torch import Tensor
 
 from plugins.contracts.job import Job
+from plugins.translation.attention import Attention
 from plugins.translation.checkpoints import newest_readable
-from plugins.translation.sites import places
+from plugins.translation.sites import parts
 from plugins.translation.slot import AttentionSlot
 from plugins.translation.train import build
 
@@ -58,10 +59,10 @@ def look(job: Job, source: str, query: tuple[int, int] | None = None) -> dict[st
     best = task.inference_step(generator, [model], sample)[0][0]["tokens"]
     # The decoder is given what it will have said: the end mark, then all tokens but the last.
     given = torch.cat([best[-1:], best[:-1]])[None]
-    seen: dict[str, Tensor] = {}
+    seen: dict[str, dict[str, Tensor]] = {}
     for name, module in model.named_modules():
-        if isinstance(module, AttentionSlot) and module.place in places(job.sites):
-            module.attend = _remembering(module.attend, name, seen)  # type: ignore[method-assign]
+        if isinstance(module, AttentionSlot) and module.part in parts(job.sites):
+            module.attend = _remembering(module, name, seen)  # type: ignore[method-assign]
     with torch.no_grad():
         model(words, lengths, given)
     if not seen:
@@ -70,10 +71,11 @@ def look(job: Job, source: str, query: tuple[int, int] | None = None) -> dict[st
         "source": np.array(_tokens(task.source_dictionary, words[0])),
         "target": np.array(_tokens(task.target_dictionary, best)),
     }
-    for name, weights in seen.items():
+    for name, found in seen.items():
         queries = words if name.startswith("encoder") else given
-        shown = weights.expand(-1, -1, queries.shape[1], -1)[0]
-        arrays[f"{name}/weights"] = shown.float().numpy()
+        for key, value in found.items():
+            shown = value.expand(-1, -1, queries.shape[1], -1) if value.dim() == 4 else value
+            arrays[f"{name}/{key}"] = shown[0].float().numpy()
     return arrays
 
 
@@ -83,12 +85,19 @@ class _Search:
     beam, max_len_a, max_len_b = 4, 1, 50
 
 
-def _remembering(attend: Any, name: str, seen: dict[str, Tensor]) -> Any:
+def _remembering(slot: AttentionSlot, name: str, seen: dict[str, dict[str, Tensor]]) -> Any:
+    attend = slot.attend
+
     def remember(*arguments: Any) -> Any:
         query, memory, padding, state, causal, _ = arguments
         out, weights = attend(query, memory, padding, state, causal, True)
-        if weights is not None:
-            seen[name] = weights
+        found = {} if weights is None else {"weights": weights}
+        if weights is None and isinstance(slot, Attention):
+            inputs = [query] if memory is None else [query, memory]
+            module: Any = slot.attention
+            found = module.mechanism.weights(module, *inputs)
+        if found:
+            seen[name] = found
         return out, weights
 
     return remember

@@ -8,38 +8,28 @@ dropout=0.1, learning_rate=1e-3, warmup_updates=4000, ...)``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from plugins.attention.core.word import Mechanism
-from plugins.translation.sites import DEFAULT_SITES, PLACES, SITES, check_sites, places
+from plugins.attention.core.word import Word
+from plugins.contracts import recipe as contract
 
-__all__ = [
-    "DEFAULT_SITES",
-    "METRIC",
-    "NONE_HAS_SITES",
-    "SITES",
-    "VERSION",
-    "Recipe",
-    "check",
-    "smoke",
-]
-
-VERSION = 1
-METRIC = "BLEU"
-NONE_HAS_SITES = True
+__all__ = ["Recipe"]
 
 
-class Recipe(BaseModel):
-    """A translation training. The defaults are a small model for ``software-en-de``.
+class Recipe(contract.Recipe):
+    """A translation training. The defaults are a small model for ``software-en-de``."""
 
-    What `exclude_if` leaves out of a run's identity came later; its default is what was done
-    before.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    always: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("data", "elsewhere", "encoder_layers", "decoder_layers", "width", "ffn_width"),
+            *("heads", "dropout", "shared_embeddings", "absolute_positions", "label_smoothing"),
+            *("epochs", "tokens_per_batch", "update_frequency", "learning_rate"),
+            *("warmup_updates", "beam", "length_penalty", "evaluation_split"),
+            "evaluation_sentences",
+        }
+    )
 
     data: str = Field("software-en-de", description="Name of the prepared data set.")
     elsewhere: str = Field(
@@ -72,7 +62,6 @@ class Recipe(BaseModel):
     updates: int | None = Field(
         None,
         ge=1,
-        exclude_if=lambda value: value is None,
         description="Train for so many updates, however many passes that takes; `epochs` then says"
         " nothing.",
     )
@@ -84,13 +73,11 @@ class Recipe(BaseModel):
     update_frequency: int = Field(1, ge=1, description="Batches whose gradients make one update.")
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32",
-        exclude_if=lambda value: value == "float32",
         description="Of products in training: bfloat16 by autocast, float16 by fairseq's fp16,"
         " which scales the loss and needs a GPU.",
     )
     compile: bool = Field(
         False,
-        exclude_if=lambda value: not value,
         description="Let torch.compile translate encoder and decoder but for the mechanisms, in"
         " training; the same up to rounding.",
     )
@@ -123,7 +110,7 @@ class Recipe(BaseModel):
     @field_validator("elsewhere")
     @classmethod
     def _is_a_mechanism(cls, word: str) -> str:
-        return str(Mechanism.parse(word))
+        return str(Word.parse(word))
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Recipe:
@@ -132,33 +119,3 @@ class Recipe(BaseModel):
         if self.width % 2:
             raise ValueError(f"width must be even for its sines and cosines, got {self.width}")
         return self
-
-
-def check(mechanism: Mechanism, sites: Sequence[str], recipe: Recipe) -> None:
-    """Raise ValueError if the mechanism, or the recipe's elsewhere, cannot stand where it would."""
-    check_sites(mechanism, sites)
-    varied = places(sites)
-    for place in PLACES:
-        if place not in varied:
-            try:
-                check_sites(Mechanism.parse(recipe.elsewhere), (place,))
-            except ValueError as error:
-                raise ValueError(f"recipe, elsewhere: {error}") from None
-
-
-def smoke(recipe: Recipe) -> Recipe:
-    """Return the same training at toy width: two updates on embedded data, and an evaluation."""
-    toy = {
-        "data": Recipe.model_fields["data"].default,
-        "encoder_layers": min(recipe.encoder_layers, 2),
-        "decoder_layers": min(recipe.decoder_layers, 2),
-        "width": 16 * recipe.heads,
-        "ffn_width": 32 * recipe.heads,
-        "epochs": 1,
-        "updates": 2,
-        "tokens_per_batch": 1024,
-        "update_frequency": min(recipe.update_frequency, 2),
-        "warmup_updates": 2,
-        "evaluation_sentences": 8,
-    }
-    return Recipe.model_validate(recipe.model_dump() | toy)

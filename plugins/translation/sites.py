@@ -1,4 +1,4 @@
-"""Where attention stands in a translation model, and which mechanism can stand there.
+"""Where attention stands in a translation model.
 
 Imports no torch: planning a grid needs these checks.
 """
@@ -7,33 +7,59 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.site import Place, SequenceSite
+from plugins.attention.core.standing import placed
+from plugins.attention.core.word import Word
 
-__all__ = ["DEFAULT_SITES", "PLACES", "SITES", "check_sites", "places"]
+__all__ = ["PARTS", "SITES", "check", "check_sites", "parts", "sequence_site"]
 
 SITES: tuple[str, ...] = ("encoder", "decoder", "self", "cross")
 """Self-attention of the encoder, of the decoder, of both; attention of the decoder to the source.
 """
 
-DEFAULT_SITES: tuple[str, ...] = ("self",)
-
-PLACES: tuple[str, ...] = ("encoder", "decoder", "cross")
+PARTS: tuple[str, ...] = ("encoder", "decoder", "cross")
 """The sites that do not overlap."""
 
 
-def places(sites: Sequence[str]) -> frozenset[str]:
-    """Resolve sites to a subset of :data:`PLACES`."""
+def parts(sites: Sequence[str]) -> frozenset[str]:
+    """Resolve sites to a subset of :data:`PARTS`."""
     return frozenset(
-        place for site in sites for place in (("encoder", "decoder") if site == "self" else (site,))
+        part for site in sites for part in (("encoder", "decoder") if site == "self" else (site,))
     )
 
 
-def check_sites(mechanism: Mechanism, sites: Sequence[str]) -> None:
-    """Raise ValueError if a translation model cannot have `mechanism` at `sites`.
+def sequence_site(
+    part: str, channels: int = 0, heads: int = 1, key_channels: int | None = None
+) -> SequenceSite:
+    """Return what is known of one of :data:`PARTS`; `key_channels` are those of the source."""
+    return SequenceSite(
+        places=(Place.ATTENTION, Place.BEFORE),
+        channels=channels,
+        heads=heads,
+        causal=part == "decoder",
+        cross=part == "cross",
+        key_channels=key_channels,
+    )
+
+
+def check(word: Word, sites: Sequence[str], elsewhere: Word) -> None:
+    """Raise ValueError if `word` cannot stand at the sites, or `elsewhere` at all others."""
+    check_sites(word, sites)
+    varied = parts(sites)
+    for part in PARTS:
+        if part not in varied:
+            try:
+                check_sites(elsewhere, (part,))
+            except ValueError as error:
+                raise ValueError(f"recipe, elsewhere: {error}") from None
+
+
+def check_sites(word: Word, sites: Sequence[str]) -> None:
+    """Raise ValueError if a translation model cannot have `word` at `sites`.
 
     Parameters
     ----------
-    mechanism: Mechanism
+    word: Word
         What attends.
     sites: sequence of str
         Some of :data:`SITES`. Each choice has one spelling: ``self`` for encoder and decoder.
@@ -49,24 +75,10 @@ def check_sites(mechanism: Mechanism, sites: Sequence[str]) -> None:
         raise ValueError("the site 'self' includes 'encoder' and 'decoder': name it alone")
     if "encoder" in sites and "decoder" in sites:
         raise ValueError("the sites 'encoder' and 'decoder' together are written 'self'")
-    if "cross" in sites:
-        _check_cross(mechanism)
-
-
-def _check_cross(mechanism: Mechanism) -> None:
-    word = str(mechanism)
-    if mechanism.base == "dynamic" or mechanism.deformable:
-        raise ValueError(
-            f"mechanism {word!r} cannot stand at 'cross': convolutions are compared in"
-            " self-attention only, since source and target positions are not on one grid"
-        )
-    if mechanism.base == "none":
+    for part in sorted(parts(sites), key=PARTS.index):
+        placed(word, {part: sequence_site(part)})
+    if "cross" in sites and not word.parts:
         raise ValueError(
             "mechanism 'none' cannot stand at 'cross': encoder-decoder attention is indispensable,"
             " the decoder sees the source through nothing else"
-        )
-    if mechanism.spatial_range is not None:
-        raise ValueError(
-            f"mechanism {word!r} cannot stand at 'cross': a spatial range is a distance within one"
-            " sentence"
         )

@@ -24,7 +24,7 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
 
     Parameters
     ----------
-    place: str
+    part: str
         ``encoder``, ``decoder`` or ``cross``.
     channels, heads: int
         C and M.
@@ -34,11 +34,9 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
 
     is_mechanism = True
 
-    def __init__(
-        self, place: str, channels: int, heads: int, remembered: int | None = None
-    ) -> None:
+    def __init__(self, part: str, channels: int, heads: int, remembered: int | None = None) -> None:
         super().__init__()
-        self.place, self.remembered = place, remembered
+        self.part, self.remembered = part, remembered
         # Under these names the decoder's layers ask for them.
         self.num_heads, self.head_dim = heads, channels // heads
 
@@ -70,7 +68,7 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
             Return the attention weights, if the mechanism has such, averaged over the heads.
         static_kv: bool
             fairseq says here that the sequence attended to is the same in every step. A slot knows
-            by its place.
+            by its part.
         attn_mask: Tensor, optional
             (T, T), fairseq's mask of the future in a decoder. Without it and without
             `incremental_state` the whole sentence is seen.
@@ -88,14 +86,14 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
             If there is an `attn_mask` elsewhere than in a decoder's self-attention.
         """
         need_weights = need_weights or need_head_weights
-        if attn_mask is not None and self.place != "decoder":
-            raise ValueError(f"attention at {self.place!r} knows no attn_mask")
+        if attn_mask is not None and self.part != "decoder":
+            raise ValueError(f"attention at {self.part!r} knows no attn_mask")
         out, weights = self.attend(
             query.transpose(0, 1),
             None if key is None else key.transpose(0, 1),
             None if key_padding_mask is None else key_padding_mask.bool(),
             incremental_state,
-            self.place == "decoder" and (attn_mask is not None or incremental_state is not None),
+            self.part == "decoder" and (attn_mask is not None or incremental_state is not None),
             need_weights,
         )
         if weights is None or not need_weights:

@@ -17,10 +17,11 @@ from plugins.attention.core.cost import Cost, count
 from plugins.contracts.job import Job
 from plugins.training import allocator, distributed
 from plugins.training.compilation import compile_around_mechanisms
+from plugins.training.mechanisms import Trained
 from plugins.translation.arguments import fairseq_arguments
 from plugins.translation.log import log_to, root_logger_kept
 from plugins.translation.recipe import Recipe
-from plugins.translation.sites import places
+from plugins.translation.sites import parts
 
 with root_logger_kept():
     import fairseq_cli.train  # type: ignore[import-untyped]
@@ -91,9 +92,9 @@ def cost(job: Job, outputs: int | None = None) -> Cost:
         _, _, model = build(job, outputs)
         words = torch.zeros(1, COST_TOKENS, dtype=torch.long)
         lengths = torch.zeros(1, dtype=torch.long)
-    varied = places(job.sites)
+    varied = parts(job.sites)
     for slot in (module for module in model.modules() if isinstance(module, AttentionSlot)):
-        if slot.place not in varied:
+        if slot.part not in varied:
             for module in slot.modules():
                 vars(module)["is_mechanism"] = False  # of this instance, not of the class
     return count(model, lambda: model(words, lengths, words), [COST_TOKENS, COST_TOKENS])
@@ -147,8 +148,10 @@ def _train(job: Job) -> None:
         compile_around_mechanisms(model.encoder, dynamic=True)
         compile_around_mechanisms(model.decoder, dynamic=True)
     criterion = task.build_criterion(configuration.criterion)
+    trained = Trained(model, job.recipe.updates)
+    _with_own_losses(criterion, trained)
     evaluation = Evaluation(task, job.recipe, job.data)
-    trainer = RecordingTrainer(job, evaluation, configuration, task, model, criterion)
+    trainer = RecordingTrainer(job, evaluation, trained, configuration, task, model, criterion)
 
     def measured() -> dict[str, float]:
         return _measured(evaluation, trainer.get_model(), trainer.get_criterion())
@@ -171,6 +174,20 @@ def _train(job: Job) -> None:
         passes = epochs.next_epoch_idx - 1 + epochs.iterations_in_epoch / len(epochs)
         last = job.recipe.epochs if job.recipe.updates is None else round(passes, 4)
         job.record("val", step=trainer.get_num_updates(), epoch=last, **measured())
+
+
+def _with_own_losses(criterion: Any, trained: Trained) -> None:
+    """Let a criterion add the losses of mechanisms, which are means, to its sum over tokens."""
+    if not trained.have_losses:
+        return
+    forward = criterion.forward
+
+    def with_theirs(model: Any, sample: Any, **options: Any) -> tuple[Any, Any, Any]:
+        loss, size, logged = forward(model, sample, **options)
+        own = trained.loss() if model.training else None
+        return (loss if own is None else loss + own * size), size, logged
+
+    criterion.forward = with_theirs
 
 
 def _learn_in_bfloat16(model: SpatialAttentionTransformer, device: str) -> None:

@@ -11,6 +11,7 @@ from fairseq.trainer import Trainer
 
 from plugins.contracts.job import Job, Stopped
 from plugins.training import distributed
+from plugins.training.mechanisms import Trained
 from plugins.translation.arguments import LOG_UPDATES
 from plugins.translation.checkpoints import LAST, PREVIOUS, WITHIN_EPOCH
 from plugins.translation.evaluation import Evaluation
@@ -33,14 +34,17 @@ class RecordingTrainer(Trainer):
         Where to record.
     evaluation: Evaluation
         What to validate on at the end of each epoch.
+    trained: Trained
+        The mechanisms of the model.
     *arguments
         Those of fairseq's trainer.
     """
 
-    def __init__(self, job: Job, evaluation: Evaluation, *arguments: Any) -> None:
+    def __init__(self, job: Job, evaluation: Evaluation, trained: Trained, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.job, self.evaluation = job, evaluation
         self.epoch = 0
+        self.trained = trained
         # Wraps the model, which moves it to the GPU; the processes must do so together.
         _ = self.model
 
@@ -70,6 +74,7 @@ class RecordingTrainer(Trainer):
         # A batch of fewer sentences than processes leaves some without any. fairseq gives them a
         # dummy instead, but miscounts its tokens if other batches of the update are real.
         samples = [sample for sample in samples if sample] or [{}]
+        self.trained.at(self.get_num_updates())
         logged = super().train_step(samples, raise_oom=raise_oom)
         step = self.get_num_updates()
         if step == 1 or step % LOG_UPDATES == 0:

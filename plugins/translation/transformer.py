@@ -26,7 +26,8 @@ from fairseq.modules.transformer_layer import (
 )
 from torch import nn
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
+from plugins.attention.mechanisms.generalized import Generalized
 from plugins.translation.attention import build_attention
 from plugins.translation.checkpoints import allow_configurations
 from plugins.translation.sites import check_sites
@@ -54,7 +55,7 @@ class EncoderLayer(TransformerEncoderLayerBase):
 
     def build_self_attention(self, embed_dim: int, cfg: TransformerConfig) -> AttentionSlot:
         """Build the mechanism that `cfg` names."""
-        mechanism = Mechanism.parse(cfg.encoder.self_attention)
+        mechanism = Word.parse(cfg.encoder.self_attention)
         return build_attention(mechanism, "encoder", embed_dim, cfg.encoder.attention_heads)
 
 
@@ -69,12 +70,12 @@ class DecoderLayer(TransformerDecoderLayerBase):
         self, embed_dim: int, cfg: TransformerConfig, **_: Any
     ) -> AttentionSlot:
         """Build the mechanism that `cfg` names."""
-        mechanism = Mechanism.parse(cfg.decoder.self_attention)
+        mechanism = Word.parse(cfg.decoder.self_attention)
         return build_attention(mechanism, "decoder", embed_dim, cfg.decoder.attention_heads)
 
     def build_encoder_attention(self, embed_dim: int, cfg: TransformerConfig) -> AttentionSlot:
         """Build the mechanism that `cfg` names."""
-        mechanism = Mechanism.parse(cfg.cross_attention)
+        mechanism = Word.parse(cfg.cross_attention)
         heads = cfg.decoder.attention_heads
         return build_attention(mechanism, "cross", embed_dim, heads, cfg.encoder.embed_dim)
 
@@ -127,8 +128,8 @@ class SpatialAttentionTransformer(TransformerModel):
         """
         architecture(args)
         for place, name in ARGUMENTS.items():
-            check_sites(Mechanism.parse(getattr(args, name)), (place,))
-        _check_padding(Mechanism.parse(args.cross_attention), task)
+            check_sites(Word.parse(getattr(args, name)), (place,))
+        _check_padding(Word.parse(args.cross_attention), task)
         _check_options(args)
         return super().build_model(args, task)
 
@@ -166,7 +167,7 @@ def _word_at(place: str) -> Any:
 
     def word(text: str) -> str:
         try:
-            check_sites(Mechanism.parse(text), (place,))
+            check_sites(Word.parse(text), (place,))
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
         return text
@@ -174,9 +175,12 @@ def _word_at(place: str) -> Any:
     return word
 
 
-def _check_padding(cross: Mechanism, task: Any) -> None:
+def _check_padding(cross: Word, task: Any) -> None:
     # Within one sentence only differences of columns matter, and both ends shift together.
-    depends = cross.terms is not None and (cross.terms[1] == "1" or cross.terms[3] == "1")
+    depends = any(
+        isinstance(part, Generalized) and "1" in (part.terms[1], part.terms[3])
+        for part in cross.parts
+    )
     if depends and getattr(task.cfg, "left_pad_source", False):
         raise ValueError(
             f"cross-attention {str(cross)!r} relates columns of source and target, which padding"

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +10,7 @@ from study.benchmarks.goals import goals
 from study.benchmarks.rows import Row
 from study.benchmarks.table import tables
 from study.benchmarks.timing import CONTROL, Best, disturbed
+from study.worker.child import Child
 
 __all__ = ["VERSIONS", "cases", "goals", "measure", "tables"]
 
@@ -53,8 +50,8 @@ def measure(
 
     Raises
     ------
-    RuntimeError
-        If a measuring process fails; the message ends with what it wrote.
+    StudyError
+        If a measuring process fails.
     """
     if rounds is None:
         rounds = 1 if quick else ROUNDS
@@ -89,24 +86,7 @@ def measure(
 
 
 def _work(cases: Sequence[Case], what: str, **options: object) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a worker process."""
-    command = [sys.executable, "-W", "ignore", "-m", "study.benchmarks.worker"]
-    with tempfile.TemporaryFile("w+") as request, tempfile.TemporaryFile("w+") as errors:
-        json.dump({"what": what, "cases": [case.to_json() for case in cases], **options}, request)
-        request.seek(0)
-        process = subprocess.Popen(
-            command, stdin=request, stdout=subprocess.PIPE, stderr=errors, text=True
-        )
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                if line.startswith("{"):  # libraries may print while they are imported
-                    yield json.loads(line)
-            failed = process.wait()
-        finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
-        if failed:
-            errors.seek(0)
-            raise RuntimeError(f"the measuring process failed:\n{errors.read()[-4000:]}")
+    """Yield the answers of a process of :mod:`study.benchmarks.worker`."""
+    with Child("study.benchmarks.worker:serve") as child:
+        child.tell({"what": what, "cases": [case.to_json() for case in cases], **options})
+        yield from child

@@ -23,6 +23,8 @@ from typing import Any
 import psutil
 
 from study.benchmarks.comparison import Cell, Comparison, Timing, tables
+from study.errors import StudyError
+from study.worker.child import ask
 
 __all__ = ["DATA", "VERSIONS", "cells", "measure", "tables"]
 
@@ -84,7 +86,7 @@ def measure(data: Path, slots: int, quick: bool, progress: Callable[[str], None]
 
     Raises
     ------
-    RuntimeError
+    StudyError
         If a side fails, or if the sides did not do the same work.
     """
     chosen, recipe = cells(quick), QUICK_RECIPE if quick else RECIPE
@@ -92,10 +94,11 @@ def measure(data: Path, slots: int, quick: bool, progress: Callable[[str], None]
         folder = Path(temporary)
         configs, work, runs = (folder / name for name in ("configs", "work", "runs"))
         configs.mkdir()
-        # This also brings libraries and data into the page cache, for whoever comes first.
+        # This also brings libraries and data into the page cache, which the first side lacks.
         progress("writing the configs")
         named = [vars(cell) | {"name": cell.name} for cell in chosen]
-        _ask(what="write", cells=named, recipe=recipe, data=str(data), folder=str(configs))
+        told = {"cells": named, "recipe": recipe, "data": str(data), "folder": str(configs)}
+        ask("study.benchmarks.stock:write", told)
         for path in data.rglob("*.*"):
             path.read_bytes()
         progress(f"{len(chosen)} trainings by MMDetection's script")
@@ -105,7 +108,7 @@ def measure(data: Path, slots: int, quick: bool, progress: Callable[[str], None]
         progress("comparing")
         made = _run_folders(runs)
         folders = [made[cell] for cell in chosen] + [work / cell.name for cell in chosen]
-        done = _ask(what="read", folders=[str(folder) for folder in folders])
+        done = ask("study.benchmarks.stock:read", {"folders": [str(path) for path in folders]})
     sides = (
         dict(zip(chosen, half, strict=True)) for half in (done[: len(chosen)], done[len(chosen) :])
     )
@@ -113,7 +116,7 @@ def measure(data: Path, slots: int, quick: bool, progress: Callable[[str], None]
     for cell, mine, other in found.pairs():
         for key in ("epochs", "iterations", *(("weights",) if quick else ())):
             if mine[key] != other[key]:
-                raise RuntimeError(f"{cell.name}: {key} {mine[key]} here, {other[key]} there")
+                raise StudyError(f"{cell.name}: {key} {mine[key]} here, {other[key]} there")
     return found
 
 
@@ -131,7 +134,7 @@ def _script() -> Path:
     """Return MMDetection's ``tools/train.py``, which its distribution carries along."""
     found = importlib.util.find_spec("mmdet")
     if found is None or found.origin is None:
-        raise RuntimeError("MMDetection is not installed")
+        raise StudyError("MMDetection is not installed")
     return Path(found.origin).parent / ".mim" / "tools" / "train.py"
 
 
@@ -139,7 +142,7 @@ def _study(
     chosen: list[Cell], recipe: dict[str, Any], folder: Path, runs: Path, slots: int
 ) -> Timing:
     """Return how long `study run` takes."""
-    grid = folder / "grid.yaml"  # of which JSON is a part
+    grid = folder / "grid.yaml"  # JSON is YAML
     product = {"mechanism": list(dict.fromkeys(cell.mechanism for cell in chosen))}
     seeds = list(dict.fromkeys(cell.seed for cell in chosen))
     told = {"task": "detection", "recipe": recipe, "product": product, "seeds": seeds}
@@ -160,7 +163,7 @@ def _timed(command: list[str], environment: dict[str, str], log: Path) -> Timing
         )
         if done.returncode:
             file.seek(0)
-            raise RuntimeError(f"{command[0]} failed:\n{file.read()[-4000:]}")
+            raise StudyError(f"{command[0]} failed:\n{file.read()[-4000:]}")
     return Timing(wall, own, everything - own)
 
 
@@ -169,7 +172,7 @@ def _processor_seconds() -> tuple[float, float]:
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     whole = psutil.cpu_times()
     idle = whole.idle + getattr(whole, "iowait", 0.0)
-    # A guest's time is contained in that of its user.
+    # Linux counts the time of guests as user time, too.
     guests = getattr(whole, "guest", 0.0) + getattr(whole, "guest_nice", 0.0)
     return own.ru_utime + own.ru_stime, sum(whole) - guests - idle
 
@@ -181,16 +184,3 @@ def _run_folders(runs: Path) -> dict[Cell, Path]:
         science = json.loads(path.read_text())["science"]
         found[Cell(science["mechanism"], science["seed"])] = path.parent / "checkpoints"
     return found
-
-
-def _ask(**request: Any) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "study.benchmarks.stock"],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr[-4000:])
-    return json.loads(done.stdout)

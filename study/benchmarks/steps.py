@@ -1,31 +1,28 @@
-"""One training of the benchmark: ``python -m study.benchmarks.steps``.
+"""One training of the benchmark, in a process of its own.
 
-Reads a request, trains, and stops after every so many steps to say what they took, until it is told
-to go on. So several trainings can take turns. Requests, answers and turns are lines of standard
-input and output.
+It stops after every so many steps, says what they took, and waits until it is told to go on. So
+several trainings can take turns.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from unittest import mock
 
 import torch
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
-from plugins.contracts.tasks import recipe_module, train_module
+from plugins.contracts.tasks import find_task
 from plugins.training import allocator
+from study.worker.parent import Parent
 
-__all__ = ["Turns", "main"]
-
+__all__ = ["Turns", "serve"]
 
 WARM_UP = 4
 """Steps of the first turn, in which memory is allocated and the model compiled."""
@@ -99,50 +96,32 @@ def _train(request: dict[str, Any], turns: Turns, folder: Path) -> None:
     # As if the untrained model had been evaluated: only steps are to be timed.
     recorded: list[dict[str, Any]] = [{"split": "untrained", "step": 0}]
     job = Job(
-        mechanism=Mechanism.parse(request["mechanism"]),
+        mechanism=Word.parse(request["mechanism"]),
         sites=tuple(request["sites"]),
         seed=0,
-        recipe=recipe_module(task).Recipe.model_validate(request["recipe"]),
+        recipe=find_task(task).Recipe.model_validate(request["recipe"]),
         data=Path(request["data"]),
         folder=folder,
         device="cpu",
         record=lambda split, **values: None,
         recorded=lambda split: recorded if split == "untrained" else [],
     )
-    train_module(task).train(job)
+    find_task(task).train(job)
 
 
-def main() -> None:
-    """Serve until the caller hangs up."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # frameworks print, and so do compilers
-    request = json.loads(sys.stdin.readline())
+def serve(parent: Parent) -> None:
+    """Train as the parent asks, until it hangs up."""
+    request = parent.hear()
     torch.set_num_threads(1)
     if request["before"]:
         mock.patch.object(allocator, "keep_freed_memory", return_value=False).start()
-    turns = Turns(request["steps"], lambda taken: _tell(answers, taken))
+
+    def pause(taken: dict[str, float]) -> None:
+        parent.tell(taken)
+        parent.hear()
+
+    turns = Turns(request["steps"], pause)
     with tempfile.TemporaryDirectory() as folder, _watch(request["task"], turns):
         os.chdir(folder)
-        try:
-            _train(request, turns, Path(folder))
-        except _HungUp:
-            return
+        _train(request, turns, Path(folder))
     raise RuntimeError("the training ended before its time")
-
-
-class _HungUp(BaseException):
-    """The caller has seen enough."""
-
-
-def _tell(answers: TextIO, taken: dict[str, float]) -> None:
-    try:
-        answers.write(json.dumps(taken) + "\n")
-        answers.flush()
-    except BrokenPipeError:
-        raise _HungUp from None
-    if not sys.stdin.readline():
-        raise _HungUp
-
-
-if __name__ == "__main__":
-    main()

@@ -4,17 +4,14 @@ The script imports this module (``custom_imports``), for the layers that a confi
 hook that draws random numbers as our worker does. With equally many threads both sides then end
 with the same weights, to the last bit.
 
-``python -m study.benchmarks.stock`` reads one request from standard input and answers on standard
-output: it is a process of its own, so that the command needs no framework.
+The command asks a child for what is here, and so needs no framework itself.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +22,11 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.detection.config import runner_config
-from plugins.detection.recipe import DEFAULT_SITES, Recipe
+from plugins.detection.recipe import Recipe
+from plugins.detection.task import Detection
 from plugins.openmmlab.checkpoints import load
 from plugins.openmmlab.records import RECORD_INTERVAL
 
@@ -63,8 +61,8 @@ def stock_config(mechanism: str, seed: int, recipe: dict[str, Any], data: Path) 
     the result comes from.
     """
     job = Job(
-        mechanism=Mechanism.parse(mechanism),
-        sites=DEFAULT_SITES,
+        mechanism=Word.parse(mechanism),
+        sites=Detection.default_sites,
         seed=seed,
         recipe=Recipe.model_validate(recipe),
         data=data,
@@ -76,7 +74,7 @@ def stock_config(mechanism: str, seed: int, recipe: dict[str, Any], data: Path) 
     return Config(
         {
             **runner_config(job),
-            "custom_imports": {"imports": [__spec__.name], "allow_failed_imports": False},
+            "custom_imports": {"imports": [__name__], "allow_failed_imports": False},
             "custom_hooks": [{"type": "ReseedEpochs", "seed": seed, "priority": "VERY_HIGH"}],
             "default_hooks": {
                 "logger": {"type": "LoggerHook", "interval": RECORD_INTERVAL},
@@ -120,15 +118,3 @@ def _work_done(folder: Path) -> dict[str, Any]:
         "last_loss": trained[-1],
         "mAP_50": lines[-1].get("coco/bbox_mAP_50", 0.0),  # absent where nothing was detected
     }
-
-
-def main() -> None:
-    """Answer one request."""
-    request = json.load(sys.stdin)
-    with contextlib.redirect_stdout(sys.stderr):  # frameworks greet there
-        answer = read(**request) if request.pop("what") == "read" else write(**request)
-    json.dump(answer, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

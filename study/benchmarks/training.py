@@ -6,13 +6,8 @@ then as many of the next. All see the same batches. Whatever else the machine do
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +17,8 @@ import yaml
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from plugins.contracts.tasks import recipe_module
+from plugins.contracts.tasks import find_task
+from study.worker.child import Child
 
 __all__ = ["AS_IS", "TASKS", "VARIANTS", "VERSIONS", "Measured", "measure", "settings", "tables"]
 
@@ -42,6 +38,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     COMPILED: {"compile": True},
 }
 """What each changes in the recipe."""
+
+ALONE = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    # Models are compiled within the first step, and not taken from a cache.
+    "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",
+}
+"""Variables of each training."""
 
 STEPS, ROUNDS = 12, 8
 LONG = 1000  # epochs: no training ends by itself
@@ -103,8 +107,8 @@ class Measured:
 def settings(grids: Path, task: str, quick: bool) -> dict[str, Any]:
     """Return mechanism, sites and recipe of a task's training: those of ``grids/demo``."""
     told = yaml.safe_load((grids / "demo" / f"{task}.yaml").read_text(encoding="utf-8"))
-    module = recipe_module(task)
-    sites = told["product"].get("sites", module.DEFAULT_SITES)
+    known = find_task(task)
+    sites = told["product"].get("sites", known.default_sites)
     recipe = told["recipe"] | {"epochs": LONG} | (QUICK[task] if quick else {})
     # Evaluations between the steps are no part of the measurement.
     few = "evaluation_sentences" if task == "translation" else "evaluation_images"
@@ -113,7 +117,7 @@ def settings(grids: Path, task: str, quick: bool) -> dict[str, Any]:
 
 def variants(task: str) -> list[str]:
     """Return those that the task has."""
-    fields = recipe_module(task).Recipe.model_fields
+    fields = find_task(task).Recipe.model_fields
     return [name for name, changes in VARIANTS.items() if set(changes) <= set(fields)]
 
 
@@ -141,88 +145,33 @@ def measure(
 
     Raises
     ------
-    RuntimeError
-        If a training fails; the message ends with what it wrote.
+    StudyError
+        If a training fails.
     """
     found: list[Measured] = []
     steps, rounds = (1, 1) if quick else (STEPS, ROUNDS)
     for task in tasks:
         request = settings(grids, task, quick) | {"task": task, "steps": steps}
-        path = data(recipe_module(task).Recipe.model_validate(request["recipe"]).data)
+        path = data(find_task(task).Recipe.model_validate(request["recipe"]).data)
         with ExitStack() as stack:
-            trainings = {}
+            trainings: dict[str, Child] = {}
+            of_task: dict[str, Measured] = {}
             for name in variants(task):
                 if quick and name == COMPILED:
                     continue  # minutes
                 progress(f"{task}, {name}: warm-up")
-                told = request | {
-                    "data": str(path),
-                    "before": name == BEFORE,
-                    "recipe": request["recipe"] | VARIANTS[name],
-                }
-                trainings[name] = stack.enter_context(_Training(told))
-            of_task = {name: Measured(task, name, t.turn()) for name, t in trainings.items()}
+                training = stack.enter_context(Child("study.benchmarks.steps:serve", ALONE))
+                recipe = request["recipe"] | VARIANTS[name]
+                own = {"data": str(path), "before": name == BEFORE, "recipe": recipe}
+                training.tell(request | own)
+                trainings[name], of_task[name] = training, Measured(task, name, training.hear())
             for number in range(1, rounds + 1):
                 progress(f"{task}: turn {number} of {rounds}")
                 for name, training in trainings.items():
-                    of_task[name].rounds.append(training.turn())
+                    training.tell("go on")
+                    of_task[name].rounds.append(training.hear())
         found += of_task.values()
     return found
-
-
-class _Training:
-    """A process of :mod:`study.benchmarks.steps`."""
-
-    def __init__(self, request: Mapping[str, Any]) -> None:
-        self.request, self.begun = request, False
-
-    def __enter__(self) -> _Training:
-        self.log = tempfile.TemporaryFile("w+")
-        alone = {
-            **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
-            # What is compiled is compiled within the first step, and not found compiled.
-            "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
-            "TORCHINDUCTOR_COMPILE_THREADS": "1",
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "study.benchmarks.steps"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            text=True,
-            env={**os.environ, **alone},
-        )
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()  # it leaves by itself, and removes its folder
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
-        self.log.close()
-
-    def turn(self) -> dict[str, float]:
-        """Let it make its next steps; return what they took."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        told = "go on" if self.begun else json.dumps(self.request)
-        self.begun = True
-        try:
-            self.process.stdin.write(told + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has ended, and its log says why
-        line = self.process.stdout.readline()
-        if not line:
-            self.log.seek(0)
-            raise RuntimeError(f"a training failed:\n{self.log.read()[-4000:]}")
-        taken: dict[str, float] = json.loads(line)
-        return taken
 
 
 def tables(found: Sequence[Measured]) -> Iterator[Table]:

@@ -1,14 +1,8 @@
-"""The process that measures: ``python -m study.benchmarks.worker``.
-
-Reads one request from standard input and writes a line of JSON for each measurement, so that the
-command itself needs no torch and each thread count starts in a fresh process.
-"""
+"""The process that measures: a fresh one for each number of threads; the command needs no torch."""
 
 from __future__ import annotations
 
 import gc
-import json
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,8 +12,9 @@ from study.benchmarks.cases import Case
 from study.benchmarks.memory import in_fork, peak_growth
 from study.benchmarks.sides import PASSES, SIDES, build
 from study.benchmarks.timing import CONTROL, interleave
+from study.worker.parent import Parent
 
-__all__ = ["memory", "times"]
+__all__ = ["memory", "serve", "times"]
 
 CONTROL_SIZE = 2048
 """Rows and columns. The product takes about 0.1 s: a virtual machine may count the processor time
@@ -27,7 +22,7 @@ of further threads in ticks of 10 ms, and so shorter calls wrongly."""
 
 
 def times(cases: list[Case], threads: int, rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
-    """Time both sides of each case; one line a case and pass."""
+    """Time both sides of each case; one answer a case and pass."""
     torch.set_num_threads(threads)
     matrix = torch.rand(CONTROL_SIZE, CONTROL_SIZE)
     for index, case in enumerate(cases):
@@ -47,7 +42,7 @@ def times(cases: list[Case], threads: int, rounds: int, seconds: float) -> Itera
 
 
 def memory(cases: list[Case], threads: int) -> Iterator[dict[str, Any]]:
-    """Measure the peak of each case, pass and side, each in a fork; one line a case."""
+    """Measure the peak of each case, pass and side, each in a fork; one answer a case."""
     for index, case in enumerate(cases):
         peaks = {
             pass_: {side: in_fork(_peak, case, side, pass_, threads) for side in SIDES}
@@ -63,19 +58,15 @@ def _peak(case: Case, side: str, pass_: str, threads: int) -> int:
     return peak_growth(built.call(pass_))
 
 
-def main() -> None:
-    """Answer one request."""
-    request = json.load(sys.stdin)
+def serve(parent: Parent) -> None:
+    """Answer one request, with an answer for each measurement."""
+    request = parent.hear()
     cases = [Case.from_json(fields) for fields in request.pop("cases")]
-    # Collections between the measurements need not walk over all that the libraries made.
+    # Collections between the measurements then pass over the libraries' own objects.
     gc.collect()
     gc.freeze()
     measure: Callable[..., Iterator[dict[str, Any]]] = (
         times if request.pop("what") == "times" else memory
     )
-    for line in measure(cases, **request):
-        print(json.dumps(line), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    for measured in measure(cases, **request):
+        parent.tell(measured)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from study.errors import StudyError, nearest
 from study.files import write_text
 
 if TYPE_CHECKING:
@@ -47,9 +48,6 @@ def attention(
 
     Writes every number as CSV, and a bar chart. Let nothing else run on the machine meanwhile.
     """
-    from rich.console import Console
-
-    from study.errors import StudyError
     from study.runs.provenance import cores
 
     module = _load("study.benchmarks", "attention")
@@ -60,10 +58,9 @@ def attention(
     if not cases:
         every = "\n  ".join(case.name for case in module.cases(quick, None))
         raise StudyError(f"no case has {only!r} in its name; the cases:\n  {every}")
-    console = Console()
-    console.width = max(console.width, WIDTH)
+    console = _console()
     rows = _measure(module, cases, list(dict.fromkeys(counts)), rounds, quick, console)
-    # What is not the whole must not replace a whole measurement.
+    # A part of the measurement must not overwrite the whole.
     stem = "attention" + ("-quick" if quick else "") + ("-part" if only else "")
     path = out / f"{stem}.csv"
     _write(path, [row.to_csv() for row in rows], _machine(module.VERSIONS))
@@ -90,21 +87,14 @@ def launcher(
 
     The same 12 trainings on either side. Let nothing else run on the machine meanwhile.
     """
-    from rich.console import Console
-
     from study import data
-    from study.errors import StudyError
     from study.runs.provenance import cores
 
     module = _load("study.benchmarks", "launcher")
     if slots > cores():
         raise StudyError(f"{slots} slots on {cores()} cores would measure the waiting")
-    console = Console()
-    console.width = max(console.width, WIDTH)
-    try:
-        found = module.measure(data.path(module.DATA), slots, quick, console.print)
-    except RuntimeError as error:
-        raise StudyError(str(error)) from error
+    console = _console()
+    found = module.measure(data.path(module.DATA), slots, quick, console.print)
     path = out / ("launcher-quick.csv" if quick else "launcher.csv")
     _write(path, found.to_csv(), _machine(module.VERSIONS))
     for table in module.tables(found, judge=not quick):
@@ -127,10 +117,7 @@ def training(
 
     The trainings of grids/demo, in turns, with one thread each.
     """
-    from rich.console import Console
-
     from study import data
-    from study.errors import StudyError, nearest
 
     def prepared(name: str) -> Path:
         data.verify(name)
@@ -143,12 +130,8 @@ def training(
     chosen = list(dict.fromkeys(task or module.TASKS))
     if missing := [name for name in chosen if not (grids / "demo" / f"{name}.yaml").is_file()]:
         raise StudyError(f"{grids / 'demo' / missing[0]}.yaml is missing: see --grids")
-    console = Console()
-    console.width = max(console.width, WIDTH)
-    try:
-        found = module.measure(grids, prepared, chosen, quick, console.print)
-    except RuntimeError as error:
-        raise StudyError(str(error)) from error
+    console = _console()
+    found = module.measure(grids, prepared, chosen, quick, console.print)
     stem = "training" + ("-quick" if quick else "") + ("-part" if task else "")
     by_name = {(each.task, each.variant): each for each in found}
     rows = [row for each in found for row in each.to_csv(by_name[each.task, module.AS_IS])]
@@ -157,6 +140,14 @@ def training(
     for table in module.tables(found):
         console.print(table)
     console.print(str(path), soft_wrap=True)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    return console
 
 
 def _measure(
@@ -170,15 +161,13 @@ def _measure(
     """Measure under a progress bar."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from study.errors import StudyError
-
     columns = (
         BarColumn(20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    # Redrawn when a case is done and never in between, where it would disturb what it shows.
+    # Redrawn only when a case is done: in between it would disturb the measurement.
     with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         task = progress.add_task("starting", total=len(cases) * (len(threads) + 1))
         progress.refresh()
@@ -186,10 +175,7 @@ def _measure(
         def done(what: str) -> None:
             progress.update(task, advance=1, description=what, refresh=True)
 
-        try:
-            return module.measure(cases, threads, rounds, quick, done)
-        except RuntimeError as error:
-            raise StudyError(str(error)) from error
+        return module.measure(cases, threads, rounds, quick, done)
 
 
 def _machine(distributions: Sequence[str]) -> dict[str, str]:
@@ -229,7 +215,6 @@ def _load(group: str, name: str) -> Any:
 
     By name, since this room knows neither torch nor matplotlib.
     """
-    from study.errors import StudyError
 
     found = entry_points(group=group, name=name)
     if not found:

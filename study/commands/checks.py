@@ -2,57 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
-import shutil
-import subprocess
 import sys
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from plugins.contracts.task import Task
+from plugins.contracts.tasks import find_task, task_names
 from study import data
-from study.launch.local import visible_gpus
-from study.runs.provenance import PACKAGES, cores
+from study.errors import StudyError
+from study.launch.protocol import Check, find_launcher, launcher_names
+from study.runs.provenance import PACKAGES
+from study.worker.child import ask
 
-__all__ = ["Check", "run_checks"]
+__all__ = ["run_checks"]
 
 TIMEOUT = 120  # seconds for a framework to import; a cold disk takes its time
 
 
-@dataclass(frozen=True)
-class Check:
-    """One line of ``study doctor``.
-
-    Attributes
-    ----------
-    what, found: str
-        The subject, and what is there.
-    ok: bool
-        Whether that is enough.
-    remedy: str
-        The command that brings what is missing.
-    optional: bool
-        Whether the study works without it.
-    """
-
-    what: str
-    found: str
-    ok: bool
-    remedy: str = ""
-    optional: bool = False
-
-
 def run_checks() -> list[Check]:
     """Look at everything, the imports in processes of their own."""
+    tasks = [find_task(name) for name in task_names()]
+    packages = dict.fromkeys([*PACKAGES, *(name for task in tasks for name in task.packages)])
     return [
         _python(),
-        *(_package(name) for name in PACKAGES),
-        _import("compiled mmcv ops", "from mmcv.ops import nms, RoIAlign"),
-        _import("MMDetection imports", "import mmdet.datasets, mmdet.models"),
-        _import("MMSegmentation imports", "import mmseg.datasets, mmseg.models"),
-        _import("fairseq imports", "import fairseq.models, fairseq.tasks"),
-        Check("cores", f"{cores()}, divided among the slots of a study run", ok=True),
-        _gpus(),
-        _slurm(),
+        *(_package(name) for name in packages),
+        *(_imports(task) for task in tasks if task.imports),
+        *(check for name in launcher_names() for check in find_launcher(name).checks()),
         *_data(),
     ]
 
@@ -69,28 +45,19 @@ def _package(name: str) -> Check:
         return Check(name, "missing", ok=False, remedy="make setup")
 
 
-def _import(what: str, statement: str) -> Check:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", statement],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    lines = done.stderr.strip().splitlines()
-    found = "yes" if done.returncode == 0 else (lines[-1][:100] if lines else "no")
-    return Check(what, found, done.returncode == 0, "make setup")
+def import_here(modules: list[str]) -> None:
+    """Import modules, in a process that may become whatever they make of it."""
+    for name in modules:
+        importlib.import_module(name)
 
 
-def _gpus() -> Check:
-    gpus = visible_gpus()
-    found = f"{len(gpus)}: {', '.join(gpus)}" if gpus else "none: runs use the CPU"
-    return Check("GPUs", found, bool(gpus), "a CUDA driver with nvidia-smi", optional=True)
-
-
-def _slurm() -> Check:
-    path = shutil.which("sbatch")
-    return Check("Slurm", path or "no sbatch", path is not None, "log in to a cluster", True)
+def _imports(task: Task) -> Check:
+    what = f"{task.name} imports"
+    try:
+        ask(f"{__name__}:import_here", {"modules": task.imports}, seconds=TIMEOUT)
+    except (StudyError, TimeoutError) as error:
+        return Check(what, str(error)[:100], ok=False, remedy="make setup")
+    return Check(what, "can be imported", ok=True)
 
 
 def _data() -> list[Check]:

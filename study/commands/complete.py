@@ -32,26 +32,23 @@ def states(incomplete: str) -> list[str]:
 
 
 def mechanisms(incomplete: str) -> list[str]:
-    """Words for mechanisms that need no registry to be asked, which would import a framework."""
-    from plugins.attention.core.word import TERM_SETS
+    """Names of mechanisms; behind ``+`` those that can be joined; imports none of them."""
+    from plugins.attention.core.registry import names
 
-    words = ("none", *TERM_SETS, "dynamic")
-    return _beginning(incomplete, (*words, "none+deformable", "0010+deformable"))
+    before, plus, _ = incomplete.rpartition("+")
+    return _beginning(incomplete, [f"{before}{plus}{name}" for name in names()])
 
 
 def clusters(incomplete: str) -> list[str]:
-    """Names of the profiles in the user's file."""
+    """Names of the launchers, and of the profiles in the user's files."""
     from study.errors import StudyError
-    from study.launch.slurm.profile import profile_file
-    from study.yamlfile import YamlFile
+    from study.launch.protocol import find_launcher, launcher_names
 
-    names = ["slurm", "local"]
-    with contextlib.suppress(StudyError, OSError):
-        if profile_file().exists():
-            names = sorted(
-                {*names, *map(str, YamlFile(profile_file(), "a file of profiles").content)}
-            )
-    return _beginning(incomplete, names)
+    names = set(launcher_names())
+    for name in launcher_names():
+        with contextlib.suppress(StudyError, OSError):
+            names |= {*find_launcher(name).clusters()}
+    return _beginning(incomplete, sorted(names))
 
 
 def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:

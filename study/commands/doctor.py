@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Show versions, ops, threads, GPUs, Slurm and data, and how to get what is missing.
+    """Show versions, ops, cores, GPUs, schedulers and data, and how to get what is missing.
 
     Exit code 1 if something is missing that the study needs.
     """

@@ -96,13 +96,13 @@ def _plain(line: str) -> str:
 
 def _cell(runs: list[Run], mechanism: str | None, sites: str | None) -> Run:
     """Return a run of the one cell that is meant; which seed it has does not matter."""
-    from plugins.attention.core.word import Mechanism
+    from plugins.attention.core.word import Word
     from study.runs.run import science_hash
 
     if mechanism is not None:
         valid = {run.mechanism for run in runs}
         try:
-            word = str(Mechanism.parse(mechanism))
+            word = str(Word.parse(mechanism))
         except ValueError as error:
             raise StudyError(f"--mechanism: {error}") from None
         if word not in valid:

@@ -12,6 +12,8 @@ import typer
 from study.commands.select import Json, Root, RunId, find, notes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from study.runs.attempt import Attempt
@@ -41,7 +43,7 @@ def inspect(run: RunId, as_json: Json = False, root: Root = None) -> None:
     if as_json:
         typer.echo(json.dumps(facts, indent=1, ensure_ascii=False))
         return
-    _print(facts, Console(highlight=False))
+    _print(facts, folder.attempts, Console(highlight=False))
 
 
 def _facts(folder: RunFolder, states: States) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def _facts(folder: RunFolder, states: States) -> dict[str, Any]:
 
 
 def _attempt(attempt: Attempt, states: States) -> dict[str, Any]:
-    from study.launch.retries import cause_of
+    from study.launch.answers import cause
     from study.status.rows import job_of
 
     submission, ending = attempt.submission or {}, attempt.ending
@@ -87,7 +89,7 @@ def _attempt(attempt: Attempt, states: States) -> dict[str, Any]:
         "node": node,
         "submitted": submission.get("time"),
         "began": (attempt.start or {}).get("time"),
-        "cause": cause_of(ending) if attempt.exit else None,
+        "cause": cause(attempt, ending) if attempt.exit else None,
         "scheduler": ending.get("scheduler"),
         "seconds": ending.get("seconds"),
         "code": ending.get("code"),
@@ -95,7 +97,7 @@ def _attempt(attempt: Attempt, states: States) -> dict[str, Any]:
     }
 
 
-def _print(facts: dict[str, Any], console: Console) -> None:
+def _print(facts: dict[str, Any], attempts: Sequence[Attempt], console: Console) -> None:
     from rich.pretty import Pretty
 
     def tell(text: str) -> None:
@@ -106,8 +108,8 @@ def _print(facts: dict[str, Any], console: Console) -> None:
     tell(f"state {facts['state']}{kept}   grid {facts['grid']}")
     tell(facts["path"])
     console.print(Pretty(facts["science"], expand_all=True))
-    for attempt in facts["attempts"]:
-        tell(f"attempt {attempt['n']}: {_account(attempt)}")
+    for attempt, about in zip(attempts, facts["attempts"], strict=True):
+        tell(f"attempt {attempt.n}: {_account(attempt, about)}")
     for line in curves(facts["metrics"]):
         console.print(line)
     if (result := facts["result"]) is not None:
@@ -127,20 +129,22 @@ def _print(facts: dict[str, Any], console: Console) -> None:
         tell(f"  {facts['command']}")
 
 
-def _account(attempt: dict[str, Any]) -> str:
+def _account(attempt: Attempt, about: dict[str, Any]) -> str:
     """Return in a line who executed an attempt, and how that ended."""
-    if attempt["launcher"] is None:
+    from study.launch.protocol import title
+
+    if attempt.launcher is None:
         where = "not started"
-    elif attempt["launcher"] == "slurm":
-        where = f"slurm job {attempt['job'] or 'not known yet'}"
-        where += f" on {attempt['node']}" if attempt["node"] else f", from {attempt['host']}"
+    elif attempt.by_job:
+        where = f"{attempt.launcher} job {about['job'] or 'not known yet'}"
+        where += f" on {about['node']}" if about["node"] else f", from {about['host']}"
     else:
-        where = f"{attempt['launcher']} on {attempt['host']}, process {attempt['pid']}"
-    if attempt["cause"] is None:
+        where = f"{attempt.launcher} on {about['host']}, process {about['pid']}"
+    if about["cause"] is None:
         return where
-    told = f", Slurm says {attempt['scheduler']}" if attempt["scheduler"] else ""
-    error = f": {attempt['error']}" if attempt["error"] else ""
-    return f"{where}, {attempt['cause']} after {attempt['seconds'] or 0:.0f} s{told}{error}"
+    told = f", {title(attempt.launcher)} says {about['scheduler']}" if about["scheduler"] else ""
+    error = f": {about['error']}" if about["error"] else ""
+    return f"{where}, {about['cause']} after {about['seconds'] or 0:.0f} s{told}{error}"
 
 
 BARS = "▁▂▃▄▅▆▇█"

@@ -31,8 +31,8 @@ def logs(
 ) -> None:
     """Print the log of a run: what the framework wrote, over all attempts.
 
-    With --attempt or --err, what one attempt's process wrote. Of a job that Slurm has not started,
-    or whose worker never began, what the job itself wrote.
+    With --attempt or --err, what one attempt's process wrote. Of a job whose worker has not begun,
+    what the job itself wrote.
     """
     from study.errors import StudyError
     from study.runs.archive import ArchivedRun
@@ -57,7 +57,7 @@ def logs(
         while chunk := file.read(following.CHUNK):
             _write(chunk)
     newest = folder.newest
-    if attempt is None and newest and newest.by_slurm and newest.path not in found.path.parents:
+    if attempt is None and newest and newest.by_job and newest.path not in found.path.parents:
         own = following.source(folder, newest.n, err)
         if own is None or own.note:
             _tell(f"attempt {newest.n} has not begun to train; --attempt {newest.n} says more")
@@ -76,18 +76,17 @@ def _check(folder: RunFolder, number: int | None) -> None:
 
 def _nothing(folder: RunFolder, number: int | None, err: bool) -> str:
     """Say why there is no log."""
-    from study.status.rows import waits_for
+    from study.status.rows import told_by
     from study.status.states import look
 
     name = folder.path.name
     attempt = next(a for a in folder.attempts[::-1] if number in (None, a.n))
-    if not attempt.by_slurm:
+    if not attempt.by_job:
         path = attempt.path / ("stderr" if err else "stdout")
         return f"{path} does not exist: a run by hand writes to its terminal"
     states = look([folder])
     notes(states)
-    reason = waits_for(states, name)
-    why = f", Slurm says {reason}" if reason else ""
+    why = f", {told}" if (told := told_by(states, name)) else ""
     return (
         f"attempt {attempt.n} of {name} has written nothing: the run is {states.of[name]}{why}; "
         "-f waits for it"
@@ -95,7 +94,7 @@ def _nothing(folder: RunFolder, number: int | None, err: bool) -> str:
 
 
 def _write(chunk: bytes) -> None:
-    # Bytes as they are, half characters included; a terminal that cannot show one shows its own.
+    # Bytes as they are: a chunk may end within a character.
     sys.stdout.flush()
     sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()

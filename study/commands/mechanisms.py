@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from plugins.attention.core.mechanism import Mechanism
 
 __all__ = ["register"]
 
@@ -59,42 +62,55 @@ def mechanisms(
     for number, (paper, url) in enumerate(sources, 1):
         console.print(f"ref. {number}: {paper}, {url}")
     console.print(products)
+    for row in rows:
+        options = [f"{name}={value}" for name, value in row["options"].items() if name != "@"]
+        if options:
+            console.print(f"{row['mechanism']}: options {', '.join(options)}")
     console.print("docs/mechanisms.md has the symbols, and how to add a mechanism.")
 
 
 def _rows() -> list[dict[str, Any]]:
-    """Return a row a mechanism; the cost is None where there is no module for it."""
-    from plugins.attention.core.registry import (
-        DEFORMABLE,
-        ClosedForm,
-        layer_cost,
-        registered,
-        words,
-    )
-    from plugins.attention.core.word import Mechanism
+    """Return a row a mechanism; the cost is None where it has no place at such a site."""
+    from plugins.attention.core.closed_form import ClosedForm
+    from plugins.attention.core.registry import mechanism_class, names
+    from plugins.attention.core.site import MapSite, Place, SequenceSite
 
+    on_map = MapSite(
+        places=tuple(Place),
+        channels=MAP_CHANNELS,
+        heads=HEADS,
+        kv_stride=KV_STRIDE,
+        size=MAP_SIZE,
+    )
+    in_sequence = SequenceSite(channels=SEQUENCE_CHANNELS, heads=HEADS, queries=TOKENS, keys=TOKENS)
     rows = []
-    for word in (*words(), DEFORMABLE):
-        kind = registered(word)
-        # The suffix is no word by itself.
-        mechanism = Mechanism.parse("none+deformable" if word == DEFORMABLE else word)
-        on_map = sequence = ClosedForm((), 0) if word == "none" else None
-        if kind.block is not None:
-            arguments = kind.block_arguments(mechanism, HEADS, KV_STRIDE)
-            on_map = kind.block_cost(MAP_SIZE, MAP_CHANNELS, **arguments)
-        if kind.sequence is not None:
-            sequence = layer_cost(
-                mechanism, TOKENS, TOKENS, channels=SEQUENCE_CHANNELS, heads=HEADS
-            )
+    # What is written beside others comes last.
+    for kind in sorted(map(mechanism_class, names()), key=lambda kind: kind.beside):
+        part = kind()
+        costs = []
+        for site in (on_map, in_sequence):
+            place = part.place(site)
+            costs.append(None if place is None else part.cost(site.at(place)))
+        if not part.places:
+            costs = [ClosedForm(), ClosedForm()]
         rows.append(
             {
-                "mechanism": word,
+                "mechanism": f"+{kind.name}" if kind.beside else kind.name,
                 **{name: getattr(kind, name) for name in ("formula", "paper", "url")},
-                "map": _cost(on_map, channels=MAP_CHANNELS, size=MAP_SIZE, kv_stride=KV_STRIDE),
-                "sequence": _cost(sequence, channels=SEQUENCE_CHANNELS, length=TOKENS),
+                "options": _options(kind),
+                "map": _cost(costs[0], channels=MAP_CHANNELS, size=MAP_SIZE, kv_stride=KV_STRIDE),
+                "sequence": _cost(costs[1], channels=SEQUENCE_CHANNELS, length=TOKENS),
             }
         )
     return rows
+
+
+def _options(kind: type[Mechanism]) -> dict[str, Any]:
+    """Return the options of a mechanism and their defaults, the range as ``@``."""
+    fields = kind.model_fields
+    return {
+        "@" if name == "spatial_range" else name: field.default for name, field in fields.items()
+    }
 
 
 def _cost(form: Any, **shape: Any) -> dict[str, Any] | None:

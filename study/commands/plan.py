@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from study.launch.slurm.profile import Profile
+    from study.launch.protocol import Profile
     from study.runs.run import Run
     from study.status.states import States
 
@@ -93,14 +93,14 @@ def plan(
 
 def _steps(runs: Sequence[Run]) -> dict[str, str]:
     """Return what a step of each grid's optimizer learns from, in the words of its task."""
-    from plugins.contracts.tasks import recipe_module
+    from plugins.contracts.tasks import find_task
 
     first = {run.grid: run for run in reversed(runs)}
     recipes = {
-        grid: recipe_module(run.task).Recipe.model_validate(run.science["recipe"])
+        grid: find_task(run.task).Recipe.model_validate(run.science["recipe"])
         for grid, run in reversed(first.items())
     }
-    return {grid: recipe.step for grid, recipe in recipes.items() if hasattr(recipe, "step")}
+    return {grid: recipe.step for grid, recipe in recipes.items() if recipe.step}
 
 
 def _row(run: Run, found: States, known: Costs) -> dict[str, Any]:
@@ -113,9 +113,13 @@ def _row(run: Run, found: States, known: Costs) -> dict[str, Any]:
 
 def _profile(cluster: str, runs: Sequence[Run]) -> Profile:
     """Return the profile; StudyError if it has more processes than can share a run's batch."""
-    from study.launch.slurm.profile import check_processes, load
+    from study.errors import StudyError
+    from study.launch.clusters import check_processes, launcher_of
 
-    profile = load(cluster)
+    launcher = launcher_of(cluster)
+    if not launcher.keeps_queue:
+        raise StudyError(f"--cluster {cluster} has no time limit that hours could be counted by")
+    profile = launcher.profile(cluster)
     check_processes(profile, cluster, runs)
     return profile
 
@@ -124,7 +128,7 @@ def _limits(profile: Profile, missing: int) -> dict[str, float]:
     """Return what so many runs may take at most."""
     return {
         "gpu_hours_at_most": round(missing * profile.gpu_hours, 2),
-        "node_hours_at_most": round(missing * profile.nodes * profile.time / 60, 2),
+        "node_hours_at_most": round(missing * profile.node_hours, 2),
     }
 
 

@@ -37,7 +37,7 @@ def run(
     """
     from study import data
     from study.grid.changed import changed_recipes
-    from study.launch.local import LocalLauncher
+    from study.launch.local.slots import Slots
     from study.runs.folder import SETTLED, RunFolder
     from study.runs.provenance import cores
     from study.runs.run import open_folder, root_to_fill
@@ -66,15 +66,15 @@ def run(
     if not missing:
         console.print(f"nothing to do: {tally(states)}")
         raise typer.Exit(_report(states, console))
-    launcher = LocalLauncher(min(slots, len(missing)))
+    pool = Slots(min(slots, len(missing)))
     console.print(
-        f"{len(missing)} of {len(runs)} runs to train, {launcher.slots} at a time, "
-        f"{launcher.threads} of {cores()} threads each"
+        f"{len(missing)} of {len(runs)} runs to train, {pool.slots} at a time, "
+        f"{pool.threads} of {cores()} threads each"
     )
     if smoke:
         console.print(f"in {where}", soft_wrap=True, highlight=False)
     with Progress(folders, console) as progress:
-        finished = launcher.run(missing, progress.refresh)
+        finished = pool.run(missing, progress.refresh)
     console.print(tally(progress.states))
     if not finished:
         with_place = f" with --runs {where}" if smoke else ""
@@ -102,7 +102,7 @@ def _report(states: States, console: Console) -> int:
         newest = folder.newest
         if newest is None:
             continue
-        if state == "running" and not newest.by_slurm and newest.submission:
+        if state == "running" and not newest.by_job and newest.submission:
             tell(f"  process {newest.submission['pid']} on {newest.submission['host']}")
         elif newest.exit:
             tell(f"  {newest.exit.get('error', '')}")

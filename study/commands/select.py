@@ -189,11 +189,11 @@ def _check(state: str, known: tuple[str, ...]) -> None:
 
 
 def _mechanisms(words: Sequence[str]) -> set[str]:
-    from plugins.attention.core.word import Mechanism
+    from plugins.attention.core.word import Word
     from study.errors import StudyError
 
     try:
-        return {str(Mechanism.parse(word)) for word in words}
+        return {str(Word.parse(word)) for word in words}
     except ValueError as error:
         raise StudyError(f"--mechanism: {error}") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from study.launch.slurm.profile import Profile
-    from study.launch.slurm.submit import Outcome, SlurmLauncher
+    from study.launch.protocol import Launcher, Order, Outcome, Profile
     from study.runs.folder import RunFolder
+    from study.runs.run import Run
     from study.status.states import States
 
 __all__ = ["register"]
@@ -43,11 +43,11 @@ EVERY_SECONDS = 300.0
 RETRIED = ("failed", "oom", "killed", "timeout", "preempted", "lost")
 
 Cluster = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--cluster",
         autocompletion=clusters,
-        help="A profile of ~/.config/study/clusters.yaml, or local.",
+        help="A launcher or a profile of ~/.config/study/clusters.yaml; slurm if not given.",
     ),
 ]
 Options = Annotated[
@@ -69,7 +69,7 @@ def register(app: typer.Typer) -> None:
 
 def submit(
     grids: Grids,
-    cluster: Cluster = "slurm",
+    cluster: Cluster = None,
     option: Options = None,
     max_parallel: Parallel = None,
     pack: Pack = 1,
@@ -91,13 +91,11 @@ def submit(
     """
     from rich.console import Console
 
-    from plugins.contracts.tasks import package_of
     from study import data
     from study.errors import StudyError
     from study.grid.changed import changed_recipes
-    from study.launch.slurm.profile import check_processes
-    from study.launch.slurm.queue import Queue
-    from study.launch.slurm.submit import SchedulerAway, SlurmLauncher
+    from study.launch.clusters import check_processes, default_cluster, launcher_of
+    from study.launch.protocol import SchedulerAway
     from study.runs.folder import RunFolder
     from study.runs.run import elsewhere, open_folder, root_to_fill
 
@@ -105,23 +103,24 @@ def submit(
     runs, where = runs_of(grids, mechanism, seed, smoke), root_to_fill(root, smoke)
     for name in dict.fromkeys(run.data for run in runs):
         data.verify(name)
-    if cluster == "local":
+    cluster = cluster or default_cluster()
+    launcher = launcher_of(cluster)
+    if not launcher.keeps_queue:
         if dry_run or until_done or option or max_parallel or pack > 1:
             raise StudyError(
-                "--cluster local takes --slots and --runs; the rest is for a scheduler"
+                f"--cluster {cluster} takes --slots and --runs; the rest is for a scheduler"
             )
         filters = [f"--mechanism={word}" for word in mechanism or ()]
         filters += [f"--seed={number}" for number in seed or ()] + ["--smoke"] * smoke
         _detach([*map(str, grids), "--slots", str(slots), *filters], slots, where, console)
         return
-    profile = _profile(cluster, option, max_parallel, pack)
+    profile = _profile(launcher, cluster, option, max_parallel, pack)
     check_processes(profile, cluster, runs)
-    packages = [package_of(task) for task in dict.fromkeys(run.task for run in runs)]
-    launcher = SlurmLauncher(where, profile, pack, packages, console.print)
+    order = _order(where, profile, pack, runs, console)
     folders = [RunFolder(where / run.id) for run in runs]
     if dry_run:
         due, states = _due(folders, profile)
-        for text in launcher.scripts(due, states.queue or Queue()):
+        for text in launcher.scripts(due, order, states.said):
             console.print(text)
         return
     for line in changed_recipes(runs, where):
@@ -139,7 +138,7 @@ def submit(
             if (where / run.id) in wanted or there:
                 open_folder(run, where)
         try:
-            waiting = _submit(launcher, due, states, console)
+            waiting = _submit(launcher, due, order, states, console)
         except SchedulerAway as error:
             if not until_done:
                 raise
@@ -154,7 +153,7 @@ def submit(
 
 def retry(
     grids: SomeGrids = None,
-    cluster: Cluster = "slurm",
+    cluster: Cluster = None,
     option: Options = None,
     max_parallel: Parallel = None,
     pack: Pack = 1,
@@ -172,32 +171,29 @@ def retry(
     """
     from rich.console import Console
 
-    from plugins.contracts.tasks import package_of
-    from study.launch.local import LocalLauncher
-    from study.launch.slurm.profile import check_processes
-    from study.launch.slurm.queue import Queue
-    from study.launch.slurm.submit import SlurmLauncher
+    from study.launch.clusters import check_processes, default_cluster, launcher_of
     from study.runs.run import Run, existing_root
     from study.status.progress import Progress
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     _refuse(state, RETRIED, "trained again")
-    profile = None if cluster == "local" else _profile(cluster, option, max_parallel, pack)
+    cluster = cluster or default_cluster()
+    launcher, where = launcher_of(cluster), existing_root(root).resolve()
+    if launcher.keeps_queue:
+        profile = _profile(launcher, cluster, option, max_parallel, pack)
+    else:
+        profile = launcher.profile(cluster, [f"slots={slots}"])
     folders, states = select(grids, root, list(state or RETRIED), mechanism, seed, run)
-    if profile is not None:
-        records = [record for folder in folders if (record := folder.run)]
-        runs = [Run(record["grid"], record["science"]) for record in records]
-        check_processes(profile, cluster, runs)
+    runs = [Run(record["grid"], record["science"]) for f in folders if (record := f.run)]
+    check_processes(profile, cluster, runs)
     _agree(folders, states, "train again", yes, console)
-    if profile is None:
-        with Progress(folders, console) as progress:
-            done = LocalLauncher(min(slots, len(folders))).run(folders, progress.refresh)
-        raise typer.Exit(0 if done else 130)
-    tasks = dict.fromkeys((folder.run or {})["science"]["task"] for folder in folders)
-    packages = [package_of(task) for task in tasks]
-    launcher = SlurmLauncher(existing_root(root).resolve(), profile, pack, packages, console.print)
-    outcome = launcher.submit(folders, states.queue or Queue())
-    raise typer.Exit(3 if _tell(outcome, console) else 0)
+    order, said = _order(where, profile, pack, runs, console), states.said
+    if launcher.keeps_queue:
+        raise typer.Exit(3 if _tell(launcher.submit(folders, order, said), console) else 0)
+    with Progress(folders, console) as progress:
+        order = dataclasses.replace(order, refresh=progress.refresh)
+        outcome = launcher.submit(folders, order, said)
+    raise typer.Exit(130 if outcome.stopped else 0)
 
 
 def cancel(
@@ -223,31 +219,42 @@ def cancel(
         grids, root, list(state or ("queued", "running")), mechanism, seed, run
     )
     _agree(folders, states, "cancel", yes, console)
-    for line in end(folders, states.queue):
+    for line in end(folders, states.said):
         console.print(line)
 
 
 def _profile(
-    cluster: str, option: list[str] | None, max_parallel: int | None, pack: int
+    launcher: Launcher,
+    cluster: str,
+    option: list[str] | None,
+    max_parallel: int | None,
+    pack: int,
 ) -> Profile:
+    """Return what a run may use; StudyError if it cannot be had, or nothing be submitted."""
     from study.errors import StudyError
-    from study.launch.slurm.profile import load
 
     more = [f"max_parallel={max_parallel}"] if max_parallel else []
-    profile = load(cluster, [*(option or ()), *more])
+    profile = launcher.profile(cluster, [*(option or ()), *more])
     if pack > 1 and profile.processes > 1:
         raise StudyError(
             f"--pack {pack} is for runs of one process each; this profile trains a run with "
             f"{profile.processes}"
         )
-    if shutil.which("sbatch") is None:
-        raise StudyError("Slurm is not installed here: no sbatch on the PATH")
+    launcher.ready()
     return profile
+
+
+def _order(root: Path, profile: Profile, pack: int, runs: Sequence[Run], console: Console) -> Order:
+    from plugins.contracts.tasks import package_of
+    from study.launch.protocol import Order
+
+    packages = [package_of(task) for task in dict.fromkeys(run.task for run in runs)]
+    return Order(root, profile, pack, packages, console.print)
 
 
 def _detach(arguments: Sequence[str], slots: int, root: Path, console: Console) -> None:
     """Start ``study run`` as a process that outlives this one and its terminal."""
-    from study.launch.detach import detach
+    from study.launch.local.detach import detach
     from study.runs.run import elsewhere
 
     pid, log = detach(arguments, root)
@@ -260,11 +267,11 @@ def _detach(arguments: Sequence[str], slots: int, root: Path, console: Console) 
 
 def _due(folders: Sequence[RunFolder], profile: Profile) -> tuple[list[RunFolder], States]:
     """Return the runs for which an attempt is due, and the states of all."""
-    from study.launch.slurm.due import due
+    from study.launch.due import due
     from study.status.states import look
 
     states = look(folders)
-    found = [f for f in folders if due(f, states.of[f.path.name], states.queue, profile)]
+    found = [f for f in folders if due(f, states.of[f.path.name], states.said, profile)]
     return found, states
 
 
@@ -275,18 +282,20 @@ def _pending(folders: Sequence[RunFolder]) -> bool:
 
 
 def _submit(
-    launcher: SlurmLauncher, due: Sequence[RunFolder], states: States, console: Console
+    launcher: Launcher,
+    due: Sequence[RunFolder],
+    order: Order,
+    states: States,
+    console: Console,
 ) -> bool:
     """Submit, and say what became of it; True if something is left to submit."""
-    from study.launch.slurm.queue import Queue
-
     left = {state: n for state, n in states.count().items() if state != "planned"}
     if not due:
         console.print("nothing to submit: " + ", ".join(f"{n} {s}" for s, n in left.items()))
         if "oom" in left:
             console.print("more memory: a higher max_mem_gb, or study retry -o mem_gb=...")
         return False
-    return _tell(launcher.submit(due, states.queue or Queue()), console)
+    return _tell(launcher.submit(due, order, states.said), console)
 
 
 def _tell(outcome: Outcome, console: Console) -> bool:

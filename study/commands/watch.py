@@ -43,7 +43,7 @@ def watch(
         console.print(f"{len(folders)} runs: {tally(found)}", soft_wrap=True, highlight=False)
     quiet = 0
     try:
-        with Progress(folders, console, every, found.queue) as progress:
+        with Progress(folders, console, every, found.said) as progress:
             while True:
                 under_way = {"queued", "running"} & {*progress.states.of.values()}
                 quiet = 0 if under_way else quiet + 1

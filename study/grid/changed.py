@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from study.files import BrokenFile, read_json
-from study.runs.run import Run, differences
+from study.runs.run import Run, complete, differences
 
 __all__ = ["changed_recipes"]
 
@@ -47,7 +47,9 @@ def changed_recipes(runs: Sequence[Run], root: Path) -> list[str]:
                 continue
             # Two grids that differ in their recipes are two questions, not a change.
             if old.get("grid") == run.grid:
-                found[run.grid][tuple(differences(old.get("science", {}), run.science))] += 1
+                found[run.grid][
+                    tuple(differences(complete(old.get("science", {})), complete(run.science)))
+                ] += 1
     lines = []
     for grid, recipes in found.items():
         for changes, count in recipes.most_common(RECIPES_SHOWN):

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from plugins.attention.core.word import Mechanism
-from plugins.contracts.tasks import recipe_module, task_names
+from plugins.attention.core.word import Word
+from plugins.contracts.task import Smokes, Task
+from plugins.contracts.tasks import find_task, task_names
 from study import data
 from study.errors import StudyError, nearest
 from study.runs.run import Run
@@ -21,14 +22,14 @@ __all__ = ["Grid", "find", "load"]
 
 
 def _mechanism(word: Any) -> str:
-    return str(Mechanism.parse(str(word)))
+    return str(Word.parse(str(word)))
 
 
 def _sites(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Word = Annotated[str, BeforeValidator(_mechanism)]
+Mechanism = Annotated[str, BeforeValidator(_mechanism)]
 Sites = Annotated[tuple[str, ...], BeforeValidator(_sites), Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -42,7 +43,7 @@ class _Strict(BaseModel):
 class Axes(_Strict):
     """Values to combine; an axis that is left out has the grid's default."""
 
-    mechanism: list[Word] | None = Field(default=None, min_length=1)
+    mechanism: list[Mechanism] | None = Field(default=None, min_length=1)
     sites: list[Sites] | None = Field(default=None, min_length=1)
 
     def given(self) -> dict[str, list[Any]]:
@@ -53,7 +54,7 @@ class Axes(_Strict):
 class Pattern(_Strict):
     """Which cells to leave out: those that agree in every axis that is named."""
 
-    mechanism: Word | None = None
+    mechanism: Mechanism | None = None
     sites: Sites | None = None
 
 
@@ -85,7 +86,7 @@ class Grid(_Strict):
     zip: Axes = Axes()
     exclude: list[Pattern] = Field(default_factory=list)
     seeds: list[Seed] = Field(default=[0], min_length=1)
-    baseline: Word | None = None
+    baseline: Mechanism | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Grid:
@@ -103,7 +104,7 @@ class Grid(_Strict):
 
     def cells(self) -> list[tuple[str, tuple[str, ...]]]:
         """Return the (mechanism, sites) of the grid in order, each once."""
-        module = recipe_module(self.task)
+        task = find_task(self.task)
         zipped = self.zip.given()
         joint: list[dict[str, Any]] = [{}]
         if zipped:
@@ -114,13 +115,13 @@ class Grid(_Strict):
         cells = []
         for values in itertools.product(*product.values()):
             for row in joint:
-                cell = {"sites": module.DEFAULT_SITES, **dict(zip(product, values, strict=True))}
+                cell = {"sites": task.default_sites, **dict(zip(product, values, strict=True))}
                 cell |= row
                 # One order of sites, so that [conv5, conv4] and [conv4, conv5] are one run.
-                cell["sites"] = _ordered(cell["sites"], module.SITES)
-                if cell["mechanism"] == "none" and not module.NONE_HAS_SITES:
+                cell["sites"] = task.order(cell["sites"])
+                if cell["mechanism"] == "none" and not task.none_has_sites:
                     cell["sites"] = ()
-                if not any(_matches(pattern, cell, module.SITES) for pattern in self.exclude):
+                if not any(_matches(pattern, cell, task) for pattern in self.exclude):
                     cells.append((cell["mechanism"], cell["sites"]))
         return list(dict.fromkeys(cells))
 
@@ -132,10 +133,10 @@ class Grid(_Strict):
         StudyError
             If the task does without such a form.
         """
-        module = recipe_module(self.task)
-        if not hasattr(module, "smoke"):
+        task = find_task(self.task)
+        if not isinstance(task, Smokes):
             raise StudyError(f"{self.name}: the task {self.task!r} has no smoke form")
-        recipe = module.smoke(module.Recipe.model_validate(self.recipe)).model_dump(mode="json")
+        recipe = task.smoke(task.Recipe.model_validate(self.recipe)).model_dump(mode="json")
         seeds = self.seeds[:1]
         return self.model_copy(
             update={"name": f"smoke/{self.name}", "recipe": recipe, "seeds": seeds}
@@ -143,35 +144,37 @@ class Grid(_Strict):
 
     def runs(self) -> list[Run]:
         """Return every run of the grid, in order."""
-        module = recipe_module(self.task)
-        recipe = module.Recipe.model_validate(self.recipe).model_dump(mode="json")
-        return [
-            Run(
-                grid=self.name,
-                science={
+        task = find_task(self.task)
+        recipe = task.Recipe.model_validate(self.recipe)
+        dump = recipe.model_dump(mode="json")
+        found = []
+        for mechanism, sites in self.cells():
+            word = Word.parse(mechanism)
+            # Absent where there is nothing to say, so that it renames no run.
+            unused = [name for name in task.mechanism_fields if name not in word.uses]
+            versions = task.versions(word, recipe)
+            said = {"unused": unused, "mechanisms": versions}
+            of_mechanism = {key: value for key, value in said.items() if value}
+            for seed in self.seeds:
+                science = {
                     "task": self.task,
                     "mechanism": mechanism,
                     "sites": list(sites),
                     "seed": seed,
-                    "version": module.VERSION,
-                    "recipe": recipe,
-                },
-            )
-            for mechanism, sites in self.cells()
-            for seed in self.seeds
-        ]
+                    "version": task.version,
+                    "recipe": dump,
+                    **of_mechanism,
+                }
+                found.append(Run(self.name, science))
+        return found
 
 
-def _matches(pattern: Pattern, cell: dict[str, Any], order: Sequence[str]) -> bool:
+def _matches(pattern: Pattern, cell: dict[str, Any], task: Task) -> bool:
     if pattern.mechanism is not None and pattern.mechanism != cell["mechanism"]:
         return False
     if pattern.sites is None:
         return True
-    return _ordered(pattern.sites, order) == cell["sites"]
-
-
-def _ordered(sites: Sequence[str], order: Sequence[str]) -> tuple[str, ...]:
-    return tuple(site for site in order if site in sites)
+    return task.order(pattern.sites) == cell["sites"]
 
 
 def find(paths: Iterable[Path]) -> list[Path]:
@@ -207,13 +210,13 @@ def load(path: Path) -> Grid:
     if grid.task not in task_names():
         hint = nearest(grid.task, task_names())
         raise StudyError(f"{file.where(['task'])}: unknown task {grid.task!r}{hint}")
-    module = recipe_module(grid.task)
+    task = find_task(grid.task)
     try:
-        recipe = validated(module.Recipe, grid.recipe)
+        recipe = validated(task.Recipe, grid.recipe)
     except ValidationError as error:
-        raise file.explain(error, partial(_keys, module.Recipe), ["recipe"]) from None
+        raise file.explain(error, partial(_keys, task.Recipe), ["recipe"]) from None
     _check_data(file, grid.task, recipe.data)
-    _check_cells(file, grid, module, recipe)
+    _check_cells(file, grid, task, recipe)
     return grid
 
 
@@ -226,7 +229,7 @@ def _check_data(file: YamlFile, task: str, name: str) -> None:
         raise StudyError(f"{where}: {name!r} is for {other}; for {task}: {fitting}")
 
 
-def _check_cells(file: YamlFile, grid: Grid, module: Any, recipe: Any) -> None:
+def _check_cells(file: YamlFile, grid: Grid, task: Task, recipe: Any) -> None:
     named: list[tuple[list[str | int], tuple[str, ...]]] = [
         ([section, "sites", index], sites)
         for section in ("product", "zip")
@@ -235,13 +238,17 @@ def _check_cells(file: YamlFile, grid: Grid, module: Any, recipe: Any) -> None:
     named += [(["exclude", i, "sites"], p.sites or ()) for i, p in enumerate(grid.exclude)]
     for location, chosen in named:
         for site in chosen:
-            if site not in module.SITES:
-                hint = nearest(site, module.SITES)
-                raise StudyError(f"{file.where(location)}: {grid.task} has no site {site!r}{hint}")
+            try:
+                task.site(site, recipe)
+            except ValueError:
+                hint = nearest(site, task.sites)
+                raise StudyError(
+                    f"{file.where(location)}: {grid.task} has no site {site!r}{hint}"
+                ) from None
     everything = grid.model_copy(update={"exclude": []}).cells()
     for index, pattern in enumerate(grid.exclude):
         candidates = ({"mechanism": word, "sites": where} for word, where in everything)
-        if not any(_matches(pattern, cell, module.SITES) for cell in candidates):
+        if not any(_matches(pattern, cell, task) for cell in candidates):
             raise StudyError(f"{file.where(['exclude', index])}: excludes nothing in this grid")
     cells = grid.cells()
     if not cells:
@@ -249,7 +256,7 @@ def _check_cells(file: YamlFile, grid: Grid, module: Any, recipe: Any) -> None:
     mechanisms = list(dict.fromkeys(mechanism for mechanism, _ in cells))
     for mechanism, sites in cells:
         try:
-            module.check(Mechanism.parse(mechanism), sites, recipe)
+            task.check(Word.parse(mechanism), sites, recipe)
         except ValueError as error:
             for section in ("product", "zip"):
                 words = getattr(grid, section).mechanism or []

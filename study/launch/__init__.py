@@ -1,1 +1,1 @@
-"""Where runs are carried out: one file a launcher, all on the same run folder."""
+"""Where runs are carried out: a folder a launcher, all on the same run folders."""

@@ -1,8 +1,8 @@
 """When another attempt at a run is due without anybody asking for it.
 
-What an attempt ended by decides. A cause that lies outside the run may be gone the next time, so
-the run is tried again, each cause up to its own limit: what comes back every time is no accident.
-An error of the training itself, or a model that does not fit its GPU, comes back for certain and is
+The cause of an attempt's end decides. A cause outside the run may be gone the next time, so the
+run is tried again, up to a limit for each cause: what comes back every time is no accident. An
+error of the training itself, or a model that does not fit its GPU, is certain to come back. It is
 left to the user.
 
 =============  ==================================================  ================
@@ -38,45 +38,39 @@ LIMITS: Mapping[str, float] = {
 }
 """How many attempts that ended so are followed by another. A cause that is not here: none."""
 
-SCHEDULER_CAUSES = {
-    "BOOT_FAIL": "node failure",
-    "CANCELLED": "cancelled",
-    "DEADLINE": "timeout",
-    "NODE_FAIL": "node failure",
-    "OUT_OF_MEMORY": "oom host",
-    "PREEMPTED": "preempted",
-    "TIMEOUT": "timeout",
-}
-"""What Slurm's states say that the worker cannot know; the others leave it to the worker."""
+NO_WORDS: Mapping[str, str] = {}
 
 
-def cause_of(ending: Mapping[str, Any]) -> str:
+def cause_of(ending: Mapping[str, Any], words: Mapping[str, str] = NO_WORDS) -> str:
     """Return why an attempt ended, in the words of the table above.
 
     Parameters
     ----------
     ending: mapping
         Its ``exit.json``, empty if there is none. Under ``scheduler`` the state in which a
-        scheduler saw it end, which outranks ``cause``: of a worker that is told to stop only the
-        scheduler knows why, and one whose helper process ran out of memory takes that for an error.
+        scheduler saw it end.
+    words: mapping of str to str, optional
+        What that scheduler's states mean, where they say more than a worker can know. These outrank
+        ``cause``: only the scheduler knows why it told a worker to stop, and a worker whose helper
+        process was killed for want of memory takes that for an error.
     """
-    # sacct writes "CANCELLED by 1000".
+    # Some add to the state, as in "CANCELLED by 1000".
     state = str(ending.get("scheduler") or "").partition(" ")[0]
-    if state in SCHEDULER_CAUSES:
-        return SCHEDULER_CAUSES[state]
+    if state in words:
+        return words[state]
     cause = str(ending.get("cause") or "lost")
-    # Who is killed leaves no record, and whoever writes it instead gives the signal's number,
-    # negative. A worker that itself says so was asked to end by the user.
+    # A process that is killed leaves no record, and the one written in its place has the signal's
+    # number, negative. A worker that records "killed" itself was asked to end by the user.
     return "cancelled" if cause == "killed" and ending.get("code", -1) > 0 else cause
 
 
-def may_retry(endings: Sequence[Mapping[str, Any]], limits: Mapping[str, float] = LIMITS) -> bool:
+def may_retry(causes: Sequence[str], limits: Mapping[str, float] = LIMITS) -> bool:
     """Whether another attempt is due without anybody asking for it.
 
     Parameters
     ----------
-    endings: sequence of mapping
-        How the attempts that count ended, the newest last; see `cause_of`.
+    causes: sequence of str
+        Why the attempts that count ended, the newest last; see `cause_of`.
     limits: mapping of str to float, optional
         Attempts by cause, as in `LIMITS`.
 
@@ -86,7 +80,4 @@ def may_retry(endings: Sequence[Mapping[str, Any]], limits: Mapping[str, float] 
         True unless the newest attempt ended by a cause whose limit is exceeded. Other causes before
         it do not count: a run that was preempted ten times may still be killed twice.
     """
-    if not endings:
-        return True
-    causes = [cause_of(ending) for ending in endings]
-    return causes.count(causes[-1]) <= limits.get(causes[-1], 0)
+    return not causes or causes.count(causes[-1]) <= limits.get(causes[-1], 0)

@@ -1,7 +1,8 @@
 """One execution of a run, and the three records that it leaves.
 
-``submission.json`` says who will execute it, ``start.json`` that a job of a cluster has begun, and
-``exit.json`` how it ended. Each is written once; of two writers the first counts.
+``submission.json`` says who will execute it: a process of some host, or a job in a scheduler's
+queue. ``start.json`` says that such a job has begun, ``exit.json`` how the attempt ended. Each is
+written once; of two writers the first counts.
 """
 
 from __future__ import annotations
@@ -18,13 +19,10 @@ import psutil
 
 from study.files import read_json, write_json, write_once
 
-__all__ = ["CAUSES", "SLURM", "Attempt", "cancelled_by", "process_record"]
+__all__ = ["CAUSES", "Attempt", "cancelled_by", "process_record"]
 
 CAUSES = ("completed", "failed", "preempted", "timeout", "oom", "killed", "lost")
 """What ``exit.json`` may name."""
-
-SLURM = "slurm"
-"""The launcher whose jobs only the scheduler knows."""
 
 PID_TOLERANCE = 1.0  # seconds by which two readings of one process's start may differ
 CLAIM_GRACE = 10.0  # seconds in which to write submission.json before a claim counts as abandoned
@@ -47,24 +45,29 @@ class Attempt:
         return cls(int(path.name), path, *(read_json(path / name) for name in names))
 
     @property
-    def by_slurm(self) -> bool:
-        """Whether a job of a cluster executes it."""
-        return self.submission is not None and self.submission.get("launcher") == SLURM
+    def launcher(self) -> str | None:
+        """Name of the launcher that submitted it, None while that is unwritten."""
+        return None if self.submission is None else self.submission.get("launcher")
+
+    @property
+    def by_job(self) -> bool:
+        """Whether a scheduler's job executes it, about which only its launcher can ask."""
+        return self.submission is not None and "token" in self.submission
 
     def submit(self, launcher: str, pid: int, **more: Any) -> None:
         """Record which process works on the attempt; `RunFolder.state` looks for it."""
         record = {"launcher": launcher, **process_record(pid), **more}
         write_json(self.path / "submission.json", record)
 
-    def queue(self, token: str, index: int, restart: int = 0) -> None:
-        """Record that task `index` of the job named `token` is to execute the attempt.
+    def queue(self, launcher: str, token: str, index: int, restart: int = 0) -> None:
+        """Record that task `index` of the launcher's job named `token` is to execute the attempt.
 
-        `restart` counts how often Slurm had put that task back into the queue before.
+        `restart` counts how often the scheduler had put that task back into the queue before.
         """
         write_json(
             self.path / "submission.json",
             {
-                "launcher": SLURM,
+                "launcher": launcher,
                 "token": token,
                 "index": index,
                 "restart": restart,
@@ -75,17 +78,18 @@ class Attempt:
         )
 
     def begin(self, job: str) -> bool:
-        """Record that this process, of Slurm's job `job`, has begun the attempt.
+        """Record that this process, of the scheduler's job `job`, has begun the attempt.
 
-        False if somebody else has, or has written the attempt off: then it must not be executed.
+        False if another process has begun it, or if it was written off. Then it must not be
+        executed.
         """
         return write_once(self.path / "start.json", {**process_record(os.getpid()), "job": job})
 
     def write_off(self, cause: str, error: str, ended: float | None = None, **more: Any) -> bool:
-        """Record an end that nobody was left to record; False if somebody was, or is at work.
+        """Record the end of an attempt that left no record; False if it did, or is at work.
 
         An attempt that has not begun is closed to any job that might still come to it. `ended` is
-        when, in seconds since the epoch, as far as that is known.
+        the time of the end in seconds since the epoch, if that is known.
         """
         if self.start is None:
             closed = {"host": socket.gethostname(), "time": round(time.time(), 3), "job": None}
@@ -98,10 +102,10 @@ class Attempt:
     def end(
         self, cause: str, code: int, started: float, error: str, trace: str = "", **more: Any
     ) -> bool:
-        """Record how the attempt ended, `started` being when, in seconds since the epoch.
+        """Record how the attempt ended that began at `started`, in seconds since the epoch.
 
-        False if that is known already: of the processes that train a run together the first one to
-        fail knows why, the others only that they lost it.
+        False if a record is there already. When several processes train a run together, the first
+        one to fail knows why; the others only know that they lost it.
         """
         return self._end(cause, code, time.time() - started, error, trace, more)
 
@@ -119,30 +123,30 @@ class Attempt:
         return write_once(self.path / "exit.json", record)
 
     def cancel(self, user: str) -> None:
-        """Record that `user` asks for its end, so that it does not pass for a preemption."""
+        """Record that `user` asked for its end, which would look like a preemption otherwise."""
         write_json(self.path / "cancel.json", {"user": user, "time": round(time.time(), 3)})
 
     def note(self, state: str) -> None:
-        """Record the state in which the scheduler saw it end, beside its own account."""
+        """Record the state in which the scheduler saw it end, beside ``exit.json``."""
         write_once(self.path / "scheduler.json", {"scheduler": state})
 
     @property
     def ending(self) -> dict[str, Any]:
         """How it ended: ``exit.json``, and the scheduler's word where that was recorded."""
-        noted = read_json(self.path / "scheduler.json") if self.by_slurm else None
+        noted = read_json(self.path / "scheduler.json") if self.by_job else None
         return {**(self.exit or {}), **(noted or {})}
 
     @property
     def in_hand(self) -> bool:
-        """Whether a process of this host holds it, or another host or a scheduler may.
+        """Whether a process of this host holds it, or may on another host or under a scheduler.
 
-        Also in the first seconds after the claim, in which the submission is still unwritten.
+        True also in the first seconds after the claim, before the submission is written.
         """
         if self.exit is not None:
             return False
         if self.submission is None:
             return time.time() - self.path.stat().st_mtime < CLAIM_GRACE
-        return self.by_slurm or _elsewhere(self.submission) or _lives(self.submission)
+        return self.by_job or _elsewhere(self.submission) or _lives(self.submission)
 
 
 def cancelled_by(attempt: Attempt) -> str | None:

@@ -1,7 +1,7 @@
 """The run folder on disk: the only thing that passes from training to analysis.
 
-``docs/run-folder.md`` is the contract. The state of a run is derived here from what its files say
-and, where jobs of a cluster work on it, from what the scheduler says. Imports no framework.
+``docs/run-folder.md`` is the contract. The state of a run is derived here from its files and, if a
+job of a cluster works on it, from what the scheduler says. Imports no framework.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ STATES = ("planned", "queued", "running", *CAUSES)
 """Every state of a run; the causes are how its newest attempt ended."""
 
 SETTLED = ("completed", "queued", "running", "broken")
-"""Conditions of a run that nobody should start an attempt at."""
+"""Conditions of a run in which no attempt should be started."""
 
 Scheduler = Callable[[Attempt], str | None]
-"""Says the state of an attempt that Slurm has in hand; None where the attempt's record stands."""
+"""Says the state of an attempt that a job executes; None where the attempt's record stands."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ class RunFolder:
             return "completed"
         if (attempt := self.newest) is None:
             return "planned"
-        if attempt.by_slurm and scheduler and (known := scheduler(attempt)):
+        if attempt.by_job and scheduler and (known := scheduler(attempt)):
             return known
         if attempt.exit is None:
-            if attempt.by_slurm:
+            if attempt.by_job:
                 return "running" if attempt.start else "queued"
             if attempt.in_hand:
                 return "running"
@@ -116,10 +116,10 @@ class RunFolder:
     def claim(self) -> Attempt | None:
         """Take the next attempt; None if the run is done or somebody else has it.
 
-        The creation of the folder is the claim: one of any number of claimants succeeds. Whoever
-        comes later is refused while the winner's process lives on this host, and for
-        some seconds while its submission is unwritten. A process on another host and a job of a
-        cluster count as living until an ``exit.json`` says otherwise.
+        The creation of the folder is the claim: one of any number of claimants succeeds. Later
+        ones are refused while the winner's process lives on this host, and for some seconds while
+        its submission is unwritten. A process on another host and a job of a cluster count as
+        living until an ``exit.json`` says otherwise.
         """
         # The number is taken before the checks: whoever claims in between makes mkdir fail.
         paths = self._attempt_paths()

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,16 @@ from study.files import read_json, write_json
 from study.runs.folder import SCHEMA, RunFolder
 
 __all__ = [
-    *("Run", "default_root", "differences", "elsewhere", "existing_root", "open_folder"),
-    *("root_to_fill", "science_hash"),
+    *(
+        "Run",
+        "complete",
+        "default_root",
+        "differences",
+        "elsewhere",
+        "existing_root",
+        "open_folder",
+    ),
+    *("identity", "root_to_fill", "science_hash"),
 ]
 
 
@@ -49,8 +58,30 @@ def existing_root(named: Path | None) -> Path:
 
 def science_hash(science: dict[str, Any]) -> str:
     """Return the first 64 bits of the SHA-256 of a science configuration, as 16 hex digits."""
-    text = json.dumps(science, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(identity(science), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def identity(science: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a science configuration makes the run: all but what its mechanism ignores."""
+    if "unused" not in science:
+        return science
+    recipe = {k: v for k, v in science["recipe"].items() if k not in science["unused"]}
+    return {**science, "recipe": recipe}
+
+
+def complete(science: dict[str, Any]) -> dict[str, Any]:
+    """Return a science configuration with what its recipe leaves to defaults, for people to read.
+
+    As it is where the task is not installed, or knows other fields by now.
+    """
+    from plugins.contracts.tasks import find_task
+
+    try:
+        recipe = find_task(science["task"]).Recipe.model_validate(science["recipe"])
+    except (KeyError, ValueError):
+        return science
+    return {**science, "recipe": recipe.complete()}
 
 
 @dataclass(frozen=True)
@@ -62,7 +93,9 @@ class Run:
     grid: str
         Name of the grid that asks for it, such as ``demo/detection``.
     science: dict
-        All that decides the outcome: task, mechanism, sites, seed, the plugin's version, recipe.
+        All that decides the outcome: task, mechanism, sites, seed, the task's version, recipe; and
+        where there is something to say ``unused``, the fields of the recipe that the mechanism does
+        not depend on, and ``mechanisms``, the versions of mechanisms beyond the first.
     """
 
     grid: str
@@ -97,7 +130,8 @@ class Run:
     def label(self) -> str:
         """The readable half of the id."""
         parts = [self.task, self.data, self.mechanism, ".".join(self.sites), f"s{self.seed}"]
-        return "-".join(filter(None, parts))
+        # A site may be a pattern of paths, whose signs mean something to a shell.
+        return re.sub(r"[*?\[\]]", "_", "-".join(filter(None, parts)))
 
     @functools.cached_property
     def hash(self) -> str:
@@ -131,10 +165,11 @@ def open_folder(run: Run, root: Path) -> RunFolder:
             "science": run.science,
         }
         write_json(folder.path / "run.json", record)
-    elif known["science"] != run.science:
+    elif identity(known["science"]) != identity(run.science):
+        then, now = complete(known["science"]), complete(run.science)
         raise StudyError(
             f"{folder.path} was made from another configuration:\n"
-            + "\n".join(f"  {line}" for line in differences(known["science"], run.science))
+            + "\n".join(f"  {line}" for line in differences(then, now))
             + "\nmove the folder away to train this run anew"
         )
     return folder

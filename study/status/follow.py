@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from study.launch.protocol import NotInstalled, find_launcher
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
+from study.status.rows import told_by
 from study.status.states import States, look
 
 __all__ = ["Source", "follow", "source"]
@@ -51,19 +53,17 @@ def source(folder: RunFolder, number: int | None, err: bool) -> Source | None:
     path = attempt.path / ("stderr" if err else "stdout")
     if path.exists():
         return Source(path)
-    return _of_job(attempt, err) if attempt.by_slurm else None
+    return _of_job(attempt, err) if attempt.by_job else None
 
 
 def _of_job(attempt: Attempt, err: bool) -> Source | None:
     """Return the job's own log: what happened before the worker began, or instead of it."""
-    from study.launch.slurm.batch import batch_of
-
-    index = (attempt.submission or {}).get("index")
-    found = batch_of(attempt).path.glob(f"*_{index}_0_log.{'err' if err else 'out'}")
-    logs = sorted(found, key=lambda path: path.stat().st_mtime)
-    if not logs:
+    try:
+        log = find_launcher(str(attempt.launcher)).logs(attempt, err)
+    except NotInstalled:
         return None
-    return Source(logs[-1], "the training of this attempt has not begun; this is the job's own log")
+    note = "the training of this attempt has not begun; this is the job's own log"
+    return Source(log, note) if log else None
 
 
 def follow(
@@ -84,27 +84,24 @@ def follow(
         reader.take(source(folder, number, err))
         if over or time.monotonic() - looked > LOOK_SECONDS:
             looked = time.monotonic()
-            recent = states.queue if looked - asked < ASK_SECONDS else None
+            recent = states.said if looked - asked < ASK_SECONDS else None
             states = look([folder], recent)
-            asked = asked if states.queue is recent else looked
+            asked = asked if states.said is recent else looked
             said = _word(states, folder.path.name) if reader.source is None else ""
             if said and said != waiting:
                 waiting = said
                 tell(said)
             under_way = states.of[folder.path.name] in ("queued", "running")
             over = 0 if under_way else over + 1
-            # Once may be the moment between an attempt and the next. What was written last, between
-            # our reading and the end, is read by now.
+            # The first time may be the moment between two attempts. By the second, what was
+            # written after our last reading has been read too.
             if over == 2:
                 return states
         time.sleep(POLL_SECONDS)
 
 
 def _word(states: States, name: str) -> str:
-    from study.status.rows import waits_for
-
-    reason = waits_for(states, name)
-    return f"{name} is {states.of[name]}" + (f": Slurm says {reason}" if reason else "")
+    return f"{name} is {states.of[name]}" + (f": {told}" if (told := told_by(states, name)) else "")
 
 
 class _Reader:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
@@ -18,28 +15,28 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from study.files import BrokenFile
+from study.launch.answers import Answers
 from study.runs.folder import RunFolder
-from study.status.rows import tally
+from study.status.pace import Paces, newest, share
+from study.status.rows import science_of, tally
 from study.status.states import DONE, States, look
-
-if TYPE_CHECKING:
-    from study.launch.slurm.queue import Queue
 
 __all__ = ["PatientConsole", "Progress"]
 
-TAIL_BYTES = 8192  # of metrics.jsonl, enough for its newest lines
 REFRESH_SECONDS = 1.0
 ASK_SECONDS = 10.0  # between two questions to a scheduler, which has others to serve
-IDLE_SHARE = 5  # times as long as a look took nobody looks again: ten thousand runs take a second
+IDLE_SHARE = (
+    5  # pauses last this many times as long as a look, which takes a second for 10,000 runs
+)
 STYLES = {"completed": "green", "running": "cyan", "planned": "dim", "queued": "dim"}
-RANKS = {"running": 0, DONE: 2}  # what is shown where there is no room for all; the rest is between
+RANKS = {"running": 0, DONE: 2}  # which runs are shown first if there is no room for all; others: 1
 
 
 class PatientConsole(Console):
-    """A console whose program goes on when nobody reads any more, as behind ``| head``."""
+    """A console whose program goes on after its reader has left, as behind ``| head``."""
 
     def on_broken_pipe(self) -> None:
-        """Fall silent, where rich would end the program."""
+        """Print nothing more; rich would end the program."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -55,8 +52,8 @@ class Progress:
         Where to.
     every: float
         Seconds between two looks; a scheduler is asked at most every `ASK_SECONDS`.
-    queue: Queue, optional
-        What the scheduler said a moment ago.
+    said: Answers, optional
+        What the launchers said a moment ago.
     """
 
     def __init__(
@@ -64,12 +61,13 @@ class Progress:
         folders: Sequence[RunFolder],
         console: Console,
         every: float = REFRESH_SECONDS,
-        queue: Queue | None = None,
+        said: Answers | None = None,
     ) -> None:
         self.folders, self.console, self.every = folders, console, every
         self.states, self.looks = States(), 0
         self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self._next, self._asked, self._queue = 0.0, time.monotonic(), queue
+        self._next, self._asked, self._said = 0.0, time.monotonic(), said
+        self._paces = Paces()
 
     def __enter__(self) -> Progress:
         if self.live:
@@ -107,10 +105,10 @@ class Progress:
         # A finished run stays finished: no need to look again.
         done = [f for f in self.folders if self.states.of.get(f.path.name) == DONE]
         left = [f for f in self.folders if self.states.of.get(f.path.name) != DONE]
-        recent = self._queue if now - self._asked < ASK_SECONDS else None
+        recent = self._said if now - self._asked < ASK_SECONDS else None
         states = look(left, recent)
-        if states.queue is not recent:
-            self._queue, self._asked = states.queue, now
+        if states.said is not recent:
+            self._said, self._asked = states.said, now
         for folder in done:
             name = folder.path.name
             states.of[name], states.seen[name] = DONE, self.states.seen[name]
@@ -118,7 +116,7 @@ class Progress:
         return states.only(names)
 
     def _tell(self, before: States) -> None:
-        """Write a line a change; at first only what is running."""
+        """Write a line for each change; at first only for what is running."""
         for name, state in self.states.of.items():
             if before.of.get(name, "planned" if state == "running" else state) == state:
                 continue
@@ -133,17 +131,17 @@ class Progress:
         table.columns[1].no_wrap = True
         for name in self._shown():
             state, folder = self.states.of[name], self.states.seen[name]
-            science = _science(folder)
-            train = _newest(folder.path / "metrics.jsonl", "train")
-            epochs = science.get("recipe", {}).get("epochs", 1)
-            share = 1.0 if state == DONE else (train or {}).get("epoch", 0) / epochs
+            science = science_of(self.states, name)
+            train = newest(folder.path / "metrics.jsonl", "train")
+            done = 1.0 if state == DONE else share(science, train)
+            left = self._paces.seconds_left(folder, science, train) if state == "running" else None
             table.add_row(
                 science.get("task", name),
                 science.get("mechanism", ""),
                 str(science.get("seed", "")),
                 f"[{STYLES.get(state, 'red')}]{state}[/]",
-                ProgressBar(total=1.0, completed=min(share, 1.0), width=16),
-                _remaining(folder, share) if state == "running" else "",
+                ProgressBar(total=1.0, completed=done, width=16),
+                "" if left is None else str(timedelta(seconds=round(left))),
                 f"{train['loss']:.3f}" if train and "loss" in train else "",
                 _metric(folder, state),
             )
@@ -151,7 +149,7 @@ class Progress:
         return table
 
     def _shown(self) -> list[str]:
-        """Choose the runs that have room, in their order: what is going on before what is over."""
+        """Return the runs for which there is room, in order; running ones are preferred."""
         room = max(5, self.console.height - 5)
         names = [n for n, state in self.states.of.items() if state not in ("planned", "queued")]
         ranked = sorted(names, key=lambda name: -RANKS.get(self.states.of[name], 1))
@@ -163,13 +161,6 @@ class Progress:
         return "\n".join([tally(self.states), *notes])
 
 
-def _science(folder: RunFolder) -> dict[str, Any]:
-    try:
-        return (folder.run or {}).get("science") or {}
-    except BrokenFile:
-        return {}
-
-
 def _label(folder: RunFolder) -> str:
     try:
         return str((folder.run or {}).get("label", folder.path.name))
@@ -177,36 +168,8 @@ def _label(folder: RunFolder) -> str:
         return folder.path.name
 
 
-def _remaining(folder: RunFolder, share: float) -> str:
-    """Return the time to go, from this attempt's pace; empty before the first metrics."""
-    attempt = folder.newest
-    started = ((attempt.start or attempt.submission) if attempt else None) or {}
-    if not share or "time" not in started:
-        return ""
-    spent = time.time() - started["time"]
-    return str(timedelta(seconds=round(spent * (1 - share) / share)))
-
-
 def _metric(folder: RunFolder, state: str) -> str:
     result = folder.result if state == DONE else None
     if result:
         return f"{result['metric']} {result['metrics'].get(result['metric'], float('nan')):.3f}"
     return ""
-
-
-def _newest(path: Path, split: str) -> dict[str, Any] | None:
-    """Return the last record of a split, looking at the end of the file only."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-            lines = file.read().splitlines()
-    except FileNotFoundError:
-        return None
-    for line in reversed(lines):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue  # the first line may be cut, the last torn
-        if isinstance(record, dict) and record.get("split") == split:
-            return record
-    return None

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from study.files import BrokenFile
-from study.launch.retries import cause_of
+from study.launch.answers import cause
+from study.launch.protocol import title
 from study.runs.archive import ArchivedRun
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
@@ -24,10 +25,10 @@ __all__ = [
     "row",
     "science_of",
     "tally",
+    "told_by",
     "waits_for",
 ]
 
-NO_REASON = ("", "None", "null", "N/A")  # what Slurm shows where it has none
 ERROR_CHARACTERS = 300  # of an error in a table; `study logs --err` has all of it
 
 
@@ -35,7 +36,7 @@ def row(states: States, name: str) -> dict[str, Any]:
     """Return what is known of one of the runs looked at; unknown values are None.
 
     Keys: id, state, archived, grid, task, mechanism, sites, seed, attempts, and of the newest
-    attempt launcher, job, node, reason (why Slurm lets it wait), cause, scheduler, seconds, error.
+    attempt launcher, job, node, reason (why its job waits), cause, scheduler, seconds, error.
     """
     folder, science = states.seen[name], science_of(states, name)
     record: dict[str, Any] = {
@@ -60,7 +61,7 @@ def row(states: States, name: str) -> dict[str, Any]:
     record["reason"] = waits_for(states, name)
     if attempt.exit is not None:
         ending = attempt.ending
-        record["cause"] = cause_of(ending)
+        record["cause"] = cause(attempt, ending)
         record["scheduler"] = ending.get("scheduler")
         record["seconds"] = ending.get("seconds")
         record["error"] = str(ending.get("error") or "")[:ERROR_CHARACTERS] or None
@@ -85,21 +86,31 @@ def science_of(states: States, name: str) -> dict[str, Any]:
 def job_of(states: States, attempt: Attempt) -> tuple[str | None, str | None]:
     """Return the job that executes an attempt and the node it is on, None where none is known."""
     started, submitted = attempt.start or {}, attempt.submission or {}
-    if not attempt.by_slurm:
+    if not attempt.by_job:
         return None, submitted.get("host")
-    task = states.queue.task(attempt) if states.queue else None
-    job = started.get("job") or (task.job if task else None)
-    return job, started.get("host") if started.get("job") else (task.node or None if task else None)
+    shown = states.said.of(attempt).job(attempt)
+    if started.get("job"):
+        return started["job"], started.get("host")
+    return (shown.job, shown.node or None) if shown else (None, None)
 
 
 def waits_for(states: States, name: str) -> str | None:
-    """Return why Slurm lets a queued run wait, in its own word such as ``Priority``."""
-    if states.of[name] != "queued" or states.queue is None:
-        return None
-    attempt = states.seen[name].newest
-    task = states.queue.task(attempt) if attempt else None
-    word = task.reason.strip("()") if task else ""
-    return word if word not in NO_REASON else None
+    """Return why a queued run waits, in its scheduler's own word such as ``Priority``."""
+    shown = _waiting(states, name)
+    return shown[1] if shown else None
+
+
+def told_by(states: States, name: str) -> str:
+    """Say who says why a queued run waits, and what; empty where nothing is known."""
+    shown = _waiting(states, name)
+    return f"{title(shown[0].launcher)} says {shown[1]}" if shown else ""
+
+
+def _waiting(states: States, name: str) -> tuple[Attempt, str] | None:
+    """Return the attempt of a queued run, and why its job waits."""
+    attempt = states.seen[name].newest if states.of[name] == "queued" else None
+    job = states.said.of(attempt).job(attempt) if attempt else None
+    return (attempt, job.reason) if attempt and job and job.reason else None
 
 
 def reasons(states: States) -> dict[str, int]:

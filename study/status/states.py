@@ -1,4 +1,4 @@
-"""The states of many runs at once, with one question to the scheduler for all of them."""
+"""The states of many runs at once, with one question to each scheduler for all of them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.launch.answers import Answers
 from study.runs import archive
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from study.launch.slurm.queue import Queue
     from study.runs.run import Run
 
 __all__ = ["DONE", "OPEN", "Glance", "States", "glance", "look"]
@@ -45,7 +45,7 @@ class Glance(RunFolder):
 
     @functools.cached_property
     def _paths(self) -> list[Path]:
-        # pathlib makes ten thousand folders' worth of objects that nobody needs.
+        # With ten thousand runs pathlib would make many objects that nobody needs.
         try:
             with os.scandir(f"{self.path}/attempts") as entries:
                 names = [entry.name for entry in entries if entry.name.isdecimal()]
@@ -71,8 +71,8 @@ class States:
     ----------
     of: dict
         The condition of each run, by the name of its folder.
-    queue: Queue, optional
-        What the scheduler said; None where no run needed it.
+    said: Answers
+        What the launchers said of the runs that jobs execute.
     seen: dict
         What was read of each run: a `Glance`, or an `archive.ArchivedRun` where that counts.
     asked: dict
@@ -80,14 +80,14 @@ class States:
     """
 
     of: dict[str, str] = field(default_factory=dict)
-    queue: Queue | None = None
+    said: Answers = field(default_factory=Answers)
     seen: dict[str, RunFolder] = field(default_factory=dict)
     asked: dict[str, Run] = field(default_factory=dict)
 
     @property
     def trouble(self) -> list[str]:
-        """What the scheduler could not be asked; the states are then as the records have them."""
-        return self.queue.trouble if self.queue else []
+        """What could not be asked; the states are then as the records have them."""
+        return self.said.trouble
 
     @property
     def code(self) -> int:
@@ -110,20 +110,20 @@ class States:
         """Return the same for some of the runs."""
         chosen = {name: self.of[name] for name in names}
         seen = {name: self.seen[name] for name in names}
-        return States(chosen, self.queue, seen, self.asked)
+        return States(chosen, self.said, seen, self.asked)
 
 
-def look(folders: Sequence[RunFolder], queue: Queue | None = None) -> States:
+def look(folders: Sequence[RunFolder], said: Answers | None = None) -> States:
     """Look at runs; writes nothing.
 
     Parameters
     ----------
     folders: sequence of RunFolder
         A run without a folder is planned, or completed if it is archived.
-    queue: Queue, optional
-        What the scheduler has just said, instead of asking it.
+    said: Answers, optional
+        What the launchers have just said, if they said anything, instead of asking them.
     """
-    found, open_ = States(queue=queue), dict[str, Attempt]()
+    found, open_ = States(said=said or Answers()), dict[str, Attempt]()
     for folder in folders:
         name = folder.path.name
         seen = found.seen[name] = glance(folder)
@@ -133,23 +133,21 @@ def look(folders: Sequence[RunFolder], queue: Queue | None = None) -> States:
 
         found.of[name] = seen.condition(remember)
     if open_:
-        from study.launch.slurm.queue import Queue
-
-        found.queue = queue or Queue.ask(open_.values())
+        if not found.said.by:
+            found.said = Answers.ask(open_.values())
         for name, attempt in open_.items():
-            found.of[name] = _told(found, name, attempt, found.queue)
+            found.of[name] = _told(found, name, attempt, found.said)
     _count_archived(folders, found)
     return found
 
 
-def _told(found: States, name: str, attempt: Attempt, queue: Queue) -> str:
-    """Return the condition of a run after the scheduler was asked about its newest attempt."""
-    task = queue.task(attempt)
-    gone = queue.answered if task is None else not task.alive
+def _told(found: States, name: str, attempt: Attempt, said: Answers) -> str:
+    """Return the condition of a run after its newest attempt was asked about."""
+    gone = said.of(attempt).gone(attempt)
     if gone and attempt.exit is None and (attempt.path / "exit.json").exists():
         # It ended while we asked, and its record says more than the scheduler does.
         found.seen[name] = Glance(found.seen[name].path)
-    return found.seen[name].condition(queue.state)
+    return found.seen[name].condition(said.state)
 
 
 def _count_archived(folders: Sequence[RunFolder], found: States) -> None:

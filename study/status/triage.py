@@ -1,8 +1,8 @@
 """Failures in groups: which runs ended by the same mistake, whatever numbers and paths it names.
 
-Two failures are the same when the last frames in our or the user's code are (file and function, not
-the line, which an edit elsewhere moves), and so are the exception's type and its message without
-addresses, numbers, folders and run ids.
+Two failures are the same if they agree in the last frames of our or the user's code (by file and
+function; an edit elsewhere moves the line), in the type of the exception, and in its message
+without addresses, numbers, folders and run ids.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from study.status.states import States
 __all__ = ["FAILURES", "Group", "Signature", "groups", "normalised", "signature"]
 
 FAILURES = ("failed", "oom", "killed", "timeout", "lost")
-"""States that are somebody's or something's fault; who is preempted did nothing wrong."""
+"""States that are somebody's or something's fault, as a preemption is not."""
 
 FRAMES = 2  # of our code, the last ones, that tell failures apart
 TAIL_BYTES = 1 << 16  # of a log, enough for its last traceback
@@ -34,7 +34,7 @@ TRACEBACK = "Traceback (most recent call last):"
 RAISED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit|Stopped|Warning)\b.*", re.M)
 
 INSTALLED = ("site-packages", "dist-packages")
-"""Where other people's code is; Python's own is where sysconfig says, or named like it."""
+"""Folders of other people's code. Python's own is where sysconfig says."""
 
 NOISE = (
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "ADDRESS"),
@@ -95,16 +95,14 @@ def _report(folder: RunFolder, attempt: Attempt, state: str, found: States) -> s
         return trace
     written = source(folder, attempt.n, err=True)
     tail = _tail(written.path) if written else ""
-    # Who was killed may have written of anything before; who failed ended by what came last.
+    # What a run wrote before it was killed is another matter; one that failed wrote why, last.
     if state == "failed" and TRACEBACK in tail:
         return tail[tail.rindex(TRACEBACK) :]
     if state == "failed" and written and written.note and tail.strip():
         return tail
     if error := str(ending.get("error") or ""):
         return error
-    if found.queue is not None and attempt.by_slurm:
-        return found.queue.why(attempt)
-    return "the process is gone and left no record"
+    return found.said.of(attempt).why(attempt)
 
 
 def _tail(path: Path) -> str:
@@ -119,7 +117,7 @@ def _where(report: str) -> str:
     last = report[report.rindex(TRACEBACK) :] if TRACEBACK in report else report
     frames = [(match["file"], match["function"] or "") for match in FRAME.finditer(last)]
     ours = [frame for frame in frames if _is_ours(frame[0])]
-    # Wholly in other people's code, as when an import fails: then their last frames must do.
+    # If all frames are in other people's code, as when an import fails, take the last of these.
     chosen = (ours or frames)[-FRAMES:]
     return " > ".join(f"{Path(file).name}:{function}" for file, function in chosen)
 

@@ -1,40 +1,26 @@
-"""Evaluate a checkpoint, in a process that has the frameworks.
-
-``python -m study.worker.evaluate`` reads a line of JSON, an object with ``science``, ``checkpoint``
-and ``device``, and writes one with what :func:`evaluate` returns, or with ``error``. It ends when
-its standard input does.
-"""
+"""Evaluate a checkpoint, in a process that has the frameworks."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import importlib.util
-import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
-import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlparse
 
 from plugins.contracts.job import CheckpointError
+from plugins.contracts.task import Evaluates, Publishes
+from plugins.contracts.tasks import find_task
 from plugins.training.checkpoints import check_whole, download, few
 from study import data
 from study.errors import StudyError, nearest
 from study.runs.folder import RunFolder
-from study.runs.run import Run, differences
+from study.runs.run import Run, complete, differences
+from study.worker.child import ChildFailed, ask
+from study.worker.job import job_of
 
-__all__ = ["evaluate"]
-
-GRACE_SECONDS = 5.0
-"""In which the process that evaluates cleans up, once nobody waits for it any more."""
+__all__ = ["evaluate", "evaluate_here"]
 
 
 def evaluate(
@@ -75,59 +61,29 @@ def evaluate(
     asked = {"science": run.science, "checkpoint": checkpoint, "device": device}
     # Where there is a GPU, MMEngine uses it unless it cannot see it.
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
-    last = ""
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "study.worker.evaluate"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=os.environ | hidden,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        try:
-            with contextlib.suppress(BrokenPipeError):  # it ended already, and has said why
-                process.stdin.write(json.dumps(asked) + "\n")
-                process.stdin.flush()
-            for line in process.stderr:
-                if line.strip():
-                    last = line.strip()
-                    progress(last)
-            answer = process.stdout.read()
-        except BaseException:  # the user has seen enough
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE_SECONDS)
-            process.kill()
-            raise
-    if process.returncode:
-        raise StudyError(f"cannot evaluate {checkpoint}: {_end(process.returncode, last)}")
-    found: dict[str, Any] = json.loads(answer)
-    if "error" in found:
-        raise StudyError(found["error"])
-    return found
+    try:
+        return ask(f"{__name__}:evaluate_here", asked, hidden, progress)
+    except ChildFailed as error:
+        raise StudyError(f"cannot evaluate {checkpoint}: {error}") from error
 
 
-def _end(code: int, last: str) -> str:
-    if code > 0:
-        return last or f"exit code {code}"
-    memory = ", as Linux and Slurm do for want of memory" if -code == signal.SIGKILL else ""
-    return f"its process was ended by {signal.Signals(-code).name}{memory}"
+def evaluate_here(science: dict[str, Any], checkpoint: str, device: str) -> dict[str, Any]:
+    """Do what `evaluate` does, in this process."""
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+            return _evaluate(science, checkpoint, device, Path(scratch))
+    except CheckpointError as error:
+        raise StudyError(str(error)) from None
 
 
-def _evaluate(science: dict[str, Any], checkpoint: str, device: str, scratch: Path) -> Any:
-    from plugins.contracts.tasks import package_of, train_module
-    from study.worker.main import job_of
-
-    task, name = science["task"], f"{package_of(science['task'])}.published"
-    index = importlib.import_module(name) if importlib.util.find_spec(name) else None
+def _evaluate(
+    science: dict[str, Any], checkpoint: str, device: str, scratch: Path
+) -> dict[str, Any]:
+    task = find_task(science["task"])
+    index = task.published() if isinstance(task, Publishes) else None
     source, entry = _source(checkpoint, index)
-    module = train_module(task)
-    if not hasattr(module, "evaluate"):
-        raise StudyError(f"the task {task!r} does not evaluate checkpoints")
+    if not isinstance(task, Evaluates):
+        raise StudyError(f"the task {task.name!r} does not evaluate checkpoints")
     if device == "cuda" and not importlib.import_module("torch").cuda.is_available():
         raise StudyError("the device is cuda, but torch finds no GPU")
     job = job_of(science, RunFolder(scratch), device)
@@ -141,10 +97,10 @@ def _evaluate(science: dict[str, Any], checkpoint: str, device: str, scratch: Pa
         source = download(source)
     check_whole(source)
     grid, trained, answer["trained"] = _trained(source, science)
-    if trained not in ("", task):
-        raise StudyError(f"{source} is of a run of {grid}, which is {trained}, not {task}")
+    if trained not in ("", task.name):
+        raise StudyError(f"{source} is of a run of {grid}, which is {trained}, not {task.name}")
     try:
-        return answer | {"metrics": module.evaluate(job, source)}
+        return answer | {"metrics": task.evaluate(job, source)}
     except CheckpointError as error:
         if not answer["trained"]:
             raise
@@ -199,12 +155,14 @@ def _trained(checkpoint: Path, science: dict[str, Any]) -> tuple[str, str, list[
     if run is None or not isinstance(run["science"], dict):
         return "", "", []
     then = {**run["science"], "seed": science["seed"]}
-    lines = sorted(differences(then, science), key=lambda line: line.startswith("recipe."))
+    lines = sorted(
+        differences(complete(then), complete(science)), key=lambda line: line.startswith("recipe.")
+    )
     return run["grid"], str(then.get("task", "")), lines
 
 
 def _comparable(job: Any, index: Any, entry: Any) -> tuple[dict[str, float], list[str]]:
-    """Return the published metrics, and in which respects ours are not of the same."""
+    """Return the published metrics, and why ours may not be compared with them."""
     name = job.recipe.data
     if name != entry.data:
         return {}, []
@@ -212,44 +170,3 @@ def _comparable(job: Any, index: Any, entry: Any) -> tuple[dict[str, float], lis
     if other := data.card(name)["not_comparable_with"]:
         notes.append(f"the data set is a part of {other}")
     return entry.metrics, notes
-
-
-def _main() -> None:
-    # See study.worker.main: nothing that a checkpoint names is called while it is read.
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
-    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
-    signal.signal(signal.SIGTERM, _end_in_order)
-    # Frameworks greet on stdout, which belongs to the answer; libraries in C know it by its number.
-    with os.fdopen(os.dup(1), "w") as answers, contextlib.redirect_stdout(sys.stderr):
-        os.dup2(2, 1)
-        asked = json.loads(sys.stdin.readline())
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-        try:
-            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-                answer = _evaluate(**asked, scratch=Path(scratch))
-        except (StudyError, CheckpointError) as error:
-            answer = {"error": str(error)}
-        except Exception as error:
-            traceback.print_exc()
-            reason = f"{type(error).__name__}: {error}"
-            answer = {"error": f"cannot evaluate {asked['checkpoint']}: {reason}"}
-        json.dump(answer, answers)
-
-
-def _end_in_order(number: int, frame: Any) -> NoReturn:
-    sys.exit(128 + number)
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that holds the other end of its standard input is gone.
-
-    A signal that ends that one alone may be one that nobody can handle.
-    """
-    os.read(0, 1)  # nothing comes but the end
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
-    os._exit(128 + signal.SIGTERM)
-
-
-if __name__ == "__main__":
-    _main()

@@ -1,22 +1,18 @@
-"""Look into the attention of a trained run, in a process that has its framework.
-
-``python -m study.worker.look FOLDER OUT SOURCE [--query X,Y]`` writes arrays into OUT (.npz).
-"""
+"""Look into the attention of a trained run, in a process that has its framework."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import importlib
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
-from plugins.contracts.tasks import package_of
+from plugins.contracts.task import Looks
+from plugins.contracts.tasks import find_task
 from study.errors import StudyError
 from study.runs.folder import RunFolder
+from study.worker.child import ask
+from study.worker.job import job_of
 
-__all__ = ["look"]
+__all__ = ["look", "look_here"]
 
 
 def look(folder: RunFolder, source: str, query: tuple[int, int] | None, out: Path) -> None:
@@ -38,47 +34,25 @@ def look(folder: RunFolder, source: str, query: tuple[int, int] | None, out: Pat
     StudyError
         If the plugin could not look; its message says why.
     """
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "study.worker.look",
-        str(folder.path),
-        str(out),
-    ]
-    command += ["--query", f"{query[0]},{query[1]}"] if query else []
-    done = subprocess.run([*command, "--", source], capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise StudyError(lines[-1] if done.returncode == 2 and lines else done.stderr.strip())
+    asked = {"folder": str(folder.path), "source": source, "query": query, "out": str(out)}
+    ask(f"{__name__}:look_here", asked)
 
 
-def _main() -> None:
+def look_here(folder: str, source: str, query: list[int] | None, out: str) -> None:
+    """Do what `look` does, in this process."""
     import numpy as np
 
-    from study.worker.main import job_of
-
-    parser = argparse.ArgumentParser(prog="python -m study.worker.look")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("source")
-    parser.add_argument("--query")
-    options = parser.parse_args()
-    folder = RunFolder(options.folder)
-    run = folder.run
+    looked_into = RunFolder(Path(folder))
+    run = looked_into.run
     assert run is not None
-    query = tuple(map(int, options.query.split(","))) if options.query else None
-    task = importlib.import_module(f"{package_of(run['science']['task'])}.look")
-    with contextlib.redirect_stdout(sys.stderr):
-        arrays = task.look(job_of(run["science"], folder, "cpu"), options.source, query)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(options.out, **arrays)
-
-
-if __name__ == "__main__":
+    task = find_task(run["science"]["task"])
+    if not isinstance(task, Looks):
+        raise StudyError(f"the task {task.name!r} cannot show where a model looks")
     try:
-        _main()
-    except (StudyError, ValueError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+        job = job_of(run["science"], looked_into, "cpu")
+        pixel = (query[0], query[1]) if query else None
+        arrays: dict[str, Any] = task.look(job, source, pixel)
+    except ValueError as error:
+        raise StudyError(str(error)) from error
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(out, **arrays)

@@ -1,27 +1,22 @@
-"""Count what runs would cost, in a process that has the frameworks.
-
-``python -m study.worker.measure`` reads a JSON list of science configurations and writes
-one of costs.
-"""
+"""Count what runs would cost, in a process that has the frameworks."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from plugins.contracts.tasks import find_task
 from study import data
 from study.errors import StudyError
 from study.runs.folder import RunFolder
 from study.runs.run import Run, science_hash
+from study.worker.child import ask
+from study.worker.job import job_of
 
-__all__ = ["costs"]
+__all__ = ["costs", "costs_here"]
 
 
 def costs(
@@ -40,17 +35,11 @@ def costs(
     distinct = {_key(run): run.science for run in runs}
     if not distinct:
         return {}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "study.worker.measure"],
-        input=json.dumps(list(distinct.values())),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise StudyError(f"cannot count the cost{way_out}: {lines[-1]}")
-    counted = dict(zip(distinct, json.loads(done.stdout), strict=True))
+    try:
+        found = ask(f"{__name__}:costs_here", {"sciences": list(distinct.values())})
+    except StudyError as error:
+        raise StudyError(f"cannot count the cost{way_out}: {error}") from error
+    counted = dict(zip(distinct, found, strict=True))
     return {run.id: counted[_key(run)] for run in runs}
 
 
@@ -58,33 +47,23 @@ def _key(run: Run) -> str:
     return science_hash({**run.science, "seed": 0})
 
 
-def _cost(science: dict[str, Any], nowhere: Path) -> dict[str, Any]:
-    from plugins.contracts.tasks import train_module
-    from study.worker.main import job_of
-
-    folder = RunFolder(nowhere)
-    module, name = train_module(science["task"]), science["recipe"]["data"]
-    outputs = getattr(importlib.import_module(data.datasets()[name]), "OUTPUTS", None)
-    if data.is_prepared(name) or outputs is None:
-        return module.cost(job_of(science, folder, "cpu")).to_json()
-    return module.cost(job_of(science, folder, "cpu", data_folder=nowhere), outputs).to_json()
-
-
-def _main() -> None:
-    sciences, counted = json.load(sys.stdin), []
-    # Frameworks greet on stdout, which belongs to the answer.
-    with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as nowhere:
+def costs_here(sciences: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the costs of science configurations, counted in this process."""
+    counted = []
+    with tempfile.TemporaryDirectory() as nowhere:
         for science in sciences:
             try:
                 counted.append(_cost(science, Path(nowhere)))
             except Exception as error:
                 name = f"{science['mechanism']} at {', '.join(science['sites'])}"
                 raise StudyError(f"{name}: {type(error).__name__}: {error}") from error
-    json.dump(counted, sys.stdout)
+    return counted
 
 
-if __name__ == "__main__":
-    try:
-        _main()
-    except StudyError as error:
-        sys.exit(str(error))
+def _cost(science: dict[str, Any], nowhere: Path) -> dict[str, Any]:
+    folder = RunFolder(nowhere)
+    task, name = find_task(science["task"]), science["recipe"]["data"]
+    outputs = getattr(importlib.import_module(data.datasets()[name]), "OUTPUTS", None)
+    if data.is_prepared(name) or outputs is None:
+        return task.cost(job_of(science, folder, "cpu")).to_json()
+    return task.cost(job_of(science, folder, "cpu", data_folder=nowhere), outputs).to_json()

@@ -8,18 +8,15 @@ import that fails is passed over in silence.
 from __future__ import annotations
 
 import contextlib
-import json
-import select
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
+
+from study.worker.child import Child, ChildFailed
 
 __all__ = ["AnswerLost", "Nurseries", "Nursery", "NurseryDied", "WarmProcess"]
 
@@ -46,7 +43,7 @@ class Nursery:
     task: str
         Whose framework to import.
     environment: mapping of str to str
-        The variables of the process and its workers; libraries read some only when they load.
+        Variables of the process and its workers; libraries read some only when they load.
     """
 
     def __init__(self, task: str, environment: Mapping[str, str]) -> None:
@@ -54,33 +51,25 @@ class Nursery:
         self.obstacle: str | None = None
         self.settled = False  # whether it is known if workers can be forked
         self.alive = True
-        self._process = process = subprocess.Popen(
-            [sys.executable, "-m", "study.worker.nursery", task],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # What an import writes there is no part of any attempt.
-            stderr=subprocess.DEVNULL,
-            text=True,
-            # Torch asks the driver for GPUs with a call that leaves no context behind.
-            env={**environment, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"},
-            start_new_session=True,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._requests, self._answers = process.stdin, process.stdout
+        # Torch asks the driver for GPUs with a call that leaves no context behind.
+        told = {**environment, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+        self._child = Child("study.worker.nursery:serve", told)
+        self._child.tell(task)
 
     @property
     def pid(self) -> int:
         """The nursery's own process."""
-        return self._process.pid
+        return self._child.pid
 
     def look(self) -> bool:
         """Whether the import is over; from then on `obstacle` is why nothing can be forked."""
-        if not self.settled and self._readable(0):
+        if not self.settled:
             try:
-                self.obstacle = self._receive()["obstacle"]
-            except NurseryDied as error:
-                self.obstacle = str(error)
+                self.obstacle = self._child.hear(0)
+            except TimeoutError:
+                return False
+            except ChildFailed:
+                self.obstacle = self._ended()
             self.settled = True
             if self.obstacle is not None:
                 self.close()
@@ -111,45 +100,28 @@ class Nursery:
             "stderr": str(folder / "stderr"),
             "environment": dict(environment),
         }
-        return WarmProcess(self, self._ask(request)["pid"])
+        return WarmProcess(self, self._ask(request))
 
     def poll(self, pid: int) -> int | None:
         """Return the exit code of a worker, None while it lives; `NurseryDied` if nobody knows."""
-        return self._ask({"poll": pid})["code"]
+        return self._ask({"poll": pid})
 
-    def close(self) -> None:
-        """End the nursery. Workers go on, but nobody hears of their exit codes."""
+    def close(self) -> int:
+        """End the nursery; return its exit code. Workers go on, but nobody hears of theirs."""
         self.alive = False
-        self._process.kill()  # it has nothing to leave in order
-        self._process.wait()
-        with contextlib.suppress(OSError):
-            self._requests.close()
-        self._answers.close()
+        return self._child.end(grace=0)  # it has nothing to leave in order
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        if not self.alive:
+    def _ask(self, request: dict[str, Any]) -> Any:
+        if not self.alive or not self._child.tell(request):
+            self.close()
             raise NurseryDied(f"the nursery of {self.task} has ended")
         try:
-            self._requests.write(json.dumps(request) + "\n")
-            self._requests.flush()
-        except OSError:
-            self.close()
-            raise NurseryDied(f"the nursery of {self.task} has ended") from None
-        return self._receive()
+            return self._child.hear(ANSWER_SECONDS)
+        except (ChildFailed, TimeoutError):
+            raise AnswerLost(self._ended()) from None
 
-    def _receive(self) -> dict[str, Any]:
-        line = self._answers.readline() if self._readable(ANSWER_SECONDS) else ""
-        if not line.endswith("\n"):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(1)  # with an exit code of its own, if it closed its end
-            self.close()
-            code = self._process.returncode
-            raise AnswerLost(f"the nursery of {self.task} ended with {code}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def _readable(self, seconds: float) -> bool:
-        return bool(select.select([self._answers], [], [], seconds)[0])
+    def _ended(self) -> str:
+        return f"the nursery of {self.task} ended with {self.close()}"
 
 
 class WarmProcess:
@@ -159,8 +131,8 @@ class WarmProcess:
         self.pid = pid
         self._nursery = nursery
         self._code: int | None = None
-        # Until it is polled the nursery keeps it, as a zombie if need be. Only if the nursery has
-        # died by now it may be gone.
+        # The nursery keeps a worker that has ended as a zombie until it is polled. So it can be
+        # gone only if the nursery is.
         self._process: psutil.Process | None = None
         with contextlib.suppress(psutil.NoSuchProcess):
             self._process = psutil.Process(pid)
@@ -204,12 +176,7 @@ class Nurseries:
     def __enter__(self) -> Nurseries:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.keep(())
 
     def keep(self, tasks: Iterable[str]) -> None:

@@ -14,7 +14,8 @@ from analysis.stats.claims import SAME, judge, load
 from analysis.stats.contrasts import Estimate, Model
 from analysis.stats.effects import TERM_SETS
 from analysis.stats.verdicts import judged
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.site import MapSite
+from plugins.attention.core.word import Word
 
 CROSS = {"sites": "cross"}
 IMAGES = {"task": "detection", "sites": "conv4.conv5", "metric": "mAP"}
@@ -273,7 +274,8 @@ def test_every_range_with_runs_of_both_is_judged(mine):
 
 def test_dynamic_convolution_without_a_range_is_that_of_range_1(mine):
     for word, twin in SAME.items():
-        assert Mechanism.parse(word).kernel_size == Mechanism.parse(twin).kernel_size
+        (part,), (same,) = (Word.parse(each.partition("+")[0]).parts for each in (word, twin))
+        assert part.taps(MapSite()) == same.taps(MapSite())
     ends = mine("      - greater: {0100: 1, dynamic@widest: -1}")
     frame = world({"0100": 22, "dynamic": 20, "dynamic+deformable": 9}, sd=0.05)
     verdict = verdict_of(frame, ends)

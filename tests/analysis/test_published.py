@@ -12,7 +12,7 @@ from analysis.runs.collect import collect
 from analysis.stats.summary import summarise
 from analysis.tables.published import COLUMNS, FOLDER, beside, load
 from analysis.tables.table import csv, markdown
-from plugins.contracts.tasks import recipe_module, task_names
+from plugins.contracts.tasks import find_task, task_names
 from study.errors import StudyError
 from study.runs.folder import RunFolder
 
@@ -54,9 +54,9 @@ def test_the_files_of_this_repository_are_read_and_agree_with_the_tasks():
     assert set(frame["name"]) == {path.stem for path in FOLDER.glob("*.yaml")}
     assert set(frame["task"]) <= set(task_names())
     for task, values in frame.groupby("task"):
-        module = recipe_module(task)
-        assert set(values["metric"]) == {module.METRIC}
-        assert set(".".join(values["sites"]).split(".")) <= {*module.SITES, ""}
+        module = find_task(task)
+        assert set(values["metric"]) == {module.metrics[0].name}
+        assert set(".".join(values["sites"]).split(".")) <= {*module.sites, ""}
     assert frame["source"].str.fullmatch(r"https://\S+").all()
 
 

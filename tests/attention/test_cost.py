@@ -10,16 +10,17 @@ from torch import nn
 from plugins.attention import (
     DeformableConv1d,
     DeformableConv2d,
-    DynamicConv1d,
     DynamicConv2d,
     GeneralizedAttention1d,
     GeneralizedAttention2d,
-    taps,
 )
 from plugins.attention.core.cost import count
 from plugins.attention.core.position import relative_sinusoid
-from plugins.attention.core.registry import DEFORMABLE, registered
 from plugins.attention.core.word import TERM_SETS
+from plugins.attention.kernels import taps
+from plugins.attention.maps import cost as on_maps
+from plugins.attention.sequences import cost as in_sequences
+from plugins.attention.sequences.dynamic import GatedDynamicConv1d
 
 # Multiply-accumulates (10⁹) and parameters (10⁶) of the block in conv4 (50x84, 256 channels, six
 # blocks) and conv5 (25x42, 512 channels, three) of a ResNet-50 that sees 800x1344 pixels, with 8
@@ -64,14 +65,13 @@ def executed(module, forward):
 def block_cost(block, size):
     names = ("heads", "terms", "kv_stride", "q_stride", "spatial_range", "position_dim")
     arguments = {name: getattr(block, name) for name in names}
-    return registered(block.terms).block_cost(size, block.channels, **arguments)
+    return on_maps.generalized(size, block.channels, **arguments)
 
 
 @pytest.mark.parametrize("terms", TERM_SETS)
 def test_the_closed_form_gives_the_table_of_resnet_50(terms):
     def at(size, channels):
-        kind = registered(terms)
-        return kind.block_cost(size, channels, heads=8, terms=terms, kv_stride=2)
+        return on_maps.generalized(size, channels, heads=8, terms=terms, kv_stride=2)
 
     conv4, conv5 = at((50, 84), 256), at((25, 42), 512)
     macs = (6 * conv4.macs + 3 * conv5.macs) / 1e9
@@ -134,7 +134,7 @@ def test_dense_1d_attention_multiplies_what_the_closed_form_says(
     block = GeneralizedAttention1d(16, 4, terms, key_channels)
     query = torch.randn(1, queries, 16)
     memory = query if queries == keys else torch.randn(1, keys, key_channels or 16)
-    form = registered(terms).sequence_cost(
+    form = in_sequences.generalized(
         queries, keys, 16, heads=4, terms=terms, causal=causal, key_channels=key_channels
     )
     assert form.macs == executed(block, lambda: dense_sequence(block, query, memory, causal))
@@ -181,9 +181,7 @@ def test_a_range_in_a_sequence_counts_pairs_and_offsets_within_it(terms):
     expected += length * c * c * ((e1 or e2) + (e1 or e3))
     expected += pairs * c if e1 else length * c if e3 else 0
     expected += (2 * within + 1) * c * c + pairs * c if e2 or e4 else 0
-    form = registered(terms).sequence_cost(
-        length, length, c, heads=4, terms=terms, spatial_range=within
-    )
+    form = in_sequences.generalized(length, length, c, heads=4, terms=terms, spatial_range=within)
     assert form.macs == expected
 
 
@@ -192,16 +190,15 @@ def test_convolutions_multiply_what_their_closed_forms_say(monkeypatch):
     monkeypatch.setattr("plugins.attention.sequences.dynamic.convolve", taps.unfolded)
     monkeypatch.setattr("plugins.attention.maps.dynamic.convolve2d", taps.unfolded2d)
     x, sequence = torch.zeros(1, 16, 6, 10), torch.zeros(1, 9, 16)
-    dynamic, deformable = registered("dynamic"), registered(DEFORMABLE)
     for module, argument, form in [
-        (DynamicConv2d(16, 4, 5), x, dynamic.block_cost((6, 10), 16, heads=4, kernel_size=5)),
+        (DynamicConv2d(16, 4, 5), x, on_maps.dynamic((6, 10), 16, heads=4, kernel_size=5)),
         (
-            DynamicConv1d(16, 4, 5),
+            GatedDynamicConv1d(16, 4, 5),
             sequence,
-            dynamic.sequence_cost(9, 9, 16, heads=4, kernel_size=5),
+            in_sequences.dynamic(9, 16, heads=4, kernel_size=5),
         ),
-        (DeformableConv2d(16, 16, 3).conv_offset, x, deformable.block_cost((6, 10), 16)),
-        (DeformableConv1d(16, 3), sequence, deformable.sequence_cost(9, 9, 16)),
+        (DeformableConv2d(16, 16, 3).conv_offset, x, on_maps.deformable((6, 10), 16)),
+        (DeformableConv1d(16, 3), sequence, in_sequences.deformable(9, 16)),
     ]:
         assert form.macs == executed(module, lambda m=module, x=argument: m(x))
         assert form.parameters == sum(parameter.numel() for parameter in module.parameters())
@@ -212,21 +209,20 @@ def test_the_formula_as_text_gives_the_number(terms):
     size, heads, c = (6, 10), 4, 16
     symbols = {"N": 60, "K": 15, "P": 60 * 15, "C": c, "T": 6 * 3 + 10 * 5}
     symbols["R"] = 6 * 10 * 5 + 10 * 6 * 3
-    form = registered(terms).block_cost(size, c, heads=heads, terms=terms, kv_stride=2)
+    form = on_maps.generalized(size, c, heads=heads, terms=terms, kv_stride=2)
     assert evaluate(str(form), symbols) == form.macs
     symbols = {"N": 7, "K": 9, "P": 63, "C": c, "T": 7 + 9 - 1}
-    form = registered(terms).sequence_cost(7, 9, c, heads=heads, terms=terms)
+    form = in_sequences.generalized(7, 9, c, heads=heads, terms=terms)
     assert evaluate(str(form), symbols) == form.macs
 
 
 def test_the_formulas_of_the_convolutions_give_their_numbers():
     symbols = {"N": 60, "C": 16, "M": 4, "k": 3}
-    dynamic, deformable = registered("dynamic"), registered(DEFORMABLE)
     for form in (
-        dynamic.block_cost((6, 10), 16, heads=4, kernel_size=3),
-        dynamic.sequence_cost(60, 60, 16, heads=4, kernel_size=3),
-        deformable.block_cost((6, 10), 16),
-        deformable.sequence_cost(60, 60, 16),
+        on_maps.dynamic((6, 10), 16, heads=4, kernel_size=3),
+        in_sequences.dynamic(60, 16, heads=4, kernel_size=3),
+        on_maps.deformable((6, 10), 16),
+        in_sequences.deformable(60, 16),
     ):
         assert evaluate(str(form), symbols) == form.macs
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from plugins.contracts.tasks import recipe_module
+from plugins.contracts.tasks import find_task
 from study.benchmarks import training
 from study.benchmarks.steps import WARM_UP, Turns
 from study.benchmarks.training import AS_IS, Measured
@@ -45,7 +45,7 @@ def test_the_trainings_are_those_of_the_demo(task):
     run = next(r for r in load(GRIDS / "demo" / f"{task}.yaml").runs() if r.mechanism == "1111")
     assert tuple(told["sites"]) == tuple(run.sites)
     theirs, few = run.science["recipe"], {"evaluation_sentences", "evaluation_images", "epochs"}
-    ours = recipe_module(task).Recipe.model_validate(told["recipe"]).model_dump(mode="json")
+    ours = find_task(task).Recipe.model_validate(told["recipe"]).model_dump(mode="json")
     assert {key: ours[key] for key in theirs if key not in few} == {
         key: value for key, value in theirs.items() if key not in few
     }

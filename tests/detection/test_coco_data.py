@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.dataset import PrepareError
 from plugins.contracts.job import Job
 from plugins.detection.data import coco2017
 from plugins.detection.data.coco import image_folder
-from plugins.detection.recipe import DEFAULT_SITES, Recipe
+from plugins.detection.recipe import Recipe
+from plugins.detection.task import Detection
 from study import data
 from study.data import contents
 from study.errors import StudyError
@@ -236,8 +237,8 @@ def test_the_detector_trains_on_it(copy, tmp_path, monkeypatch):
     records = []
     (tmp_path / "run").mkdir()
     job = Job(
-        mechanism=Mechanism.parse("0010"),
-        sites=DEFAULT_SITES,
+        mechanism=Word.parse("0010"),
+        sites=Detection.default_sites,
         seed=0,
         recipe=Recipe(
             data="coco",

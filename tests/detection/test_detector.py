@@ -4,19 +4,20 @@ import pytest
 
 from plugins.attention import DeformableConv2d, GeneralizedAttention2d
 from plugins.attention.core.cost import mechanisms_of
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.detection.config import detector
-from plugins.detection.recipe import DEFAULT_SITES, Recipe
+from plugins.detection.recipe import Recipe
+from plugins.detection.task import Detection
 from plugins.detection.train import cost
 from study import data
 
 pytestmark = pytest.mark.data
 
 
-def job(mechanism, sites=DEFAULT_SITES, **recipe):
+def job(mechanism, sites=Detection.default_sites, **recipe):
     return Job(
-        mechanism=Mechanism.parse(mechanism),
+        mechanism=Word.parse(mechanism),
         sites=sites,
         seed=0,
         recipe=Recipe(**recipe),
@@ -81,9 +82,8 @@ def test_the_papers_model_can_be_written_down():
         optimizer="sgd",
         learning_rate=0.02,
     )
-    config = detector(
-        Job(Mechanism("1111"), DEFAULT_SITES, 0, recipe, None, None, "cpu", None, None), 80
-    )
+    word, where = Word.parse("1111"), Detection.default_sites
+    config = detector(Job(word, where, 0, recipe, None, None, "cpu", None, None), 80)
     assert config.backbone.plugins[0]["cfg"]["kv_stride"] == 2
     assert config.backbone.norm_eval
     assert config.neck.in_channels == [256, 512, 1024, 2048]

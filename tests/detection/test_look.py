@@ -7,12 +7,13 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
+from plugins.detection.look import look
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.detection.config import detector
-from plugins.detection.look import look
-from plugins.detection.recipe import DEFAULT_SITES, Recipe
+from plugins.detection.recipe import Recipe
+from plugins.detection.task import Detection
 from study import data
 
 pytestmark = pytest.mark.data
@@ -27,8 +28,8 @@ def image():
 def job(tmp_path):
     """A run whose checkpoint holds random weights."""
     made = Job(
-        mechanism=Mechanism.parse("1011"),
-        sites=DEFAULT_SITES,
+        mechanism=Word.parse("1011"),
+        sites=Detection.default_sites,
         seed=0,
         recipe=Recipe(),
         data=data.path("trees"),

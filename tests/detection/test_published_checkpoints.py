@@ -26,7 +26,7 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import CheckpointError, Job
 from plugins.detection import published
 from plugins.detection.config import detector, runner_config
@@ -69,7 +69,7 @@ def grid():
 
 def job(run, data, **changed):
     recipe = Recipe.model_validate(run.science["recipe"] | changed)
-    mechanism = Mechanism.parse(run.mechanism)
+    mechanism = Word.parse(run.mechanism)
     return Job(mechanism, run.sites, 0, recipe, data, data, "cpu", None, None)
 
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from plugins.attention import GeneralizedAttention2d
 from plugins.attention.core.cost import count
-from plugins.attention.core.registry import registered
 from plugins.attention.core.word import TERM_SETS
+from plugins.attention.maps import cost
 
 SHIPPED = Path(mmdet.__file__).parent / ".mim/configs/faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
 PUBLISHED_GMACS, PUBLISHED_MPARAMS = 207.07, 41.53
@@ -79,5 +79,5 @@ def test_parameters_are_those_of_mmcvs_module(terms, channels):
     arguments = {"heads": 8, "terms": terms, "kv_stride": 2}
     ours = GeneralizedAttention2d(channels, **arguments)
     assert sum(parameter.numel() for parameter in ours.parameters()) == parameters
-    form = registered(terms).block_cost((50, 84), channels, **arguments)
+    form = cost.generalized((50, 84), channels, **arguments)
     assert form.parameters == parameters

@@ -10,7 +10,7 @@ import pytest
 import torch
 from page import Page, shell
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Job, Stopped
 
 PAGE = Page("add-a-task.md")
@@ -62,7 +62,7 @@ def _a_stopped_run_ends_like_an_undisturbed_one(folder):
     def job(name, stopping=lambda: False):
         (folder / name).mkdir(exist_ok=True)
         return Job(
-            mechanism=Mechanism.parse("1111"),
+            mechanism=Word.parse("1111"),
             sites=("conv2",),
             seed=3,
             recipe=recipe,

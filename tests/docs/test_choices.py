@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from page import Page
 
-from plugins.contracts.tasks import recipe_module
+from plugins.contracts.tasks import find_task
 from study.grid.grid import load
 
 GRIDS = Path(__file__).parents[2] / "grids"
@@ -48,7 +48,7 @@ def test_our_column_has_the_values_of_the_grids(section):
         if path == APART:
             continue
         grid = load(path)
-        recipe = recipe_module(grid.task).Recipe.model_validate(grid.recipe)
+        recipe = find_task(grid.task).Recipe.model_validate(grid.recipe)
         for what, _, _, here, _ in rows(section):
             for field in re.findall(r"`(\w+)`", what):
                 assert f"`{in_yaml(getattr(recipe, field))}`" in here, (path, field)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from toy import study
 
-from plugins.contracts.tasks import recipe_module
+from plugins.contracts.tasks import find_task
 from study.grid.grid import find, load
-from study.launch.local import LocalLauncher
+from study.launch.local.slots import Slots
 from study.runs.folder import iter_runs
 from study.runs.run import open_folder
 
@@ -27,7 +27,7 @@ def test_a_smoke_form_has_the_configurations_and_the_kind_of_recipe(path):
     assert {run.seed for run in smoke.runs()} == {grid.seeds[0]}
     assert {run.data for run in smoke.runs()} == {EMBEDDED[grid.task]}
     assert {run.grid for run in smoke.runs()} == {f"smoke/{grid.name}"}
-    module = recipe_module(grid.task)
+    module = find_task(grid.task)
     full, small = (module.Recipe.model_validate(each.recipe) for each in (grid, smoke))
     for field in ("depth", "optimizer", "kv_stride", "align_corners", "elsewhere", "beam"):
         assert getattr(small, field, None) == getattr(full, field, None)
@@ -42,7 +42,7 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("smoke")
     runs = {path: load(path).smoke().runs()[-1] for path in PATHS}
     folders = {run.id: open_folder(run, root) for run in runs.values()}
-    assert LocalLauncher(1).run(list(folders.values()), refresh=lambda: None)
+    assert Slots(1).run(list(folders.values()), refresh=lambda: None)
     return {path: folders[run.id] for path, run in runs.items()}
 
 
@@ -57,7 +57,7 @@ def test_a_recipe_trains_and_is_evaluated(path, trained):
     assert 0 < folder.result["loss"]["first"] < 100
     assert folder.result["cost"]["model"]["macs"] > 0
     log = (folder.path / "train.log").read_text()
-    assert recipe_module(load(path).task).Recipe(**folder.run["science"]["recipe"]).step in log
+    assert find_task(load(path).task).Recipe(**folder.run["science"]["recipe"]).step in log
 
 
 @pytest.mark.data

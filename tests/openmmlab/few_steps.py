@@ -14,8 +14,9 @@ from unittest import mock
 import cv2
 import numpy as np
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
+from plugins.contracts.tasks import find_task
 
 SIZE = 64
 IMAGES = {"segmentation": 7, "detection": 4}
@@ -77,16 +78,13 @@ def _write(path: Path, image: np.ndarray) -> None:
 
 def job(task: str, data: Path, folder: Path, **options: object) -> Job:
     """The run of a task; its metrics stay in memory."""
-    from plugins.detection import recipe as detection
-    from plugins.segmentation import recipe as segmentation
-
-    recipe = {"detection": detection, "segmentation": segmentation}[task]
+    known = find_task(task)
     folder.mkdir(parents=True, exist_ok=True)
     return Job(
-        mechanism=Mechanism.parse("1111"),
-        sites=recipe.DEFAULT_SITES,
+        mechanism=Word.parse("1111"),
+        sites=known.default_sites,
         seed=0,
-        recipe=recipe.Recipe(**{**COMMON, **RECIPES[task], **options}),
+        recipe=known.Recipe(**{**COMMON, **RECIPES[task], **options}),
         data=data / task,
         folder=folder,
         device="cpu",

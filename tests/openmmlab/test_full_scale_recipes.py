@@ -8,7 +8,7 @@ import few_steps
 import pytest
 from mmseg.models import EncoderDecoder
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Stopped
 from plugins.detection import train as detection
 from plugins.segmentation import train as segmentation
@@ -32,7 +32,7 @@ def recorded(task, data, folder, word="1111", **recipe):
     lines = []
     job = dataclasses.replace(
         few_steps.job(task, data, folder, **recipe),
-        mechanism=Mechanism.parse(word),
+        mechanism=Word.parse(word),
         record=lambda split, **values: lines.append({"split": split, **values}),
         recorded=lambda split: [line for line in lines if line["split"] == split],
     )

@@ -12,8 +12,8 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from plugins.attention import DeformableConv2d, GeneralizedAttention2d
-from plugins.attention.core.registry import registered
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
+from plugins.attention.maps import cost
 from plugins.openmmlab import blocks, sites  # noqa: F401  blocks registers itself
 from plugins.openmmlab.insertion import insert_blocks
 
@@ -168,9 +168,8 @@ def test_only_the_parameters_of_the_blocks_are_added(case):
     assert set(plain.state_dict()) <= set(attended.state_dict())
     assert all(any(name.startswith(f"{block}.") for block in expected) for name in added)
     before, after = (sum(p.numel() for p in model.parameters()) for model in (plain, attended))
-    kind = registered("1111")
     forms = (
-        kind.block_cost((1, 1), channels, heads=4, terms="1111", kv_stride=2)
+        cost.generalized((1, 1), channels, heads=4, terms="1111", kv_stride=2)
         for channels in expected.values()
     )
     assert after - before == sum(form.parameters for form in forms)
@@ -202,7 +201,7 @@ def test_a_copy_has_blocks_of_its_own(case):
 
 @pytest.mark.parametrize("word", ["1111", "0010+deformable"])
 def test_a_bottleneck_is_as_with_the_frameworks_plugins(word):
-    plugins = sites.backbone_arguments(Mechanism.parse(word), ("conv5",), heads=4, kv_stride=2)
+    plugins = sites.backbone_arguments(Word.parse(word), ("conv5",), heads=4, kv_stride=2)
     plain = {"depth": 50, "base_channels": 8}
     theirs = built({"type": "ResNet", **plain, **plugins})
     entries = [{"before": "layer4.*.conv3", "cfg": plugins["plugins"][0]["cfg"]}]

@@ -11,11 +11,12 @@ import pytest
 from mmseg.datasets import CityscapesDataset
 from PIL import Image
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.dataset import PrepareError
 from plugins.contracts.job import Job
 from plugins.segmentation.data import cityscapes
-from plugins.segmentation.recipe import DEFAULT_SITES, Recipe
+from plugins.segmentation.recipe import Recipe
+from plugins.segmentation.task import Segmentation
 from study import data
 from study.data import contents
 
@@ -188,8 +189,8 @@ def test_the_segmentor_trains_on_it(copy, tmp_path, monkeypatch):
     records = []
     (tmp_path / "run").mkdir()
     job = Job(
-        mechanism=Mechanism.parse("0010"),
-        sites=DEFAULT_SITES,
+        mechanism=Word.parse("0010"),
+        sites=Segmentation.default_sites,
         seed=0,
         recipe=Recipe(
             data="cityscapes",

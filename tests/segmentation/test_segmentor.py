@@ -12,17 +12,18 @@ from mmseg.utils import register_all_modules
 
 from plugins.attention import GeneralizedAttention2d
 from plugins.attention.core.cost import mechanisms_of
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.segmentation.config import AttendedFCNHead, segmentor
-from plugins.segmentation.recipe import DEFAULT_SITES, Recipe, check
+from plugins.segmentation.recipe import Recipe
+from plugins.segmentation.task import Segmentation
 from plugins.segmentation.train import cost
 from study import data
 
 
-def job(mechanism, sites=DEFAULT_SITES, **recipe):
+def job(mechanism, sites=Segmentation.default_sites, **recipe):
     return Job(
-        mechanism=Mechanism.parse(mechanism),
+        mechanism=Word.parse(mechanism),
         sites=sites,
         seed=0,
         recipe=Recipe(**recipe),
@@ -58,9 +59,9 @@ def test_the_extra_module_stands_between_the_convolutions_of_the_head():
 
 
 def test_deformable_convolution_needs_a_backbone_stage():
-    with pytest.raises(ValueError, match="'head' alone has none"):
-        check(Mechanism.parse("0010+deformable"), ("head",), Recipe())
-    check(Mechanism.parse("0010+deformable"), ("conv5", "head"), Recipe())
+    with pytest.raises(ValueError, match="there is none of that at 'head'"):
+        Segmentation().check(Word.parse("0010+deformable"), ("head",), Recipe())
+    Segmentation().check(Word.parse("0010+deformable"), ("conv5", "head"), Recipe())
 
 
 def test_a_stock_config_that_names_our_block_works_by_itself(tmp_path):

@@ -53,6 +53,7 @@ def test_a_job_whose_answer_was_lost_is_found_by_its_name_and_adopted(slurm, toy
     for index in range(4):
         slurm.run_task(job["id"], index)
     assert states() == ["completed"] * 4
+    assert all(folder.provenance["environment"]["SLURM_JOB_ID"] for folder in runs())
 
 
 def test_a_job_that_was_not_heard_of_is_submitted_again_once(slurm, toy):
@@ -195,7 +196,7 @@ def test_a_submitter_that_dies_before_the_call_loses_nothing_either(slurm, toy):
     grid = toy(GRID)
     dying = (
         "import os, sys; from study.cli import app; from study.launch.slurm import submit\n"
-        "submit.SlurmLauncher._sbatch = lambda *arguments: os._exit(9)\n"
+        "submit.Submission._sbatch = lambda *arguments: os._exit(9)\n"
         "app(['submit', sys.argv[1]])"
     )
     assert subprocess.run([sys.executable, "-c", dying, grid], check=False).returncode == 9
@@ -319,12 +320,13 @@ def test_a_torn_configuration_is_one_broken_run_and_the_others_are_queued(slurm,
 def test_more_processes_than_share_a_batch_are_refused_before_anything_is_queued(
     slurm, toy, tmp_path
 ):
-    recipe = tmp_path / "site" / "toytask" / "recipe.py"
+    task = tmp_path / "site" / "toytask" / "task.py"
     share = (
         "    def share(self, processes):\n"
         "        if processes > self.epochs: raise ValueError(f'{processes} are too many')\n\n"
     )
-    recipe.write_text(recipe.read_text().replace("def check", f"{share}def check"))
+    last = "    megabytes: int = 0\n"
+    task.write_text(task.read_text().replace(last, f"{last}\n{share}"))
     grid = toy(GRID)
     for options in ([], ["--dry-run"], ["--smoke", "-o", "tasks=3"]):
         done = study("submit", grid, "-o", "nodes=1", "-o", "tasks=2", *options)

@@ -5,7 +5,7 @@ import os
 import textwrap
 from pathlib import Path
 
-from toy import RECIPE
+from toy import TASK
 
 from study.runs.run import Run, open_folder
 
@@ -15,10 +15,10 @@ TOKEN = "study-0123456789ab"
 def toy_run(mechanism="1111", seed=0, grid="grid", **recipe):
     """The run that a grid file of the toy task asks for."""
     module = {}
-    exec(textwrap.dedent(RECIPE), module)
+    exec(textwrap.dedent(TASK), module)
     science = {"task": "toy", "mechanism": mechanism, "seed": seed, "version": 1}
     science["sites"] = [] if mechanism == "none" else ["a"]
-    return Run(grid, {**science, "recipe": module["Recipe"](**recipe).model_dump(mode="json")})
+    return Run(grid, {**science, "recipe": module["ToyRecipe"](**recipe).model_dump(mode="json")})
 
 
 def planned(root, mechanism="1111", seed=0, **recipe):
@@ -36,7 +36,7 @@ def ended(folder, cause, error="", trace="", launcher="local"):
 def submitted(folder, index=0, job=None, token=TOKEN):
     """Give a run to Slurm; with `job` that has begun."""
     attempt = folder.claim()
-    attempt.queue(token, index)
+    attempt.queue("slurm", token, index)
     if job:
         attempt.begin(job)
     return attempt

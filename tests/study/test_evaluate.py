@@ -31,40 +31,11 @@ GRID = """
 """
 EVALUATE = """
 
-    def evaluate(job, checkpoint):
-        import os, sys, time
-        from plugins.contracts.job import CheckpointError
-
-        assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
-        print("a framework's greeting")
-        text = checkpoint.read_text()
-        if text in ("slow", "deaf"):
-            (checkpoint.parent / "pid").write_text(str(os.getpid()))
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline:
-                try:
-                    time.sleep(60)
-                except BaseException:
-                    if text == "slow":
-                        raise
-        if text == "killed":
-            os.kill(os.getpid(), 9)
-        if text == "noisy":
-            os.write(1, b"what a library in C prints")
-            text = "3"
-        if text == "crash":
-            print("the framework's last words", file=sys.stderr)
-            raise RuntimeError("out of order")
-        if not text.isdecimal():
-            raise CheckpointError(f"{checkpoint.name} is no number")
-        (job.folder / "scratch").write_text("anything")
-        return {"score": int(text) / 10, "sites": len(job.sites),
-                "hidden": float(os.environ.get("CUDA_VISIBLE_DEVICES") == "")}
-"""
-PUBLISHED = """
     import os
     from typing import NamedTuple
+
     from plugins.contracts.job import CheckpointError
+    from plugins.contracts.task import Evaluates, Published, Publishes
 
     class Entry(NamedTuple):
         name: str
@@ -72,31 +43,67 @@ PUBLISHED = """
         data: str
         metrics: dict
 
-    def find(word):
-        url = os.environ.get("TOY_URL", "http://127.0.0.1:9/toy-net.pth")
-        known = {"toy-net": "toy-data", "strange-net": "strange-data"}
-        for name, data in known.items():
-            if word in (name, name + ".pth"):
-                return Entry(name, url, data, {"score": 0.75})
+    class Index(Published):
+        def find(self, word):
+            url = os.environ.get("TOY_URL", "http://127.0.0.1:9/toy-net.pth")
+            known = {"toy-net": "toy-data", "strange-net": "strange-data"}
+            for name, data in known.items():
+                if word in (name, name + ".pth"):
+                    return Entry(name, url, data, {"score": 0.75})
 
-    def names():
-        return ["toy-net", "strange-net"]
+        def names(self):
+            return ["toy-net", "strange-net"]
 
-    def check(job, entry):
-        if job.mechanism.base == "none":
-            raise CheckpointError(f"{entry.name} has attention")
+        def check(self, job, entry):
+            if not job.mechanism.parts:
+                raise CheckpointError(f"{entry.name} has attention")
 
-    def otherwise_evaluated(job, entry):
-        return [] if len(job.sites) == 1 else ["sites: 1, here 2"]
+        def otherwise_evaluated(self, job, entry):
+            return [] if len(job.sites) == 1 else ["sites: 1, here 2"]
+
+    class Evaluated(Toy, Evaluates, Publishes):
+        def published(self):
+            return Index()
+
+        def evaluate(self, job, checkpoint):
+            import os, sys, time
+            from plugins.contracts.job import CheckpointError
+
+            assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
+            print("a framework's greeting")
+            text = checkpoint.read_text()
+            if text in ("slow", "deaf"):
+                (checkpoint.parent / "pid").write_text(str(os.getpid()))
+                deadline = time.monotonic() + 60
+                while time.monotonic() < deadline:
+                    try:
+                        time.sleep(60)
+                    except BaseException:
+                        if text == "slow":
+                            raise
+            if text == "killed":
+                os.kill(os.getpid(), 9)
+            if text == "noisy":
+                os.write(1, b"what a library in C prints")
+                text = "3"
+            if text == "crash":
+                print("the framework's last words", file=sys.stderr)
+                raise RuntimeError("out of order")
+            if not text.isdecimal():
+                raise CheckpointError(f"{checkpoint.name} is no number")
+            (job.folder / "scratch").write_text("anything")
+            return {"score": int(text) / 10, "sites": len(job.sites),
+                    "hidden": float(os.environ.get("CUDA_VISIBLE_DEVICES") == "")}
+
+    Toy = Evaluated
 """
 
 
 @pytest.fixture
 def grid(toy, tmp_path, monkeypatch):
     package = tmp_path / "site/toytask"
-    with (package / "train.py").open("a") as file:
+    with (package / "task.py").open("a") as file:
         file.write(textwrap.dedent(EVALUATE))
-    (package / "published.py").write_text(textwrap.dedent(PUBLISHED))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     (tmp_path / "good.pth").write_text("7")
     (tmp_path / "bad.pth").write_text("seven")

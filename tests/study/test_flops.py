@@ -146,15 +146,13 @@ def test_plan_counts_without_the_data_too(tmp_path):
     costs = {run["mechanism"]: run["cost"] for run in json.loads(done.stdout)["runs"]}
     assert costs["none"]["mechanism"]["macs"] == 0
     # Two BasicBlocks in conv4 (256 channels) and in conv5 (512): offsets at twice their 3x3 taps.
-    from plugins.attention.core.registry import DEFORMABLE, registered
-    from plugins.attention.core.word import Mechanism
+    from plugins.attention.maps import cost
 
-    kind, offsets = registered("0110"), registered(DEFORMABLE)
-    arguments = kind.block_arguments(Mechanism.parse("0110"), 8, 2)
+    arguments = {"heads": 8, "terms": "0110", "kv_stride": 2}
     expected = 0
     for size, channels in (((50, 84), 256), ((25, 42), 512)):
-        expected += 2 * kind.block_cost(size, channels, **arguments).macs
+        expected += 2 * cost.generalized(size, channels, **arguments).macs
         # The first block of a stage halves the map and has half of the channels before it.
         for before in (channels // 2, channels):
-            expected += offsets.block_cost(size, before).macs
+            expected += cost.deformable(size, before).macs
     assert costs["0110+deformable"]["mechanism"]["macs"] == expected

@@ -6,7 +6,8 @@ import pytest
 
 from study.errors import StudyError
 from study.grid.grid import load as load_grid
-from study.launch.slurm.profile import check_processes, load, minutes
+from study.launch.clusters import check_processes
+from study.launch.slurm.profile import load, minutes
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def run(tmp_path, monkeypatch):
     write_json(path / "run.json", record)
     folder = RunFolder(path)
     attempt = folder.claim()
-    attempt.queue(TOKEN, 3)
+    attempt.queue("slurm", TOKEN, 3)
     return folder
 
 
@@ -127,7 +127,7 @@ def test_what_is_written_off_is_closed_to_its_job_and_what_has_begun_is_not_writ
     assert not late.begin("77_3")
     assert run.state() == "lost"
     second = run.claim()
-    second.queue(TOKEN, 3)
+    second.queue("slurm", TOKEN, 3)
     stale = run.newest
     assert run.newest.begin("77_3")
     assert not stale.write_off("lost", "no sign of life")
@@ -139,7 +139,7 @@ def test_the_time_of_a_run_does_not_grow_until_somebody_looks(run):
     age(run, 3600)
     assert queue("OUT_OF_MEMORY").settle(run.newest, "oom")
     assert run.newest.exit["seconds"] == pytest.approx(3599, abs=5)
-    run.claim().queue(TOKEN, 3)
+    run.claim().queue("slurm", TOKEN, 3)
     assert queue("OUT_OF_MEMORY").settle(run.newest, "oom")
     assert run.newest.exit["seconds"] == 0
 

@@ -3,6 +3,7 @@
 import pytest
 
 from study.launch.retries import LIMITS, cause_of, may_retry
+from study.launch.slurm.words import WORDS
 
 
 def ended(cause, scheduler=None, code=1):
@@ -10,6 +11,10 @@ def ended(cause, scheduler=None, code=1):
 
 
 KILLED = ended("killed", code=-9)
+
+
+def retried(endings, *limits):
+    return may_retry([cause_of(ending, WORDS) for ending in endings], *limits)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +35,7 @@ KILLED = ended("killed", code=-9)
     ],
 )
 def test_the_scheduler_knows_why_a_worker_was_told_to_stop(ending, cause):
-    assert cause_of(ending) == cause
+    assert cause_of(ending, WORDS) == cause
 
 
 @pytest.mark.parametrize("cause", LIMITS)
@@ -41,18 +46,18 @@ def test_each_cause_is_tried_again_up_to_its_limit(cause):
         "killed": KILLED,
     }.get(cause, ended(cause))
     limit = LIMITS[cause]
-    assert may_retry([ending] * int(min(limit, 1000)))
-    assert may_retry([ending] * (1 + int(min(limit, 1000)))) is (limit > 1000)
+    assert retried([ending] * int(min(limit, 1000)))
+    assert retried([ending] * (1 + int(min(limit, 1000)))) is (limit > 1000)
 
 
 @pytest.mark.parametrize("ending", [ended("failed"), ended("oom"), ended("completed", code=0)])
 def test_what_would_come_again_is_left_alone(ending):
-    assert not may_retry([ending])
-    assert not may_retry([KILLED, ending])
+    assert not retried([ending])
+    assert not retried([KILLED, ending])
 
 
 def test_causes_are_counted_apart_and_a_caller_may_have_limits_of_its_own():
-    assert may_retry([])
-    assert may_retry([ended("preempted")] * 10 + [KILLED, KILLED])
-    assert not may_retry([KILLED, ended("preempted"), KILLED, ended("timeout"), KILLED])
-    assert not may_retry([ended("preempted")], {"killed": 2})
+    assert retried([])
+    assert retried([ended("preempted")] * 10 + [KILLED, KILLED])
+    assert not retried([KILLED, ended("preempted"), KILLED, ended("timeout"), KILLED])
+    assert not retried([ended("preempted")], {"killed": 2})

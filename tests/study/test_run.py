@@ -73,6 +73,13 @@ def test_no_variable_of_the_environment_but_the_named_ones_is_written(toy, tmp_p
     assert not any(b"hush-hush" in path.read_bytes() for path in written)
 
 
+def test_the_job_in_which_a_run_is_trained_is_recorded(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "20007")
+    study("run", toy(GRID), "--mechanism", "1111", "--seed", 0)
+    (folder,) = folders(tmp_path)
+    assert folder.provenance["environment"]["SLURM_JOB_ID"] == "20007"
+
+
 def test_one_failing_run_neither_stops_nor_hides_the_others(toy, tmp_path):
     done = study("run", toy(GRID + "recipe: {failing: 1111}\n"))
     assert done.returncode == 1
@@ -321,12 +328,12 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(toy, arguments, message):
 
 
 def test_slots_divide_the_cores(toy):
-    from study.launch.local import LocalLauncher
+    from study.launch.local.slots import Slots
     from study.runs.provenance import cores
 
-    assert LocalLauncher(1, []).threads == cores()
-    assert LocalLauncher(cores(), []).threads == 1
-    assert LocalLauncher(cores() * 3, []).threads == 1
+    assert Slots(1, []).threads == cores()
+    assert Slots(cores(), []).threads == 1
+    assert Slots(cores() * 3, []).threads == 1
 
 
 def test_help_is_instant_and_without_frameworks():

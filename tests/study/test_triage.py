@@ -57,9 +57,9 @@ def test_runs_are_grouped_by_place_and_message_and_the_largest_is_first(toy, tmp
         (1, "failed"),
         (1, "oom"),
     ]
-    assert groups[0]["where"] == "worker.py:_attempt > job.py:train"
+    assert groups[0]["where"] == "main.py:_attempt > job.py:train"
     assert groups[0]["error"] == "ValueError: loss is N at ADDRESS"
-    assert groups[1]["where"] == "worker.py:_attempt > job.py:evaluate"
+    assert groups[1]["where"] == "main.py:_attempt > job.py:evaluate"
     shown = study("triage", toy("task: toy\nproduct: {mechanism: [1111]}\nseeds: [0, 1, 2]\n"))
     assert f"study logs --err {groups[0]['example']}" in shown.stdout
     assert "grid.yaml --state failed" in shown.stdout

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from study.grid.grid import load
-from study.launch.local import LocalLauncher
+from study.launch.local.slots import Slots
 from study.runs.folder import iter_runs
 from study.runs.run import open_folder
-from study.worker.main import warm
+from study.worker import warm
 from study.worker.warm import AnswerLost, Nursery, NurseryDied
 
 from .conftest import study
@@ -60,6 +60,21 @@ TRAIN = """
         job.record("train", step=1, epoch=1, loss=1.0)
         job.record("val", step=1, epoch=1, score=1.0)
 """
+TASK = """
+
+    class Unruly(Toy):
+        imports = ("toytask.train",)
+
+        def cost(self, job, outputs=None):
+            from toytask.train import cost
+            return cost(job)
+
+        def train(self, job):
+            from toytask.train import train
+            train(job)
+
+    Toy = Unruly
+"""
 SMALL = """
 task: detection
 recipe: {data: trees, epochs: 1, image_scale: [64, 64], rois: 8, proposals: 20, batch_size: 16}
@@ -70,8 +85,10 @@ product: {mechanism: [0110+deformable]}
 @pytest.fixture
 def unruly(toy, tmp_path):
     """Install a task whose runs do harm, each in a way of its own."""
-    module = tmp_path / "site" / "toytask" / "train.py"
-    module.write_text(textwrap.dedent(TRAIN))
+    package = tmp_path / "site" / "toytask"
+    with (package / "task.py").open("a") as file:
+        file.write(textwrap.dedent(TASK))
+    module = package / "train.py"
 
     def write(words, seconds=0.0, preface=""):
         module.write_text(textwrap.dedent(preface) + textwrap.dedent(TRAIN))
@@ -182,7 +199,7 @@ def test_where_no_worker_can_be_forked_it_starts_from_scratch(
 
 def test_importing_a_framework_starts_no_thread():
     tasks = ("detection", "segmentation", "translation")
-    nurseries = [Nursery(task, LocalLauncher(1, []).environment) for task in tasks]
+    nurseries = [Nursery(task, Slots(1, []).environment) for task in tasks]
     try:
         for nursery in nurseries:
             _wait_for(nursery.look, 60)
@@ -198,7 +215,7 @@ def test_importing_a_framework_starts_no_thread():
 def test_a_warm_worker_gets_what_a_cold_one_gets_to_the_last_digit(tmp_path):
     (grid := tmp_path / "grid.yaml").write_text(SMALL)
     run = load(grid).runs()[0]
-    launcher = LocalLauncher(2, [])
+    launcher = Slots(2, [])
     forked, cold = (open_folder(run, tmp_path / name) for name in ("forked", "cold"))
     attempt = cold.claim()
     command = [sys.executable, "-m", "study.worker", str(cold.path), str(attempt.n)]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from fairseq.data import Dictionary
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.translation.recipe import Recipe
 from plugins.translation.transformer import SpatialAttentionTransformer, tiny_architecture
@@ -95,7 +95,7 @@ def job(
         "beam": 2, "evaluation_sentences": 12,
     }  # fmt: skip
     return Job(
-        Mechanism.parse(mechanism),
+        Word.parse(mechanism),
         sites,
         seed,
         Recipe(**{**small, **recipe}),

@@ -15,7 +15,7 @@ from fairseq.modules.dynamic_convolution import DynamicConv1dTBC
 from torch.testing import assert_close
 
 from plugins.attention import DynamicConv1d
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.translation.attention import build_attention
 
 T, S, N, C, M = 6, 9, 3, 16, 4
@@ -38,7 +38,7 @@ def right_padding(length: int) -> torch.Tensor:
 
 def pair(place: str) -> tuple[torch.nn.Module, MultiheadAttention]:
     torch.manual_seed(0)
-    ours = build_attention(Mechanism.parse("1000"), place, C, M).double()
+    ours = build_attention(Word.parse("1000"), place, C, M).double()
     theirs = MultiheadAttention(
         C, M, self_attention=place != "cross", encoder_decoder_attention=place == "cross"
     ).double()

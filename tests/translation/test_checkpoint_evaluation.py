@@ -8,7 +8,7 @@ import pytest
 import small_translation as small
 import torch
 
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.contracts.job import CheckpointError
 from plugins.translation import train
 from plugins.translation.checkpoints import LAST
@@ -36,7 +36,7 @@ def test_bleu_and_perplexity_are_those_of_the_run(finished, tmp_path):
 
 def test_what_is_not_of_the_model_is_refused(finished, tmp_path):
     checkpoint = finished.folder / "checkpoints" / LAST
-    other = dataclasses.replace(finished, mechanism=Mechanism.parse("1111"))
+    other = dataclasses.replace(finished, mechanism=Word.parse("1111"))
     with pytest.raises(CheckpointError, match="its encoder_self_attention is 1011, here 1111"):
         train.evaluate(other, checkpoint)
     placed = finished.recipe.model_copy(update={"absolute_positions": True})  # no parameters

@@ -19,11 +19,11 @@ from torch.testing import assert_close
 
 import plugins.translation
 from plugins.attention import DeformableConv1d
-from plugins.attention.core.word import Mechanism
+from plugins.attention.core.word import Word
 from plugins.translation.attention import (
-    DeformableSelfAttention,
+    Attention,
+    Before,
     NoAttention,
-    SelfAttention,
     build_attention,
 )
 from plugins.translation.slot import AttentionSlot
@@ -48,14 +48,14 @@ def test_none_leaves_nothing_of_the_sub_layer():
 
 def test_deformable_comes_before_attention_with_a_residual_each():
     torch.manual_seed(0)
-    slot = build_attention(Mechanism.parse("1110+deformable"), "encoder", 8, 2).double()
-    assert isinstance(slot, DeformableSelfAttention)
-    assert isinstance(slot.then, SelfAttention)
+    slot = build_attention(Word.parse("1110+deformable"), "encoder", 8, 2).double()
+    assert isinstance(slot, Before)
+    assert isinstance(slot.then, Attention)
     for parameter in slot.parameters():
         torch.nn.init.normal_(parameter)
     x = torch.randn(6, 3, 8, dtype=torch.float64)
     padding = torch.arange(6) >= torch.tensor([6, 4, 2])[:, None]
-    h = x + slot.conv(x.transpose(0, 1), padding).transpose(0, 1)
+    h = x + slot.conv(x.transpose(0, 1), key_padding_mask=padding).transpose(0, 1)
     attended, _ = slot.then(h, h, h, key_padding_mask=padding)
     out, _ = slot(x, x, x, key_padding_mask=padding)
     assert_close(x + out, h + attended)
@@ -73,7 +73,7 @@ def test_range_gives_convolution_the_keys_that_attention_sees():
         seen = []
         for word in ("0110@2", "dynamic@2"):
             torch.manual_seed(0)
-            slot = build_attention(Mechanism.parse(word), place, 8, 2).double()
+            slot = build_attention(Word.parse(word), place, 8, 2).double()
             x = torch.randn(9, 1, 8, dtype=torch.float64, requires_grad=True)
             future = torch.full((9, 9), -torch.inf).triu(1) if place == "decoder" else None
             out, _ = slot(x, x, x, attn_mask=future)
@@ -185,6 +185,6 @@ def test_padding_on_the_left_is_the_same_within_a_sentence():
 def test_masks_that_no_slot_knows_are_refused():
     x = torch.randn(4, 1, 8)
     for place in ("encoder", "cross"):
-        slot = build_attention(Mechanism.parse("1000"), place, 8, 2)
+        slot = build_attention(Word.parse("1000"), place, 8, 2)
         with pytest.raises(ValueError, match="attn_mask"):
             slot(x, x, x, attn_mask=torch.zeros(4, 4))

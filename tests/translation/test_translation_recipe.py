@@ -8,8 +8,10 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from plugins.attention.core.word import TERM_SETS, Mechanism
-from plugins.translation.recipe import SITES, Recipe, check
+from plugins.attention.core.word import TERM_SETS, Word
+from plugins.translation.recipe import Recipe
+from plugins.translation.sites import SITES
+from plugins.translation.task import Translation
 
 
 def test_planning_imports_no_framework():
@@ -64,16 +66,16 @@ def test_a_recipe_is_frozen():
 @pytest.mark.parametrize("site", SITES)
 def test_term_sets_stand_everywhere(site):
     for word in TERM_SETS:
-        check(Mechanism.parse(word), (site,), Recipe())
+        Translation().check(Word.parse(word), (site,), Recipe())
 
 
 @pytest.mark.parametrize("word", ["none", "dynamic", "0110@3", "0010+deformable", "dynamic@2"])
 def test_the_others_stand_in_self_attention_only(word):
-    check(Mechanism.parse(word), ("self",), Recipe())
-    check(Mechanism.parse(word), ("decoder",), Recipe())
+    Translation().check(Word.parse(word), ("self",), Recipe())
+    Translation().check(Word.parse(word), ("decoder",), Recipe())
     for sites in (("cross",), ("self", "cross")):
         with pytest.raises(ValueError, match="cannot stand at 'cross'"):
-            check(Mechanism.parse(word), sites, Recipe())
+            Translation().check(Word.parse(word), sites, Recipe())
 
 
 @pytest.mark.parametrize(
@@ -88,12 +90,12 @@ def test_the_others_stand_in_self_attention_only(word):
 )
 def test_bad_sites_say_why(sites, message):
     with pytest.raises(ValueError, match=message):
-        check(Mechanism.parse("1111"), sites, Recipe())
+        Translation().check(Word.parse("1111"), sites, Recipe())
 
 
 def test_elsewhere_must_be_possible_where_it_stands():
-    check(Mechanism.parse("1000"), ("cross",), Recipe(elsewhere="dynamic"))
-    check(Mechanism.parse("1000"), ("cross",), Recipe(elsewhere="none"))
+    Translation().check(Word.parse("1000"), ("cross",), Recipe(elsewhere="dynamic"))
+    Translation().check(Word.parse("1000"), ("cross",), Recipe(elsewhere="none"))
     with pytest.raises(ValueError, match=r"recipe, elsewhere: .* cannot stand at 'cross'"):
-        check(Mechanism.parse("1000"), ("self",), Recipe(elsewhere="dynamic"))
-    check(Mechanism.parse("1000"), ("self", "cross"), Recipe(elsewhere="dynamic"))
+        Translation().check(Word.parse("1000"), ("self",), Recipe(elsewhere="dynamic"))
+    Translation().check(Word.parse("1000"), ("self", "cross"), Recipe(elsewhere="dynamic"))

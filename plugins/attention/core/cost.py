@@ -4,8 +4,8 @@ One multiply-accumulate counts 1, so that the figures compare with papers; torch
 for it. Two figures are told apart. *Executed* are the MACs that the modules really perform,
 counted while they run: convolutions and matrix products, with formulas for the operators that torch
 2.13 leaves at zero on a CPU: fused attention, and the product inside mmcv's deformable convolution.
-*Canonical* are those of the mechanism's definition, from the closed form that it is registered
-with: the same for every way of evaluating it, however clever.
+*Canonical* are those of the mechanism's definition, from its closed form: the same for every way of
+evaluating it, however clever.
 
 A model on the meta device, which keeps shapes and no numbers, is counted like one on a CPU in a
 fraction of its time and memory.
@@ -16,7 +16,6 @@ with the number of elements it produced, never dropped.
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -33,8 +32,6 @@ from torch.utils.flop_counter import (
     sdpa_backward_flop_count,
     sdpa_flop_count,
 )
-
-from plugins.attention.core.registry import Registered, registered, words
 
 __all__ = ["Cost", "count", "mechanisms_of"]
 
@@ -124,22 +121,18 @@ def count(
 def mechanisms_of(model: nn.Module) -> dict[str, nn.Module]:
     """Return the outermost modules of `model` that a mechanism brought in, by name.
 
-    They are registered blocks, or carry the attribute ``is_mechanism``.
+    They carry the attribute ``is_mechanism``.
     """
-    return _outermost(
-        model, lambda module: getattr(module, "is_mechanism", _block_kind(module) is not None)
-    )
+    return _outermost(model, lambda module: bool(getattr(module, "is_mechanism", False)))
 
 
 def _defined(model: nn.Module) -> dict[str, nn.Module]:
     """Return the outermost modules of `model` with a closed form, by name.
 
-    They are registered blocks, or carry the attribute ``closed_form``: a callable that takes the
-    lengths of queries and keys.
+    Their attribute ``closed_form`` is a callable that takes the height and width of a map, or the
+    lengths of queries and keys, and returns a :class:`ClosedForm`.
     """
-    return _outermost(
-        model, lambda module: hasattr(module, "closed_form") or _block_kind(module) is not None
-    )
+    return _outermost(model, lambda module: hasattr(module, "closed_form"))
 
 
 def _outermost(model: nn.Module, wanted: Callable[[nn.Module], bool]) -> dict[str, nn.Module]:
@@ -153,16 +146,6 @@ def _outermost(model: nn.Module, wanted: Callable[[nn.Module], bool]) -> dict[st
 def _is_within(name: str, outer: Iterable[str]) -> bool:
     """Whether the module of this name is one of `outer` or inside one."""
     return any(above in ("", name) or name.startswith(f"{above}.") for above in outer)
-
-
-def _block_kind(module: nn.Module) -> Registered | None:
-    """Return what the module's class, or the nearest that it derives from, is the block of.
-
-    The 16 term sets share a block, and its arguments tell them apart: any of them will do.
-    """
-    kinds = {kind.block: kind for kind in map(registered, words())}
-    classes = (f"{cls.__module__}.{cls.__qualname__}" for cls in type(module).__mro__)
-    return next((kinds[name] for name in classes if name in kinds), None)
 
 
 @contextmanager
@@ -200,19 +183,16 @@ def _watched(
 
 def _canonical(module: nn.Module, arguments: tuple[Any, ...], inputs: int) -> int:
     """Return the canonical MACs of one call, from the shapes of what the module was called with."""
-    if hasattr(module, "closed_form"):
-        sequences = [x for x in arguments if isinstance(x, Tensor) and x.dim() == 3]
-        # Whether time or batch comes first differs between modules, the number of positions not.
-        lengths = [x.numel() // x.shape[-1] // inputs for x in sequences]
-        form = module.closed_form
-        assert callable(form)
-        return form(lengths[0], lengths[min(1, len(lengths) - 1)]).macs * inputs
-    kind = _block_kind(module)
-    assert kind is not None
-    parameters = inspect.signature(kind.block_cost).parameters.values()
-    own = {p.name: getattr(module, p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
-    batch, channels, height, width = arguments[0].shape
-    return batch * kind.block_cost((height, width), channels, **own).macs
+    form = module.closed_form
+    assert callable(form)
+    tensors = [x for x in arguments if isinstance(x, Tensor)]
+    if tensors[0].dim() == 4:
+        batch, _, height, width = tensors[0].shape
+        return batch * form(height, width).macs
+    sequences = [x for x in tensors if x.dim() == 3]
+    # Whether time or batch comes first differs between modules, the number of positions not.
+    lengths = [x.numel() // x.shape[-1] // inputs for x in sequences]
+    return form(lengths[0], lengths[min(1, len(lengths) - 1)]).macs * inputs
 
 
 class _Unasked(TorchDispatchMode):

@@ -1,19 +1,18 @@
-"""The word for a mechanism: one parser, one printer.
-
-Imports no torch, unless a word is none of the first seven kinds: then the registry is asked, whose
-files may import it.
+"""The word for what attends: one parser, one printer.
 
 ====================  ===============================================================
 ``none``              no attention module at all (the paper's "w/o")
 ``1010``              Transformer attention with the terms E1 and E3 (the bits E1E2E3E4)
 ``0000``              the module with no term: uniform weights (not the same as ``none``)
-``0010+deformable``   the same, with deformable convolution beside it
-``none+deformable``   deformable convolution alone
 ``dynamic``           dynamic convolution
 ``0100@3``            keys within 3 positions of the query only, on each axis
-``dynamic@3``         dynamic convolution over the same keys: 7 taps an axis
-``name``              any other mechanism registered in :mod:`plugins.attention.mechanisms`
+``name``              any mechanism that is installed, see `plugins.attention.core.registry`
+``name:ratio=8``      the same with an option that has not its default
+``0010+deformable``   two mechanisms that take different places at a site
+``none+deformable``   deformable convolution alone
 ====================  ===============================================================
+
+Reading a word imports the files of the mechanisms that it names, and no torch.
 """
 
 from __future__ import annotations
@@ -22,99 +21,136 @@ import difflib
 import itertools
 import re
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
 
 from plugins.attention.core import registry
+from plugins.attention.core.mechanism import Mechanism
 
-__all__ = ["TERM_SETS", "Mechanism"]
+__all__ = ["TERM_SETS", "Word"]
 
 TERM_SETS: tuple[str, ...] = tuple("".join(bits) for bits in itertools.product("01", repeat=4))
 """The 16 values of E1E2E3E4, from ``0000`` to ``1111``."""
 
-_BUILT_IN = ("none", "dynamic", *TERM_SETS)
-"""Base words that are read without asking the registry."""
+NONE = "none"
 
-_WORD = re.compile(r"(?P<base>[^+@]+)(@(?P<range>[0-9]+))?(\+(?P<suffix>.+))?")
+_PART = re.compile(
+    r"(?P<name>[^:@]+)(?P<options>(?::[a-z][a-z0-9_]*=[A-Za-z0-9._-]+)*)(?:@(?P<range>[0-9]+))?"
+)
 
 
 @dataclass(frozen=True)
-class Mechanism:
-    """What attends at a site.
+class Word:
+    """What attends: one mechanism, or several that take different places.
 
-    Parameters
+    Attributes
     ----------
-    base: str
-        ``none``, ``dynamic``, one of the 16 term sets, or another registered name.
-    spatial_range: int, optional
-        Largest distance between query and key on each axis, in positions of the query's grid;
-        None is global attention. For ``dynamic`` it sets the kernel, ``2 * spatial_range + 1`` taps
-        an axis, 3 when None.
-    deformable: bool
-        Whether deformable convolution stands beside the module.
+    parts: tuple of Mechanism
+        In the order in which they are written; ``none`` is no part. Empty: no attention.
     """
 
-    base: str
-    spatial_range: int | None = None
-    deformable: bool = False
-
-    def __post_init__(self) -> None:
-        if self.spatial_range is not None and self.base == "none":
-            raise ValueError("'none' has no spatial range: there is no module to restrict")
-        if self.base not in _BUILT_IN:
-            if self.base not in registry.words():
-                raise ValueError(f"no mechanism {self.base!r}")
-            if self.spatial_range is not None and not registry.registered(self.base).ranged:
-                raise ValueError(f"{self.base!r} has no spatial range")
-        if self.spatial_range is not None and self.spatial_range < 1:
-            raise ValueError("a spatial range is at least 1: with 0 a query sees only itself")
+    parts: tuple[Mechanism, ...] = ()
 
     @classmethod
-    def parse(cls, word: str) -> Mechanism:
-        """Read a mechanism's word; ``str(Mechanism.parse(word)) == word``.
+    def parse(cls, text: str) -> Word:
+        """Read a word; ``str(Word.parse(text)) == text``.
 
         Raises
         ------
         ValueError
-            If the word names no mechanism. The message has the nearest valid word.
+            If it names no mechanism, or names one in another spelling. The message has the nearest
+            valid word.
         """
-        match = _WORD.fullmatch(word)
-        if match is None or (match["suffix"] not in (None, "deformable")):
-            raise ValueError(_unknown(word))
-        try:
-            mechanism = cls(
-                match["base"],
-                int(match["range"]) if match["range"] else None,
-                match["suffix"] == "deformable",
-            )
-        except ValueError as error:
-            if "no mechanism" in str(error):
-                raise ValueError(_unknown(word)) from None
-            raise ValueError(f"mechanism {word!r}: {error}") from None
-        if str(mechanism) != word:  # leading zeros of a range: one word per mechanism
-            raise ValueError(f"mechanism {word!r} is written {str(mechanism)!r}")
-        return mechanism
+        parts = [_part(text, piece) for piece in text.split("+")]
+        named = [part for part in parts if part.name != NONE]
+        if len(named) > len({part.name for part in named}):
+            raise ValueError(f"mechanism {text!r} names a mechanism twice")
+        # What is written beside others comes last; all else in alphabetical order.
+        word = cls(tuple(sorted(named, key=lambda part: (part.beside, str(part)))))
+        if str(word) != text:
+            raise ValueError(f"mechanism {text!r} is written {str(word)!r}")
+        return word
 
     def __str__(self) -> str:
-        within = "" if self.spatial_range is None else f"@{self.spatial_range}"
-        return f"{self.base}{within}{'+deformable' if self.deformable else ''}"
+        alone = all(part.beside for part in self.parts)
+        return "+".join([NONE] * alone + [str(part) for part in self.parts])
+
+    def named(self, name: str) -> Mechanism | None:
+        """Return the part of that name, None if there is none."""
+        return next((part for part in self.parts if part.name == name), None)
 
     @property
-    def terms(self) -> str | None:
-        """The bits E1E2E3E4, or None where no Transformer attention takes part."""
-        return self.base if self.base in TERM_SETS else None
+    def uses(self) -> frozenset[str]:
+        """The fields of a recipe that its parts depend on."""
+        if all(part.beside for part in self.parts):
+            return registry.mechanism_class(NONE).uses
+        return frozenset().union(*(part.uses for part in self.parts))
 
     @property
-    def kernel_size(self) -> int:
-        """Taps an axis of dynamic convolution."""
-        return 3 if self.spatial_range is None else 2 * self.spatial_range + 1
+    def versions(self) -> dict[str, int]:
+        """Version of each part whose version is not the first."""
+        return {part.name: part.version for part in self.parts if part.version != 1}
 
 
-def _unknown(word: str) -> str:
-    bases = registry.words()
-    words = [*bases, *(f"{base}+deformable" for base in bases)]
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    names = ", ".join(base for base in bases if base not in TERM_SETS)
+def _part(text: str, piece: str) -> Mechanism:
+    match = _PART.fullmatch(piece)
+    try:
+        kind = registry.mechanism_class(match["name"]) if match else None
+    except KeyError:
+        kind = None
+    if match is None or kind is None:
+        raise ValueError(_unknown(text, piece))
+    given: dict[str, Any] = {}
+    for option in filter(None, match["options"].split(":")):
+        name, _, value = option.partition("=")
+        if name in given:
+            raise ValueError(f"mechanism {text!r} sets the option {name!r} twice")
+        given[name] = value
+    fields = [name for name in kind.model_fields if name != "spatial_range"]
+    for name in given:
+        if name not in fields:
+            raise ValueError(f"mechanism {text!r}: {_no_option(kind.name, name, fields)}")
+    if match["range"]:
+        if "spatial_range" not in kind.model_fields:
+            reason = ": there is no module to restrict" if kind.name == NONE else ""
+            raise ValueError(f"mechanism {text!r}: {kind.name!r} has no spatial range{reason}")
+        given["spatial_range"] = match["range"]
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(map(str, first["loc"])) or "its options"
+        if option == "spatial_range":
+            raise ValueError(
+                f"mechanism {text!r}: a spatial range is at least 1: with 0 a query sees only"
+                " itself"
+            ) from None
+        value = f"={first['input']}" if isinstance(first["input"], str) else ""
+        raise ValueError(f"mechanism {text!r}: {option}{value}: {first['msg']}") from None
+
+
+def _no_option(kind: str, name: str, fields: list[str]) -> str:
+    if not fields:
+        return f"{kind!r} has no options"
+    close = difflib.get_close_matches(name, fields, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(fields)}"
+    return f"{kind!r} has no option {name!r}{hint}"
+
+
+def _unknown(text: str, piece: str) -> str:
+    known = registry.names()
+    alone, _, _ = piece.partition(":")
+    alone, _, _ = alone.partition("@")
+    close = difflib.get_close_matches(alone, known, n=1, cutoff=0.5)
+    if close and close[0] != alone:
+        hint = f"; did you mean {text.replace(alone, close[0], 1)!r}?"
+    elif close:
+        hint = f"; options are written {alone}:option=value, a range {alone}@3"
+    else:
+        hint = ""
+    others = ", ".join(name for name in known if name not in TERM_SETS)
     return (
-        f"unknown mechanism {word!r}{hint} "
-        f"({names} or four bits E1E2E3E4, then @RANGE, then +deformable)"
+        f"unknown mechanism {text!r}{hint} "
+        f"({others} or four bits E1E2E3E4, then :option=value, then @RANGE; joined by +)"
     )

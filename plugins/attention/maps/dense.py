@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from plugins.attention.core.energy import exactly, with_bias
 from plugins.attention.core.position import relative_sinusoid
 from plugins.attention.kernels.maps.axis import WAVELENGTH
+from plugins.attention.kernels.maps.block import Block2d
 from plugins.attention.kernels.maps.parts import in_single
-from plugins.attention.maps.block import Block2d
 
 __all__ = ["dense", "look"]
 

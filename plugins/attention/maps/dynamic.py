@@ -10,7 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from plugins.attention.core.closed_form import ClosedForm
 from plugins.attention.kernels.taps import convolve2d
+from plugins.attention.maps import cost
 
 __all__ = ["DynamicConv2d"]
 
@@ -23,7 +25,7 @@ class DynamicConv2d(nn.Module):
 
     Parameters
     ----------
-    channels: int
+    in_channels: int
         C, channels in and out.
     heads: int
         Kernels a position; divides C.
@@ -33,9 +35,13 @@ class DynamicConv2d(nn.Module):
 
     is_mechanism = True
 
-    def __init__(self, channels: int, heads: int = 8, kernel_size: int = 3) -> None:
+    def __init__(self, in_channels: int, heads: int = 8, kernel_size: int = 3) -> None:
         super().__init__()
-        _check(channels, heads, kernel_size, causal=False)
+        channels = in_channels
+        if heads < 1 or channels % heads:
+            raise ValueError(f"heads ({heads}) must divide channels ({channels})")
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
         self.channels, self.heads, self.kernel_size = channels, heads, kernel_size
         self.weight_conv = nn.Conv2d(channels, heads * kernel_size**2, 1, bias=False)
         self.value_conv = nn.Conv2d(channels, channels, 1, bias=False)
@@ -56,15 +62,14 @@ class DynamicConv2d(nn.Module):
         out = convolve2d(self.kernels(x), self.value_conv(x))
         return self.gamma * self.proj_conv(out) + x
 
+    def closed_form(self, height: int, width: int) -> ClosedForm:
+        """Return the canonical cost on one map of that size."""
+        return cost.dynamic(
+            (height, width), self.channels, heads=self.heads, kernel_size=self.kernel_size
+        )
+
     def kernels(self, x: Tensor) -> Tensor:
         """Weights of the taps at each position: (N, heads, K, K, H, W), 1 in sum over K x K."""
         taps = (self.kernel_size, self.kernel_size)
         weight: Tensor = self.weight_conv(x).unflatten(1, (self.heads, -1)).softmax(dim=2)
         return weight.unflatten(2, taps)
-
-
-def _check(channels: int, heads: int, kernel_size: int, causal: bool) -> None:
-    if heads < 1 or channels % heads:
-        raise ValueError(f"heads ({heads}) must divide channels ({channels})")
-    if kernel_size < 1 or (kernel_size % 2 == 0 and not causal):
-        raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")

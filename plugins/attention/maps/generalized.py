@@ -19,10 +19,12 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from plugins.attention.core.closed_form import ClosedForm
 from plugins.attention.core.energy import exactly
+from plugins.attention.kernels.maps.block import Block2d
 from plugins.attention.kernels.maps.forms import Form, form_of
 from plugins.attention.kernels.maps.parts import Parts
-from plugins.attention.maps.block import Block2d
+from plugins.attention.maps import cost
 from plugins.attention.maps.dense import dense, look
 
 __all__ = ["GeneralizedAttention2d"]
@@ -38,7 +40,7 @@ class GeneralizedAttention2d(Block2d):
 
     Parameters
     ----------
-    channels: int
+    in_channels: int
         C, channels in and out.
     heads: int
         M. Each head has ``C // M`` features, as in mmcv.
@@ -75,6 +77,19 @@ class GeneralizedAttention2d(Block2d):
         with exactly(x):
             attended = form(parts)
         return self._residual(x, attended)
+
+    def closed_form(self, height: int, width: int) -> ClosedForm:
+        """Return the canonical cost on one map of that size."""
+        return cost.generalized(
+            (height, width),
+            self.channels,
+            heads=self.heads,
+            terms=self.terms,
+            kv_stride=self.kv_stride,
+            q_stride=self.q_stride,
+            spatial_range=self.spatial_range,
+            position_dim=self.position_dim,
+        )
 
     def dense(self, x: Tensor) -> Tensor:
         """Attend by the plain form, the reference: (queries, keys) energies for each head."""

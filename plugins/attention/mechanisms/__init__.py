@@ -1,1 +1,1 @@
-"""The registered mechanisms, one file each; a new file is found by itself."""
+"""The mechanisms of this package, a file each; pyproject.toml names them as entry points."""

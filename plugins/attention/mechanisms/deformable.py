@@ -1,4 +1,4 @@
-"""Deformable convolution, the suffix ``+deformable``.
+"""Deformable convolution, written behind another word: ``0010+deformable``, ``none+deformable``.
 
 On feature maps it takes a 3x3 convolution's place: its product is that convolution's, and only the
 offsets are the mechanism's cost. In a sequence model it is a unit of its own before the attention
@@ -7,36 +7,54 @@ and costs all that it does.
 
 from __future__ import annotations
 
-from plugins.attention.core.registry import DEFORMABLE, ClosedForm, Registered, register
+from dataclasses import asdict
+from typing import TYPE_CHECKING, ClassVar
+
+from plugins.attention.core.closed_form import ClosedForm
+from plugins.attention.core.mechanism import Mechanism, Places
+from plugins.attention.core.site import MapSite, Place, SequenceSite, Site
+from plugins.attention.maps import cost as on_maps
+from plugins.attention.sequences import cost as in_sequences
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["Deformable"]
 
 
-@register(DEFORMABLE)
-class Deformable(Registered):
+class Deformable(Mechanism):
     """Taps that move by learned, content-dependent offsets."""
 
+    name = "deformable"
     formula = "G(k, q + p + w_p·x_q)"
     paper = "Dai et al. 2017, Deformable Convolutional Networks"
     url = "https://arxiv.org/abs/1703.06211"
-    block = "plugins.attention.maps.deformable.DeformableConv2d"
-    sequence = "plugins.attention.sequences.deformable.DeformableConv1d"
+    places: ClassVar[Places] = {MapSite: (Place.INSTEAD,), SequenceSite: (Place.BEFORE,)}
+    beside = True
 
-    def block_cost(
-        self, size: tuple[int, int], channels: int, *, kernel_size: int = 3, deform_groups: int = 1
-    ) -> ClosedForm:
-        """Return the cost of the offsets; `size` is that of the convolution's output."""
-        offsets = 2 * kernel_size**2 * deform_groups
-        weights = offsets * kernel_size**2 * channels
-        return ClosedForm((("2 N k⁴ C", size[0] * size[1] * weights),), weights + offsets)
+    def check(self, site: Site) -> None:
+        """Refuse to stand between two sequences."""
+        if isinstance(site, SequenceSite) and site.cross:
+            raise ValueError(
+                "convolutions are compared in self-attention only, since source and target"
+                " positions are not on one grid"
+            )
 
-    def sequence_cost(
-        self, queries: int, keys: int, channels: int, *, causal: bool = False, kernel_size: int = 3
-    ) -> ClosedForm:
-        """Return the cost of the offsets and of the convolution."""
-        products = (
-            ("N k C", queries * kernel_size * channels),
-            ("N k C²", queries * kernel_size * channels**2),
-        )
-        parameters = kernel_size * (channels + 1) + kernel_size * channels**2 + channels
-        return ClosedForm(products, parameters)
+    def build(self, site: Site) -> nn.Module:
+        """Return the module of this package."""
+        if isinstance(site, MapSite):
+            from plugins.attention.maps.deformable import DeformableConv2d
+
+            assert site.convolution is not None
+            return DeformableConv2d(**asdict(site.convolution))
+        assert isinstance(site, SequenceSite)
+        from plugins.attention.sequences.deformable import DeformableConv1d
+
+        return DeformableConv1d(site.channels, causal=site.causal)
+
+    def cost(self, site: Site) -> ClosedForm:
+        """Return the closed form: of the offsets on maps, of the whole unit in sequences."""
+        assert isinstance(site, MapSite | SequenceSite)
+        if isinstance(site, MapSite):
+            return on_maps.deformable(site.size, site.channels)
+        return in_sequences.deformable(site.queries, site.channels)

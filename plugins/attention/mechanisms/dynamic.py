@@ -1,70 +1,79 @@
-"""Dynamic convolution, the word ``dynamic``.
-
-Canonical are all taps at all positions, those that see the zeros beyond the border too.
-"""
+"""Dynamic convolution, the word ``dynamic``."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, ClassVar
 
-from plugins.attention.core.registry import ClosedForm, Registered, register
-from plugins.attention.core.word import Mechanism
+from pydantic import Field
+
+from plugins.attention.core.closed_form import ClosedForm
+from plugins.attention.core.mechanism import Mechanism, Places
+from plugins.attention.core.site import MapSite, Place, SequenceSite, Site
+from plugins.attention.maps import cost as on_maps
+from plugins.attention.sequences import cost as in_sequences
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["Dynamic"]
 
+TAPS = 3  # an axis, without a range
 
-@register("dynamic")
-class Dynamic(Registered):
-    """A kernel for each position, computed from the content there."""
 
+class Dynamic(Mechanism):
+    """A kernel for each position, computed from the content there.
+
+    Attributes
+    ----------
+    spatial_range: int, optional
+        Positions that the kernel reaches on each side of an axis; None: three taps an axis.
+    """
+
+    name = "dynamic"
     formula = "softmax_p(d_p·x_q) if k = q + p"
     paper = "Wu et al. 2019, Pay Less Attention with Lightweight and Dynamic Convolutions"
     url = "https://arxiv.org/abs/1901.10430"
-    ranged = True
-    block = "plugins.attention.maps.dynamic.DynamicConv2d"
-    sequence = "plugins.attention.sequences.dynamic.DynamicConv1d"
-    framed = True
+    places: ClassVar[Places] = {
+        MapSite: (Place.AFTER, Place.BACKBONE),
+        SequenceSite: (Place.ATTENTION,),
+    }
+    uses = frozenset({"heads", "kv_stride"})  # not the stride, but its runs have hashed it
+    module_name = "dynamic_conv_block"
 
-    def block_arguments(self, mechanism: Mechanism, heads: int, kv_stride: int) -> dict[str, Any]:
-        """A range of k positions gives ``2 k + 1`` taps an axis."""
-        return {"heads": heads, "kernel_size": mechanism.kernel_size}
+    spatial_range: int | None = Field(None, ge=1)
 
-    def block_cost(
-        self, size: tuple[int, int], channels: int, *, heads: int, kernel_size: int
-    ) -> ClosedForm:
-        """Return the cost of the kernels, of their application and of the two projections."""
-        positions, taps = size[0] * size[1], kernel_size**2
-        products = (
-            ("N C²", positions * channels**2),  # values
-            ("N M k² C", positions * heads * taps * channels),  # kernels
-            ("N k² C", positions * taps * channels),
-            ("N C²", positions * channels**2),  # output
+    def taps(self, site: Site) -> int:
+        """Return the taps an axis; where keys lie on one side of the query, k + 1 for a range k."""
+        if self.spatial_range is None:
+            return TAPS
+        causal = isinstance(site, SequenceSite) and site.causal
+        return self.spatial_range + 1 if causal else 2 * self.spatial_range + 1
+
+    def check(self, site: Site) -> None:
+        """Refuse to stand between two sequences."""
+        if isinstance(site, SequenceSite) and site.cross:
+            raise ValueError(
+                "convolutions are compared in self-attention only, since source and target"
+                " positions are not on one grid"
+            )
+
+    def build(self, site: Site) -> nn.Module:
+        """Return the module of this package."""
+        if isinstance(site, MapSite):
+            from plugins.attention.maps.dynamic import DynamicConv2d
+
+            return DynamicConv2d(site.channels, heads=site.heads, kernel_size=self.taps(site))
+        assert isinstance(site, SequenceSite)
+        from plugins.attention.sequences.dynamic import GatedDynamicConv1d
+
+        return GatedDynamicConv1d(
+            site.channels, heads=site.heads, kernel_size=self.taps(site), causal=site.causal
         )
-        gamma = 1
-        parameters = 2 * channels**2 + heads * taps * channels + channels + gamma
-        return ClosedForm(products, parameters)
 
-    def sequence_arguments(
-        self, mechanism: Mechanism, heads: int, causal: bool, key_channels: int | None
-    ) -> dict[str, Any]:
-        """Where keys lie on one side of the query, a range of k gives ``k + 1`` taps."""
-        within = mechanism.spatial_range
-        taps = within + 1 if causal and within is not None else mechanism.kernel_size
-        return {"heads": heads, "kernel_size": taps, "causal": causal}
-
-    def sequence_cost(
-        self,
-        queries: int,
-        keys: int,
-        channels: int,
-        *,
-        heads: int,
-        kernel_size: int,
-        causal: bool = False,
-    ) -> ClosedForm:
-        """Return the cost of the kernels and of their application."""
-        products = (
-            ("N M k C", queries * heads * kernel_size * channels),
-            ("N k C", queries * kernel_size * channels),
-        )
-        return ClosedForm(products, heads * kernel_size * channels)
+    def cost(self, site: Site) -> ClosedForm:
+        """Return the closed form; in sequences the two projections count."""
+        assert isinstance(site, MapSite | SequenceSite)
+        options = {"heads": site.heads, "kernel_size": self.taps(site)}
+        if isinstance(site, MapSite):
+            return on_maps.dynamic(site.size, site.channels, **options)
+        return in_sequences.dynamic(site.queries, site.channels, **options)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from plugins.attention.core.sequence import SequenceModule
+
 __all__ = ["DeformableConv1d"]
 
 
-class DeformableConv1d(nn.Module):
+class DeformableConv1d(SequenceModule):
     """Deformable convolution of a sequence, with linear interpolation between positions.
 
     The offset of a tap is linear in the content at the query alone, as in the formula above, so
@@ -44,6 +46,31 @@ class DeformableConv1d(nn.Module):
         nn.init.zeros_(self.offset_linear.bias)
 
     def forward(
+        self,
+        query: Tensor,
+        memory: Tensor | None = None,
+        *,
+        causal: bool = False,
+        key_padding_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Convolve (N, T, C); whether that is causal was decided when the module was made."""
+        return self.convolve(query, key_padding_mask)
+
+    def step(
+        self,
+        query: Tensor,
+        kept: dict[str, Tensor],
+        *,
+        cross: bool = False,
+        causal: bool = False,
+        key_padding_mask: Tensor | None = None,
+        query_start: int = 0,
+        need_weights: bool = False,
+    ) -> tuple[Tensor, None]:
+        """Convolve the newest positions; there are no weights over the whole sequence."""
+        return self.convolve(kept["memory"], key_padding_mask, query_start), None
+
+    def convolve(
         self, x: Tensor, key_padding_mask: Tensor | None = None, query_start: int = 0
     ) -> Tensor:
         """Convolve (N, T, C) to (N, T - query_start, C).

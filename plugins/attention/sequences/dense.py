@@ -13,8 +13,8 @@ from torch import Tensor
 
 from plugins.attention.core.energy import with_bias
 from plugins.attention.core.position import relative_sinusoid
+from plugins.attention.kernels.sequences.block import Block1d
 from plugins.attention.kernels.sequences.relative import WAVELENGTH
-from plugins.attention.sequences.block import Block1d
 
 __all__ = ["dense"]
 

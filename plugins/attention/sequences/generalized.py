@@ -7,12 +7,14 @@ multi-head attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
+from plugins.attention.kernels.sequences.block import Block1d
 from plugins.attention.kernels.sequences.energies import Energies, score_of_key, score_of_memory
 from plugins.attention.kernels.sequences.forms import form_of, pool
 from plugins.attention.kernels.sequences.visible import Visible
-from plugins.attention.sequences.block import Block1d
 
 __all__ = ["GeneralizedAttention1d"]
 
@@ -118,6 +120,32 @@ class GeneralizedAttention1d(Block1d):
         visible = self._visible(query, keys, causal, key_padding_mask, query_start)
         energies = Energies.of(self, query, key, score_of_key(self, key), visible)
         return energies.weights(visible, query).expand(-1, self.heads, -1, -1)
+
+    def remember(self, memory: Tensor) -> dict[str, Tensor]:
+        """Return keys and values; no keys without E1 and E3."""
+        key, value = self.keys_values(memory)
+        return {"value": value} if key is None else {"key": key, "value": value}
+
+    def step(
+        self,
+        query: Tensor,
+        kept: dict[str, Tensor],
+        *,
+        cross: bool = False,
+        causal: bool = False,
+        key_padding_mask: Tensor | None = None,
+        query_start: int = 0,
+        need_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend from the newest positions to all; few forms come by the weights."""
+        key, value = kept.get("key"), kept["value"]
+        options: dict[str, Any] = {
+            "causal": causal, "key_padding_mask": key_padding_mask, "query_start": query_start
+        }  # fmt: skip
+        if not need_weights:
+            return self.attend(query, key, value, **options), None
+        weights = self.weights(query, key, value.shape[2], **options)
+        return self.combine(weights, value, query.shape[1]), weights
 
     def combine(self, weights: Tensor, value: Tensor, queries: int) -> Tensor:
         """Weighted sum of values, projected: (N, T, C) for `queries` = T."""

@@ -1,1 +1,1 @@
-"""Runs on a cluster: arrays of jobs submitted through submitit."""
+"""Runs on a cluster: arrays of jobs for Slurm."""

@@ -21,9 +21,12 @@ from study.files import read_json, write_json
 from study.runs.attempt import Attempt
 from study.runs.folder import SCHEMA, RunFolder
 
-__all__ = ["Batch", "batch_of"]
+__all__ = ["FOLDER", "NAME", "Batch", "batch_of"]
 
-FOLDER = ".slurm"
+NAME = "slurm"
+"""Of this launcher, in the records of its attempts."""
+
+FOLDER = f".{NAME}"
 
 OUT_OF_MEMORY = re.compile(
     rb"oom[-_]kill|out-of-memory|exceeded (job )?memory limit", re.IGNORECASE
@@ -75,7 +78,7 @@ class Batch:
         )
         for index, cells in enumerate(tasks):
             for _, attempt in cells:
-                attempt.queue(self.token, index)
+                attempt.queue(NAME, self.token, index)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -96,8 +99,13 @@ class Batch:
         record = read_json(self.path / "job.json")
         return str(record["job"]) if record else None
 
+    def logs(self, index: int, err: bool) -> list[Path]:
+        """Return the logs of the executions of a task, or their standard error, in order."""
+        found = self.path.glob(f"*_{index}_0_log.{'err' if err else 'out'}")
+        return sorted(found, key=lambda path: path.stat().st_mtime)
+
     def lacked_memory(self, job: str) -> bool:
-        """Whether Slurm says in the log of a task that it was killed for want of memory."""
+        """Whether the log of a task says that Slurm killed it for want of memory."""
         for path in self.path.glob(f"{job}_*_log.err"):
             with path.open("rb") as file:
                 file.seek(max(0, path.stat().st_size - TAIL_BYTES))

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 
 from study.errors import StudyError
 from study.files import read_json
+from study.launch.answers import cause
+from study.launch.jobs import last_sign
 from study.launch.retries import may_retry
-from study.launch.slurm.batch import Batch
-from study.launch.slurm.queue import CAUSES, ended_before, last_sign
+from study.launch.slurm.batch import NAME, Batch
+from study.launch.slurm.command import call
+from study.launch.slurm.queue import ended_before
+from study.launch.slurm.words import CAUSES, JOB_ID
 from study.runs.attempt import Attempt, cancelled_by
 from study.runs.folder import RunFolder
+from study.runs.provenance import MORE_VARIABLES
 
 __all__ = ["Place", "find", "note_stop"]
 
@@ -32,37 +37,45 @@ class Place:
     rank: int
     world: int
     local_rank: int
-    hosts: list[str]
+    nodes: int
 
     @classmethod
     def read(cls) -> Place:
         """Read the environment of a step of an array task."""
-        from submitit.slurm.slurm import SlurmJobEnvironment
-
-        slurm = SlurmJobEnvironment()
+        index = os.environ["SLURM_ARRAY_TASK_ID"]
         return cls(
-            job=slurm.job_id,
-            index=int(slurm.array_task_id or 0),
-            restart=int(os.environ.get("SLURM_RESTART_COUNT", 0)),
-            rank=slurm.global_rank,
-            world=slurm.num_tasks,
-            local_rank=slurm.local_rank,
-            hosts=list(slurm.hostnames),
+            job=f"{os.environ['SLURM_ARRAY_JOB_ID']}_{index}",
+            index=int(index),
+            restart=_number("SLURM_RESTART_COUNT", 0),
+            rank=_number("SLURM_PROCID", 0),
+            world=_number("SLURM_NTASKS", 1),
+            local_rank=_number("SLURM_LOCALID", 0),
+            nodes=_number("SLURM_JOB_NUM_NODES", 1),
         )
 
     @property
     def variables(self) -> dict[str, str]:
-        """torch's names for it, none for a process alone."""
+        """What the worker's environment has besides: for several processes torch's names."""
+        recorded = {MORE_VARIABLES: JOB_ID}
         if self.world == 1:
-            return {}
-        return {
+            return recorded
+        return recorded | {
             "RANK": str(self.rank),
             "WORLD_SIZE": str(self.world),
             "LOCAL_RANK": str(self.local_rank),
             # Not every node can resolve its own name.
-            "MASTER_ADDR": self.hosts[0] if len(self.hosts) > 1 else "127.0.0.1",
-            "MASTER_PORT": str(PORT + int(os.environ["SLURM_JOB_ID"]) % PORT),
+            "MASTER_ADDR": _first_node() if self.nodes > 1 else "127.0.0.1",
+            "MASTER_PORT": str(PORT + int(os.environ[JOB_ID]) % PORT),
         }
+
+
+def _number(name: str, default: int) -> int:
+    return int(os.environ.get(name, default))
+
+
+def _first_node() -> str:
+    """Return the first of the job's nodes, of whose names Slurm makes a list like ``gpu[1-4]``."""
+    return call("scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()[0]
 
 
 def find(batch: Batch, place: Place) -> list[tuple[RunFolder, Attempt]]:
@@ -80,7 +93,7 @@ def find(batch: Batch, place: Place) -> list[tuple[RunFolder, Attempt]]:
 
 
 def note_stop(attempt: Attempt, state: str) -> None:
-    """Record who told an attempt to stop: its worker knows that it was told, and not by whom."""
+    """Record why Slurm told an attempt to stop: its worker knows only that it was told."""
     ending = read_json(attempt.path / "exit.json") or {}
     if ending.get("cause") == "preempted":
         attempt.note(state)
@@ -103,20 +116,20 @@ def _take(run: RunFolder, batch: Batch, place: Place) -> Attempt | None:
     if attempt.start is None:
         return attempt if attempt.begin(place.job) else None
     if attempt.start.get("job") != place.job:
-        return None  # at work in another job of the same name: one was heard late
+        return None  # at work in another job of this name: sbatch was called again, and heard twice
     state = ended_before(place.job)
     if attempt.exit is None:
-        cause = CAUSES.get(state, "preempted")
         told = f"Slurm started the job again after {state}"
-        attempt.write_off(cause, told, last_sign(attempt), scheduler=state)
+        ended = CAUSES.get(state, "preempted")
+        attempt.write_off(ended, told, last_sign(attempt), scheduler=state)
     else:
         note_stop(attempt, state)
-    if not may_retry([before.ending for before in run.attempts]):
+    if not may_retry([cause(before) for before in run.attempts]):
         return None
     successor = run.claim()
     if successor is None:
         return None
-    successor.queue(batch.token, place.index, place.restart)
+    successor.queue(NAME, batch.token, place.index, place.restart)
     return successor if successor.begin(place.job) else None
 
 

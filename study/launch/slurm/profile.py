@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from plugins.contracts.tasks import recipe_module
 from study.errors import StudyError, nearest
-from study.runs.run import Run
+from study.launch.protocol import launcher_names
+from study.launch.slurm.batch import NAME
 from study.yamlfile import YamlFile, validated
 
-__all__ = ["Profile", "check_processes", "load", "minutes", "profile_file"]
+__all__ = ["Profile", "load", "minutes", "names"]
 
 OURS = ("array", "job-name", "output", "error", "signal", "requeue", "no-requeue", "open-mode")
-"""Options of sbatch that the launcher sets: who sets them elsewhere loses runs."""
+"""Options of sbatch that the launcher sets: set elsewhere, they would cost runs."""
 
 MEMORY_FACTOR = 1.5  # by which the memory grows after a run that had too little
 
@@ -127,65 +126,50 @@ class Profile(BaseModel):
 
     @property
     def gpu_hours(self) -> float:
-        """What a job may use up to its time limit."""
-        return self.nodes * self.gpus * self.time / 60
+        """What a job may use of GPUs up to its time limit."""
+        return self.node_hours * self.gpus
+
+    @property
+    def node_hours(self) -> float:
+        """What a job may use of nodes up to its time limit."""
+        return self.nodes * self.time / 60
 
     def memory(self, failures: int) -> float | None:
-        """Gigabytes a node for a run that so many attempts have ended for want of."""
+        """Gigabytes a node for a run of which so many attempts had too little."""
         if self.mem_gb is None:
             return None
         return min(self.mem_gb * MEMORY_FACTOR**failures, self.max_mem_gb or self.mem_gb)
 
 
-def check_processes(profile: Profile, name: str, runs: Iterable[Run]) -> None:
-    """Refuse more processes a run than can share its batch, by ``Recipe.share`` of its task.
-
-    A task without that takes any number.
-
-    Raises
-    ------
-    StudyError
-        With the grid, the numbers, and which numbers of processes would do.
-    """
-    if profile.processes == 1:
-        return
-    recipes = {json.dumps([run.grid, run.science["recipe"]]): run for run in runs}
-    for run in recipes.values():
-        try:
-            recipe = recipe_module(run.task).Recipe.model_validate(run.science["recipe"])
-            if hasattr(recipe, "share"):
-                recipe.share(profile.processes)
-        except ValueError as error:
-            a_node = profile.processes // profile.nodes
-            raise StudyError(
-                f"{run.grid}: {error}; a run has {profile.processes} by the profile {name!r}"
-                f" (nodes: {profile.nodes}, processes a node: {a_node})"
-            ) from None
-
-
-def profile_file() -> Path:
-    """Return where profiles are kept."""
+def _file() -> tuple[Path, YamlFile | None]:
+    """Return where profiles are kept, and what is there."""
     base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "study" / "clusters.yaml"
+    path = Path(base).expanduser() / "study" / "clusters.yaml"
+    return path, YamlFile(path, "a file of profiles") if path.exists() else None
+
+
+def names() -> list[str]:
+    """Return the names of the profiles."""
+    _, file = _file()
+    return sorted({NAME, *map(str, file.content if file else ())})
 
 
 def load(name: str, options: Sequence[str] = ()) -> Profile:
     """Return the profile `name`, with ``KEY=VALUE`` in `options` in place of what it says.
 
     ``sbatch.KEY=VALUE`` is an option of sbatch, one without a value if that is empty.
-    The profile ``slurm`` is there without a file too, with the cluster's own defaults.
+    The profile ``slurm`` exists without a file too, with the cluster's own defaults.
 
     Raises
     ------
     StudyError
         With file, line, what is wrong and the nearest valid name.
     """
-    path = profile_file()
-    file = YamlFile(path, "a file of profiles") if path.exists() else None
+    path, file = _file()
     profiles = file.content if file else {}
-    if name not in profiles and name != "slurm":
+    if name not in profiles and name != NAME:
         where = f"{path} has no profile" if file else f"no file {path} with a profile"
-        raise StudyError(f"{where} {name!r}{nearest(name, {*profiles, 'slurm', 'local'})}")
+        raise StudyError(f"{where} {name!r}{nearest(name, {*profiles, *launcher_names()})}")
     fields = profiles.get(name) or {}
     if not isinstance(fields, dict):
         assert file is not None

@@ -14,85 +14,58 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from study.errors import StudyError
+from study.launch.jobs import Job, Jobs, last_sign
 from study.launch.retries import cause_of
 from study.launch.slurm.batch import batch_of
 from study.launch.slurm.command import Refused, Unreachable, call
+from study.launch.slurm.words import CAUSES, SAYS_MORE, WAITING, WORDS
 from study.runs.attempt import Attempt, cancelled_by
 
-__all__ = ["CAUSES", "Queue", "Task", "ended_before", "is_open", "last_sign", "preempted"]
-
-WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
-"""States of a job that will be started, or could be; ``RUNNING`` and all that nobody foresaw count
-as running."""
-
-CAUSES = {
-    "COMPLETED": "killed",
-    "FAILED": "killed",  # an error of the training is recorded by who meets it
-    "CANCELLED": "killed",
-    "TIMEOUT": "timeout",
-    "DEADLINE": "timeout",
-    "PREEMPTED": "preempted",
-    "OUT_OF_MEMORY": "oom",
-    "NODE_FAIL": "killed",
-    "BOOT_FAIL": "killed",
-    "REVOKED": "killed",
-    "LAUNCH_FAILED": "killed",
-}
-"""The terminal states, and the cause of an attempt that ended so without a record of its own."""
+__all__ = ["Queue", "Task", "ended_before", "preempted"]
 
 LOST_SECONDS = 600.0
-"""So long an attempt may be unknown to a scheduler that answers, and show no sign of life."""
+"""How long an attempt may show no sign of life and be unknown to a scheduler that answers."""
 
 SETTLE_SECONDS = 60.0
-"""So long a record may take from a compute node to here (NFS keeps attributes for up to a minute).
+"""How long a record may take from a compute node to here (NFS keeps attributes for up to a minute).
 ``STUDY_SETTLE_SECONDS`` replaces it."""
 
-SAYS_MORE = {"killed": ("OUT_OF_MEMORY", "NODE_FAIL")}
-"""What Slurm can know of an end beyond the cause that was recorded."""
+NO_REASON = ("None", "null", "N/A")
 
 MAY_COME_BACK = ("preempted", "timeout", "killed")
 """Ends after which Slurm may start the same job again."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """A task of a job array, as Slurm shows it."""
-
-    job: str
-    state: str
-    reason: str
-    node: str
-    ended: float | None
+class Task(Job):
+    """A task of a job array."""
 
     @property
     def alive(self) -> bool:
-        """Whether it waits or runs. What is not known to be an end is none."""
+        """Whether it waits or runs: any state that is not known to be an end."""
         return self.state not in CAUSES
 
 
 @dataclass
-class Queue:
+class Queue(Jobs):
     """The tasks of the arrays that some attempts belong to.
 
     Attributes
     ----------
     tasks: dict
         By name of the array and index.
-    trouble: list of str
-        What could not be asked, in the scheduler's words.
     answered: bool
-        Whether ``squeue`` answered: only then is an unknown task one that is gone.
+        Whether ``squeue`` answered.
     """
 
     tasks: dict[tuple[str, int], Task] = field(default_factory=dict)
-    trouble: list[str] = field(default_factory=list)
-    answered: bool = False
+    answered: bool = field(default=False, kw_only=True)
 
     @classmethod
     def ask(cls, attempts: Iterable[Attempt]) -> Queue:
         """Ask for all that may still change; no call at all if nothing may."""
         queue = cls()
-        open_ = [attempt for attempt in attempts if is_open(attempt)]
+        open_ = [attempt for attempt in attempts if queue.open(attempt)]
         wanted = {_key(attempt) for attempt in open_}
         if not wanted:
             return queue
@@ -120,7 +93,7 @@ class Queue:
             ]
             if not index.isdecimal():
                 continue  # an abbreviated list, or a job that is no array: none of ours
-            task = Task(f"{job}_{index}", state, reason, node, _time(ended))
+            task = Task(f"{job}_{index}", state, _reason(reason), node, _time(ended))
             self.tasks[name, int(index)] = task
 
     def read_sacct(self, names: list[str], since: float) -> None:
@@ -141,29 +114,36 @@ class Queue:
                 continue
             state = state.split(" ")[0].rstrip("+")  # "CANCELLED by 1000"
             if state in CAUSES:  # the accounting may be behind in all that is no end
-                self.tasks[name, int(index)] = Task(job, state, reason, node, _time(ended))
+                self.tasks[name, int(index)] = Task(job, state, _reason(reason), node, _time(ended))
 
-    def task(self, attempt: Attempt) -> Task | None:
+    def job(self, attempt: Attempt) -> Task | None:
         """Return the task that executes `attempt`, None if none is known."""
-        return self.tasks.get(_key(attempt)) if attempt.by_slurm else None
+        return self.tasks.get(_key(attempt))
+
+    def open(self, attempt: Attempt) -> bool:
+        """Whether Slurm may know better than the record: of some ends the job may come back."""
+        if attempt.exit is None:
+            return True
+        may_come_back = attempt.exit.get("cause") in MAY_COME_BACK
+        return may_come_back and cause_of(attempt.ending, WORDS) != "cancelled"
 
     def state(self, attempt: Attempt) -> str | None:
         """Say the state of an attempt; None where its own record stands.
 
         An attempt that ended is queued, or runs, if Slurm has put its job back into the queue.
         """
-        if not is_open(attempt):
+        if not self.open(attempt):
             return None
-        task = self.task(attempt)
+        task = self.job(attempt)
         if task is not None and task.alive:
             return "queued" if task.state in WAITING else "running"
         if attempt.exit is not None:
             return {"OUT_OF_MEMORY": "oom", "CANCELLED": "killed"}.get(self.word(attempt) or "")
         if attempt.start is not None and attempt.start.get("job") is None:
-            return "lost"  # written off, by somebody who could not finish the sentence
+            return "lost"  # somebody began to write it off
         quiet = time.time() - last_sign(attempt)
         if task is None:
-            # Of a colleague's jobs the scheduler may tell us nothing.
+            # The scheduler may tell us nothing about a colleague's jobs.
             mine = attempt.submission and attempt.submission.get("user") == getpass.getuser()
             return "lost" if mine and self.answered and quiet > LOST_SECONDS else None
         since = time.time() - task.ended if task.ended is not None else quiet
@@ -174,11 +154,11 @@ class Queue:
     def word(self, attempt: Attempt) -> str | None:
         """Return the state in which Slurm saw the attempt end, None if that adds nothing.
 
-        A run that told its own cause is believed: its job, which may be that of others too, ended
-        later. Without control groups Slurm calls a job failed that it killed for want of memory,
-        and tells the truth in its log.
+        A run that told its own cause is believed: its job, which others may share, ended later.
+        Without control groups Slurm calls a job failed that it killed for want of memory; only the
+        job's log tells the truth.
         """
-        task = self.task(attempt)
+        task = self.job(attempt)
         if task is None or task.alive or cancelled_by(attempt) is not None:
             return None
         word = task.state
@@ -187,24 +167,9 @@ class Queue:
         told = (attempt.exit or {}).get("cause", "preempted")
         return word if told == "preempted" or word in SAYS_MORE.get(told, ()) else None
 
-    def settle(self, attempt: Attempt, state: str) -> bool:
-        """Record what the scheduler knows of the end of an attempt; False if it has not ended.
-
-        `state` is what `state`, or the attempt's record, says of it.
-        """
-        word = self.word(attempt)
-        if attempt.exit is None:
-            more = {"scheduler": word} if word else {}
-            task = self.task(attempt)
-            ended = task.ended if task and task.ended else last_sign(attempt)
-            return attempt.write_off(state, self.why(attempt), ended, **more)
-        if word and "scheduler" not in attempt.ending:
-            attempt.note(word)
-        return True
-
     def why(self, attempt: Attempt) -> str:
         """Say in a sentence how an attempt ended that left no record."""
-        task = self.task(attempt)
+        task = self.job(attempt)
         if task is None:
             return "the scheduler does not know the job, and it shows no sign of life"
         where = f" on {task.node}" if task.node else ""
@@ -239,17 +204,6 @@ def preempted(job: str) -> bool:
     return told and fields.get("JobState") == "RUNNING"
 
 
-def last_sign(attempt: Attempt) -> float:
-    """Return when the attempt last showed that it lives, in seconds since the epoch."""
-    folder = attempt.path.parents[1]
-    records = [attempt.submission or {}, attempt.start or {}]
-    signs = [float(record["time"]) for record in records if "time" in record]
-    for path in (folder / "metrics.jsonl", folder / "train.log", attempt.path / "stdout"):
-        if attempt.start is not None and path.exists():
-            signs.append(path.stat().st_mtime)
-    return max(signs, default=0.0)
-
-
 def _settle_seconds() -> float:
     text = os.environ.get("STUDY_SETTLE_SECONDS")
     try:
@@ -258,16 +212,15 @@ def _settle_seconds() -> float:
         raise StudyError(f"STUDY_SETTLE_SECONDS={text}: seconds are expected") from None
 
 
-def is_open(attempt: Attempt) -> bool:
-    """Whether the scheduler may know better than the record."""
-    if not attempt.by_slurm or attempt.exit is None:
-        return attempt.by_slurm
-    return attempt.exit.get("cause") in MAY_COME_BACK and cause_of(attempt.ending) != "cancelled"
-
-
 def _key(attempt: Attempt) -> tuple[str, int]:
     assert attempt.submission is not None
     return str(attempt.submission.get("token")), int(attempt.submission.get("index", -1))
+
+
+def _reason(text: str) -> str:
+    """Return why a job waits; empty if Slurm's word stands for no reason."""
+    word = text.strip("()")
+    return "" if word in NO_REASON else word
 
 
 def _time(text: str) -> float | None:

@@ -8,103 +8,55 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from study.errors import StudyError
 from study.launch import snapshot
-from study.launch.retries import cause_of
+from study.launch.answers import Answers
+from study.launch.due import causes, claim
+from study.launch.protocol import Outcome, SchedulerAway
 from study.launch.slurm.batch import FOLDER, Batch
 from study.launch.slurm.command import Refused, Unreachable, call
-from study.launch.slurm.due import endings
 from study.launch.slurm.profile import Profile, minutes
 from study.launch.slurm.queue import Queue
 from study.launch.slurm.script import parse_job_id, script
 from study.runs.attempt import Attempt
-from study.runs.folder import SETTLED, RunFolder
+from study.runs.folder import RunFolder
 
-__all__ = ["Outcome", "SchedulerAway", "SlurmLauncher"]
+__all__ = ["Submission"]
 
 Task = list[RunFolder]
 
 PATIENCE = (0.0, 2.0, 5.0, 15.0)
-"""Seconds before each call of ``sbatch`` that the scheduler may not have heard."""
+"""Seconds to wait before each call of ``sbatch``, of which all but the first repeat it."""
 
 FULL = re.compile(r"MaxSubmit|GrpSubmit|MaxJobCount", re.IGNORECASE)
-"""What ``sbatch`` says when the queue takes no more from this user."""
+"""What ``sbatch`` says when the queue takes no more jobs of this user."""
 
 DEFAULT_ARRAY_SIZE = 1001
 
 
-class SchedulerAway(StudyError):
-    """Nothing can be submitted now; later it can."""
-
-
 @dataclass
-class Outcome:
-    """What became of a submission.
+class Submission:
+    """Submits runs whose folders are in `root`, on a disk that the compute nodes share.
 
-    Attributes
-    ----------
-    jobs: dict
-        Runs submitted, by the id of their array.
-    waiting: list of RunFolder
-        Those for which the queue had no room, or ``max_parallel`` no place.
-    taken: list of RunFolder
-        Those that somebody else has begun meanwhile.
-    unanswered: dict
-        Runs of an array of which the scheduler did not say whether it has it, by token.
+    The parameters are those of `study.launch.protocol.Order`; the runs of a job share its cores,
+    and get its GPUs in turn.
     """
 
-    jobs: dict[str, list[RunFolder]] = field(default_factory=dict)
-    waiting: list[RunFolder] = field(default_factory=list)
-    taken: list[RunFolder] = field(default_factory=list)
-    unanswered: dict[str, list[RunFolder]] = field(default_factory=dict)
-
-
-@dataclass
-class SlurmLauncher:
-    """Submits runs whose folders are in `root`.
-
-    Parameters
-    ----------
     root: Path
-        Folder of the run folders, on a disk that the compute nodes share.
     profile: Profile
-        What each job asks for.
     pack: int
-        Runs a job, side by side; its cores are divided among them, its GPUs handed out in turn.
-    packages: sequence of str
-        Packages of tasks, to copy beside our own.
-    tell: callable
-        Told what happens, in sentences.
-    """
+    packages: Sequence[str]
+    tell: Callable[[str], object]
 
-    root: Path
-    profile: Profile
-    pack: int = 1
-    packages: Sequence[str] = ()
-    tell: Callable[[str], None] = print
-
-    def submit(self, folders: Sequence[RunFolder], queue: Queue) -> Outcome:
-        """Submit runs that nobody works on.
-
-        Parameters
-        ----------
-        folders: sequence of RunFolder
-            Runs for which an attempt is due.
-        queue: Queue
-            What the scheduler said of them.
-
-        Raises
-        ------
-        StudyError
-            If the cluster refuses such jobs; nothing is queued then.
-        """
+    def submit(self, folders: Sequence[RunFolder], said: Answers) -> Outcome:
+        """Submit runs that nobody works on; see `study.launch.protocol.Launcher.submit`."""
         outcome = Outcome()
         code = snapshot.take(self.root / FOLDER / "code", self.packages)
-        arrays = self._arrays(folders, queue)
+        arrays = self._arrays(folders, said)
         for memory in dict.fromkeys(memory for memory, _, _ in arrays):
             self._check(memory, code)
         full = False
@@ -112,19 +64,19 @@ class SlurmLauncher:
             rest = tasks
             size = 0 if full or parallel == 0 else len(rest)
             while rest and size:
-                if self._array(rest[:size], memory, parallel, code, queue, outcome):
+                if self._array(rest[:size], memory, parallel, code, said, outcome):
                     rest = rest[size:]
                 else:
                     full = True
-                if full:  # feel for how many more the queue takes: half as many each time
+                if full:  # try how many more the queue takes: half as many each time
                     size //= 2
             outcome.waiting += itertools.chain.from_iterable(rest)
         return outcome
 
-    def scripts(self, folders: Sequence[RunFolder], queue: Queue) -> Iterator[str]:
+    def scripts(self, folders: Sequence[RunFolder], said: Answers) -> Iterator[str]:
         """Yield the scripts that `submit` would hand in; makes and claims nothing."""
         code = snapshot.place(self.root / FOLDER / "code", self.packages)
-        for memory, tasks, parallel in self._arrays(folders, queue):
+        for memory, tasks, parallel in self._arrays(folders, said):
             if parallel != 0:
                 batch = Batch.new(self.root)
                 yield script(
@@ -132,26 +84,26 @@ class SlurmLauncher:
                 )
 
     def _arrays(
-        self, folders: Sequence[RunFolder], queue: Queue
+        self, folders: Sequence[RunFolder], said: Answers
     ) -> list[tuple[float | None, list[Task], int | None]]:
         """Return memory, tasks and tasks at a time of each array that the cluster takes."""
         longest = self._array_size()
         arrays = [
             (memory, part)
-            for memory, tasks in self._groups(folders, queue)
+            for memory, tasks in self._groups(folders, said)
             for part in _parts(tasks, longest)
         ]
         shares = self._shares(len(arrays))
         return [(*array, share) for array, share in zip(arrays, shares, strict=True)]
 
     def _groups(
-        self, folders: Sequence[RunFolder], queue: Queue
+        self, folders: Sequence[RunFolder], said: Answers
     ) -> Iterator[tuple[float | None, list[Task]]]:
         """Yield tasks of at most `pack` runs, together with the memory that they need."""
         groups: dict[float | None, list[RunFolder]] = defaultdict(list)
         for folder in folders:
-            ended = endings(folder, folder.condition(queue.state), queue)
-            short = [cause_of(ending) for ending in ended].count("oom host")
+            ended = causes(folder, folder.condition(said.state), said)
+            short = ended.count("oom host")
             groups[self.profile.memory(short)].append(folder)
         for memory, members in groups.items():
             yield memory, _parts(members, self.pack)
@@ -189,7 +141,7 @@ class SlurmLauncher:
         self._check_time()
 
     def _check_time(self) -> None:
-        """Refuse a time limit above the partition's: Slurm would let such a job wait for ever."""
+        """Refuse a time limit above the partition's, with which a job would wait for ever."""
         try:
             answer = call("sinfo", "--noheader", "--format=%P|%l")
         except (Unreachable, Refused):
@@ -210,7 +162,7 @@ class SlurmLauncher:
         memory: float | None,
         parallel: int | None,
         code: Path,
-        queue: Queue,
+        said: Answers,
         outcome: Outcome,
     ) -> bool:
         """Claim runs and submit them as one array; False, and no claim, if they do not fit."""
@@ -220,7 +172,7 @@ class SlurmLauncher:
             for task in tasks:
                 claimed.append([])
                 for run in task:
-                    if attempt := _claim(run, queue):
+                    if attempt := claim(run, said):
                         claimed[-1].append((run, attempt))
             full = [cells for cells in claimed if cells]
             if full:
@@ -288,15 +240,6 @@ class SlurmLauncher:
 
 def _parts(items: list[Any], size: int) -> list[list[Any]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def _claim(run: RunFolder, queue: Queue) -> Attempt | None:
-    """Take the next attempt at a run; what is known of the end of the one before is recorded."""
-    if (before := run.newest) is not None and before.by_slurm:
-        state = run.condition(queue.state)
-        if state in SETTLED or not queue.settle(before, state):
-            return None
-    return run.claim()
 
 
 def _release(claimed: Sequence[Sequence[tuple[RunFolder, Attempt]]], batch: Batch) -> None:

@@ -1,8 +1,8 @@
 """What a job of the cluster executes: ``python -m study.launch.slurm.task BATCH``, once a process.
 
-Starts a worker for each run of its array task, passes on what the scheduler tells it to do, and
-records what became of the attempts. A job that Slurm puts back into the queue comes here again, and
-takes the next attempt: everything is read from disk, nothing is remembered.
+It starts a worker for each run of its array task, passes Slurm's signals on to the workers, and
+records what became of the attempts. A job that Slurm has put back into the queue comes here again
+and takes the next attempt. It reads all it needs from disk.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from study.launch.answers import cause
 from study.launch.retries import may_retry
 from study.launch.slurm.batch import Batch
 from study.launch.slurm.cells import Place, find, note_stop
@@ -72,22 +73,22 @@ def _check_code(batch: Batch) -> None:
 def _leave(
     place: Place, number: int, unfinished: list[tuple[RunFolder, Attempt]], requeue: bool
 ) -> None:
-    """See to it that a job that was told to stop comes back, if it is to.
+    """Put a job that was told to stop back into the queue, if its runs are to go on.
 
-    Slurm takes a job for done that ends by itself in the grace time before its preemption, and does
-    not put it back into the queue: the job must.
+    Slurm does not put a job back that ends by itself in the grace time before its preemption. So
+    the job must do it.
     """
     if number == signal.SIGTERM:
         if not preempted(place.job):
-            # Cancelled, requeued or its node given up: Slurm knows what follows, and would take an
-            # end of our own for the job's.
+            # Cancelled, requeued, or its node given up. Slurm knows what follows, unless the job
+            # ends by itself.
             time.sleep(LAST_SECONDS)
             return
         for _, attempt in unfinished:
             note_stop(attempt, "PREEMPTED")
         requeue = True
-    endings = [[attempt.ending for attempt in run.attempts] for run, _ in unfinished]
-    if requeue and any(map(may_retry, endings)):
+    ended = [[cause(attempt) for attempt in run.attempts] for run, _ in unfinished]
+    if requeue and any(map(may_retry, ended)):
         _requeue(place.job)
 
 
@@ -100,7 +101,7 @@ class _Stop:
             signal.signal(number, self._told)
 
     def _told(self, number: int, frame: FrameType | None) -> None:
-        self.number = self.number or number  # the time is up first, and the end comes after it
+        self.number = self.number or number  # the first says why: at the time limit both come
 
 
 class _Worker:
@@ -125,7 +126,7 @@ class _Worker:
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         if cuda and slots > 1:
             environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-        # -P: the code is that of the snapshot, not that of the folder in which sbatch was called.
+        # -P: take no code from the folder in which sbatch was called.
         command = [sys.executable, "-P", "-m", "study.worker", str(run.path), str(attempt.n)]
         command += ["--device", "cuda" if cuda else "cpu"]
         suffix = f".{place.rank}" if place.rank else ""
@@ -151,18 +152,18 @@ class _Worker:
             self.process.send_signal(number)
 
     def ended(self) -> bool:
-        """Whether it has; what it could not record is recorded in its place."""
+        """Whether it has ended. If it left no record, one is written in its place."""
         code = self.process.poll()
         if code is None:
             return False
         recorded = (self.attempt.path / "exit.json").exists()
         if not recorded and (self.rank == 0 or code < 0):
-            # Scheduler and kernel kill without leave to say a word; a worker that was told to stop
-            # before it listened ends by the signal's default.
-            cause = STOPPED_BY.get(signal.Signals(-code), "killed") if code < 0 else "failed"
+            # Scheduler and kernel kill without warning, and a worker that is told to stop before it
+            # listens ends at once.
+            told = STOPPED_BY.get(signal.Signals(-code), "killed") if code < 0 else "failed"
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             self.attempt.end(
-                cause, code, self.started, f"the worker ended with {how} and left no record"
+                told, code, self.started, f"the worker ended with {how} and left no record"
             )
         return True
 

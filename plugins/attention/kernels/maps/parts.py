@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plugins.attention.kernels.maps.axis import Axis
-from plugins.attention.maps.block import Block2d
+from plugins.attention.kernels.maps.block import Block2d
 
 __all__ = ["Parts", "in_single"]
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from plugins.attention.core.energy import with_bias
+from plugins.attention.kernels.sequences.block import Block1d
 from plugins.attention.kernels.sequences.relative import by_offset, diagonals, encoding, spread
 from plugins.attention.kernels.sequences.visible import Visible
-from plugins.attention.sequences.block import Block1d
 
 __all__ = ["Energies", "score_of_key", "score_of_memory"]
 

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from plugins.attention.core.energy import check_terms
+from plugins.attention.core.sequence import SequenceModule
 from plugins.attention.kernels.sequences.relative import OffsetRows
 
 __all__ = ["Block1d"]
 
 
-class Block1d(nn.Module):
+class Block1d(SequenceModule):
     """Projections and biases; its arguments are those of `GeneralizedAttention1d`."""
 
     is_mechanism = True
@@ -37,7 +38,7 @@ class Block1d(nn.Module):
         self.e1, self.e2, self.e3, self.e4 = check_terms(terms)
         self.channels, self.heads, self.terms = channels, heads, terms
         self.head_dim = channels // heads
-        self.spatial_range = spatial_range
+        self.spatial_range = self.reach = spatial_range
         self.position_dim = channels if position_dim is None else position_dim
         if (self.e2 or self.e4) and self.position_dim % 2:
             raise ValueError(f"position_dim must be even, got {self.position_dim}")

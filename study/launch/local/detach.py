@@ -1,4 +1,4 @@
-"""``study run`` as a process of its own, for who wants to close the terminal."""
+"""``study run`` as a process of its own, which survives the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["detach"]
 
 
 def detach(arguments: Sequence[str], root: Path) -> tuple[int, Path]:
-    """Start it for runs in `root`; return its process id and the file with its account."""
+    """Start it for runs in `root`; return its process id and the file it writes to."""
     log = root / ".local" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "study", "run", *arguments, "--runs", str(root)]

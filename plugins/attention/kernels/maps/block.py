@@ -19,7 +19,7 @@ class Block2d(nn.Module):
 
     def __init__(
         self,
-        channels: int,
+        in_channels: int,
         heads: int = 8,
         terms: str = "1111",
         kv_stride: int = 2,
@@ -29,6 +29,7 @@ class Block2d(nn.Module):
         position_magnitude: float = 1,
     ) -> None:
         super().__init__()
+        channels = in_channels
         position_dim = channels if position_dim is None else position_dim
         if heads < 1 or heads > channels:
             raise ValueError(f"heads must be in 1..channels ({channels}), got {heads}")

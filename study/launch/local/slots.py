@@ -18,25 +18,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
-from study.launch.retries import LIMITS, may_retry
+from study.launch.protocol import find_launcher, launcher_names
+from study.launch.retries import LIMITS, cause_of, may_retry
 from study.runs.attempt import Attempt, cancelled_by
 from study.runs.folder import SETTLED, RunFolder
-from study.runs.provenance import cores
+from study.runs.provenance import MORE_VARIABLES, cores
 from study.worker.warm import AnswerLost, Nurseries
 
-__all__ = ["LocalLauncher"]
+__all__ = ["Slots", "visible_gpus"]
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 20.0  # between SIGTERM and SIGKILL when the user stops
 
 RETRIED = {"killed": LIMITS["killed"]}
-"""What is tried again here. Who tells a single worker to end, by hand, means it."""
+"""What is tried again here. A user who tells a single worker to end means it."""
 
 THREADLESS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
-"""OpenBLAS, numpy's and not torch's, and Arrow's allocator, which comes with pandas, start threads
-when they load: no fork could follow."""
+"""numpy's OpenBLAS, which is not torch's, and Arrow's allocator, which comes with pandas, start
+threads when they load, after which no process can be forked safely."""
 
 
 class _Process(Protocol):
@@ -59,8 +60,8 @@ class _Worker:
 
 
 @dataclass
-class LocalLauncher:
-    """A queue with a fixed number of slots.
+class Slots:
+    """Carries out runs on this machine, so many at a time.
 
     Parameters
     ----------
@@ -83,14 +84,16 @@ class LocalLauncher:
     def environment(self) -> dict[str, str]:
         """Variables of all workers."""
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads))
-        return {**os.environ, **threads, **THREADLESS}
+        # `study run` may itself be a job of some scheduler.
+        more = [name for each in launcher_names() for name in find_launcher(each).variables]
+        return {**os.environ, **threads, **THREADLESS, MORE_VARIABLES: " ".join(more)}
 
-    def run(self, folders: Sequence[RunFolder], refresh: Callable[[], None]) -> bool:
+    def run(self, folders: Sequence[RunFolder], refresh: Callable[[], object]) -> bool:
         """Carry out the runs; True unless the user stopped before the end.
 
-        A run that fails does not stop the others. One that is killed, as by the kernel for want of
-        memory, goes to the end of the queue, as often as `RETRIED` says. SIGINT, SIGTERM and SIGHUP
-        stop: workers are told to end and leave their checkpoints, what has finished stays finished.
+        A run that fails does not stop the others. A run that is killed, for instance by the kernel
+        for want of memory, is put back at the end as often as `RETRIED` says. SIGINT, SIGTERM and
+        SIGHUP stop everything: workers are told to end and leave their checkpoints.
 
         Parameters
         ----------
@@ -101,7 +104,7 @@ class LocalLauncher:
         """
         waiting = [(folder, _task(folder)) for folder in folders]
         workers: list[_Worker] = []
-        endings: dict[Path, list[dict[str, Any]]] = {}
+        causes: dict[Path, list[str]] = {}
         stop = _StopFlag()
         with stop, Nurseries(self.environment) as nurseries:
             try:
@@ -114,8 +117,8 @@ class LocalLauncher:
                         workers.remove(worker)
                         ended.append((worker.folder, worker.task, worker.attempt))
                     for folder, task, attempt in ended:
-                        before = endings.setdefault(folder.path, [])
-                        before.append(Attempt.read(attempt.path).exit or {})
+                        before = causes.setdefault(folder.path, [])
+                        before.append(cause_of(Attempt.read(attempt.path).exit or {}))
                         if may_retry(before, RETRIED) and not cancelled_by(attempt):
                             waiting.append((folder, task))
                     refresh()
@@ -140,15 +143,15 @@ class LocalLauncher:
             if not nurseries.settled(task):
                 continue
             waiting.remove((folder, task))
-            # Begun by another process since the caller looked, perhaps on a host whose processes
-            # the claim cannot see.
+            # Another process may have begun it since the caller looked, perhaps on a host whose
+            # processes the claim cannot see.
             if folder.condition() in SETTLED or (attempt := folder.claim()) is None:
                 continue
             try:
                 workers.append(self._start(free[0], task, folder, attempt, nurseries))
                 free.pop(0)
             except AnswerLost as error:
-                # The next attempt makes a worker that was started nevertheless stop.
+                # A worker may have been started nevertheless; the next attempt makes it stop.
                 attempt.end("killed", -signal.SIGKILL, time.time(), str(error))
                 lost.append((folder, task, attempt))
         return lost
@@ -239,7 +242,7 @@ def _signal_group(process: _Process, number: signal.Signals) -> None:
 
 
 class _StopFlag:
-    """Turns SIGINT, SIGTERM and SIGHUP into a wish that the loop looks at."""
+    """Remembers that SIGINT, SIGTERM or SIGHUP came, for the loop to look at."""
 
     def __init__(self) -> None:
         self.wanted = False

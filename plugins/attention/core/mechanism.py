@@ -1,0 +1,137 @@
+"""What a mechanism is: one class in one file, found by the entry point ``study.mechanisms``.
+
+The class tells planning, counting and building all that there is to know. It imports no torch: the
+method that builds the module imports it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from plugins.attention.core.closed_form import ClosedForm
+from plugins.attention.core.site import Place, Site
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["NAME", "Mechanism", "Places"]
+
+Places = Mapping[type[Site], tuple[Place, ...]]
+
+NAME = re.compile(r"[a-z][a-z0-9_]*|[01]{4}")
+"""Names of mechanisms: they need no quotes in YAML or a shell, and are safe in a file's name."""
+
+
+class Mechanism(BaseModel):
+    """A mechanism with its options, which are its fields.
+
+    In a grid an option is written ``name:option=value``, for example ``squeeze_excite:ratio=8``;
+    what has its default is not written. The option ``spatial_range`` is written ``name@3``.
+
+    Attributes
+    ----------
+    name: str
+        Its word, which is also the name of its entry point.
+    version: int
+        Grows when the same word means another training. Runs of this mechanism then count as
+        others, and no other runs do.
+    formula: str
+        The weight of a key k for a query q, or the output.
+    paper, url: str
+        The source.
+    places: mapping of type to tuple of Place
+        The kinds of site where it stands, and the places that it can take there, the usual one
+        first.
+    uses: frozenset of str
+        The fields of a recipe, of those that only mechanisms read, that it depends on.
+    beside: bool
+        Whether it is written behind another word, or behind ``none``: ``none+deformable``.
+    module_name: str
+        The name of its module within the layer of a network that it stands in; by default `name`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    formula: ClassVar[str]
+    paper: ClassVar[str]
+    url: ClassVar[str]
+    places: ClassVar[Places]
+    uses: ClassVar[frozenset[str]] = frozenset()
+    beside: ClassVar[bool] = False
+    module_name: ClassVar[str] = ""
+
+    @classmethod
+    def named(cls, name: str) -> type[Mechanism]:
+        """Return the class for one of the names that the class is registered under."""
+        return cls
+
+    @classmethod
+    def called(cls) -> str:
+        """Return the name of its module within a layer."""
+        return cls.module_name or cls.name
+
+    def place(self, site: Site) -> Place | None:
+        """Return the place that it takes at a site, None if there is none for it."""
+        wanted = self.places.get(type(site), ())
+        return next((place for place in wanted if place in site.places), None)
+
+    def check(self, site: Site) -> None:
+        """Raise ValueError if it cannot stand at a site, for a reason beyond its kind and place."""
+
+    def build(self, site: Site) -> nn.Module:
+        """Return the module for a site, whose `place` is the one that is taken.
+
+        For a `MapSite` it maps (N, C, H, W) to that shape; instead of a convolution it does what
+        ``site.convolution`` says, and is given its weight where a state dict has one of the same
+        name. For a `SequenceSite` it is a
+        :class:`~plugins.attention.core.sequence.SequenceModule`. For a `PairSite` it is called with
+        (N, T, C) and (N, S, key_channels), and with ``key_padding_mask`` (N, S), true where there
+        is nothing to attend to.
+
+        A module may have a method ``own_loss()`` that returns a loss to add to the task's, or
+        None; and attributes ``training_step`` and ``training_steps``, which are then set before
+        each step of a training: how many there were, and how many there will be (None if unknown).
+        """
+        raise NotImplementedError
+
+    def cost(self, site: Site) -> ClosedForm:
+        """Return the closed form for one input at a site whose sizes are known."""
+        raise NotImplementedError
+
+    def weights(
+        self, module: Any, *inputs: Tensor, queries: Sequence[tuple[int, int]] = ()
+    ) -> dict[str, Tensor]:
+        """Return what there is to look at, by name; nothing by default.
+
+        ``weights``, for feature maps, are (N, heads, queries, Hk, Wk) for the `queries` (row,
+        column). Other names are the mechanism's: a gate is (N, C), a mask (N, H, W).
+        """
+        return {}
+
+    def options(self) -> dict[str, str]:
+        """Return the options that have not their default, as they are written, but the range."""
+        fields = type(self).model_fields
+        return {
+            name: _written(getattr(self, name))
+            for name in fields
+            if name != "spatial_range" and getattr(self, name) != fields[name].default
+        }
+
+    def __str__(self) -> str:
+        options = "".join(f":{name}={value}" for name, value in self.options().items())
+        within = getattr(self, "spatial_range", None)
+        return self.name + options + ("" if within is None else f"@{within}")
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return str(value)

@@ -1,0 +1,140 @@
+"""Where a mechanism can stand in a network, and what is known of it there.
+
+Imports no torch: planning a grid asks which mechanism can stand where.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import ClassVar, Self
+
+__all__ = ["Convolution", "MapSite", "PairSite", "Place", "SequenceSite", "Site"]
+
+
+class Place(Enum):
+    """What a mechanism takes at a site; two mechanisms that take different places can be joined."""
+
+    AFTER = "after the 3x3 convolution"
+    INSTEAD = "instead of the 3x3 convolution"
+    BRANCH = "on the branch before the residual sum"
+    BACKBONE = "after the backbone"
+    INPUT = "before the network"
+    ATTENTION = "as the attention"
+    BEFORE = "before the attention"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One place of a network where mechanisms stand, of one of the three kinds.
+
+    Attributes
+    ----------
+    places: tuple of Place
+        What mechanisms can take here.
+    heads: int
+        Heads of the attention, as the recipe has them.
+    """
+
+    kind: ClassVar[str]
+    places: tuple[Place, ...]
+    heads: int = 1
+
+    def at(self, place: Place) -> Self:
+        """Return the same site with one place alone, that which a mechanism takes."""
+        return replace(self, places=(place,))
+
+    @property
+    def place(self) -> Place:
+        """The place that is taken."""
+        return self.places[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolution:
+    """The convolution whose place a mechanism takes; the words are those of ``torch.nn.Conv2d``."""
+
+    in_channels: int
+    out_channels: int
+    kernel_size: int = 3
+    stride: int = 1
+    padding: int = 1
+    dilation: int = 1
+    bias: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSite(Site):
+    """A feature map, (N, C, H, W) in and out.
+
+    Attributes
+    ----------
+    channels: int
+        C; 0 where only the built network can tell.
+    stride: int, optional
+        Pixels of the image between two positions.
+    kv_stride: int
+        Every how many positions a key is taken, as the recipe has it.
+    size: (int, int)
+        H and W; 0 while they are not known.
+    convolution: Convolution, optional
+        What stood at the site, where the place taken is that of a convolution.
+    """
+
+    kind: ClassVar[str] = "map"
+    places: tuple[Place, ...] = (Place.AFTER,)
+    channels: int = 0
+    stride: int | None = None
+    kv_stride: int = 1
+    size: tuple[int, int] = (0, 0)
+    convolution: Convolution | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceSite(Site):
+    """A sequence, (N, T, C) in and out, that attends to itself or to another one.
+
+    Attributes
+    ----------
+    channels: int
+        C; 0 where only the built network can tell.
+    causal: bool
+        Whether keys behind the query are hidden; then the sequence may grow step by step.
+    cross: bool
+        Whether another sequence is attended to.
+    key_channels: int, optional
+        Features of that sequence; None: C.
+    queries, keys: int
+        Lengths; 0 while they are not known.
+    """
+
+    kind: ClassVar[str] = "sequence"
+    places: tuple[Place, ...] = (Place.ATTENTION, Place.BEFORE)
+    channels: int = 0
+    causal: bool = False
+    cross: bool = False
+    key_channels: int | None = None
+    queries: int = 0
+    keys: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSite(Site):
+    """Two sets of different width, such as words and image regions.
+
+    They are (N, T, C) and (N, S, key_channels); the result is (N, T, C).
+
+    Attributes
+    ----------
+    channels, key_channels: int
+        Features of the set that asks, and of the one that is asked.
+    queries, keys: int
+        Their sizes T and S; 0 while they are not known.
+    """
+
+    kind: ClassVar[str] = "pair"
+    places: tuple[Place, ...] = (Place.ATTENTION,)
+    channels: int = 0
+    key_channels: int | None = None
+    queries: int = 0
+    keys: int = 0

@@ -1,0 +1,48 @@
+"""What a metric is: its unit, what one point of it is, which way is better, how it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Metric"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that a task records of a trained model.
+
+    Tables, figures, effects and verdicts ask here how to show it and how to judge it.
+
+    Parameters
+    ----------
+    name: str
+        As it stands in the ``val`` records.
+    unit: str
+        What one of it is, in a few words; empty where the name says it.
+    point: float
+        What people call one point, as an amount of the metric: 0.01 of a mean average precision in
+        [0, 1], 1 of BLEU in [0, 100].
+    higher_is_better: bool
+        Which way is better.
+    decimals: int
+        Digits behind the point in tables.
+    """
+
+    name: str
+    unit: str = ""
+    point: float = 1.0
+    higher_is_better: bool = True
+    decimals: int = 2
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is: times a difference it is a gain."""
+        return 1 if self.higher_is_better else -1
+
+    def format(self, value: float, signed: bool = False) -> str:
+        """Write a value, or with `signed` a difference, with the digits that the metric has."""
+        return f"{value:{'+' if signed else ''}.{self.decimals}f}"
+
+    def better(self, first: float, second: float) -> bool:
+        """Tell whether the first of two values is the better one."""
+        return self.sign * (first - second) > 0

@@ -1,0 +1,61 @@
+"""What every recipe has: strict fields, and an identity that later fields do not change."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic_core import to_jsonable_python
+
+__all__ = ["Recipe"]
+
+
+class Recipe(BaseModel):
+    """Everything but mechanism, sites and seed that defines a training.
+
+    A task derives from it and adds fields with defaults. A run's identity is the hash of the
+    recipe's dump. A field that has its default is not in the dump, except `data`, so that a field
+    which is added later renames no run that there is; its default must mean what was done before. A
+    default is never changed without the task's `version`.
+
+    Attributes
+    ----------
+    data: str
+        Name of the prepared data set.
+    always: frozenset of str
+        Fields that stand in the dump also with their defaults: those of recipes that are older than
+        this rule. A new recipe adds none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    always: ClassVar[frozenset[str]] = frozenset({"data"})
+
+    data: str
+
+    @property
+    def step(self) -> str:
+        """What one step of the optimizer learns from, in words; empty if there is no telling."""
+        return ""
+
+    def share(self, processes: int) -> Any:
+        """Raise ValueError for a number of processes that cannot train a run together."""
+
+    def complete(self) -> dict[str, Any]:
+        """Return all fields as JSON has them, for people to read."""
+        fields = type(self).model_fields
+        defaults = {
+            name: to_jsonable_python(field.get_default(call_default_factory=True))
+            for name, field in fields.items()
+            if not field.is_required()
+        }
+        return defaults | self.model_dump(mode="json")
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in dump(self).items()
+            if name in self.always
+            or getattr(self, name) != fields[name].get_default(call_default_factory=True)
+        }

@@ -1,0 +1,195 @@
+"""What a task is: one class, found by the entry point ``study.tasks``.
+
+A task derives from :class:`Task`, and from those of :class:`Smokes`, :class:`Evaluates`,
+:class:`Looks` and :class:`Publishes` that it can do. Planning a grid imports the class, so the file
+that it stands in imports no framework: the methods that need one import it themselves.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from plugins.attention.core.site import Site
+from plugins.attention.core.standing import placed
+from plugins.attention.core.word import Word
+from plugins.contracts.job import Job
+from plugins.contracts.metric import Metric
+from plugins.contracts.recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from plugins.attention.core.cost import Cost
+
+__all__ = ["Evaluates", "Looks", "Published", "Publishes", "Smokes", "Task"]
+
+
+class Task(ABC):
+    """How one run trains, and what a grid may ask of it.
+
+    Attributes
+    ----------
+    name: str
+        As in grids, and in the entry point.
+    version: int
+        Grows when the same recipe means another training; part of the identity of every run.
+    Recipe: type
+        What defines a training besides mechanism, sites and seed.
+    sites: tuple of str
+        Names of the sites, in their order.
+    default_sites: tuple of str
+        Where mechanisms stand unless the grid says otherwise.
+    none_has_sites: bool
+        Whether ``none`` is another network at other sites.
+    metrics: tuple of Metric
+        What is recorded; the first is what tables and figures show.
+    packages: tuple of str
+        Distributions whose versions are recorded with every run, the framework's among them.
+    imports: tuple of str
+        Modules that ``study doctor`` tries to import.
+    mechanism_fields: tuple of str
+        Fields of the recipe that only mechanisms read. Those that a run's mechanism does not use
+        stay out of the run's identity.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    Recipe: ClassVar[type[Recipe]]
+    sites: ClassVar[tuple[str, ...]]
+    default_sites: ClassVar[tuple[str, ...]]
+    none_has_sites: ClassVar[bool] = False
+    metrics: ClassVar[tuple[Metric, ...]]
+    packages: ClassVar[tuple[str, ...]] = ()
+    imports: ClassVar[tuple[str, ...]] = ()
+    mechanism_fields: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def site(self, name: str, recipe: Any) -> Site:
+        """Return what is known of a site before the network is built.
+
+        Raises
+        ------
+        ValueError
+            If the network has no such site.
+        """
+
+    def order(self, sites: Sequence[str]) -> tuple[str, ...]:
+        """Return sites in the one order that makes equal choices equal, those by path last."""
+        known = {name: number for number, name in enumerate(self.sites)}
+        return tuple(sorted({*sites}, key=lambda name: (known.get(name, len(known)), name)))
+
+    def check(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
+        """Raise ValueError if what the word names cannot stand at the sites."""
+        placed(word, {name: self.site(name, recipe) for name in sites})
+
+    def elsewhere(self, recipe: Any) -> tuple[Word, ...]:
+        """Return what stands at sites that the grid does not vary."""
+        return ()
+
+    def versions(self, word: Word, recipe: Any) -> dict[str, int]:
+        """Return the versions, beyond the first, of all mechanisms that a run has."""
+        found = dict(word.versions)
+        for other in self.elsewhere(recipe):
+            found |= other.versions
+        return found
+
+    @abstractmethod
+    def train(self, job: Job) -> None:
+        """Train and evaluate, from the last checkpoint if there is one."""
+
+    @abstractmethod
+    def cost(self, job: Job, outputs: int | None = None) -> Cost:
+        """Build the run's model and count what it costs.
+
+        `outputs` is the number of classes, or of words of the vocabulary, where the data set is not
+        there to tell.
+        """
+
+    def progress(self, recipe: Any, record: Mapping[str, Any]) -> float:
+        """Return which share of the training is done, from the newest ``train`` record."""
+        epochs = getattr(recipe, "epochs", None)
+        return float(record.get("epoch", 0)) / epochs if epochs else 0.0
+
+    def preload(self) -> None:
+        """Import the framework, for a process that workers are forked from; calculate nothing."""
+        for name in self.imports:
+            importlib.import_module(name)
+
+    def metric(self, name: str) -> Metric:
+        """Return the definition of a metric that was recorded, a plain one of an unknown name."""
+        return next((metric for metric in self.metrics if metric.name == name), Metric(name))
+
+
+class Smokes(ABC):
+    """A task that can show in a minute whether everything works."""
+
+    @abstractmethod
+    def smoke(self, recipe: Any) -> Any:
+        """Return a recipe of the same kind that embedded data and a laptop do in a minute."""
+
+
+class Evaluates(ABC):
+    """A task that can evaluate weights from a file."""
+
+    @abstractmethod
+    def evaluate(self, job: Job, checkpoint: Path) -> dict[str, float]:
+        """Return the metrics of the ``val`` records for the weights in a file.
+
+        The job's recipe says on what, and how; its folder may be written to.
+
+        Raises
+        ------
+        CheckpointError
+            If the weights are not of the run's model.
+        """
+
+
+class Looks(ABC):
+    """A task that can show where a trained model looks."""
+
+    @abstractmethod
+    def look(
+        self, job: Job, source: str, query: tuple[int, int] | None
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """Return what a mechanism weighs, and what it looked at, as arrays by name.
+
+        `source` is an image file, and `query` the column and row of a pixel in it; or `source` is a
+        sentence. ``<module>/weights`` are attention weights, anything else is named by the
+        mechanism; ``image`` and ``query``, or ``source`` and ``target``, are what was looked at.
+        """
+
+
+class Published(ABC):
+    """Checkpoints that others have published."""
+
+    @abstractmethod
+    def find(self, word: str) -> Any:
+        """Return what is known under a name or a file name, None if nothing is.
+
+        It has ``name``, ``weights`` (a URL), ``data`` (name of the data set of the metrics) and
+        ``metrics`` (by the study's names, in its units).
+        """
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Return all words that `find` knows."""
+
+    @abstractmethod
+    def check(self, job: Job, entry: Any) -> None:
+        """Raise CheckpointError if the published model is not that of the run."""
+
+    @abstractmethod
+    def otherwise_evaluated(self, job: Job, entry: Any) -> list[str]:
+        """Say in what the run evaluates a model otherwise than was done for the metrics."""
+
+
+class Publishes(ABC):
+    """A task that knows published checkpoints."""
+
+    @abstractmethod
+    def published(self) -> Published:
+        """Return them."""

@@ -1,0 +1,93 @@
+"""Object detection: Faster R-CNN with a ResNet and a feature pyramid. Imports no framework."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plugins.attention.core.site import MapSite
+from plugins.contracts.job import Job
+from plugins.contracts.metric import Metric
+from plugins.contracts.task import Evaluates, Looks, Published, Publishes, Smokes, Task
+from plugins.detection.recipe import Recipe
+from plugins.openmmlab import sites as places
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from plugins.attention.core.cost import Cost
+
+__all__ = ["Detection"]
+
+STRIDES = (4, 8, 16, 32)
+
+
+class Detection(Task, Smokes, Evaluates, Looks, Publishes):
+    """Detection with MMDetection; the data sets have COCO's format."""
+
+    name = "detection"
+    Recipe = Recipe
+    sites = (*places.STAGES, places.IMAGE)
+    default_sites = ("conv4", "conv5")
+    metrics = (
+        Metric("mAP", "average precision over IoU 0.50 to 0.95", point=0.01, decimals=3),
+        Metric("mAP_50", "average precision at IoU 0.50", point=0.01, decimals=3),
+        Metric("mAP_75", "average precision at IoU 0.75", point=0.01, decimals=3),
+    )
+    packages = ("onedl-mmcv", "onedl-mmengine", "onedl-mmdetection", "pycocotools")
+    imports = ("mmcv.ops", "mmdet.datasets", "mmdet.models")
+    mechanism_fields = ("heads", "kv_stride")
+
+    def site(self, name: str, recipe: Any) -> MapSite:
+        """Return a stage, the image, or a module of the backbone."""
+        return places.site(name, recipe.base_channels, recipe.heads, recipe.kv_stride, STRIDES)
+
+    def smoke(self, recipe: Any) -> Any:
+        """Return the same training at toy width: two steps on embedded data, and an evaluation."""
+        return recipe.toy(
+            frozen_stages=-1,
+            fpn_channels=32,
+            head_channels=64,
+            anchor_scale=4,
+            proposals=50,
+            rois=32,
+            image_scale=(128, 128),
+            warmup_iterations=2,
+        )
+
+    def preload(self) -> None:
+        """Import MMDetection."""
+        from plugins.detection import train  # noqa: F401
+
+    def train(self, job: Job) -> None:
+        """Train and evaluate on the validation split after every epoch."""
+        from plugins.detection.train import train
+
+        train(job)
+
+    def cost(self, job: Job, outputs: int | None = None) -> Cost:
+        """Count one image of the recipe's size."""
+        from plugins.detection.train import cost
+
+        return cost(job, outputs)
+
+    def evaluate(self, job: Job, checkpoint: Path) -> dict[str, float]:
+        """Return the metrics of weights of a run, or of a detector of MMDetection's."""
+        from plugins.detection.train import evaluate
+
+        return evaluate(job, checkpoint)
+
+    def look(
+        self, job: Job, source: str, query: tuple[int, int] | None
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """Return what the mechanisms weigh for one pixel of the image file `source`."""
+        from plugins.detection.config import runner_config
+        from plugins.openmmlab.look import look
+
+        return look(job, runner_config(job), Path(source), query)
+
+    def published(self) -> Published:
+        """Return MMDetection's model index."""
+        from plugins.detection.published import ModelIndex
+
+        return ModelIndex()

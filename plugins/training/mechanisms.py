@@ -1,0 +1,37 @@
+"""What a training does for the mechanisms in its model: their losses, and the step they are at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+__all__ = ["Trained"]
+
+
+class Trained:
+    """The modules of a model that mechanisms brought in, while the model is trained.
+
+    Parameters
+    ----------
+    model: nn.Module
+        Built; its modules were made by `plugins.attention.core.standing.build`.
+    steps: int, optional
+        Steps of the whole training, if that is known.
+    """
+
+    def __init__(self, model: nn.Module, steps: int | None) -> None:
+        modules: list[Any] = [each for each in model.modules() if hasattr(each, "mechanism")]
+        self.modules, self.steps = modules, steps
+        self.have_losses = any(hasattr(each, "own_loss") for each in modules)
+
+    def at(self, step: int) -> None:
+        """Tell the modules how many steps of the training lie behind, and how many there are."""
+        for module in self.modules:
+            module.training_step, module.training_steps = step, self.steps
+
+    def loss(self) -> Tensor | None:
+        """Return the sum of the losses that modules add to the task's, None if none adds any."""
+        losses = [each.own_loss() for each in self.modules if hasattr(each, "own_loss")]
+        given = [loss for loss in losses if loss is not None]
+        return sum(given[1:], start=given[0]) if given else None

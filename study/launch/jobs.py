@@ -1,0 +1,102 @@
+"""What a scheduler says of the jobs that execute attempts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from study.runs.attempt import Attempt
+
+__all__ = ["Job", "Jobs", "last_sign"]
+
+
+@dataclass(frozen=True)
+class Job(ABC):
+    """A job, or a task of an array of jobs, as its scheduler shows it.
+
+    Attributes
+    ----------
+    job: str
+        Its id.
+    state, reason: str
+        Its state, and why it waits if it does, in the scheduler's words.
+    node: str
+        Where it is; empty while it waits.
+    ended: float, optional
+        When it ended, in seconds since the epoch.
+    """
+
+    job: str
+    state: str
+    reason: str
+    node: str
+    ended: float | None
+
+    @property
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether it waits or runs."""
+
+
+@dataclass
+class Jobs:
+    """The answer of one launcher about some attempts; this one knows none of them.
+
+    Attributes
+    ----------
+    trouble: list of str
+        What could not be asked, in the scheduler's words.
+    answered: bool
+        Whether the scheduler answered. Only then an unknown job is one that is gone.
+    """
+
+    trouble: list[str] = field(default_factory=list, kw_only=True)
+    answered: bool = field(default=True, kw_only=True)
+
+    def job(self, attempt: Attempt) -> Job | None:
+        """Return the job that executes `attempt`, None if none is known."""
+        return None
+
+    def state(self, attempt: Attempt) -> str | None:
+        """Say the state of an attempt, one of `STATES`; None where its own record stands."""
+        return None
+
+    def word(self, attempt: Attempt) -> str | None:
+        """Return the scheduler's word for how an attempt ended, None if that adds nothing."""
+        return None
+
+    def why(self, attempt: Attempt) -> str:
+        """Say in a sentence how an attempt ended that left no record."""
+        return "the process is gone and left no record"
+
+    def open(self, attempt: Attempt) -> bool:
+        """Whether the scheduler may know better than the attempt's record."""
+        return attempt.by_job and attempt.exit is None
+
+    def gone(self, attempt: Attempt) -> bool:
+        """Whether the attempt's job has ended, or is unknown to a scheduler that answers."""
+        job = self.job(attempt)
+        return self.answered if job is None else not job.alive
+
+    def settle(self, attempt: Attempt, state: str) -> bool:
+        """Record what is known of the end of an attempt that is in `state`; False if it goes on."""
+        word = self.word(attempt)
+        if attempt.exit is None:
+            job = self.job(attempt)
+            ended = job.ended if job and job.ended else last_sign(attempt)
+            more = {"scheduler": word} if word else {}
+            return attempt.write_off(state, self.why(attempt), ended, **more)
+        if word and "scheduler" not in attempt.ending:
+            attempt.note(word)
+        return True
+
+
+def last_sign(attempt: Attempt) -> float:
+    """Return when the attempt last showed that it lives, in seconds since the epoch."""
+    folder = attempt.path.parents[1]
+    records = [attempt.submission or {}, attempt.start or {}]
+    signs = [float(record["time"]) for record in records if "time" in record]
+    for path in (folder / "metrics.jsonl", folder / "train.log", attempt.path / "stdout"):
+        if attempt.start is not None and path.exists():
+            signs.append(path.stat().st_mtime)
+    return max(signs, default=0.0)

@@ -1,0 +1,74 @@
+"""The launcher of clusters that run Slurm."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from study.errors import StudyError
+from study.launch.answers import Answers
+from study.launch.jobs import Jobs
+from study.launch.protocol import Check, Launcher, Order, Outcome
+from study.launch.slurm import cancel, profile
+from study.launch.slurm.batch import batch_of
+from study.launch.slurm.queue import Queue
+from study.launch.slurm.submit import Submission
+from study.launch.slurm.words import JOB_ID, WORDS
+from study.runs.attempt import Attempt
+from study.runs.folder import RunFolder
+
+__all__ = ["SlurmLauncher"]
+
+
+class SlurmLauncher(Launcher):
+    """Queues runs as arrays of jobs."""
+
+    title = "Slurm"
+    words = WORDS
+    variables = (JOB_ID,)
+
+    def clusters(self) -> list[str]:
+        """Return the names of the user's profiles."""
+        return profile.names()
+
+    def profile(self, cluster: str, options: Sequence[str] = ()) -> profile.Profile:
+        """Read the profile; see `study.launch.slurm.profile.load`."""
+        return profile.load(cluster, options)
+
+    def ready(self) -> None:
+        """Look for ``sbatch``."""
+        if shutil.which("sbatch") is None:
+            raise StudyError("Slurm is not installed here: no sbatch on the PATH")
+
+    def submit(self, folders: Sequence[RunFolder], order: Order, said: Answers) -> Outcome:
+        """Queue runs."""
+        return _submission(order).submit(folders, said)
+
+    def scripts(self, folders: Sequence[RunFolder], order: Order, said: Answers) -> Iterator[str]:
+        """Yield the scripts for ``sbatch``."""
+        return _submission(order).scripts(folders, said)
+
+    def states(self, attempts: Sequence[Attempt]) -> Queue:
+        """Ask ``squeue``, and ``sacct`` about what that does not know."""
+        return Queue.ask(attempts)
+
+    def cancel(self, attempts: Sequence[Attempt], said: Jobs) -> Iterator[str]:
+        """Call ``scancel`` for jobs all of whose runs are to end."""
+        return cancel.cancel(attempts, said)
+
+    def logs(self, attempt: Attempt, err: bool) -> Path | None:
+        """Return the log of the newest execution of the attempt's task."""
+        index = int((attempt.submission or {}).get("index", -1))
+        return next(iter(batch_of(attempt).logs(index, err)[::-1]), None)
+
+    def checks(self) -> list[Check]:
+        """Look for ``sbatch``."""
+        path = shutil.which("sbatch")
+        return [
+            Check(self.title, path or "no sbatch", path is not None, "log in to a cluster", True)
+        ]
+
+
+def _submission(order: Order) -> Submission:
+    return Submission(order.root, order.profile, order.pack, order.packages, order.tell)

@@ -1,0 +1,78 @@
+"""What a task is given to carry out a science configuration."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from plugins.attention.core.word import Word
+from plugins.contracts.job import Job
+from plugins.contracts.tasks import find_task
+from study import data
+from study.files import append_jsonl
+from study.runs.folder import RunFolder
+
+__all__ = ["job_of", "rank_and_world"]
+
+
+def rank_and_world() -> tuple[int, int]:
+    """Return which of how many processes this is, from torch's variables; (0, 1) without them."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def job_of(
+    science: dict[str, Any],
+    folder: RunFolder,
+    device: str,
+    check_place: Callable[[], None] = lambda: None,
+    stopping: Callable[[], bool] = lambda: False,
+    data_folder: Path | None = None,
+) -> Job:
+    """Return the job of a science configuration.
+
+    Parameters
+    ----------
+    science: dict
+        As in ``run.json``.
+    folder: RunFolder
+        Where the plugin works and records.
+    device: str
+        ``cpu`` or ``cuda``.
+    check_place: callable
+        Called before each record; may raise.
+    stopping: callable
+        Whether to save a checkpoint and stop.
+    data_folder: Path, optional
+        Where the data set is; by default the place that its name stands for.
+    """
+    recipe = find_task(science["task"]).Recipe.model_validate(science["recipe"])
+    rank, world = rank_and_world()
+
+    def record(split: str, **values: Any) -> None:
+        if rank:
+            return
+        check_place()
+        append_jsonl(
+            folder.path / "metrics.jsonl", {"split": split, "time": round(time.time(), 3), **values}
+        )
+
+    def recorded(split: str) -> list[dict[str, Any]]:
+        return [line for line in folder.metrics if line["split"] == split]
+
+    return Job(
+        mechanism=Word.parse(science["mechanism"]),
+        sites=tuple(science["sites"]),
+        seed=science["seed"],
+        recipe=recipe,
+        data=data_folder or data.path(science["recipe"]["data"]),
+        folder=folder.path,
+        device=device,
+        record=record,
+        recorded=recorded,
+        rank=rank,
+        world=world,
+        stopping=stopping,
+    )

@@ -1,0 +1,118 @@
+"""What a profile asks for is what Slurm understands, and what the processes of a job are told."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from study.launch.slurm.cells import Place
+from study.launch.slurm.profile import Profile
+from study.launch.slurm.script import parse_job_id, script
+
+
+@pytest.fixture
+def place(monkeypatch):
+    """Set the variables of a step of an array task; return where it stands."""
+
+    def stand(rank, world, nodes, names):
+        values = {
+            "JOB_ID": 20007,
+            "ARRAY_JOB_ID": 20001,
+            "ARRAY_TASK_ID": 3,
+            "RESTART_COUNT": 2,
+            "PROCID": rank,
+            "LOCALID": rank % 2,
+            "NTASKS": world,
+            "JOB_NUM_NODES": nodes,
+            "JOB_NODELIST": names,
+        }
+        for name, value in values.items():
+            monkeypatch.setenv(f"SLURM_{name}", str(value))
+        return Place.read()
+
+    return stand
+
+
+def test_slurm_understands_the_script_as_it_is_meant(cluster, tmp_path):
+    profile = Profile(
+        partition="normal",
+        nodes=2,
+        gpus=2,
+        cpus=1,
+        mem_gb=1,
+        time="1:30:00",
+        exclude="gpu4",
+        sbatch={"begin": "now+1hour", "comment": "it's a test", "exclusive": False},
+    )
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    path = folder / "submission.sh"
+    path.write_text(script("study-abc", folder, 5, 3, 1.5, profile, tmp_path / "code"))
+    job = parse_job_id(cluster.run("sbatch", path))
+    told = cluster.job(job)
+    expected = {
+        "JobName": "study-abc",
+        "ArrayTaskId": "0-4%3",
+        "Partition": "normal",
+        "NumNodes": "2-2",
+        "NumTasks": "4",
+        "CPUs/Task": "1",
+        "MinMemoryNode": "1.50G",
+        "TimeLimit": "01:30:00",
+        "ExcNodeList": "gpu4",
+        "Requeue": "1",
+        "TresPerNode": "gres:gpu:2",
+    }
+    assert {key: told.get(key) for key in expected} == expected
+    details = cluster.run("scontrol", "show", "job", job)
+    assert "Comment=it's a test" in details
+    assert f"StdErr={folder}/{job}_4294967294_0_log.err" in details
+    cluster.run("scancel", job)
+
+
+def test_the_script_runs_the_copied_code_after_the_users_own_lines(tmp_path, monkeypatch):
+    """With a bash in which srun says what it was called with."""
+    monkeypatch.setenv("PYTHONPATH", "/somebody's")
+    monkeypatch.setenv("STUDY_DATA", "data")
+    monkeypatch.delenv("STUDY_RUNS", raising=False)
+    srun = tmp_path / "srun"
+    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$MINE" "$PYTHONPATH" "$STUDY_DATA" "$@"\n')
+    srun.chmod(0o755)
+    profile = Profile(tasks=2, cpus=3, setup=["export MINE='a b'"])
+    text = script("study-abc", tmp_path / "a b", 1, None, None, profile, Path("/snap shot"))
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", text], env=environment, capture_output=True, text=True, check=True
+    )
+    mine, path, data, *words = done.stdout.splitlines()
+    assert (mine, path, data) == ("a b", "/snap shot:/somebody's", str(Path.cwd() / "data"))
+    assert {"--export=ALL", "--cpus-per-task=3", "--kill-on-bad-exit=1"} < {*words}
+    assert f"--error={tmp_path / 'a b'}/%A_%a_%t_log.err" in words
+    task = [sys.executable, "-P", "-u", "-m", "study.launch.slurm.task", str(tmp_path / "a b")]
+    assert words[-6:] == task, shlex.join(words)
+
+
+def test_the_answer_of_sbatch_names_the_job_or_does_not():
+    assert parse_job_id("Submitted batch job 123\n") == "123"
+    assert parse_job_id("Submitted batch job 123 on cluster other\n") == "123"
+    assert parse_job_id("Submitted, thank you\n") is None
+
+
+def test_processes_on_several_nodes_meet_on_the_first(cluster, place):
+    here = place(3, 4, 2, "gpu[2-3]")
+    assert (here.job, here.index, here.restart) == ("20001_3", 3, 2)
+    expected = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "gpu2"}
+    assert here.variables.items() >= expected.items()
+    other = place(0, 4, 2, "gpu[2-3]")
+    assert other.variables["MASTER_ADDR"] == "gpu2"
+    assert other.variables["MASTER_PORT"] == here.variables["MASTER_PORT"]
+
+
+def test_processes_of_one_node_need_no_name_of_it_and_one_alone_no_place(place):
+    assert place(1, 2, 1, "gpu1").variables["MASTER_ADDR"] == "127.0.0.1"
+    assert "RANK" not in place(0, 1, 1, "gpu1").variables

@@ -1,0 +1,80 @@
+"""The time that a run still takes follows from what its present attempt has done, and when."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from study.files import append_jsonl, read_json, write_json
+from study.grid.grid import load
+from study.status.pace import Paces, newest, share
+
+from .made import planned
+
+WMT14 = Path(__file__).parents[2] / "grids" / "wmt14" / "self_attention.yaml"
+AGO = 100.0  # seconds since the present attempt began
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A run of ten epochs whose first attempt recorded six of them, an hour each, and ended."""
+    folder = planned(tmp_path / "runs", epochs=10)
+    first = begun(folder, 6 * 3600 + AGO)
+    for epoch in range(1, 7):
+        trained(folder, epoch, ago=AGO + 10 + (6 - epoch) * 3600)
+    first.end("preempted", 143, 0.0, "")
+    return folder
+
+
+def begun(folder, ago):
+    attempt = folder.claim()
+    attempt.submit("local", 1)
+    record = read_json(attempt.path / "submission.json")
+    write_json(attempt.path / "submission.json", record | {"time": time.time() - ago})
+    return attempt
+
+
+def trained(folder, epoch, ago):
+    record = {"split": "train", "step": epoch, "epoch": epoch, "loss": 1.0}
+    append_jsonl(folder.path / "metrics.jsonl", record | {"time": time.time() - ago})
+
+
+def left(folder, paces=None):
+    record = newest(folder.path / "metrics.jsonl", "train")
+    return (paces or Paces()).seconds_left(folder, folder.run["science"], record)
+
+
+def test_where_updates_rule_they_are_what_is_counted():
+    science = load(WMT14).runs()[0].science
+    updates, epochs = science["recipe"]["updates"], science["recipe"]["epochs"]
+    assert share(science, {"step": updates // 4, "epoch": 5 * epochs}) == pytest.approx(0.25)
+    assert share(science, {"step": updates, "epoch": 20 * epochs}) == 1.0
+    assert share({"recipe": {"epochs": 8}}, {"step": 700, "epoch": 2}) == 0.25
+    assert share(science, None) == 0.0
+
+
+def test_the_first_attempt_counts_from_its_beginning(tmp_path):
+    folder = planned(tmp_path / "runs", epochs=10)
+    begun(folder, AGO)
+    assert left(folder) is None
+    trained(folder, 2, ago=0)
+    assert left(folder) == pytest.approx(4 * AGO, rel=0.05)
+
+
+def test_what_earlier_attempts_did_is_not_this_ones_pace(folder):
+    begun(folder, AGO)
+    assert left(folder) is None
+    trained(folder, 7, ago=0)
+    assert left(folder) == pytest.approx(3 * AGO, rel=0.05)
+    trained(folder, 8, ago=0)
+    assert left(folder) == pytest.approx(AGO, rel=0.05)
+
+
+def test_what_was_lost_with_the_last_attempt_is_done_again(folder):
+    """It goes on from epoch 3, though 6 had been recorded."""
+    begun(folder, AGO)
+    trained(folder, 4, ago=0)
+    paces = Paces()
+    assert left(folder, paces) == pytest.approx(6 * AGO, rel=0.05)
+    trained(folder, 5, ago=0)
+    assert left(folder, paces) == pytest.approx(2.5 * AGO, rel=0.05)
