@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 	2>/dev/null && { echo $$p; break; }; done)
 CORES  ?= $(shell nproc)
 SLOTS  ?= $(CORES)
+# Processes that share the tests, each with one thread.
+TESTERS ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
@@ -61,7 +63,7 @@ docs: setup
 
 test: lint slurm latex browser
 	$(BIN)/study data prepare $(DEMO_DATA)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TESTERS)
 
 # Programs that some tests need, from Debian's packages: Slurm (the launcher), LaTeX (the tables), a
 # browser (the report). Where they cannot be installed those tests are skipped. What apt may start by

@@ -1,4 +1,4 @@
-"""What tests of several rooms share."""
+"""What tests of several rooms share, and how two processes share the tests (``pytest -n 2``)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,44 @@ from pathlib import Path
 
 import pytest
 
+# Read by torch when it is imported. More threads than cores, as of two processes, can cost many
+# times the time, and threads that wait for each other should not do so busily.
+os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 # The tests share modules; pytest's importlib mode puts no test folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from toy import toy
 
 __all__ = ["start", "toy"]
+
+LONGEST = ("slurm", "study", "openmmlab", "translation", "grids", "docs", "benchmarks")
+"""The folders whose tests take the longest: they begin, so that both processes end together."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Put the longest first; tests of a file stay together."""
+
+    def rank(item):
+        room = item.path.relative_to(Path(__file__).parent).parts[0]
+        return LONGEST.index(room) if room in LONGEST else len(LONGEST)
+
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each process whole files, whose tests share runs, and one of them those of Slurm."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            shares_cluster = file.startswith("tests/slurm/") and not file.endswith("_faults.py")
+            return "slurm" if shares_cluster else file
+
+    config.option.loadscopereorder = False  # which would put files of many tests first
+    return ByFile(config, log)
 
 
 class Processes(list):

@@ -5,12 +5,11 @@ memory.
 """
 
 import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from command import study
 
 from study.runs.folder import iter_runs
 from study.status.states import look
@@ -141,18 +140,6 @@ def _card():
         "notes": (),
         "splits": ("train",),
     }
-
-
-def study(*arguments, **options):
-    """Run the command as a user would."""
-    return subprocess.run(
-        [sys.executable, "-m", "study", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"COLUMNS": "200"},
-        **options,
-    )
 
 
 def submit(*arguments, code=0, verb="submit"):

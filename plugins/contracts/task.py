@@ -78,9 +78,9 @@ class Task(ABC):
         """
 
     def order(self, sites: Sequence[str]) -> tuple[str, ...]:
-        """Return sites in the one order that makes equal choices equal; ValueError for no site."""
-        known = {name: place for place, name in enumerate(self.sites)}
-        return tuple(sorted(dict.fromkeys(sites), key=lambda name: known.get(name, len(known))))
+        """Return sites in the one order that makes equal choices equal, those by path last."""
+        known = {name: number for number, name in enumerate(self.sites)}
+        return tuple(sorted({*sites}, key=lambda name: (known.get(name, len(known)), name)))
 
     def check(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
         """Raise ValueError if what the word names cannot stand at the sites."""

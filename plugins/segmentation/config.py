@@ -20,7 +20,7 @@ from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks regi
 from plugins.openmmlab.backbone import expansion, small_depths
 from plugins.openmmlab.optimizer import optimizer
 from plugins.segmentation.recipe import Recipe
-from plugins.segmentation.task import HEAD, Segmentation
+from plugins.segmentation.sites import HEAD, site
 
 __all__ = ["AttendedFCNHead", "read_classes", "runner_config", "segmentor"]
 
@@ -82,9 +82,7 @@ def segmentor(job: Job, classes: int) -> ConfigDict:
         dropout_ratio=recipe.dropout,
         align_corners=recipe.align_corners,
     )
-    in_head = (
-        parts_at(job.mechanism, Segmentation().site(HEAD, recipe)) if HEAD in job.sites else {}
-    )
+    in_head = parts_at(job.mechanism, site(HEAD, recipe)) if HEAD in job.sites else {}
     for place, part in in_head.items():
         block = sites.block(part, place, recipe.heads, recipe.kv_stride)
         model.decode_head.pop("num_convs")

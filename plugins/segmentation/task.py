@@ -6,25 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plugins.attention.core.site import MapSite, Place
+from plugins.attention.core.site import MapSite
 from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.task import Evaluates, Looks, Smokes, Task
-from plugins.openmmlab import sites as places
 from plugins.segmentation.recipe import Recipe
+from plugins.segmentation.sites import HEAD, SITES, site
 
 if TYPE_CHECKING:
     import numpy as np
 
     from plugins.attention.core.cost import Cost
 
-__all__ = ["HEAD", "Segmentation"]
-
-HEAD = "head"
-"""After the backbone: between the two convolutions of the head, neither of which is replaced."""
-
-STRIDES = (4, 8, 8, 8)  # of the dilated backbone
+__all__ = ["Segmentation"]
 
 
 class Segmentation(Task, Smokes, Evaluates, Looks):
@@ -32,7 +27,7 @@ class Segmentation(Task, Smokes, Evaluates, Looks):
 
     name = "segmentation"
     Recipe = Recipe
-    sites = (*places.STAGES, HEAD, places.IMAGE)
+    sites = SITES
     default_sites = ("conv4", "conv5", HEAD)
     metrics = (
         Metric("mIoU", "mean intersection over union of the classes", point=0.01, decimals=3),
@@ -45,22 +40,14 @@ class Segmentation(Task, Smokes, Evaluates, Looks):
 
     def site(self, name: str, recipe: Any) -> MapSite:
         """Return a stage, the head, the image, or a module of the backbone."""
-        if name == HEAD:
-            return MapSite(
-                places=(Place.BACKBONE,),
-                channels=recipe.head_channels,
-                stride=STRIDES[-1],
-                heads=recipe.heads,
-                kv_stride=recipe.kv_stride,
-            )
-        return places.site(name, recipe.base_channels, recipe.heads, recipe.kv_stride, STRIDES)
+        return site(name, recipe)
 
     def check(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
         """Refuse what cannot stand there, and heads that do not divide the width of the head."""
         super().check(word, sites, recipe)
         for part in word.parts:
             uneven = "heads" in part.uses and recipe.head_channels % recipe.heads
-            if HEAD in sites and uneven and part.place(self.site(HEAD, recipe)) is not None:
+            if HEAD in sites and uneven and part.place(site(HEAD, recipe)) is not None:
                 raise ValueError(
                     f"head_channels ({recipe.head_channels}) must be divisible by heads"
                     f" ({recipe.heads}) for a module at {HEAD!r}"

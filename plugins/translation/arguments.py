@@ -5,8 +5,7 @@ from __future__ import annotations
 from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.training import distributed
-from plugins.translation.sites import PARTS, parts
-from plugins.translation.task import Translation
+from plugins.translation.sites import PARTS, check, parts
 
 __all__ = ["LOG_UPDATES", "SAVE_UPDATES", "attention_at", "fairseq_arguments"]
 
@@ -22,8 +21,8 @@ WORKERS = {"cpu": 0, "cuda": 1}
 
 def attention_at(job: Job) -> dict[str, Word]:
     """Return what attends at each place."""
-    Translation().check(job.mechanism, job.sites, job.recipe)
     varied, elsewhere = parts(job.sites), Word.parse(job.recipe.elsewhere)
+    check(job.mechanism, job.sites, elsewhere)
     return {place: job.mechanism if place in varied else elsewhere for place in PARTS}
 
 

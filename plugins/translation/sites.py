@@ -11,7 +11,7 @@ from plugins.attention.core.site import Place, SequenceSite
 from plugins.attention.core.standing import placed
 from plugins.attention.core.word import Word
 
-__all__ = ["PARTS", "SITES", "check_sites", "parts", "sequence_site"]
+__all__ = ["PARTS", "SITES", "check", "check_sites", "parts", "sequence_site"]
 
 SITES: tuple[str, ...] = ("encoder", "decoder", "self", "cross")
 """Self-attention of the encoder, of the decoder, of both; attention of the decoder to the source.
@@ -40,6 +40,18 @@ def sequence_site(
         cross=part == "cross",
         key_channels=key_channels,
     )
+
+
+def check(word: Word, sites: Sequence[str], elsewhere: Word) -> None:
+    """Raise ValueError if `word` cannot stand at the sites, or `elsewhere` at all others."""
+    check_sites(word, sites)
+    varied = parts(sites)
+    for part in PARTS:
+        if part not in varied:
+            try:
+                check_sites(elsewhere, (part,))
+            except ValueError as error:
+                raise ValueError(f"recipe, elsewhere: {error}") from None
 
 
 def check_sites(word: Word, sites: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.task import Evaluates, Looks, Smokes, Task
 from plugins.translation.recipe import Recipe
-from plugins.translation.sites import PARTS, SITES, check_sites, parts, sequence_site
+from plugins.translation.sites import SITES, check, sequence_site
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,14 +50,7 @@ class Translation(Task, Smokes, Evaluates, Looks):
 
     def check(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
         """Refuse what cannot stand there, and what the recipe has elsewhere and cannot."""
-        check_sites(word, sites)
-        varied = parts(sites)
-        for part in PARTS:
-            if part not in varied:
-                try:
-                    check_sites(Word.parse(recipe.elsewhere), (part,))
-                except ValueError as error:
-                    raise ValueError(f"recipe, elsewhere: {error}") from None
+        check(word, sites, Word.parse(recipe.elsewhere))
 
     def progress(self, recipe: Any, record: Mapping[str, Any]) -> float:
         """Return the share of the updates, or of the epochs where these rule."""

@@ -94,7 +94,7 @@ def measure(data: Path, slots: int, quick: bool, progress: Callable[[str], None]
         folder = Path(temporary)
         configs, work, runs = (folder / name for name in ("configs", "work", "runs"))
         configs.mkdir()
-        # This also brings libraries and data into the page cache, for whoever comes first.
+        # This also brings libraries and data into the page cache, which the first side lacks.
         progress("writing the configs")
         named = [vars(cell) | {"name": cell.name} for cell in chosen]
         told = {"cells": named, "recipe": recipe, "data": str(data), "folder": str(configs)}
@@ -142,7 +142,7 @@ def _study(
     chosen: list[Cell], recipe: dict[str, Any], folder: Path, runs: Path, slots: int
 ) -> Timing:
     """Return how long `study run` takes."""
-    grid = folder / "grid.yaml"  # of which JSON is a part
+    grid = folder / "grid.yaml"  # JSON is YAML
     product = {"mechanism": list(dict.fromkeys(cell.mechanism for cell in chosen))}
     seeds = list(dict.fromkeys(cell.seed for cell in chosen))
     told = {"task": "detection", "recipe": recipe, "product": product, "seeds": seeds}
@@ -172,7 +172,7 @@ def _processor_seconds() -> tuple[float, float]:
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     whole = psutil.cpu_times()
     idle = whole.idle + getattr(whole, "iowait", 0.0)
-    # A guest's time is contained in that of its user.
+    # Linux counts the time of guests as user time, too.
     guests = getattr(whole, "guest", 0.0) + getattr(whole, "guest_nice", 0.0)
     return own.ru_utime + own.ru_stime, sum(whole) - guests - idle
 

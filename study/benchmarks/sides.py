@@ -80,7 +80,7 @@ def build(case: Case, side: str, dtype: torch.dtype = torch.float32) -> Side:
     """Build one of `SIDES` of a case; the same weights and input each time."""
     torch.manual_seed(0)
     ours = _ours(case)
-    # At their initial 0 these would hide the attention, and keep all taps on the grid.
+    # These begin at 0, which would hide the attention and keep all taps on the grid.
     for name, parameter in ours.named_parameters():
         if name == "gamma":
             nn.init.constant_(parameter, 0.5)
@@ -177,7 +177,7 @@ class FairseqAttention(MultiheadAttention):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, HEADS, self_attention=True)
-        # Ours has none: they are a key-content term, and nothing at all.
+        # Ours has neither. The query's is a key-content term; the key's cancels in the softmax.
         nn.init.zeros_(self.q_proj.bias)
         nn.init.zeros_(self.k_proj.bias)
 

@@ -111,6 +111,6 @@ def disturbed(times: Mapping[str, Best], threads: int, fastest_control: float) -
     control = times[CONTROL]
     if abs(control.busy / threads - 1) > TOLERANCE or control.wall > SLOWER * fastest_control:
         return True
-    # Parts of a call may be serial, so that with several threads less is no sign; with one it is.
+    # With several threads a call may be less busy because parts of it are serial.
     busy = [best.busy / threads for best in times.values()]
     return max(busy) > 1 + TOLERANCE or (threads == 1 and min(busy) < 1 - TOLERANCE)

@@ -41,7 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 ALONE = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
-    # What is compiled is compiled within the first step, and not found compiled.
+    # Models are compiled within the first step, and not taken from a cache.
     "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
     "TORCHINDUCTOR_COMPILE_THREADS": "1",
 }

@@ -1,4 +1,4 @@
-"""The process that measures, so that the command needs no torch, and no thread count another's."""
+"""The process that measures: a fresh one for each number of threads; the command needs no torch."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def serve(parent: Parent) -> None:
     """Answer one request, with an answer for each measurement."""
     request = parent.hear()
     cases = [Case.from_json(fields) for fields in request.pop("cases")]
-    # Collections between the measurements need not walk over all that the libraries made.
+    # Collections between the measurements then pass over the libraries' own objects.
     gc.collect()
     gc.freeze()
     measure: Callable[..., Iterator[dict[str, Any]]] = (

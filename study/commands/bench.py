@@ -60,7 +60,7 @@ def attention(
         raise StudyError(f"no case has {only!r} in its name; the cases:\n  {every}")
     console = _console()
     rows = _measure(module, cases, list(dict.fromkeys(counts)), rounds, quick, console)
-    # What is not the whole must not replace a whole measurement.
+    # A part of the measurement must not overwrite the whole.
     stem = "attention" + ("-quick" if quick else "") + ("-part" if only else "")
     path = out / f"{stem}.csv"
     _write(path, [row.to_csv() for row in rows], _machine(module.VERSIONS))
@@ -167,7 +167,7 @@ def _measure(
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    # Redrawn when a case is done and never in between, where it would disturb what it shows.
+    # Redrawn only when a case is done: in between it would disturb the measurement.
     with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         task = progress.add_task("starting", total=len(cases) * (len(threads) + 1))
         progress.refresh()

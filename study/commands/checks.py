@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
+from plugins.contracts.task import Task
+from plugins.contracts.tasks import find_task, task_names
 from study import data
+from study.errors import StudyError
 from study.launch.protocol import Check, find_launcher, launcher_names
 from study.runs.provenance import PACKAGES
+from study.worker.child import ask
 
 __all__ = ["run_checks"]
 
@@ -18,13 +22,12 @@ TIMEOUT = 120  # seconds for a framework to import; a cold disk takes its time
 
 def run_checks() -> list[Check]:
     """Look at everything, the imports in processes of their own."""
+    tasks = [find_task(name) for name in task_names()]
+    packages = dict.fromkeys([*PACKAGES, *(name for task in tasks for name in task.packages)])
     return [
         _python(),
-        *(_package(name) for name in PACKAGES),
-        _import("compiled mmcv ops", "from mmcv.ops import nms, RoIAlign"),
-        _import("MMDetection imports", "import mmdet.datasets, mmdet.models"),
-        _import("MMSegmentation imports", "import mmseg.datasets, mmseg.models"),
-        _import("fairseq imports", "import fairseq.models, fairseq.tasks"),
+        *(_package(name) for name in packages),
+        *(_imports(task) for task in tasks if task.imports),
         *(check for name in launcher_names() for check in find_launcher(name).checks()),
         *_data(),
     ]
@@ -42,17 +45,19 @@ def _package(name: str) -> Check:
         return Check(name, "missing", ok=False, remedy="make setup")
 
 
-def _import(what: str, statement: str) -> Check:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", statement],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    lines = done.stderr.strip().splitlines()
-    found = "yes" if done.returncode == 0 else (lines[-1][:100] if lines else "no")
-    return Check(what, found, done.returncode == 0, "make setup")
+def import_here(modules: list[str]) -> None:
+    """Import modules, in a process that may become whatever they make of it."""
+    for name in modules:
+        importlib.import_module(name)
+
+
+def _imports(task: Task) -> Check:
+    what = f"{task.name} imports"
+    try:
+        ask(f"{__name__}:import_here", {"modules": task.imports}, seconds=TIMEOUT)
+    except (StudyError, TimeoutError) as error:
+        return Check(what, str(error)[:100], ok=False, remedy="make setup")
+    return Check(what, "can be imported", ok=True)
 
 
 def _data() -> list[Check]:

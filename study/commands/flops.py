@@ -130,7 +130,7 @@ def _tables(grid: str, runs: Sequence[Run], counted: Sequence[dict[str, Any]]) -
 
     rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     uncounted: dict[tuple[str, ...], dict[str, int]] = {}
-    # A network without a module stands at no site, and is compared with those at any.
+    # A network without a mechanism has no site: it is a row of every table.
     places = [key for key in dict.fromkeys(run.sites for run in runs) if key] or [()]
     for run, cost in zip(runs, counted, strict=True):
         shape = "x".join(map(str, cost["input_shape"]))

@@ -6,10 +6,12 @@ import os
 import platform
 import socket
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
+from plugins.attention.core.word import Word
+from plugins.contracts.tasks import find_task
 from study import data
 from study.files import read_json
 
@@ -17,19 +19,9 @@ __all__ = [
     *("MORE_VARIABLES", "PACKAGES", "SNAPSHOT_FILE", "cores", "git_state", "provenance"),
 ]
 
-PACKAGES = (
-    "spatial-attention-study",
-    "torch",
-    "numpy",
-    "onedl-mmcv",
-    "onedl-mmengine",
-    "onedl-mmdetection",
-    "onedl-mmsegmentation",
-    "ve-fairseq",
-    "pycocotools",
-    "sacrebleu",
-    "sentencepiece",
-)
+PACKAGES = ("spatial-attention-study", "torch", "numpy")
+"""Distributions that every run depends on; its task names others."""
+
 SNAPSHOT_FILE = "snapshot.json"
 """Where a copy of the code says what it is a copy of."""
 
@@ -40,15 +32,16 @@ MORE_VARIABLES = "STUDY_RECORDED_VARIABLES"
 DIFF_LIMIT = 1_000_000  # characters of uncommitted changes that are kept
 
 
-def provenance(data_name: str, device: str) -> dict[str, Any]:
-    """Return the content of ``provenance.json``, for a run on the data set `data_name`.
+def provenance(science: dict[str, Any], device: str) -> dict[str, Any]:
+    """Return the content of ``provenance.json``, for a run of a science configuration.
 
     Of the environment only the named variables are written: others may hold secrets.
     """
+    data_name = science["recipe"]["data"]
     card = data.card(data_name)
     return {
         **git_state(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in _distributions(science)},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
@@ -62,6 +55,15 @@ def provenance(data_name: str, device: str) -> dict[str, Any]:
         },
         "data": {data_name: {"fingerprint": card["fingerprint"], "card": card["line"]}},
     }
+
+
+def _distributions(science: dict[str, Any]) -> list[str]:
+    """Return the distributions whose versions a result depends on, as far as is known."""
+    task, word = find_task(science["task"]), Word.parse(science["mechanism"])
+    owners = packages_distributions()
+    modules = {type(each).__module__.partition(".")[0] for each in (task, *word.parts)}
+    brought = sorted({name for module in modules for name in owners.get(module, ())})
+    return list(dict.fromkeys([*PACKAGES, *task.packages, *brought]))
 
 
 def git_state() -> dict[str, Any]:

@@ -36,7 +36,7 @@ from study.worker.parent import GRACE_SECONDS
 __all__ = ["Child", "ChildFailed", "ask"]
 
 PRINTED_SECONDS = 1.0
-"""In which the last lines of a child arrive that has ended. Its own children may never hang up."""
+"""Time for the last lines of a child that has ended. Its own children may keep the pipe open."""
 
 
 class ChildFailed(StudyError):
@@ -85,7 +85,7 @@ class Child:
     environment: mapping of str to str, optional
         Variables beside those of this process.
     progress: callable, optional
-        Called with each line that the child prints, while this process hears.
+        Called with each line that the child prints, while this process waits for it.
     """
 
     def __init__(
@@ -109,16 +109,14 @@ class Child:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
-        # Threads, since a child that waits for one of its pipes to be read must not be waited for
-        # at the other.
+        # A thread for each pipe: while one is read, the other may be full and block the child.
         self._lines: queue.SimpleQueue[tuple[IO[str], str]] = queue.SimpleQueue()
-        printed = self._process.stderr
-        self._readers = [
+        answering, self._printing = (
             threading.Thread(target=self._read, args=(pipe,), daemon=True)
-            for pipe in (self._answers, printed)
-        ]
-        for reader in self._readers:
-            reader.start()
+            for pipe in (self._answers, self._process.stderr)
+        )
+        answering.start()
+        self._printing.start()
 
     def __enter__(self) -> Child:
         return self
@@ -171,7 +169,9 @@ class Child:
             self._process.kill()
         with contextlib.suppress(OSError):  # of what was never sent
             self._requests.close()
-        return self._process.wait()
+        code = self._process.wait()
+        self._pass_on()
+        return code
 
     def _read(self, pipe: IO[str]) -> None:
         with pipe:
@@ -196,6 +196,15 @@ class Child:
                 self._lines.put((pipe, ""))  # for whoever hears once more
                 return ""
 
+    def _pass_on(self) -> None:
+        """Pass on what a child that has ended printed last."""
+        self._printing.join(PRINTED_SECONDS)
+        while not self._lines.empty():
+            pipe, line = self._lines.get()
+            if pipe is not self._answers:
+                self._print(line)
+        self._lines.put((self._answers, ""))
+
     def _print(self, line: str) -> None:
         if line.strip():
             self._last = line.strip()
@@ -210,10 +219,7 @@ class Child:
 
     def _failure(self) -> ChildFailed:
         code = self._code()
-        self._readers[1].join(PRINTED_SECONDS)
-        while not self._lines.empty():
-            self._print(self._lines.get()[1])
-        self._lines.put((self._answers, ""))
+        self._pass_on()
         if code >= 0:
             return ChildFailed(self._last or f"exit code {code}")
         memory = ", as Linux and Slurm do for want of memory" if -code == signal.SIGKILL else ""

@@ -162,7 +162,7 @@ def _trained(checkpoint: Path, science: dict[str, Any]) -> tuple[str, str, list[
 
 
 def _comparable(job: Any, index: Any, entry: Any) -> tuple[dict[str, float], list[str]]:
-    """Return the published metrics, and in which respects ours are not of the same."""
+    """Return the published metrics, and why ours may not be compared with them."""
     name = job.recipe.data
     if name != entry.data:
         return {}, []

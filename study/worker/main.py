@@ -129,7 +129,7 @@ def _attempt(folder: RunFolder, attempt: Attempt, device: str, started: float, s
     if job.rank:
         task.train(job)
         return
-    write_json(folder.path / "provenance.json", provenance(science["recipe"]["data"], device))
+    write_json(folder.path / "provenance.json", provenance(science, device))
     cost = task.cost(job).to_json()
     task.train(job)
     check_place()

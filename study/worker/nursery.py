@@ -35,7 +35,7 @@ def serve(parent: Parent) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing to clean up; workers inherit this
     parent.tell(_import(parent.hear()))
     gc.collect()
-    gc.freeze()  # collections in a worker need not touch, and so copy, what all share
+    gc.freeze()  # a collection in a worker would touch, and so copy, shared pages
     while True:
         request = parent.hear()
         if "poll" in request:
@@ -44,7 +44,7 @@ def serve(parent: Parent) -> None:
         pid = os.fork()
         if pid == 0:
             _work(parent, **request)
-        # As in the worker: whichever comes first, the group exists when the pid is told.
+        # The worker does the same. Its group must exist before the launcher knows its pid.
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         parent.tell(pid)

@@ -18,7 +18,7 @@ from study.errors import StudyError
 __all__ = ["GRACE_SECONDS", "Parent", "answer", "main", "read_weights_only"]
 
 GRACE_SECONDS = 5.0
-"""In which a child cleans up that is told to end."""
+"""Time to clean up for a child that is told to end."""
 
 PR_SET_PDEATHSIG = 1
 """In ``sys/prctl.h``: sets the signal that comes when the thread that started this one ends."""
@@ -98,7 +98,7 @@ def main(function: str, parent_pid: int) -> None:
 
 def _end_in_order(number: int, frame: Any) -> NoReturn:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)  # the end, where nothing else is
+    signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)  # kills what ignores the exit
     sys.exit(128 + number)
 
 

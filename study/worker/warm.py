@@ -12,7 +12,6 @@ import signal
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -132,8 +131,8 @@ class WarmProcess:
         self.pid = pid
         self._nursery = nursery
         self._code: int | None = None
-        # Until it is polled the nursery keeps it, as a zombie if need be. Only if the nursery has
-        # died by now it may be gone.
+        # The nursery keeps a worker that has ended as a zombie until it is polled. So it can be
+        # gone only if the nursery is.
         self._process: psutil.Process | None = None
         with contextlib.suppress(psutil.NoSuchProcess):
             self._process = psutil.Process(pid)
@@ -177,12 +176,7 @@ class Nurseries:
     def __enter__(self) -> Nurseries:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.keep(())
 
     def keep(self, tasks: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
-from typing import Literal
+from typing import ClassVar, Literal
 from unittest import mock
 
 import torch
@@ -19,7 +19,7 @@ from plugins.attention.core.mechanism import Mechanism
 from plugins.attention.core.sequence import SequenceModule
 from plugins.attention.core.site import MapSite, PairSite, Place, SequenceSite
 
-__all__ = ["Gate", "Mixed", "installed"]
+__all__ = ["Gate", "Leaning", "LeaningMap", "Mixed", "installed"]
 
 
 @contextmanager
@@ -101,6 +101,45 @@ class Gate(Mechanism):
 
     def weights(self, module, *inputs, queries=()):
         return {"gate": module.gate(inputs[0])} if inputs[0].dim() == 4 else {}
+
+
+class LeaningMap(nn.Module):
+    """Adds nothing to a map; its own loss draws a number up."""
+
+    seen: ClassVar[list[tuple[int, int | None]]] = []
+    training_step = training_steps = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lean = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x, memory=None, **_):
+        if self.training:
+            self.seen.append((self.training_step, self.training_steps))
+        return x + 0 * self.lean
+
+    def own_loss(self):
+        return -self.lean
+
+
+class LeaningSequence(LeaningMap, SequenceModule):
+    """The same of a sequence."""
+
+
+class Leaning(Mechanism):
+    """Has a loss of its own, and knows the step."""
+
+    name = "leaning"
+    formula = "x"
+    paper = "this test"
+    url = "https://example.org"
+    places = {MapSite: (Place.AFTER,), SequenceSite: (Place.ATTENTION,)}  # noqa: RUF012
+
+    def build(self, site):
+        return LeaningMap() if isinstance(site, MapSite) else LeaningSequence()
+
+    def cost(self, site):
+        return ClosedForm((), 1)
 
 
 class Mixed(Mechanism):

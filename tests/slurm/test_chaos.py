@@ -53,7 +53,8 @@ class Chaos:
         self.cluster.kill_step(job)
 
     def kill_worker(self, job):
-        found = subprocess.run(["pgrep", "-f", "study.worker"], capture_output=True, text=True)
+        ours = ["pgrep", "-f", f"study.worker {os.environ['STUDY_RUNS']}"]
+        found = subprocess.run(ours, capture_output=True, text=True)
         os.kill(int(self.random.choice(found.stdout.split())), 9)
 
     def requeue(self, job):

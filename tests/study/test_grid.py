@@ -6,6 +6,7 @@ from plugins.attention.core.word import TERM_SETS
 from study.errors import StudyError
 from study.grid.grid import find, load
 from study.runs.run import differences, open_folder
+from tests.attention.invented import Gate, installed
 
 
 @pytest.fixture
@@ -233,4 +234,52 @@ def test_differences_name_the_leaf():
         "recipe.x: 1 -> 3",
         "recipe.y: 2 -> (absent)",
         "recipe.z: (absent) -> 2",
+    ]
+
+
+def test_sites_may_be_paths_of_modules_in_one_order(tmp_path):
+    path = tmp_path / "grid.yaml"
+    path.write_text(
+        "task: detection\n"
+        "product:\n"
+        "  mechanism: [none, 0010]\n"
+        "  sites: [[conv4, 'before:layer3.*.conv3', 'after:layer2']]\n"
+    )
+    none, run = load(path).runs()
+    assert none.sites == ()
+    assert run.sites == ("conv4", "after:layer2", "before:layer3.*.conv3")
+    assert "*" not in run.id
+    path.write_text(path.read_text().replace("before:", "beside:"))
+    with pytest.raises(StudyError, match=r"grid.yaml:4: detection has no site 'beside:layer3"):
+        load(path)
+
+
+def test_what_a_mechanism_does_not_use_renames_no_run(tmp_path):
+    def runs(text):
+        path = tmp_path / "grid.yaml"
+        path.write_text(text)
+        return {run.mechanism: run for run in load(path).runs()}
+
+    grid = "task: segmentation\nrecipe: {heads: 8}\nproduct: {mechanism: [none, gate, 1111]}\n"
+    with installed(gate=Gate):
+        eight, four = runs(grid), runs(grid.replace("heads: 8", "heads: 4"))
+        coarse = runs(grid.replace("heads: 8", "kv_stride: 4"))
+    assert eight["gate"].id == four["gate"].id == coarse["gate"].id
+    assert eight["gate"].science["unused"] == ["heads", "kv_stride"]
+    for word in ("none", "1111"):
+        assert len({each[word].id for each in (eight, four, coarse)}) == 3
+        assert "unused" not in eight[word].science
+
+
+def test_a_version_renames_the_runs_of_its_mechanism_alone(tmp_path):
+    path = tmp_path / "grid.yaml"
+    path.write_text("task: segmentation\nproduct: {mechanism: [none, gate, 1111]}\n")
+    with installed(gate=Gate):
+        before = {run.mechanism: run for run in load(path).runs()}
+    with installed(gate=type("Gate", (Gate,), {"version": 2, "__module__": Gate.__module__})):
+        after = {run.mechanism: run for run in load(path).runs()}
+    assert before["gate"].id != after["gate"].id
+    assert after["gate"].science["mechanisms"] == {"gate": 2}
+    assert [before[word].id for word in ("none", "1111")] == [
+        after[word].id for word in ("none", "1111")
     ]

@@ -86,8 +86,10 @@ def test_it_queues_runs_and_is_asked_about_them(pbs, toy):
     assert "the run is queued, OpenPBS says Sleepy" in study("logs", row["id"]).stderr
     assert "pbs job 9.host" in study("inspect", row["id"]).stdout
     assert "nothing to submit" in study("submit", grid, "--cluster", "pbs").stdout
-    assert "at most 2.0 node-hours" in study("plan", toy(GRID.replace("1111", "0010")),
-                                             "--cluster", "pbs", "--no-cost").stdout  # fmt: skip
+    other = toy(GRID.replace("1111", "0010"), "other.yaml")
+    planned_there = study("plan", other, "--cluster", "pbs", "--no-cost").stdout
+    assert "at most 2.0 node-hours" in planned_there
+    assert "--cluster must name one of the launchers: pbs, slurm" in study("submit", other).stderr
     assert "qdel of 1" in study("cancel", grid).stdout
     (row,) = json.loads(study("status", grid, "--json").stdout)
     assert (row["state"], row["cause"]) == ("killed", "oom host")

@@ -60,6 +60,21 @@ TRAIN = """
         job.record("train", step=1, epoch=1, loss=1.0)
         job.record("val", step=1, epoch=1, score=1.0)
 """
+TASK = """
+
+    class Unruly(Toy):
+        imports = ("toytask.train",)
+
+        def cost(self, job, outputs=None):
+            from toytask.train import cost
+            return cost(job)
+
+        def train(self, job):
+            from toytask.train import train
+            train(job)
+
+    Toy = Unruly
+"""
 SMALL = """
 task: detection
 recipe: {data: trees, epochs: 1, image_scale: [64, 64], rois: 8, proposals: 20, batch_size: 16}
@@ -70,8 +85,10 @@ product: {mechanism: [0110+deformable]}
 @pytest.fixture
 def unruly(toy, tmp_path):
     """Install a task whose runs do harm, each in a way of its own."""
-    module = tmp_path / "site" / "toytask" / "train.py"
-    module.write_text(textwrap.dedent(TRAIN))
+    package = tmp_path / "site" / "toytask"
+    with (package / "task.py").open("a") as file:
+        file.write(textwrap.dedent(TASK))
+    module = package / "train.py"
 
     def write(words, seconds=0.0, preface=""):
         module.write_text(textwrap.dedent(preface) + textwrap.dedent(TRAIN))

@@ -1,0 +1,35 @@
+"""Where mechanisms stand in a segmentation model. Imports no framework."""
+
+from __future__ import annotations
+
+from plugins.attention.core.site import MapSite, Place
+from plugins.openmmlab import sites as places
+from plugins.segmentation.recipe import Recipe
+
+__all__ = ["HEAD", "SITES", "site"]
+
+HEAD = "head"
+"""After the backbone: between the two convolutions of the head, neither of which is replaced."""
+
+SITES = (*places.STAGES, HEAD, places.IMAGE)
+
+STRIDES = (4, 8, 8, 8)  # of the dilated backbone
+
+
+def site(name: str, recipe: Recipe) -> MapSite:
+    """Return a stage, the head, the image, or a module of the backbone.
+
+    Raises
+    ------
+    ValueError
+        If the network has no such site.
+    """
+    if name == HEAD:
+        return MapSite(
+            places=(Place.BACKBONE,),
+            channels=recipe.head_channels,
+            stride=STRIDES[-1],
+            heads=recipe.heads,
+            kv_stride=recipe.kv_stride,
+        )
+    return places.site(name, recipe.base_channels, recipe.heads, recipe.kv_stride, STRIDES)

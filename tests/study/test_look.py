@@ -1,0 +1,57 @@
+"""What a task shows of a run's attention comes through a process of its own into a file."""
+
+import textwrap
+
+import numpy as np
+import pytest
+
+from study.errors import StudyError
+from study.grid.grid import load
+from study.runs.run import open_folder
+from study.worker.child import ChildFailed
+from study.worker.look import look
+
+LOOKS = """
+    import numpy
+    from plugins.contracts.task import Looks
+
+    class Seeing(Toy, Looks):
+        def look(self, job, source, query):
+            print("a greeting")
+            if source == "nothing":
+                raise ValueError("there is nothing to see in nothing")
+            if source == "crash":
+                raise RuntimeError("out of order")
+            return {"image": numpy.arange(6).reshape(2, 3), "query": numpy.array(query or ())}
+
+    Toy = Seeing
+"""
+
+
+@pytest.fixture
+def folder(toy, tmp_path):
+    run = load(toy('task: toy\nproduct: {mechanism: ["0110"]}\n')).runs()[0]
+    return open_folder(run, tmp_path / "runs")
+
+
+def test_a_task_may_do_without(folder, tmp_path):
+    with pytest.raises(StudyError, match=r"^the task 'toy' cannot show where a model looks$"):
+        look(folder, "anything", None, tmp_path / "out.npz")
+
+
+def test_the_arrays_are_those_of_the_task(folder, tmp_path):
+    with (tmp_path / "site/toytask/task.py").open("a") as file:
+        file.write(textwrap.dedent(LOOKS))
+    out = tmp_path / "new" / "out.npz"
+    for query in ((12, 7), None):
+        look(folder, "image.png", query, out)
+        with np.load(out) as found:
+            assert found["image"].tolist() == [[0, 1, 2], [3, 4, 5]]
+            assert tuple(found["query"]) == (query or ())
+    out.unlink()
+    with pytest.raises(StudyError, match=r"^there is nothing to see in nothing$") as refused:
+        look(folder, "nothing", None, out)
+    assert not isinstance(refused.value, ChildFailed)
+    with pytest.raises(ChildFailed, match=r"^RuntimeError: out of order$"):
+        look(folder, "crash", None, out)
+    assert not out.exists()
