@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.runs.table import FIELDS
+
 
 def world(
     means: Mapping[str, float],
@@ -28,7 +30,7 @@ def world(
     values = np.array([means[word] for word in words])[:, None] + noise
     count = len(numbers)
     adds = np.repeat([(macs or {}).get(word, 1e6) for word in words], count)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "id": [f"{word}-s{seed}" for word in words for seed in numbers],
             "task": "translation",
@@ -48,3 +50,4 @@ def world(
         }
         | columns
     )
+    return frame.reindex(columns=list(dict.fromkeys([*FIELDS, *frame])))

@@ -36,6 +36,8 @@ def attend(
     with np.load(arrays_file) as file:
         arrays = {name: file[name] for name in file.files}
     names = layers(arrays)
+    if not names:
+        raise StudyError("the mechanism of this run has nothing to show")
     chosen = layer or names[-1]
     if chosen not in names:
         raise StudyError(f"no block {chosen!r} in this run{nearest(chosen, names)}")

@@ -42,18 +42,17 @@ def claims(
 ) -> None:
     """Judge the paper's findings on the runs: supported, contradicted, inconclusive, not tested."""
     from analysis.stats.claims import judge, load
-    from analysis.stats.contrasts import cautions, groups
+    from analysis.stats.group import cautions, groups
     from analysis.tables.claims import RENDERERS
 
     given = _margins(margin or [])
     agreed = load(claims or (), given)
-    frame = together(grids, runs, table)
-    found = groups(frame)
+    found = groups(together(grids, runs, table))
     if given:
-        _check(given, {*load(claims or ())[0].margins, *(group.metric for group in found)})
+        _check(given, {*load(claims or ())[0].margins, *(group.metric.name for group in found)})
     notes = list(dict.fromkeys(f"data: {card}" for group in found for card in group.cards))
     notes += cautions(found)
-    emit(RENDERERS[format.value](judge(frame, agreed), notes), out)
+    emit(RENDERERS[format.value](judge(found, agreed), notes), out)
 
 
 def _margins(given: list[str]) -> dict[str, float]:

@@ -33,13 +33,14 @@ def effects(
     """Show main effects and two-way interactions of the terms E1 to E4, with intervals."""
     from analysis.stats.effects import effects as fit
     from analysis.stats.effects import skipped
+    from analysis.stats.group import groups
     from analysis.tables.effects import RENDERERS
     from study.errors import StudyError
 
-    frame = together(grids, runs, table)
-    for line in (reasons := skipped(frame)):
+    there = groups(together(grids, runs, table))
+    for line in (reasons := skipped(there)):
         typer.echo(f"left out: {line}", err=True)
-    found = fit(frame)
+    found = fit(there)
     if not found:
         raise StudyError(
             f"no factorial among {len(reasons)} groups of finished runs: effects need the 16 "

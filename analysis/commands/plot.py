@@ -23,7 +23,7 @@ def plot(
 
     Each grid has a folder, and in the one above is what several of them show together.
     """
-    from analysis.figures.all import NEEDS, draw_all
+    from analysis.figures.all import draw_all, kinds
 
     asked = answered(grids, runs, table)
     if len(asked) > 1:
@@ -35,4 +35,4 @@ def plot(
             print(path)
         whose = f"{question.name}: " if question.name else ""
         for kind in (kind for kind, paths in drawn.items() if not paths):
-            typer.echo(f"{whose}no figure of {kind}: it needs {NEEDS[kind]}", err=True)
+            typer.echo(f"{whose}no figure of {kind}: it needs {kinds()[kind].needs}", err=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from analysis.stats.summary import Cell
+    from analysis.stats.group import Cell
     from study.runs.folder import RunFolder
 
 __all__ = [
@@ -136,7 +136,7 @@ def finished(question: Question, runs: Path, table: Path | None = None) -> pd.Da
 def answered(
     grids: list[Path] | None, runs: Path | None, table: Path | None = None
 ) -> list[tuple[Question, pd.DataFrame]]:
-    """Return what `finished` does for each question; tell on stderr of those without an answer.
+    """Return what `finished` returns for each question; name those without an answer on stderr.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def emit(text: str, out: Path | None) -> None:
 def folders(question: Question, runs: Path) -> list[RunFolder]:
     """Return the runs of a question that are there, archived ones included.
 
-    Where no grid says which runs are meant, it is told on stderr how many are archived.
+    Where no grid says which runs are meant, stderr says how many of them are archived.
     """
     from study.runs.archive import ArchivedRun, every_run, results_root
 

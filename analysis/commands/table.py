@@ -36,16 +36,16 @@ def table(
     out: Out = None,
 ) -> None:
     """Show accuracy beside cost: means over seeds, intervals, differences to the baseline."""
-    from analysis.stats.summary import summarise
+    from analysis.stats.group import groups
     from analysis.tables.published import beside, load
     from analysis.tables.table import RENDERERS
 
     values = load()
-    summaries = []
+    shown = []
     for question, frame in answered(grids, runs, table):
-        for summary in summarise(frame, question.baseline, question.cells):
+        for group in groups(frame, question.baseline, question.cells):
             # Two grids may differ in the recipe alone: their names tell the tables apart.
-            variant = ", ".join(filter(None, (question.name, summary.variant)))
-            shown = replace(summary, variant=variant)
-            summaries.append(beside(shown, values, everything=published))
-    emit(RENDERERS[format.value](summaries), out)
+            variant = ", ".join(filter(None, (question.name, group.variant)))
+            named = replace(group, variant=variant)
+            shown.append(beside(named, values, everything=published))
+    emit(RENDERERS[format.value](shown), out)

@@ -6,18 +6,20 @@ The same runs give the same bytes: nothing in a figure depends on the time, the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from analysis.figures import panel
-from analysis.figures.page import bars, data, page, pages, settle
-from analysis.figures.panel import MACS, TIME, Cost
-from analysis.figures.style import PANEL_TITLE, STYLE, write
-from analysis.stats.summary import Summary
+from analysis.figures.drawing import panel
+from analysis.figures.drawing.page import bars, data, page, pages, settle
+from analysis.figures.drawing.panel import MACS, TIME, Cost
+from analysis.figures.drawing.style import PANEL_TITLE, STYLE, write
+from analysis.figures.kind import Kind
+from analysis.stats.group import Group
 
-__all__ = ["draw", "figure", "notes"]
+__all__ = ["BY_MACS", "BY_TIME", "draw", "figure", "notes"]
 
 CLOCK = (
     "Time: wall time from start to result, over all attempts, evaluations included; it depends on "
@@ -25,14 +27,14 @@ CLOCK = (
 )
 
 
-def draw(summaries: Sequence[Summary], out: Path, cost: Cost = MACS) -> list[Path]:
+def draw(groups: Sequence[Group], out: Path, cost: Cost = MACS) -> list[Path]:
     """Write ``<task>-<data>.png``, ``.svg`` and ``.pdf`` into the folder `out`.
 
     Parameters
     ----------
-    summaries: sequence of Summary
-        Those in which no mechanism has both a mean and a cost are left out. The mean of a
-        summary's baseline, usually ``none``, is the dashed line.
+    groups: sequence of Group
+        Those in which no mechanism has both a mean and a cost are left out. The mean of a group's
+        baseline, usually ``none``, is the dashed line.
     out: Path
         Created if need be.
     cost: Cost
@@ -45,35 +47,35 @@ def draw(summaries: Sequence[Summary], out: Path, cost: Cost = MACS) -> list[Pat
         own, told apart by eight hexadecimal digits.
     """
     written = []
-    shown = [summary for summary in summaries if len(panel.drawn(summary, cost))]
-    for name, heading, group in pages(shown):
+    shown = [group for group in groups if len(panel.drawn(group, cost))]
+    for name, heading, members in pages(shown):
         with mpl.rc_context(STYLE):
-            image = figure(group, heading, cost)
+            image = figure(members, heading, cost)
             written += write(image, out / (f"{name}-time" if cost == TIME else name))
     return written
 
 
-def figure(summaries: Sequence[Summary], heading: str, cost: Cost = MACS) -> Figure:
-    """Draw summaries of one task, data set and recipe as the panels of one figure."""
-    image, grid = page(heading, len(summaries), notes(summaries, cost))
-    for axes, summary in zip(grid, summaries, strict=True):
-        panel.points(axes, summary, cost)
-        axes.set_title(summary.sites, **PANEL_TITLE)
+def figure(groups: Sequence[Group], heading: str, cost: Cost = MACS) -> Figure:
+    """Draw groups of one task, data set and recipe as the panels of one figure."""
+    image, grid = page(heading, len(groups), notes(groups, cost))
+    for axes, group in zip(grid, groups, strict=True):
+        panel.points(axes, group, cost)
+        axes.set_title(group.sites, **PANEL_TITLE)
     settle(image)
-    for axes, summary in zip(grid, summaries, strict=True):
-        panel.names(axes, summary, cost)
+    for axes, group in zip(grid, groups, strict=True):
+        panel.names(axes, group, cost)
     return image
 
 
-def notes(summaries: Sequence[Summary], cost: Cost) -> list[str]:
+def notes(groups: Sequence[Group], cost: Cost) -> list[str]:
     """What a reader must know to read such panels, a sentence each."""
-    sentences = [*data(summaries), bars(summaries), panel.FRONT]
+    sentences = [*data(groups), bars(groups), panel.front_note(groups)]
     dashed = sorted(
-        {str(s.baseline) for s in summaries if s.baseline in panel.drawn(s, cost).mechanism.values}
+        {str(g.baseline) for g in groups if g.baseline in panel.drawn(g, cost).mechanism.values}
     )
     if dashed:
         sentences.append(f"Dashed: mean of {' or '.join(dashed)}.")
-    apart = [f"{', '.join(found)} ({s.sites})" for s in summaries if (found := _other_seeds(s))]
+    apart = [f"{', '.join(found)} ({g.sites})" for g in groups if (found := _other_seeds(g))]
     if apart:
         sentences.append(
             f"Over other seeds than the baseline, so see the table's Δ: {'; '.join(apart)}."
@@ -82,19 +84,26 @@ def notes(summaries: Sequence[Summary], cost: Cost) -> list[str]:
         sentences.append(CLOCK)
     lacking = [
         mechanism
-        for s in summaries
-        for mechanism in s.rows.loc[(s.rows["n"] > 0) & s.rows[cost.column].isna(), "mechanism"]
+        for group in groups
+        for mechanism in group.means.index[group.means[cost.column].isna()]
     ]
     if lacking:
         sentences.append(f"Not drawn, for its {cost.name} is unknown: {', '.join(lacking)}.")
     return sentences
 
 
-def _other_seeds(summary: Summary) -> list[str]:
+def _other_seeds(group: Group) -> list[str]:
     """Name the mechanisms whose mean is over other seeds than that of the baseline."""
-    rows = summary.rows[summary.rows["n"] > 0]
-    base = rows[(rows["mechanism"] == summary.baseline) & (rows["pairs"] == rows["n"])]
-    if base.empty:  # or the pairs are those with another baseline
-        return []
-    same = (rows["pairs"] == rows["n"]) & (rows["n"] == base["n"].iloc[0])
-    return rows.loc[~same, "mechanism"].tolist()
+    base = group.seeds.get(str(group.baseline))
+    rows = group.rows[group.rows["n"] > 0]
+    same = (rows["pairs"] == rows["n"]) & (rows["n"] == base)
+    return [] if base is None else rows.loc[~same, "mechanism"].tolist()
+
+
+BY_MACS = Kind("Accuracy against cost, one by one", "a finished run with known MACs", draw, rank=20)
+BY_TIME = Kind(
+    "Accuracy against measured time",
+    "a finished run with a known time",
+    partial(draw, cost=TIME),
+    rank=40,
+)

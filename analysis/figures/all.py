@@ -1,30 +1,36 @@
-"""Every kind of figure that a runs table allows."""
+"""Every kind of figure that is registered and that a runs table allows."""
 
 from __future__ import annotations
 
+import functools
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pandas as pd
 
-from analysis.figures import accuracy_cost, curves
-from analysis.figures import effects as effect_figures
-from analysis.figures.groups import groups
-from analysis.figures.panel import MACS, TIME
-from analysis.paper import deformable, overview, ranges
-from analysis.stats.effects import effects
+from analysis.figures.kind import Kind
+from analysis.stats.group import groups
+from study.errors import StudyError
 
-__all__ = ["NEEDS", "draw_all"]
+__all__ = ["draw_all", "kinds"]
 
-NEEDS = {
-    "overview": "a finished run of detection, segmentation or translation with known MACs",
-    "cost": "a finished run with known MACs",
-    "effects": "most of the 16 term sets",
-    "time": "a finished run with a known time",
-    "deformable": "a mechanism with +deformable",
-    "range": "dynamic and 0100, with or without a range",
-    "curves": "runs that were evaluated while they trained",
-}
-"""Kinds of figures, and what each of them cannot be drawn without."""
+
+@functools.cache
+def kinds() -> dict[str, Kind]:
+    """Return the kinds of figures by name, those of other distributions included.
+
+    Raises
+    ------
+    StudyError
+        If what an entry point names is none.
+    """
+    found = {}
+    for entry in entry_points(group="study.figures"):
+        kind = entry.load()
+        if not isinstance(kind, Kind):
+            raise StudyError(f"{entry.value}, the figure {entry.name!r}, is no Kind of figure")
+        found[entry.name] = kind
+    return dict(sorted(found.items(), key=lambda item: (item[1].rank, item[0])))
 
 
 def draw_all(frame: pd.DataFrame, out: Path, baseline: str | None) -> dict[str, list[Path]]:
@@ -42,25 +48,15 @@ def draw_all(frame: pd.DataFrame, out: Path, baseline: str | None) -> dict[str, 
     Returns
     -------
     dict of str to list of Path
-        The kinds of `NEEDS`, in that order, and the files of each: PNG, SVG and PDF, and the
-        Markdown tables of the comparisons. Empty lists where the runs do not suffice.
+        The files of each of `kinds`: PNG, SVG and PDF, and the Markdown tables of the comparisons.
+        Empty lists where the runs do not suffice.
 
     Raises
     ------
     StudyError
-        As `analysis.stats.summary.summarise` does.
+        As `analysis.stats.group.groups` does.
     """
     # The same runs in another order are the same figures.
     frame = frame.sort_values("id", kind="stable", ignore_index=True)
-    found = groups(frame, baseline)
-    summaries = [summary for summary, _ in found]
-    factorial = effects(frame)
-    return {
-        "overview": overview.draw(summaries, out),
-        "cost": accuracy_cost.draw(summaries, out, MACS),
-        "effects": effect_figures.draw(factorial, out / "effects") if factorial else [],
-        "time": accuracy_cost.draw(summaries, out, TIME),
-        "deformable": deformable.draw(found, out),
-        "range": ranges.draw(found, out),
-        "curves": curves.draw(found, out),
-    }
+    found = [group for group in groups(frame, baseline) if len(group.done)]
+    return {name: kind.draw(found, out) for name, kind in kinds().items()}

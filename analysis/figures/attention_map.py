@@ -1,11 +1,13 @@
 """Where a query looks: over an image by term and head, or as an alignment of two sentences.
 
-The form of the paper's Figure 1 for images: the weight of each key, laid over the picture.
+The form of the paper's Figure 1 for images: the weight of each key, laid over the picture. What
+other mechanisms weigh is drawn by its shape: a number a channel as a curve, a number a position as
+a heat map.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -14,24 +16,21 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.figures.style import STYLE, write
+from analysis.figures.drawing.style import STYLE, gridlines, write
+from analysis.stats.effects import MEANINGS, TERMS
 
-__all__ = ["draw", "layers"]
+__all__ = ["draw", "figure_of", "layers"]
 
-TERMS = {
-    "E1": "E1  query and key content",
-    "E2": "E2  query content, position",
-    "E3": "E3  key content",
-    "E4": "E4  position",
-}
 CELL = 1.9  # inches of one small map
 COLUMNS = 4
 QUERY_COLOR = "#00E5FF"
+CURVE_COLOR = "#0072B2"
+PICTURE = {"cmap": "gray", "vmin": 0, "vmax": 400}  # pale, so that weights stand out
 
 
 def layers(arrays: Mapping[str, np.ndarray]) -> list[str]:
     """Return the names of the blocks that were looked into, in the order of the network."""
-    return [key.removesuffix("/weights") for key in arrays if key.endswith("/weights")]
+    return list(dict.fromkeys(key.rpartition("/")[0] for key in arrays if "/" in key))
 
 
 def draw(arrays: Mapping[str, np.ndarray], layer: str, title: str, out: Path) -> list[Path]:
@@ -40,7 +39,9 @@ def draw(arrays: Mapping[str, np.ndarray], layer: str, title: str, out: Path) ->
     Parameters
     ----------
     arrays: mapping of str to numpy.ndarray
-        What a task's ``look`` returns: with ``image``, or with ``source`` and ``target``.
+        What a task's ``look`` returns: ``image`` and ``query``, or ``source`` and ``target``, and
+        ``<block>/<name>``. ``weights`` are (M, Hk, Wk), or (M, T, S) of sentences; any other name
+        is drawn if it is (C,), or (H, W) over an image, and named at the foot if not.
     layer: str
         One of :func:`layers`.
     title: str
@@ -49,75 +50,127 @@ def draw(arrays: Mapping[str, np.ndarray], layer: str, title: str, out: Path) ->
         Without a suffix.
     """
     with mpl.rc_context(STYLE):
-        make = _over_image if "image" in arrays else _alignment
-        figure = make(arrays, layer)
+        figure = figure_of(arrays, layer)
         figure.suptitle(f"{title}\n{layer}", fontsize=7)
         FigureCanvasAgg(figure)
         return write(figure, out, ("png", "svg"))
 
 
-def _over_image(arrays: Mapping[str, np.ndarray], layer: str) -> Figure:
-    """Mean over heads of all terms and of each term alone; then every head."""
-    weights = arrays[f"{layer}/weights"]  # (M, Hk, Wk)
-    maps = [("all terms, mean of heads", weights.mean(axis=0))]
-    for term, text in TERMS.items():
-        if f"{layer}/{term}" in arrays:
-            # What the softmax would be if the others were off.
-            alone = _softmax(arrays[f"{layer}/{term}"])
-            maps.append((f"{text} alone", alone.mean(axis=0)))
-    maps += [(f"head {index + 1}", head) for index, head in enumerate(weights)]
-    image, query = arrays["image"], arrays["query"]
-    rows = -(-(len(maps) + 1) // COLUMNS)
+def figure_of(arrays: Mapping[str, np.ndarray], layer: str) -> Figure:
+    """Return the figure of one block, without its heading."""
+    own = {
+        key.removeprefix(f"{layer}/"): array
+        for key, array in arrays.items()
+        if key.rpartition("/")[0] == layer
+    }
+    weights = own.pop("weights") if "weights" in own and own["weights"].ndim == 3 else None
+    terms = {name: own.pop(name) for name in TERMS if name in own and weights is not None}
+    curves = {name: array for name, array in own.items() if array.ndim == 1}
+    maps = {name: array for name, array in own.items() if array.ndim == 2 and "image" in arrays}
+    if "image" in arrays:
+        figure = _over_image(arrays, weights, terms, maps, curves)
+    else:
+        figure = _alignment(arrays, layer, weights, curves)
+    if rest := [
+        f"{name} ({' × '.join(map(str, array.shape))})"
+        for name, array in own.items()
+        if name not in curves | maps
+    ]:
+        figure.supxlabel(f"Not drawn, for the shape: {', '.join(rest)}.", fontsize=6)
+    return figure
+
+
+def _over_image(
+    arrays: Mapping[str, np.ndarray],
+    weights: np.ndarray | None,
+    terms: Mapping[str, np.ndarray],
+    maps: Mapping[str, np.ndarray],
+    curves: Mapping[str, np.ndarray],
+) -> Figure:
+    """Mean over heads of all terms and of each term alone; every head; then all else."""
+    laid = []
+    if weights is not None:
+        laid.append(("all terms, mean of heads", weights.mean(axis=0)))
+        # What the softmax would be if the others were off.
+        laid += [
+            (f"{term}  {MEANINGS[term]} alone", _softmax(energy).mean(axis=0))
+            for term, energy in terms.items()
+        ]
+        laid += [(f"head {index + 1}", head) for index, head in enumerate(weights)]
+    # How peaked a map is shows in how far its largest weight exceeds the uniform one.
+    titled = [(f"{text}\nmax {map.max() * map.size:.1f} × uniform", map) for text, map in laid]
+    titled += [(f"{name}\n{map.min():.3g} to {map.max():.3g}", map) for name, map in maps.items()]
+    image = arrays["image"]
+    rows = -(-(len(titled) + len(curves) + 1) // COLUMNS)
     height, width = image.shape[:2]
     size = (CELL * COLUMNS, (CELL * height / width + 0.25) * rows + 0.4)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-    for ax in axes:
+    pictures, others = axes[: len(titled) + 1], list(axes[len(titled) + 1 :])
+    for ax in pictures:
         ax.set_axis_off()
-    axes[0].imshow(image)
-    axes[0].set_title("query", fontsize=7)
-    for ax, (text, weight) in zip(axes[1:], maps, strict=False):
-        grey = image.mean(axis=2)
-        ax.imshow(grey, cmap="gray", vmin=0, vmax=400, extent=(0, width, height, 0))
-        peak = max(float(weight.max()), np.finfo(float).tiny)
-        ax.imshow(
-            weight, cmap="inferno", vmin=0, vmax=peak, alpha=0.7, extent=(0, width, height, 0)
-        )
-        # How peaked a map is shows in how far its largest weight exceeds the uniform one.
-        ax.set_title(f"{text}\nmax {peak * weight.size:.1f} × uniform", fontsize=6)
-    for ax in axes[: len(maps) + 1]:
-        ax.plot(*query, marker="+", markersize=8, markeredgewidth=1.5, color=QUERY_COLOR)
+        ax.plot(*arrays["query"], marker="+", markersize=8, markeredgewidth=1.5, color=QUERY_COLOR)
+    pictures[0].imshow(image)
+    pictures[0].set_title("query", fontsize=7)
+    extent = (0, width, height, 0)
+    for ax, (text, map) in zip(pictures[1:], titled, strict=True):
+        ax.imshow(image.mean(axis=2), extent=extent, **PICTURE)
+        low, high = min(float(map.min()), 0), max(float(map.max()), np.finfo(float).tiny)
+        ax.imshow(map, cmap="inferno", vmin=low, vmax=high, alpha=0.7, extent=extent)
+        ax.set_title(text, fontsize=6)
+    for ax in pictures:
         ax.set_xlim(0, width)
         ax.set_ylim(height, 0)
+    _curves(others, curves)
     return figure
 
 
-def _alignment(arrays: Mapping[str, np.ndarray], layer: str) -> Figure:
-    """A matrix of target by source tokens: the mean of the heads, then every head."""
-    weights = arrays[f"{layer}/weights"]  # (M, T, S)
+def _alignment(
+    arrays: Mapping[str, np.ndarray],
+    layer: str,
+    weights: np.ndarray | None,
+    curves: Mapping[str, np.ndarray],
+) -> Figure:
+    """A matrix of target by source tokens: the mean of the heads, then every head; then curves."""
+    heads = [] if weights is None else [*weights]
     source = [str(token) for token in arrays["source"]]
     target = [str(token) for token in arrays["target"]]
     across = source
     down = source if layer.startswith("encoder") else target
-    if layer.startswith("decoder") and weights.shape[2] != len(source):
+    if layer.startswith("decoder") and weights is not None and weights.shape[2] != len(source):
         across = target
-    rows = -(-len(weights) // COLUMNS)
+    rows = -(-len(heads) // COLUMNS) + -(-len(curves) // COLUMNS)
     cell = 0.22 * max(len(across), len(down)) + 1.2
     figure = Figure(figsize=(cell + 1.6, cell + 1.6 * rows), layout="constrained")
     ratios = [cell, *([1.4] * rows)]
     grid = figure.add_gridspec(rows + 1, COLUMNS, height_ratios=ratios)
-    large = figure.add_subplot(grid[0, :])
-    _matrix(large, weights.mean(axis=0))
-    large.set_title("mean of the heads", fontsize=8)
-    large.set_xticks(range(len(across)), across, rotation=90, fontsize=7)
-    large.set_yticks(range(len(down)), down, fontsize=7)
-    for index, head in enumerate(weights):
+    if weights is not None:
+        large = figure.add_subplot(grid[0, :])
+        _matrix(large, weights.mean(axis=0))
+        large.set_title("mean of the heads", fontsize=8)
+        large.set_xticks(range(len(across)), across, rotation=90, fontsize=7)
+        large.set_yticks(range(len(down)), down, fontsize=7)
+    for index, head in enumerate(heads):
         ax = figure.add_subplot(grid[1 + index // COLUMNS, index % COLUMNS])
         _matrix(ax, head)
         ax.set_title(f"head {index + 1}", fontsize=7)
         ax.set_xticks([])
         ax.set_yticks([])
+    first = COLUMNS * (1 + -(-len(heads) // COLUMNS))
+    places = [divmod(first + index, COLUMNS) for index in range(len(curves))]
+    _curves([figure.add_subplot(grid[place]) for place in places], curves)
     return figure
+
+
+def _curves(axes: Sequence[Axes], curves: Mapping[str, np.ndarray]) -> None:
+    """Draw numbers by channel, the largest first; switch off the axes that are left."""
+    for ax, (name, values) in zip(axes, curves.items(), strict=False):
+        ax.plot(np.arange(1, len(values) + 1), np.sort(values)[::-1], color=CURVE_COLOR, lw=1.2)
+        ax.set_title(f"{name}\n{len(values)} channels, the largest first", fontsize=6)
+        ax.tick_params(labelsize=5)
+        gridlines(ax)
+    for ax in axes[len(curves) :]:
+        ax.set_axis_off()
 
 
 def _matrix(ax: Axes, weights: np.ndarray) -> None:

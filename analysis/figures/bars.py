@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from analysis.figures.style import PANEL_TITLE, STYLE, gridlines, write
+from analysis.figures.drawing.style import PANEL_TITLE, STYLE, gridlines, write
 
 __all__ = ["draw"]
 

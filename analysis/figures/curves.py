@@ -12,24 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from analysis.figures import line_ends
-from analysis.figures.groups import Group
-from analysis.figures.line_ends import End
-from analysis.figures.page import PANEL, data, page, pages, settle
-from analysis.figures.panel import name
-from analysis.figures.style import (
-    OTHERS,
-    PANEL_TITLE,
-    STYLE,
-    color,
-    dashes,
-    gridlines,
-    ink,
-    marker,
-    write,
-)
+from analysis.figures.drawing import line_ends
+from analysis.figures.drawing.line_ends import End
+from analysis.figures.drawing.page import PANEL, data, page, pages, settle
+from analysis.figures.drawing.palette import OTHERS, color, dashes, ink, marker
+from analysis.figures.drawing.panel import name
+from analysis.figures.drawing.style import PANEL_TITLE, STYLE, gridlines, write
+from analysis.figures.kind import Kind
+from analysis.stats.group import Group
+from analysis.stats.metrics import axis
 
-__all__ = ["draw", "figure", "mean_curve"]
+__all__ = ["CURVES", "draw", "figure", "mean_curve"]
 
 FEW = 30  # points of a curve
 
@@ -40,35 +33,34 @@ def draw(groups: Sequence[Group], out: Path) -> list[Path]:
     Parameters
     ----------
     groups: sequence of Group
-        From `analysis.figures.groups`. One whose runs have no curve of the metric is left out.
+        One whose runs have no curve of the metric is left out.
     out: Path
         Created if need be.
     """
-    there = {id(summary): runs for summary, runs in groups if any(map(len, _curves(runs, "curve")))}
+    shown = [group for group in groups if any(map(len, _curves(group.done, "curve")))]
     written = []
-    for stem, heading, summaries in pages([s for s, _ in groups if id(s) in there]):
+    for stem, heading, members in pages(shown):
         with mpl.rc_context(STYLE):
-            image = figure([(s, there[id(s)]) for s in summaries], heading)
-            written += write(image, out / f"{stem}-curves")
+            written += write(figure(members, heading), out / f"{stem}-curves")
     return written
 
 
 def figure(groups: Sequence[Group], heading: str) -> Figure:
     """Draw a row a group: the metric on the left, the loss on the right."""
-    most = max(runs["mechanism"].nunique() for _, runs in groups)
+    most = max(len(group.seeds) for group in groups)
     # Names stand one below the other.
     height = max(PANEL[1], (line_ends.PITCH * most) / 72 + 0.8)
     image, grid = page(heading, 2 * len(groups), _notes(groups), (PANEL[0], height))
     named = []
-    for index, (summary, runs) in enumerate(groups):
+    for index, group in enumerate(groups):
         left, right = grid[2 * index : 2 * index + 2]
         for axes, column in ((left, "curve"), (right, "loss_curve")):
             # The loss of a batch is noise enough; its seeds would hide the means.
-            ends = _lines(axes, runs, column, seeds=column == "curve")
+            ends = _lines(axes, group.done, column, seeds=column == "curve")
             named.append((axes, ends, line_ends.write(axes, ends)))
-        left.set_ylabel(summary.metric)
+        left.set_ylabel(axis(group.metric))
         _loss_axis(right)
-        left.set_title(summary.sites, **PANEL_TITLE)
+        left.set_title(group.sites, **PANEL_TITLE)
     settle(image)
     for axes, ends, texts in named:
         line_ends.place(axes, ends, texts)
@@ -160,9 +152,12 @@ def _loss_axis(axes: Axes) -> None:
 
 
 def _notes(groups: Sequence[Group]) -> list[str]:
-    seeds = {len(own) for _, runs in groups for _, own in runs.groupby("mechanism")}
+    seeds = {n for group in groups for n in group.seeds.values()}
     meaning = "Lines: mean over seeds; thin lines on the left: each seed of a mechanism in colour."
     if seeds == {1}:
         meaning = "One seed: differences between lines cannot be told from noise."
     start = "Epoch 0 is the untrained network."
-    return [*data(summary for summary, _ in groups), meaning, start]
+    return [*data(groups), meaning, start]
+
+
+CURVES = Kind("Learning curves", "runs that were evaluated while they trained", draw, rank=70)

@@ -17,13 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
-from analysis.figures.page import GREY, page
-from analysis.figures.style import PANEL_TITLE, STYLE, gridlines, write
-from analysis.stats.contrasts import number
-from analysis.stats.effects import LEVEL, MODULE, Effects
-from analysis.tables.effects import MEANINGS
+from analysis.figures.drawing.page import GREY, page
+from analysis.figures.drawing.style import PANEL_TITLE, STYLE, gridlines, write
+from analysis.figures.kind import Kind
+from analysis.stats.effects import LEVEL, MEANINGS, MODULE, Effects, effects
+from analysis.stats.group import Group
+from analysis.stats.metrics import axis, fine
 
-__all__ = ["draw", "figure"]
+__all__ = ["EFFECTS", "draw", "figure"]
 
 GAIN, LOSS, UNSURE = "#0072B2", "#D55E00", "#8C8C8C"  # of Okabe and Ito, and grey
 PANEL = (5.4, 3.7)  # width and height in inches
@@ -33,34 +34,30 @@ GAP = 0.7  # between main effects and interactions, in rows
 HEADING = "What each term brings"
 NOTE = (
     "Main effect: mean with the term minus mean without it, over all settings of the other three. "
-    "Interaction: half of what the effect of one term gains when the other is there; below zero, "
+    "Interaction: half of what the effect of one term gains when the other is there; {side} zero, "
     "each is worth less beside the other. Lines: 95 % intervals, each by itself, from the scatter "
     f"of seeds. Filled: told from zero at {LEVEL:.0%} after Holm's correction for the ten effects."
 )
 
 
-def draw(found: Sequence[Effects], out: Path) -> list[Path]:
-    """Write ``<out>.png``, ``.svg`` and ``.pdf``, folders included.
-
-    Parameters
-    ----------
-    found: sequence of Effects
-        A panel each; at least one.
-    out: Path
-        File name without suffix.
-    """
+def draw(groups: Sequence[Group], out: Path) -> list[Path]:
+    """Write ``effects.png``, ``.svg`` and ``.pdf`` if a group has enough term sets."""
+    found = effects(groups)
+    if not found:
+        return []
     with mpl.rc_context(STYLE):
-        return write(figure(found), out)
+        return write(figure(found), out / "effects")
 
 
 def figure(found: Sequence[Effects]) -> Figure:
-    """Draw effects side by side; call it within `analysis.figures.style.STYLE`."""
+    """Draw effects side by side; call it within `analysis.figures.drawing.style.STYLE`."""
     image, grid = page(HEADING, len(found), _notes(found), PANEL)
-    for axes, effects in zip(grid, found, strict=True):
-        _panel(axes, effects)
+    for axes, factorial in zip(grid, found, strict=True):
+        _panel(axes, factorial)
+    higher = _higher(found)
     signs = [
-        (GAIN, GAIN, "raises the metric"),
-        (LOSS, LOSS, "lowers it"),
+        (GAIN, GAIN, "raises the metric" if higher else "makes the metric better"),
+        (LOSS, LOSS, "lowers it" if higher else "makes it worse"),
         (UNSURE, "white", "not told from zero"),
     ]
     image.legend(
@@ -79,19 +76,19 @@ def figure(found: Sequence[Effects]) -> Figure:
     return image
 
 
-def _panel(axes: Axes, effects: Effects) -> None:
-    rows = effects.rows
+def _panel(axes: Axes, factorial: Effects) -> None:
+    rows, metric = factorial.rows, factorial.group.metric
     heights = _heights(rows)
     aside = blended_transform_factory(axes.transAxes, axes.transData)
     for row, height in zip(rows.itertuples(index=False), heights, strict=True):
         p = row.p if row.kind == MODULE else row.holm
         sure = not math.isnan(p) and p < LEVEL
-        tone = (GAIN if row.effect > 0 else LOSS) if sure else UNSURE
+        tone = (GAIN if metric.better(row.effect, 0) else LOSS) if sure else UNSURE
         if not math.isnan(row.low):
             axes.plot([row.low, row.high], [height] * 2, color=tone, lw=1.6, solid_capstyle="butt")
         axes.plot(row.effect, height, "o", color=tone, markersize=5.5,
                   markerfacecolor=tone if sure else "white")  # fmt: skip
-        text = number(row.effect, effects.metric)
+        text = fine(metric, row.effect, signed=True)
         axes.text(
             *(1.01, height, text),
             transform=aside,
@@ -111,8 +108,8 @@ def _panel(axes: Axes, effects: Effects) -> None:
     axes.set_ylim(min(heights) - 0.7, max(heights) + 0.7)
     gridlines(axes, "x")
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(f"effect on {effects.metric}")
-    title = "\n".join(textwrap.wrap(effects.title, TITLE))
+    axes.set_xlabel(f"effect on {axis(metric)}")
+    title = "\n".join(textwrap.wrap(factorial.group.title, TITLE))
     axes.set_title(title, **PANEL_TITLE)
 
 
@@ -126,9 +123,18 @@ def _heights(rows: pd.DataFrame) -> list[float]:
 
 
 def _notes(found: Sequence[Effects]) -> list[str]:
-    runs = [f"{e.n} runs of {e.means.size} term sets ({e.sites})" for e in found]
+    runs = [f"{e.n} runs of {len(e.words)} term sets ({e.group.sites})" for e in found]
     told = [note for e in found for note in e.notes]
     starts = ("one seed: ", "missing: ", "data: ")
     others = [note for start in starts for note in told if note.startswith(start)]
     sentences = [f"{note[0].upper()}{note[1:].rstrip('.')}." for note in others]
-    return [NOTE, f"{'; '.join(runs)}.", *dict.fromkeys(sentences)]
+    side = "below" if _higher(found) else "on the worse side of"
+    return [NOTE.format(side=side), f"{'; '.join(runs)}.", *dict.fromkeys(sentences)]
+
+
+def _higher(found: Sequence[Effects]) -> bool:
+    """Whether higher is better in all of them."""
+    return all(factorial.group.metric.higher_is_better for factorial in found)
+
+
+EFFECTS = Kind("Effects of the four terms", "most of the 16 term sets", draw, rank=30)

@@ -7,7 +7,7 @@ convolution, or both.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +15,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import comparison, panel
-from analysis.figures.boxes import Box
-from analysis.figures.groups import Group
-from analysis.figures.page import bars, data, page, settle
-from analysis.figures.panel import MACS
-from analysis.figures.style import PANEL_TITLE
-from analysis.stats.summary import Summary
+from analysis.figures.drawing import panel
+from analysis.figures.drawing.boxes import Box
+from analysis.figures.drawing.page import bars, data, page, settle
+from analysis.figures.drawing.panel import MACS
+from analysis.figures.drawing.style import PANEL_TITLE
+from analysis.figures.kind import Kind
+from analysis.paper import comparison
+from analysis.stats.group import Group
 
-__all__ = ["draw", "figure", "rows"]
+__all__ = ["DEFORMABLE", "draw", "figure", "rows"]
 
 SUFFIX = "+deformable"
 FAMILIES = ("none", "0010", "1011")
@@ -53,7 +54,7 @@ def rows(group: Group) -> pd.DataFrame:
         ``difference`` and ``difference_half_width`` to the row of E2. Empty if no mechanism has
         deformable convolution.
     """
-    there = set(panel.drawn(group[0], MACS)["mechanism"])
+    there = set(panel.drawn(group, MACS)["mechanism"])
     deformable = sorted(m.removesuffix(SUFFIX) for m in there if m.endswith(SUFFIX))
     bases = [base for word in deformable if (base := _without_e2(word))]
     families = list(dict.fromkeys([*FAMILIES, *bases])) if bases else []
@@ -75,19 +76,18 @@ def draw(groups: Sequence[Group], out: Path) -> list[Path]:
 
 def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figure:
     """Draw a panel a group: its rows as accuracy against cost, lines from what is added to."""
-    summaries = [group[0] for group, _ in compared]
+    groups = [group for group, _ in compared]
     image, grid = page(f"Deformable convolution against E2 · {heading}", len(compared), [
-        *data(summaries),
-        bars(summaries),
+        *data(groups),
+        bars(groups),
         "Lines lead from a mechanism to the same with E2 or with deformable convolution.",
     ])  # fmt: skip
-    subsets = [_subset(group[0], table) for group, table in compared]
-    for axes, subset, (_, table) in zip(grid, subsets, compared, strict=True):
-        panel.points(axes, subset, MACS, pareto=False)
+    for axes, (group, table) in zip(grid, compared, strict=True):
+        panel.points(axes, group, MACS, pareto=False, only=[*table["mechanism"]])
         for line in _lines(table):
             style, tone, _ = LINES[line.added]
             axes.plot(line.x, line.y, ls=style, color=tone, lw=1.1, alpha=0.7, zorder=2)
-        axes.set_title(subset.sites, **PANEL_TITLE)
+        axes.set_title(group.sites, **PANEL_TITLE)
     used = {line.added for _, table in compared for line in _lines(table)}
     handles = [
         Line2D([], [], ls=style, color=tone, lw=1.1, label=label)
@@ -100,14 +100,14 @@ def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figu
             bbox_to_anchor=(1, 1), borderaxespad=0.2,
         )  # fmt: skip
     settle(image)
-    for axes, subset, (_, table) in zip(grid, subsets, compared, strict=True):
+    for axes, (group, table) in zip(grid, compared, strict=True):
         clear = []
         for line in _lines(table):
             # A slanting line is kept clear by what it passes, not by all that it spans.
             begin, end = axes.transData.transform(list(zip(line.x, line.y, strict=True)))
             spots = np.linspace(begin, end, STEPS).tolist()
             clear += [Box(*spot, *spot).grown(2.0) for spot in spots]
-        panel.names(axes, subset, MACS, clear)
+        panel.names(axes, group, MACS, clear, [*table["mechanism"]])
     return image
 
 
@@ -127,11 +127,6 @@ def _lines(table: pd.DataFrame) -> list[_Line]:
     return found
 
 
-def _subset(summary: Summary, table: pd.DataFrame) -> Summary:
-    kept = summary.rows["mechanism"].isin(table["mechanism"])
-    return replace(summary, rows=summary.rows[kept])
-
-
 def _family(others: str) -> dict[str, str]:
     """The mechanisms of a family, by what is added."""
     with_e2 = "0100" if others == "none" else f"{others[0]}1{others[2:]}"
@@ -147,3 +142,8 @@ def _without_e2(base: str) -> str | None:
     if len(base) == 4 and set(base) <= {"0", "1"}:
         return f"{base[0]}0{base[2:]}"
     return None
+
+
+DEFORMABLE = Kind(
+    "Deformable convolution against E2", "a mechanism with +deformable", draw, rank=50
+)

@@ -13,59 +13,60 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from analysis.figures import panel
 from analysis.figures.accuracy_cost import notes
-from analysis.figures.page import page, settle
-from analysis.figures.panel import MACS
-from analysis.figures.style import PANEL_TITLE, STYLE, write
-from analysis.stats.summary import Summary
+from analysis.figures.drawing import panel
+from analysis.figures.drawing.page import page, settle
+from analysis.figures.drawing.panel import MACS
+from analysis.figures.drawing.style import PANEL_TITLE, STYLE, write
+from analysis.figures.kind import Kind
+from analysis.stats.group import Group
 
-__all__ = ["PANELS", "Choice", "choose", "draw", "figure"]
+__all__ = ["OVERVIEW", "PANELS", "Choice", "choose", "draw", "figure"]
 
 NAME = "overview"
 WITHOUT = "none"
 SELF = {"encoder", "decoder", "self"}
 
-PANELS: tuple[tuple[str, Callable[[Summary], bool]], ...] = (
-    ("Detection", lambda s: s.task == "detection"),
-    ("Segmentation", lambda s: s.task == "segmentation"),
+PANELS: tuple[tuple[str, Callable[[Group], bool]], ...] = (
+    ("Detection", lambda g: g.task == "detection"),
+    ("Segmentation", lambda g: g.task == "segmentation"),
     (
         "Translation, self-attention",
-        lambda s: s.task == "translation" and set(s.sites.split(".")) <= SELF,
+        lambda g: g.task == "translation" and set(g.sites.split(".")) <= SELF,
     ),
     (
         "Translation, encoder-decoder attention",
-        lambda s: s.task == "translation" and s.sites == "cross",
+        lambda g: g.task == "translation" and g.sites == "cross",
     ),
 )
-"""Titles of the panels, and which summaries belong to each."""
+"""Titles of the panels, and which groups belong to each."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a panel shows: a summary if there is one, and how many others it stands for."""
+    """What a panel shows: a group if there is one, and how many others it stands for."""
 
     title: str
-    summary: Summary | None
+    group: Group | None
     others: int
 
 
-def choose(summaries: Sequence[Summary]) -> list[Choice]:
-    """Choose for each panel the summary with the most finished runs; the first of equal ones."""
+def choose(groups: Sequence[Group]) -> list[Choice]:
+    """Choose for each panel the group with the most finished runs; the first of equal ones."""
     choices = []
     for title, belongs in PANELS:
-        fitting = [s for s in summaries if belongs(s) and len(panel.drawn(s, MACS))]
-        best = max(fitting, key=lambda s: s.rows["n"].sum(), default=None)
+        fitting = [g for g in groups if belongs(g) and len(panel.drawn(g, MACS))]
+        best = max(fitting, key=lambda g: len(g.done), default=None)
         # Without a mechanism nothing is compared; the paper draws no other line.
         chosen = None if best is None else replace(best, baseline=WITHOUT)
         choices.append(Choice(title, chosen, max(len(fitting) - 1, 0)))
     return choices
 
 
-def draw(summaries: Sequence[Summary], out: Path) -> list[Path]:
+def draw(groups: Sequence[Group], out: Path) -> list[Path]:
     """Write ``overview.png``, ``.svg`` and ``.pdf`` into the folder `out`, if there is a panel."""
-    choices = choose(summaries)
-    if all(choice.summary is None for choice in choices):
+    choices = choose(groups)
+    if all(choice.group is None for choice in choices):
         return []
     with mpl.rc_context(STYLE):
         return write(figure(choices), out / NAME)
@@ -74,12 +75,12 @@ def draw(summaries: Sequence[Summary], out: Path) -> list[Path]:
 def figure(choices: Sequence[Choice]) -> Figure:
     """Draw the panels that have runs; each keeps the letter that it has in the paper's figure."""
     lettered = [
-        (f"({letter})", choice.title, choice.summary)
+        (f"({letter})", choice.title, choice.group)
         for letter, choice in zip("abcd", choices, strict=True)
-        if choice.summary is not None
+        if choice.group is not None
     ]
-    sentences = notes([summary for _, _, summary in lettered], MACS)
-    sentences += [f"Recipe of {at}: {s.variant}." for at, _, s in lettered if s.variant]
+    sentences = notes([group for _, _, group in lettered], MACS)
+    sentences += [f"Recipe of {at}: {g.variant}." for at, _, g in lettered if g.variant]
     left_out = [f"{c.others} of ({at})" for at, c in zip("abcd", choices, strict=True) if c.others]
     if left_out:
         sentences.append(
@@ -87,10 +88,18 @@ def figure(choices: Sequence[Choice]) -> Figure:
             f"{', '.join(left_out)}."
         )
     image, grid = page("Accuracy against the cost of the mechanism", len(lettered), sentences)
-    for axes, (at, title, summary) in zip(grid, lettered, strict=True):
-        panel.points(axes, summary, MACS)
-        axes.set_title(f"{at} {title}\n{summary.data} · {summary.sites}", **PANEL_TITLE)
+    for axes, (at, title, group) in zip(grid, lettered, strict=True):
+        panel.points(axes, group, MACS)
+        axes.set_title(f"{at} {title}\n{group.data} · {group.sites}", **PANEL_TITLE)
     settle(image)
-    for axes, (_, _, summary) in zip(grid, lettered, strict=True):
-        panel.names(axes, summary, MACS)
+    for axes, (_, _, group) in zip(grid, lettered, strict=True):
+        panel.names(axes, group, MACS)
     return image
+
+
+OVERVIEW = Kind(
+    "Accuracy against the cost of the mechanism",
+    "a finished run of detection, segmentation or translation with known MACs",
+    draw,
+    rank=10,
+)

@@ -15,14 +15,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import comparison, line_ends, panel
-from analysis.figures.groups import Group
-from analysis.figures.line_ends import End
-from analysis.figures.page import bars, data, page, settle
-from analysis.figures.panel import LINEAR_SPAN, MACS
-from analysis.figures.style import PANEL_TITLE, gridlines, ink
+from analysis.figures.drawing import line_ends, panel
+from analysis.figures.drawing.line_ends import End
+from analysis.figures.drawing.page import bars, data, page, settle
+from analysis.figures.drawing.palette import ink
+from analysis.figures.drawing.panel import LINEAR_SPAN, MACS
+from analysis.figures.drawing.style import PANEL_TITLE, gridlines
+from analysis.figures.kind import Kind
+from analysis.paper import comparison
+from analysis.stats.group import Group
+from analysis.stats.metrics import axis
 
-__all__ = ["draw", "figure", "rows"]
+__all__ = ["RANGES", "draw", "figure", "rows"]
 
 WORD = re.compile(r"(?P<base>dynamic|0100)(@(?P<range>\d+))?")
 DYNAMIC_RANGE = 1
@@ -45,7 +49,7 @@ def rows(group: Group) -> pd.DataFrame:
         ``mean``, ``half_width``, ``mechanism_macs``, and ``difference`` and
         ``difference_half_width`` to E2 within the same range. Empty unless there are both kinds.
     """
-    there = set(panel.drawn(group[0], MACS)["mechanism"])
+    there = set(panel.drawn(group, MACS)["mechanism"])
     found = []
     for mechanism in sorted(there):
         match = WORD.fullmatch(mechanism)
@@ -71,10 +75,10 @@ def draw(groups: Sequence[Group], out: Path) -> list[Path]:
 
 def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figure:
     """Draw a row a group: accuracy by range on the left, MACs by range on the right."""
-    summaries = [group[0] for group, _ in compared]
+    groups = [group for group, _ in compared]
     notes = [
-        *data(summaries),
-        bars(summaries),
+        *data(groups),
+        bars(groups),
         "Range k: keys within k positions on each axis, 2k + 1 an axis; dynamic without a range "
         f"has {2 * DYNAMIC_RANGE + 1} taps an axis.",
     ]
@@ -89,8 +93,8 @@ def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figu
             ends = _series(axes, scaled, values, reach)
             named.append((axes, ends, line_ends.write(axes, ends)))
         panel.accuracy(left, table["mean"], table["half_width"])
-        left.set_ylabel(group[0].metric)
-        left.set_title(group[0].sites, **PANEL_TITLE)
+        left.set_ylabel(axis(group.metric))
+        left.set_title(group.sites, **PANEL_TITLE)
         _cost_axis(right, scaled["macs"], unit)
     settle(image)
     for axes, ends, texts in named:
@@ -130,3 +134,11 @@ def _cost_axis(axes: Axes, macs: pd.Series, unit: str) -> None:
 
 def _range(value: float) -> str:
     return "unlimited" if math.isinf(value) else f"{value:g}"
+
+
+RANGES = Kind(
+    "Dynamic convolution against E2, by range",
+    "dynamic and 0100, with or without a range",
+    draw,
+    rank=60,
+)

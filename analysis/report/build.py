@@ -18,9 +18,11 @@ from analysis.report import overview
 from analysis.report.logs import readable
 from analysis.report.overview import Part
 from analysis.report.pages import page, script
-from analysis.report.places import grouped, places, styles
+from analysis.report.places import belonging, places, styles
 from analysis.report.runs import View, view
 from analysis.runs.collect import collect
+from analysis.stats.group import Group, split
+from analysis.stats.metrics import metric_of
 from study.errors import StudyError
 from study.files import write_json
 from study.runs.folder import RunFolder
@@ -116,8 +118,9 @@ def _write(
     with importlib.resources.as_file(importlib.resources.files("analysis.report")) as here:
         shutil.copytree(here / "static", out / "static")
     built = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    rows, broken = _runs(whole, folders, out, built)
-    data = {"runs": rows, "places": places(whole), "style": styles(whole)}
+    there = [*split(whole)]
+    rows, broken = _runs(whole, there, folders, out, built)
+    data = {"runs": rows, "places": places(there), "style": styles(whole)}
     (out / "runs.js").write_text(script("study.index", data))
     shown = [overview.section(part, frame, out) for part, frame in zip(parts, frames, strict=True)]
     states = {row["id"]: row["state"] for row in rows}
@@ -148,7 +151,11 @@ def _write(
 
 
 def _runs(
-    whole: pd.DataFrame, folders: dict[str, RunFolder], out: Path, built: str
+    whole: pd.DataFrame,
+    there: Sequence[Group],
+    folders: dict[str, RunFolder],
+    out: Path,
+    built: str,
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     """Write the page and the data of each run; return the rows of the table."""
     (out / "runs").mkdir()
@@ -156,26 +163,32 @@ def _runs(
     broken: list[tuple[str, str]] = []
     records = whole.astype(object).where(whole.notna(), None).to_dict("records")
     siblings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for record, group in zip(records, grouped(whole), strict=True):
-        record["group"] = group
-        key = (record["group"], record["mechanism"], record["sites"])
-        siblings.setdefault(key, []).append(record)
+    belongs = belonging(there)
     for record in records:
-        key = (record["group"], record["mechanism"], record["sites"])
+        record["places"] = belongs[record["id"]]
+        siblings.setdefault(_cell(record), []).append(record)
+    for record in records:
         try:
             seen = view(folders[record["id"]], record)
         except (StudyError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             broken.append((str(folders[record["id"]].path), str(error)))
             continue
-        _write_run(seen, siblings[key], out / "runs", built)
+        _write_run(seen, siblings[_cell(record)], out / "runs", built)
         told = seen.row["error"]
+        metric = metric_of(seen.row["task"], seen.row["metric"] or "")
         rows.append(
             {
-                **{name: seen.row.get(name) for name in (*IN_TABLE, "group", "commit", "dirty")},
+                **{name: seen.row.get(name) for name in (*IN_TABLE, "places", "commit", "dirty")},
+                "digits": metric.decimals,
                 "error": told and readable(told.encode(errors="replace"))[:ERROR_CHARACTERS],
             }
         )
     return rows, broken
+
+
+def _cell(record: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what runs have in common that differ in their seed alone."""
+    return (*record["places"], record["mechanism"], record["sites"])
 
 
 def _write_run(seen: View, siblings: Sequence[dict[str, Any]], place: Path, built: str) -> None:

@@ -14,11 +14,10 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from analysis.figures.groups import groups
+from analysis.figures.all import draw_all, kinds
 from analysis.paper import overview
-from analysis.stats import contrasts
 from analysis.stats.claims import Claim, Verdict, judge, load
-from analysis.stats.summary import Summary, summarise
+from analysis.stats.group import Group, cautions, groups
 from analysis.tables.claims import ORDER
 from analysis.tables.columns import columns
 from study.errors import StudyError
@@ -27,17 +26,6 @@ from study.status import triage
 from study.status.states import States
 
 __all__ = ["Judged", "Part", "Section", "Shown", "failures", "judged", "section", "tally", "title"]
-
-TITLES = {
-    "overview": "Accuracy against the cost of the mechanism",
-    "cost": "Accuracy against cost, one by one",
-    "time": "Accuracy against measured time",
-    "deformable": "Deformable convolution against E2",
-    "range": "Dynamic convolution against E2, by range",
-    "curves": "Learning curves",
-    "effects": "Effects of the four terms",
-}
-"""How the kinds of `analysis.figures.all.NEEDS` are headed."""
 
 FIRST = "overview"
 """The kind that shows all tasks at once, and stands above the verdicts."""
@@ -62,12 +50,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Shown:
-    """A summary as the first page shows it.
+    """A group as the first page shows it.
 
     Attributes
     ----------
-    title, baseline: str
-        Of the summary.
+    title, task: str
+        Of the group.
     headings, names: list
         Headings of groups of columns with their widths, and the name of each column below them.
     rows: list of list of str
@@ -137,7 +125,7 @@ def section(part: Part, frame: pd.DataFrame, out: Path) -> Section:
     if not (frame["state"] == "completed").any():
         return shown
     try:
-        shown.tables.extend(_table(summary) for summary in summarise(frame, part.baseline))
+        shown.tables.extend(_table(group) for group in groups(frame, part.baseline))
         place = out / "figures" / (part.name or "all")
         for kind, paths in _draw(frame, place, part.baseline).items():
             if kind == FIRST:
@@ -161,8 +149,7 @@ def first(
     baselines = {part.baseline for part in parts}
     baseline = baselines.pop() if len(baselines) == 1 else None
     try:
-        summaries = [summary for summary, _ in groups(frame, baseline)]
-        return _images(FIRST, overview.draw(summaries, out / "figures"), out)
+        return _images(FIRST, overview.draw(groups(frame, baseline), out / "figures"), out)
     except UNUSABLE as error:
         trouble = _trouble("means and figures", error)
         if not any(trouble in shown.troubles for shown in sections):
@@ -174,8 +161,8 @@ def judged(frame: pd.DataFrame) -> Judged:
     """Judge the paper's claims on the runs."""
     claims = load()
     try:
-        found = judge(frame, claims)
-        notes = contrasts.cautions(contrasts.groups(frame))
+        together = groups(frame)
+        found, notes = judge(together, claims), cautions(together)
     except UNUSABLE as error:
         return Judged(troubles=[_trouble("verdicts", error)])
     tested: dict[str, tuple[Claim, list[Verdict]]] = {}
@@ -232,30 +219,28 @@ def _size(svg: Path) -> list[int]:
 
 
 def _draw(frame: pd.DataFrame, out: Path, baseline: str | None) -> dict[str, list[Path]]:
-    from analysis.figures.all import draw_all
-
     # matplotlib tells of substituted glyphs and the like, which nobody can act on here.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     return draw_all(frame, out, baseline)
 
 
-def _table(summary: Summary) -> Shown:
-    text = columns(summary)
+def _table(group: Group) -> Shown:
+    text = columns(group)
     pairs = list(text.columns)
     headings = itertools.groupby(pairs, lambda pair: pair[0])
     return Shown(
-        summary.title,
-        summary.task,
+        group.title,
+        group.task,
         [(heading, len(list(run))) for heading, run in headings],
         [name for _, name in pairs],
         text.to_numpy().tolist(),
-        summary.notes,
+        group.notes,
     )
 
 
 def title(kind: str) -> str:
     """Return the heading of a kind of figures."""
-    return TITLES.get(kind) or kind.replace("_", " ").capitalize()
+    return kinds()[kind].title
 
 
 def _images(kind: str, paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:

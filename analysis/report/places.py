@@ -1,43 +1,39 @@
-"""Which runs can be compared: those of one data set, recipe and choice of sites."""
+"""Which runs the pages compare: those of one group of `analysis.stats.group`."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.figures.style import color, marker
-from analysis.stats import comparable
-from analysis.stats.comparable import by_recipe
+from analysis.figures.drawing.palette import color, marker
+from analysis.stats.group import Group
+from analysis.stats.metrics import axis, metric_of
 
-__all__ = ["grouped", "places", "styles"]
-
-
-def grouped(frame: pd.DataFrame) -> list[int]:
-    """Return for each run the number of its recipe; runs of different recipes never compare."""
-    numbers = pd.Series(-1, index=frame.index)
-    for number, recipe in enumerate(by_recipe(frame)):
-        numbers[recipe.runs.index] = number
-    return numbers.tolist()
+__all__ = ["belonging", "places", "styles"]
 
 
-def places(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return one entry for each group of `grouped` and choice of sites, in order of appearance.
+def places(groups: Sequence[Group]) -> list[dict[str, str | None]]:
+    """Return title, task, sites and metric of each group, for the choice on the page of runs."""
+    found: list[dict[str, str | None]] = []
+    for group in groups:
+        names = group.runs["metric"].dropna()
+        metric = axis(metric_of(group.task, names.iloc[0])) if len(names) else None
+        found.append(
+            {"title": group.title, "task": group.task, "sites": group.sites, "metric": metric}
+        )
+    return found
 
-    Keys: title, group, sites, metric. A run without sites belongs to all places of its group.
+
+def belonging(groups: Sequence[Group]) -> dict[str, list[int]]:
+    """Return the numbers of the groups that each run belongs to, by its id.
+
+    A run without sites belongs to all places of its recipe.
     """
-    found = []
-    for number, (task, data, variant, runs) in enumerate(by_recipe(frame)):
-        for sites in comparable.places(runs):
-            metrics = [metric for metric in runs["metric"].unique() if isinstance(metric, str)]
-            found.append(
-                {
-                    "title": comparable.title(task, data, sites, variant),
-                    "group": number,
-                    "sites": sites,
-                    "metric": metrics[0] if metrics else None,
-                }
-            )
+    found: dict[str, list[int]] = {}
+    for number, group in enumerate(groups):
+        for name in group.runs["id"]:
+            found.setdefault(name, []).append(number)
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a runs table that was perhaps edited by hand is refused for, with the run and the column."""
+"""Refuse a runs table with values that no run can have; somebody may have edited it by hand."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import pyarrow.compute as pc
 from study.errors import StudyError, nearest
 from study.runs.folder import STATES
 
-__all__ = ["UNCOUNTED", "check"]
+__all__ = ["NAMES", "UNCOUNTED", "check"]
 
 UNCOUNTED = r"([^=;]+=[0-9]+(; [^=;]+=[0-9]+)*)?"
 """What the column ``uncounted`` holds, as a regular expression of the whole text."""
+
+NAMES = r"[^,\s]+(, [^,\s]+)*"
+"""The same of ``unused``; ``mechanism_versions`` is as ``uncounted``."""
 
 
 def check(runs: pa.Table, path: Path) -> None:
@@ -50,8 +53,13 @@ def check(runs: pa.Table, path: Path) -> None:
         _refuse(runs, path, "state", unknown, f"one of {', '.join(STATES)}{hint}")
     nameless = pc.and_(pc.equal(runs["state"], "completed"), _empty(runs["metric"]))
     _refuse(runs, path, "metric", nameless, "the name of the headline metric in a completed run")
-    strange = pc.invert(pc.match_substring_regex(runs["uncounted"], rf"\A{UNCOUNTED}\z"))
-    _refuse(runs, path, "uncounted", strange, "'name=number; name=number; ...', or empty")
+    for name, pattern, right in (
+        ("uncounted", UNCOUNTED, "'name=number; name=number; ...', or empty"),
+        ("mechanism_versions", UNCOUNTED, "'name=number; name=number; ...', or empty"),
+        ("unused", NAMES, "'name, name, ...', or empty"),
+    ):
+        strange = pc.invert(pc.match_substring_regex(runs[name], rf"\A{pattern}\z"))
+        _refuse(runs, path, name, strange, right)
     bad = [text for text in runs["recipe"].unique().to_pylist() if not _is_object(text)]
     spoilt = pc.is_in(runs["recipe"], pa.array(bad, pa.string()))
     _refuse(runs, path, "recipe", spoilt, 'a JSON object, {"name": value, ...}')

@@ -1,34 +1,36 @@
 """Run folders in, one tidy table out: a row is a run, finished or not.
 
-=====================  ==========================================================================
-``id``, ``label``      of ``run.json``
-``grid``               the grid that made the run first
-``task``, ``data``     ``detection`` and the like; the recipe's data set
-``mechanism``          its word
-``sites``              joined by dots, as in the label; empty where nothing is placed
-``seed``, ``version``  of the science configuration
-``state``              derived, see ``docs/run-folder.md``
-``metric``, ``value``  name of the headline metric and its value after training
-``metrics.<name>``     every metric after training, a column each; of a list or a mapping every
-                       number, as ``metrics.<name>.<index or key>``; after all other columns
-``untrained``          the headline metric before the first step
-``loss_first``         training loss at the start, ``loss_last`` at the end
-``model_macs``         multiply-accumulates of the whole model for one input of ``input_shape``;
-                       likewise ``model_parameters``, ``mechanism_macs``, ``mechanism_parameters``
-``input_shape``        joined by ×
-``uncounted``          operators without a MAC formula: ``name=elements`` joined by semicolons
-``seconds``            training time over all attempts
-``peak_memory_bytes``  of the training process
-``attempts``           how many executions the run took, or has taken so far
-``recipe``             canonical JSON: equal recipes are equal strings
-``positions``          translation: whether absolute positions are added, ``on`` or ``off``
-``data_card``          one line about the data, to be repeated under every table
-``commit``             git commit of the code that the last attempt ran
-``finished``           when, as ISO 8601
-``error``              the last attempt's error in one line, where it ended without success
-``curve``              list of [epoch, value]: the headline metric at each evaluation
-``loss_curve``         list of [epoch, loss] of the training, at most 100 points
-=====================  ==========================================================================
+======================  ==========================================================================
+``id``, ``label``       of ``run.json``
+``grid``                the grid that made the run first
+``task``, ``data``      name of the task; the recipe's data set
+``mechanism``           its word
+``sites``               joined by dots, as in the label; empty where nothing is placed
+``seed``, ``version``   of the science configuration
+``state``               derived, see ``docs/run-folder.md``
+``metric``, ``value``   name of the headline metric and its value after training
+``metrics.<name>``      every metric after training, a column each; of a list or a mapping every
+                        number, as ``metrics.<name>.<index or key>``; after all other columns
+``untrained``           the headline metric before the first step
+``loss_first``          training loss at the start, ``loss_last`` at the end
+``model_macs``          multiply-accumulates of the whole model for one input of ``input_shape``;
+                        likewise ``model_parameters``, ``mechanism_macs``, ``mechanism_parameters``
+``input_shape``         joined by ×
+``uncounted``           operators without a MAC formula: ``name=elements`` joined by semicolons
+``seconds``             training time over all attempts
+``peak_memory_bytes``   of the training process
+``attempts``            how many executions the run took, or has taken so far
+``recipe``              canonical JSON without what is ``unused``: equal recipes are equal strings
+``unused``              entries of the recipe that the mechanism does not use, joined by commas
+``mechanism_versions``  of the mechanisms in its word whose code is not of version 1:
+                        ``name=version`` joined by semicolons
+``data_card``           one line about the data, to be repeated under every table
+``commit``              git commit of the code that the last attempt ran
+``finished``            when, as ISO 8601
+``error``               the last attempt's error in one line, where it ended without success
+``curve``               list of [epoch, value]: the headline metric at each evaluation
+``loss_curve``          list of [epoch, loss] of the training, at most 100 points
+======================  ==========================================================================
 
 What a run does not have yet is missing (NaN; of the curves: empty), never zero.
 A number that is not finite is missing too.
@@ -65,7 +67,7 @@ SOURCES = ("result.json", "run.json", "provenance.json", "metrics.jsonl")
 """What the row of a finished run follows from."""
 
 MISTAKES = (StudyError, OSError, LookupError, ValueError, OverflowError, RecursionError)
-"""What reading a folder raises that does not hold what the contract says."""
+"""What reading raises where a folder does not hold what the contract says."""
 
 TEXTS = [name for name, kind in runs_table.FIELDS.items() if kind == runs_table.TEXT]
 WHOLES = [name for name, kind in runs_table.FIELDS.items() if kind == runs_table.WHOLE]
@@ -169,7 +171,7 @@ def _rows_of_many(folders: Sequence[RunFolder]) -> tuple[list[dict[str, Any]], B
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    # Forked, for a spawned one would import everything anew; the child only reads files.
+    # A forked process has its imports already, and it only reads files.
     with ProcessPoolExecutor(workers, get_context("fork")) as pool:
         parts = [*pool.map(_rows, (folders[i : i + CHUNK] for i in range(0, len(folders), CHUNK)))]
     return [row for rows, _ in parts for row in rows], [b for _, broken in parts for b in broken]
@@ -181,7 +183,7 @@ def _rows(folders: Iterable[RunFolder]) -> tuple[list[dict[str, Any]], Broken]:
     for folder in folders:
         path = folder.file if isinstance(folder, ArchivedRun) else folder.path
         try:
-            # Taken first: of a file that changes in the meantime the next look sees another.
+            # First, so that the next look notices a file that changes while it is read.
             signature = _signature(folder)
             rows.append(_row(folder) | {runs_table.SIGNATURE: signature})
         except KeyError as error:
@@ -194,7 +196,7 @@ def _rows(folders: Iterable[RunFolder]) -> tuple[list[dict[str, Any]], Broken]:
 
 
 def _signature(folder: RunFolder) -> str | None:
-    """Return what changes whenever a file of a finished run does; None of one without result."""
+    """Return a text that changes with any file of a finished run; None without a result."""
     if isinstance(folder, ArchivedRun):
         paths = [str(folder.file)]
     else:
@@ -218,15 +220,16 @@ def _row(folder: RunFolder) -> dict[str, Any]:
     if run["id"] != folder.path.name:  # a copy of a run would count as one more seed
         raise StudyError(f"the folder is not named after its run, {run['id']}; is it a copy?")
     science = run["science"]
-    recipe = science["recipe"]
-    origin = folder.provenance or {}
+    recipe, unused = science["recipe"], sorted(science.get("unused", ()))
+    versions, origin = science.get("mechanisms", {}), folder.provenance or {}
     row = {
         **{name: run[name] for name in ("id", "label", "grid")},
         **{name: science[name] for name in ("task", "mechanism", "seed", "version")},
         "data": recipe["data"],
         "sites": ".".join(science["sites"]),
-        "recipe": CANONICAL.encode(recipe),
-        "positions": _switch(recipe.get("absolute_positions")),
+        "recipe": CANONICAL.encode({k: v for k, v in recipe.items() if k not in unused}),
+        "unused": ", ".join(unused) or None,
+        "mechanism_versions": _counts(versions, "run.json: mechanisms", "mechanism") or None,
         "data_card": _card(origin, recipe["data"]),
         "commit": origin.get("commit"),
     }
@@ -250,9 +253,6 @@ def _unfinished(folder: RunFolder) -> dict[str, Any]:
 
 def _outcome(result: dict[str, Any]) -> dict[str, Any]:
     metric, cost = result["metric"], result["cost"]
-    uncounted = "; ".join(f"{name}={n}" for name, n in sorted(cost["uncounted"].items()))
-    if not re.fullmatch(UNCOUNTED, uncounted):
-        raise StudyError(f"result.json: uncounted is {uncounted!r}, not whole numbers by operator")
     numbers = {
         "value": result["metrics"][metric],
         "untrained": result["untrained"].get(metric),
@@ -269,11 +269,19 @@ def _outcome(result: dict[str, Any]) -> dict[str, Any]:
         "metric": metric,
         **{name: _number(name, value) for name, value in numbers.items()},
         "input_shape": "×".join(str(size) for size in cost["input_shape"]),
-        "uncounted": uncounted,
+        "uncounted": _counts(cost["uncounted"], "result.json: uncounted", "operator"),
         "attempts": result["attempts"],
         "finished": result.get("finished"),
         **dict(_flat(runs_table.METRICS[:-1], result["metrics"])),
     }
+
+
+def _counts(numbers: dict[str, int], what: str, keys: str) -> str:
+    """Return whole numbers by name as ``name=number; name=number``."""
+    text = "; ".join(f"{name}={number}" for name, number in sorted(numbers.items()))
+    if not re.fullmatch(UNCOUNTED, text):
+        raise StudyError(f"{what} is {text!r}, not whole numbers by {keys}")
+    return text
 
 
 def _number(name: str, value: Any) -> float | None:
@@ -302,12 +310,8 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, float]]:
             yield from _flat(f"{name}.{key}", part)
 
 
-def _switch(value: bool | None) -> str | None:
-    return None if value is None else ("on" if value else "off")
-
-
 def _card(origin: dict[str, Any], data: str) -> str | None:
-    """The card of the recipe's data set, or of all that took part when it has another name."""
+    """Return the card of the recipe's data set; if none has its name, the cards of all sets."""
     described = origin.get("data", {})
     cards = [described[data]] if data in described else list(described.values())
     return " | ".join(entry["card"] for entry in cards) or None

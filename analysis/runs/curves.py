@@ -53,7 +53,7 @@ def curves(folder: RunFolder, metric: str | None) -> tuple[Curve, Curve]:
     tuple of Curve
         The metric at each evaluation that measured it, the untrained network's first; and the loss
         at `LOSS_POINTS` evenly spaced ones of the recorded steps, or at all if there are fewer.
-        Of a step that was repeated after a resumption the last account counts.
+        Where a step was repeated after a resumption, its last record counts.
     """
     if isinstance(folder, ArchivedRun):
         return _patient(folder.metrics, metric)
@@ -103,9 +103,9 @@ def _measured(evaluations: Iterable[dict[str, Any]], metric: str | None) -> Curv
 
 @functools.cache
 def _spaced(count: int) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """Return what picks of `count` items the first, the last and evenly spaced ones between.
+    """Return a function that picks `LOSS_POINTS` evenly spaced ones of `count` items.
 
-    As many as `LOSS_POINTS`, or all if there are fewer.
+    The first and the last are among them. It picks all if there are fewer.
     """
     if count <= LOSS_POINTS:
         return tuple

@@ -31,16 +31,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
     model_validator,
 )
 
 from analysis.stats.effects import TERMS
 from analysis.stats.verdicts import Kind
+from plugins.attention.core.word import Word
 from plugins.contracts.tasks import task_names
 from study.errors import StudyError, nearest
-from study.grid.grid import Word
 from study.yamlfile import YamlFile
 
 __all__ = ["PUBLISHED", "RANGE", "Cheaper", "Claim", "Comparison", "load"]
@@ -55,16 +54,10 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(allow_inf_nan=False)]
 
 
-_MECHANISM = TypeAdapter(Word)
-
-
 def _word(value: Any) -> str:
     text = str(value)
     if text not in TERMS:
-        try:
-            _MECHANISM.validate_python(RANGE.sub("@1", text))
-        except ValidationError as error:
-            raise ValueError(str(error.errors()[0]["ctx"]["error"])) from None
+        Word.parse(RANGE.sub("@1", text))
     return text
 
 
@@ -75,7 +68,7 @@ def _one(value: Any) -> str:
 
 
 def _zero_sum(weights: dict[str, float]) -> dict[str, float]:
-    # A main effect is a difference already; only the mechanisms' own weights must cancel.
+    # A main effect is a difference by itself; the weights of the mechanisms must cancel.
     total = sum(weight for word, weight in weights.items() if word not in TERMS)
     if not math.isclose(total, 0, abs_tol=1e-9):
         raise ValueError(f"the weights of the mechanisms sum to {total:g}, not to 0")
@@ -116,7 +109,8 @@ class Comparison(_Strict):
     Attributes
     ----------
     greater, equivalent, not_worse: dict of str to float
-        A contrast: weights by mechanism or by main effect, ``E1`` to ``E4``.
+        A contrast: weights by mechanism or by main effect, ``E1`` to ``E4``. Greater is better:
+        where the metric is better the lower it is, `greater` claims a contrast below the margin.
     margin: float, optional
         In units of the metric's margin: 0 for `greater`, 1 for the others if left out.
     cheaper: Cheaper

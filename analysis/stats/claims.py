@@ -1,6 +1,7 @@
 """Claims judged on runs: supported, contradicted, inconclusive, or not tested.
 
-`load` reads the findings of the paper and those of a user, `judge` holds them against a frame.
+`load` reads the findings of the paper and those of a user, `judge` holds them against groups of
+runs.
 ``docs/statistics.md`` has the rules and their error rates.
 """
 
@@ -10,15 +11,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
-
-import pandas as pd
 
 from analysis.stats import verdicts
 from analysis.stats.claimfile import RANGE, Cheaper, Claim, Comparison, load
-from analysis.stats.comparable import stuck, title
-from analysis.stats.contrasts import Group, Model, groups, number
 from analysis.stats.effects import TERMS, contrasts
+from analysis.stats.group import Group
+from analysis.stats.metrics import fine
+from analysis.stats.notes import stuck
 from analysis.stats.verdicts import Outcome
 from study.errors import nearest
 
@@ -37,12 +36,13 @@ class Verdict:
 
     Parameters
     ----------
-    task, data, sites, variant, metric: str
-        Of the group; `data` and what follows are empty if the claim is about no group at hand.
-        `metric` is ``MACs`` where the numbers are a ratio of MACs.
+    group: Group or None
+        The runs; None if the claim is about no group at hand.
     verdict: str
         ``supported``: by all tests; ``contradicted``: by at least one; ``not tested``: runs are
         missing; else ``inconclusive``.
+    metric: str
+        Its name; ``MACs`` where the numbers are a ratio of MACs.
     effect, low, high, margin, detectable, n, reason
         Of the test that decides, the least sure one: see `analysis.stats.verdicts.Outcome`.
     outcomes: list of Outcome
@@ -50,10 +50,7 @@ class Verdict:
     """
 
     claim: Claim
-    task: str
-    data: str
-    sites: str
-    variant: str
+    group: Group | None = field(repr=False)
     metric: str
     verdict: verdicts.Word
     effect: float
@@ -66,18 +63,26 @@ class Verdict:
     outcomes: list[Outcome] = field(default_factory=list, repr=False)
 
     @property
+    def place(self) -> dict[str, str]:
+        """Task, data, sites and variant of the group; without one, the tasks of the claim."""
+        keys = ("task", "data", "sites", "variant")
+        if self.group is None:
+            return dict.fromkeys(keys, "") | {"task": " or ".join(self.claim.tasks)}
+        return {key: getattr(self.group, key) for key in keys}
+
+    @property
     def title(self) -> str:
-        """Task, data, sites and variant on one line."""
-        return title(self.task, self.data, self.sites, self.variant)
+        """The place on one line."""
+        return self.place["task"] if self.group is None else self.group.title
 
 
-def judge(frame: pd.DataFrame, claims: Iterable[Claim]) -> list[Verdict]:
+def judge(found: Iterable[Group], claims: Iterable[Claim]) -> list[Verdict]:
     """Judge each claim on each group of runs that it is about.
 
     Parameters
     ----------
-    frame: pandas.DataFrame
-        Runs as `analysis.runs.collect.collect` returns them; only completed ones count.
+    found: iterable of Group
+        From `analysis.stats.group.groups`; only completed runs count.
     claims: iterable of Claim
         From `load`.
 
@@ -86,27 +91,19 @@ def judge(frame: pd.DataFrame, claims: Iterable[Claim]) -> list[Verdict]:
     list of Verdict
         In the order of the claims; one that no group is about is ``not tested`` once.
     """
-    found = groups(frame)
-
-    @cache
-    def model(index: int) -> Model:
-        return Model(found[index].runs)
-
+    finished = [group for group in found if len(group.done)]
     judged = []
     for claim in claims:
-        about = [
-            index for index, group in enumerate(found) if claim.applies(group.task, group.sites)
-        ]
-        for index in about:
-            judged.append(_verdict(claim, found[index], model(index)))
+        about = [group for group in finished if claim.applies(group.task, group.sites)]
+        judged += [_verdict(claim, group) for group in about]
         if not about:
             tasks = " or ".join(claim.tasks)
             reason = f"no finished run of {claim.attention}-attention in {tasks}"
-            judged.append(_summed(claim, (tasks, "", "", "", ""), [verdicts.untested(reason)]))
+            judged.append(_summed(claim, None, [verdicts.untested(reason)]))
     return judged
 
 
-def _verdict(claim: Claim, group: Group, model: Model) -> Verdict:
+def _verdict(claim: Claim, group: Group) -> Verdict:
     tests: list[tuple[Comparison, dict[str, str]] | Outcome] = []
     for test in claim.tests:
         readings = _readings(test, group)
@@ -119,9 +116,8 @@ def _verdict(claim: Claim, group: Group, model: Model) -> Verdict:
         elif entry[0].cheaper is not None:
             outcomes.append(_cost(entry[0].cheaper, entry[1], group))
         else:
-            outcomes.append(_contrast(claim, *entry, group, model, fitted))
-    place = (group.task, group.data, group.sites, group.variant, group.metric)
-    return _summed(claim, place, outcomes)
+            outcomes.append(_contrast(claim, *entry, group, fitted))
+    return _summed(claim, group, outcomes)
 
 
 def _readings(test: Comparison, group: Group) -> list[dict[str, str]] | Outcome:
@@ -180,34 +176,35 @@ def _contrast(
     test: Comparison,
     names: Mapping[str, str],
     group: Group,
-    model: Model,
     tests: int,
 ) -> Outcome:
     kind, given = test.contrast
     weights = _spelled(given, names)
     factor = test.margin if test.margin is not None else float(kind != "greater")
-    unit = claim.margins.get(group.metric)
+    metric = group.metric
+    unit = claim.margins.get(metric.name)
     if factor and unit is None:
-        hint = nearest(group.metric, claim.margins)
-        return verdicts.untested(f"no margin is agreed for {group.metric}{hint}")
+        hint = nearest(metric.name, claim.margins)
+        return verdicts.untested(f"no margin is agreed for {metric.name}{hint}")
     margin = factor * (unit or 0.0)
-    estimate = model.contrast(weights)
+    estimate = group.model.contrast(weights)
     shown = {names.get(word, word): weight for word, weight in given.items()}
-    outcome = verdicts.judged(kind, estimate, margin, _label(shown), group.metric, tests)
+    outcome = verdicts.judged(kind, estimate, margin, _label(shown), metric, tests)
     means = group.means.loc[list(weights)]
-    learned = (means["value"] - means["untrained"]).max()
+    learned = (metric.sign * (means["mean"] - means["untrained"])).max()
+    better, side = ("raised", "above") if metric.higher_is_better else ("lowered", "below")
     # A difference that is there was learned; that there is none may be for want of training.
     shown_by_size = kind == "greater" and outcome.verdict == "supported"
     if outcome.verdict in ("supported", "contradicted") and not shown_by_size:
         if math.isnan(learned):
             return _doubted(outcome, "the untrained network was not measured")
         if learned <= (unit or 0.0):
-            return _doubted(outcome, "training raised none of them by more than the margin")
+            return _doubted(outcome, f"training {better} none of them by more than the margin")
     # Even a large difference may then be one of learning rates, not of mechanisms.
-    failed = stuck(group.runs[group.runs["mechanism"].isin(list(weights))])
+    failed = stuck(group.done[group.done["mechanism"].isin(list(weights))], metric)
     if len(failed) and outcome.verdict in ("supported", "contradicted"):
         words = ", ".join(sorted(set(failed["mechanism"])))
-        return _doubted(outcome, f"runs of {words} are not above the untrained network")
+        return _doubted(outcome, f"runs of {words} are not {side} the untrained network")
     if outcome.verdict in ("supported", "contradicted") and set(group.seeds) - set(weights):
         return _alone(outcome, group, weights)
     return outcome
@@ -215,8 +212,8 @@ def _contrast(
 
 def _alone(outcome: Outcome, group: Group, weights: Mapping[str, float]) -> Outcome:
     """Add what the seeds of the mechanisms compared say without the scatter of the others."""
-    own = Model(group.runs[group.runs["mechanism"].isin(list(weights))]).contrast(weights)
-    low, high = (number(bound, group.metric) for bound in own.interval(1 - 2 * verdicts.ALPHA))
+    interval = group.alone(weights).contrast(weights).interval(1 - 2 * verdicts.ALPHA)
+    low, high = (fine(group.metric, bound, signed=True) for bound in interval)
     return replace(outcome, reason=f"{outcome.reason} (their own seeds alone: {low} to {high})")
 
 
@@ -248,11 +245,8 @@ def _cost(test: Cheaper, names: Mapping[str, str], group: Group) -> Outcome:
     return replace(verdicts.cost(label, ratio, test.factor), n=n)
 
 
-def _summed(
-    claim: Claim, place: tuple[str, str, str, str, str], outcomes: list[Outcome]
-) -> Verdict:
+def _summed(claim: Claim, group: Group | None, outcomes: list[Outcome]) -> Verdict:
     worst = min(outcomes, key=_sureness)
-    task, data, sites, variant, metric = place
     reason = worst.reason
     if worst.verdict == "not tested":
         gaps = [outcome for outcome in outcomes if outcome.verdict == "not tested"]
@@ -261,9 +255,10 @@ def _summed(
         reason = "; ".join(dict.fromkeys(outcome.reason for outcome in gaps))
     elif len(outcomes) > 1 and worst.verdict != "contradicted":
         reason += f" (the least sure of {len(outcomes)} tests)"
+    metric = worst.unit or (group.metric.name if group else "")
     return Verdict(
-        *(claim, task, data, sites, variant, worst.unit or metric),
-        *(worst.verdict, worst.effect, worst.low, worst.high, worst.margin, worst.detectable),
+        *(claim, group, metric, worst.verdict),
+        *(worst.effect, worst.low, worst.high, worst.margin, worst.detectable),
         *(worst.n, reason, outcomes),
     )
 

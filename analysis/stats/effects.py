@@ -1,31 +1,43 @@
-"""Main effects and two-way interactions of the terms E1 to E4, and what each term costs.
+"""The paper's factorial: main effects and two-way interactions of the terms E1 to E4, with cost.
 
-The 16 term sets are a full 2^4 factorial with seeds as replicates. An effect is a contrast of the
-16 means in the model of `analysis.stats.contrasts`, whose residual variance comes from seeds alone:
-nothing is assumed about interactions of three or four terms, whose share is reported instead.
+The 16 term sets are a full 2^4 factorial with seeds as replicates; words with ranges or suffixes
+and ``none`` stand outside. An effect is a contrast of the 16 means in the model of
+`analysis.stats.model`, whose residual variance comes from seeds alone: nothing is assumed about
+interactions of three or four terms, whose share is reported instead.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from scipy import linalg
 from statsmodels.stats.multitest import multipletests
 
-from analysis.stats.comparable import mixed, stuck_note, title
-from analysis.stats.contrasts import POINTS, Estimate, Group, Model, groups
+from analysis.stats import notes as told
+from analysis.stats.group import Group
+from plugins.attention.core.word import TERM_SETS
 
-__all__ = ["LEVEL", "MODULE", "TERMS", "TERM_SETS", "Effects", "contrasts", "effects", "skipped"]
+__all__ = [
+    *("LEVEL", "MEANINGS", "MODULE", "TERMS", "TERM_SETS"),
+    *("Effects", "contrasts", "effects", "skipped"),
+]
+
+MEANINGS = {
+    "E1": "query-key content",
+    "E2": "query content, position",
+    "E3": "key content",
+    "E4": "position",
+    "module": "all term sets - none",
+}
+"""What the rows of effects are, in words."""
 
 TERMS = ("E1", "E2", "E3", "E4")
-
-TERM_SETS = tuple("".join(bits) for bits in itertools.product("01", repeat=4))
-"""Words of the factorial: ranges, suffixes and ``none`` stand outside."""
 
 PAIRS = tuple(itertools.combinations(range(4), 2))
 
@@ -44,43 +56,132 @@ DEFINITION = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Effects:
-    """The factorial of one group of runs.
+    """The factorial of one group, which has enough term sets."""
 
-    Parameters
-    ----------
-    task, data, sites, variant, metric: str
-        As of `analysis.stats.contrasts.Group`.
-    rows: pandas.DataFrame
+    group: Group
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The term sets that have runs."""
+        return [word for word in TERM_SETS if word in self.group.seeds]
+
+    @property
+    def n(self) -> int:
+        """Runs of the term sets."""
+        return sum(self.group.seeds[word] for word in self.words)
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """One row an effect.
+
         ``name`` (``E2``, ``E1×E3``, ``module``), ``kind`` (``main``, ``interaction``, ``module``),
         ``effect`` in units of the metric, ``low`` and ``high`` of its 95 % interval, ``p``,
         ``holm`` (p after Holm's correction for the ten effects), ``macs`` (the same contrast of
-        the mechanism's MACs) and ``macs_per_point`` (MACs per point gained, a point being 0.01 of
-        mAP and mIoU, 1 of every other metric; NaN unless the whole interval is a gain, and for
-        interactions, which nobody can buy). The row ``module`` is there where ``none`` is.
-    n: int
-        Runs of the 16 term sets.
-    means: pandas.Series
-        Mean of the metric by term set, over its seeds.
-    notes: list of str
-        What a reader must know, a sentence each, the data cards first.
-    """
+        the mechanism's MACs) and ``macs_per_point`` (MACs for a point that the metric gets better;
+        NaN unless the whole interval is a gain, and for interactions, which nobody can buy). The
+        row ``module`` is there where ``none`` is.
+        """
+        rows = [
+            self._row(name, "main" if name in TERMS else "interaction", weights)
+            for name, weights in contrasts(self.words).items()
+        ]
+        holm = [math.nan] * len(rows)
+        p = np.array([row["p"] for row in rows], dtype=float)
+        if not np.isnan(p).any():
+            holm = list(map(float, multipletests(p, method="holm")[1]))
+        if "none" in self.group.seeds:
+            mean = map(float, _solution(self.words)[0])
+            weights = dict(zip(self.words, mean, strict=True)) | {"none": -1.0}
+            rows.append(self._row(MODULE, MODULE, weights))
+            holm.append(math.nan)
+        table = pd.DataFrame(rows)
+        table.insert(table.columns.get_loc("p") + 1, "holm", holm)
+        return table
 
-    task: str
-    data: str
-    sites: str
-    variant: str
-    metric: str
-    rows: pd.DataFrame
-    n: int
-    means: pd.Series = field(repr=False)
-    notes: list[str] = field(default_factory=list)
+    def _row(self, name: str, kind: str, weights: Mapping[str, float]) -> dict[str, object]:
+        metric, macs = self.group.metric, self.group.means["mechanism_macs"]
+        estimate = self.group.model.contrast(weights)
+        low, high = estimate.interval(CONFIDENCE)
+        cost = float(sum(weight * macs[word] for word, weight in weights.items()))
+        gained = kind != "interaction" and min(metric.sign * low, metric.sign * high) > 0
+        points = metric.sign * estimate.effect / metric.point
+        return {
+            "name": name,
+            "kind": kind,
+            "effect": estimate.effect,
+            "low": low,
+            "high": high,
+            "p": estimate.p,
+            "macs": cost,
+            "macs_per_point": cost / points if gained else math.nan,
+        }
 
-    @property
-    def title(self) -> str:
-        """Task, data, sites and variant on one line."""
-        return title(self.task, self.data, self.sites, self.variant)
+    @cached_property
+    def notes(self) -> list[str]:
+        """What a reader must know, a sentence each, the data cards first."""
+        group, words, model = self.group, self.words, self.group.model
+        counts = sorted({group.seeds[word] for word in words})
+        seeds = " to ".join(str(count) for count in {counts[0]: 0, counts[-1]: 0})
+        plural = "" if counts[-1] == 1 else "s"
+        notes = [f"{self.n} runs of {len(words)} term sets, {seeds} seed{plural} each", DEFINITION]
+        if model.df:
+            notes[0] += (
+                f"; residual sd {model.sd:.3g} {group.metric.name} on {model.df} degrees of freedom"
+            )
+        else:
+            notes.append("one seed: effects are estimates without an interval")
+        if len(words) < len(TERM_SETS):
+            notes.append(
+                f"missing: {_missing(group)}; the fit takes interactions of three and four terms "
+                "for zero, and is biased as far as they are not"
+            )
+        if self.rows["effect"].isna().any():
+            notes.append(
+                "some term sets have no seed in common: an effect across them cannot be told"
+            )
+        notes += self._higher()
+        runs = group.done[group.done["mechanism"].isin(words)]
+        notes += told.mixed(runs) + told.stuck_note(runs, group.metric)
+        if model.spread:
+            notes.append(model.spread)
+        return [f"data: {card}" for card in group.cards] + told.direction(group.metric) + notes
+
+    def _higher(self) -> list[str]:
+        """Say how much of the differences between term sets the ten effects leave to explain."""
+        words, model = self.words, self.group.model
+        rest = linalg.null_space(_design(words).T).T  # orthonormal, (degrees of freedom, term sets)
+        if not len(rest):
+            return ["no degree of freedom is left to see interactions of three and four terms"]
+        # Differences to one set: means adjusted for seeds, so far as they can be estimated.
+        means = np.array([model.contrast({w: 1.0, words[0]: -1.0}).effect if i else 0.0
+                          for i, w in enumerate(words)])  # fmt: skip
+        total = float(((means - means.mean()) ** 2).sum())
+        if not total or math.isnan(total):
+            return []
+        note = (
+            f"interactions of three and four terms hold {((rest @ means) ** 2).sum() / total:.1%} "
+            "of the sum of squares between term sets"
+        )
+        if model.df and model.sd:
+            f, p = model.joint(rest, words)
+            note += f" (F({len(rest)}, {model.df}) = {f:.3g}, p = {p:.2g})"
+        return [note]
+
+
+def effects(found: Iterable[Group]) -> list[Effects]:
+    """Return the factorial of every group that has enough term sets."""
+    return [Effects(group) for group in found if not _refusal(group)]
+
+
+def skipped(found: Iterable[Group]) -> list[str]:
+    """Say of each group with finished runs that `effects` leaves out why it does, a line each."""
+    return [
+        f"{group.title}: {reason}"
+        for group in found
+        if len(group.done) and (reason := _refusal(group))
+    ]
 
 
 def contrasts(words: Sequence[str] = TERM_SETS) -> dict[str, dict[str, float]]:
@@ -106,16 +207,6 @@ def contrasts(words: Sequence[str] = TERM_SETS) -> dict[str, dict[str, float]]:
     }
 
 
-def effects(frame: pd.DataFrame) -> list[Effects]:
-    """Fit every group of a frame of `analysis.runs.collect` that has enough term sets."""
-    return [_fit(group) for group in groups(frame) if not _refusal(group)]
-
-
-def skipped(frame: pd.DataFrame) -> list[str]:
-    """Say of each group that `effects` leaves out why it does, a line each."""
-    return [f"{g.title}: {reason}" for g in groups(frame) if (reason := _refusal(g))]
-
-
 def _design(words: Sequence[str]) -> np.ndarray:
     """Columns: 1, the four terms as -1 and +1, their six products; (term sets, 11)."""
     signs = np.array([[1.0 if bit == "1" else -1.0 for bit in word] for word in words])
@@ -133,116 +224,14 @@ def _solution(words: Sequence[str]) -> np.ndarray:
     return np.linalg.pinv(design).round(12)
 
 
-def _present(group: Group) -> list[str]:
-    return [word for word in TERM_SETS if word in group.seeds]
-
-
 def _missing(group: Group) -> str:
     return ", ".join(word for word in TERM_SETS if word not in group.seeds)
 
 
 def _refusal(group: Group) -> str:
-    words = _present(group)
+    words = [word for word in TERM_SETS if word in group.seeds]
     try:
         contrasts(words)
     except ValueError as error:
         return f"{len(words)} of the 16 term sets: {error}; missing: {_missing(group)}"
     return ""
-
-
-def _fit(group: Group) -> Effects:
-    words, model = _present(group), Model(group.runs)
-    macs = group.means["mechanism_macs"]
-    point = POINTS.get(group.metric, 1.0)
-    rows = [
-        _row(name, "main" if name in TERMS else "interaction", weights, model, macs, point)
-        for name, weights in contrasts(words).items()
-    ]
-    holm = [math.nan] * len(rows)
-    p = np.array([row["p"] for row in rows], dtype=float)
-    if not np.isnan(p).any():
-        holm = list(map(float, multipletests(p, method="holm")[1]))
-    if "none" in group.seeds:
-        mean = map(float, _solution(words)[0])
-        weights = dict(zip(words, mean, strict=True)) | {"none": -1.0}
-        rows.append(_row(MODULE, MODULE, weights, model, macs, point))
-        holm.append(math.nan)
-    table = pd.DataFrame(rows)
-    table.insert(table.columns.get_loc("p") + 1, "holm", holm)
-    n = sum(group.seeds[word] for word in words)
-    return Effects(
-        *(group.task, group.data, group.sites, group.variant, group.metric),
-        rows=table,
-        n=n,
-        means=group.means.loc[words, "value"],
-        notes=[f"data: {card}" for card in group.cards] + _notes(group, words, model, n),
-    )
-
-
-def _row(
-    name: str,
-    kind: str,
-    weights: Mapping[str, float],
-    model: Model,
-    macs: pd.Series,
-    point: float,
-) -> dict[str, object]:
-    estimate: Estimate = model.contrast(weights)
-    low, high = estimate.interval(CONFIDENCE)
-    cost = float(sum(weight * macs[word] for word, weight in weights.items()))
-    gained = kind != "interaction" and low > 0
-    return {
-        "name": name,
-        "kind": kind,
-        "effect": estimate.effect,
-        "low": low,
-        "high": high,
-        "p": estimate.p,
-        "macs": cost,
-        "macs_per_point": cost / (estimate.effect / point) if gained else math.nan,
-    }
-
-
-def _notes(group: Group, words: list[str], model: Model, n: int) -> list[str]:
-    counts = sorted({group.seeds[word] for word in words})
-    seeds = " to ".join(str(count) for count in {counts[0]: 0, counts[-1]: 0})
-    plural = "" if counts[-1] == 1 else "s"
-    notes = [f"{n} runs of {len(words)} term sets, {seeds} seed{plural} each", DEFINITION]
-    if model.df:
-        notes[0] += f"; residual sd {model.sd:.3g} {group.metric} on {model.df} degrees of freedom"
-    else:
-        notes.append("one seed: effects are estimates without an interval")
-    if len(words) < len(TERM_SETS):
-        notes.append(
-            f"missing: {_missing(group)}; the fit takes interactions of three and four terms for "
-            "zero, and is biased as far as they are not"
-        )
-    if any(math.isnan(model.contrast(w).effect) for w in contrasts(words).values()):
-        notes.append("some term sets have no seed in common: an effect across them cannot be told")
-    notes += _higher(model, words)
-    runs = group.runs[group.runs["mechanism"].isin(words)]
-    notes += mixed(runs) + stuck_note(runs)
-    if model.spread:
-        notes.append(model.spread)
-    return notes
-
-
-def _higher(model: Model, words: list[str]) -> list[str]:
-    """Say how much of the differences between term sets the ten effects leave to explain."""
-    rest = linalg.null_space(_design(words).T).T  # orthonormal, (degrees of freedom, term sets)
-    if not len(rest):
-        return ["no degree of freedom is left to see interactions of three and four terms"]
-    # Differences to one set: means adjusted for seeds, so far as they can be estimated.
-    means = np.array([model.contrast({w: 1.0, words[0]: -1.0}).effect if i else 0.0
-                      for i, w in enumerate(words)])  # fmt: skip
-    total = float(((means - means.mean()) ** 2).sum())
-    if not total or math.isnan(total):
-        return []
-    note = (
-        f"interactions of three and four terms hold {((rest @ means) ** 2).sum() / total:.1%} of "
-        "the sum of squares between term sets"
-    )
-    if model.df and model.sd:
-        f, p = model.joint(rest, words)
-        note += f" (F({len(rest)}, {model.df}) = {f:.3g}, p = {p:.2g})"
-    return [note]

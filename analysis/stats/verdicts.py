@@ -1,10 +1,10 @@
 """What one comparison shows: whether its interval lies where a claim says that the effect lies.
 
-A claim names a region: above a margin (``greater``), above minus the margin (``not_worse``), or
-between the two (``equivalent``). It is supported if the 90 % interval lies inside, contradicted if
-it lies outside (a wider one where there are several ways to fail), and inconclusive otherwise. Each
-bound of a 90 % interval is a one-sided 5 % test,
-and both together are the two one-sided tests of equivalence (Schuirmann 1987).
+A claim names a region: better by more than a margin (``greater``), worse by no more than the margin
+(``not_worse``), or neither by more than it (``equivalent``). It is supported if the 90 % interval
+lies inside, contradicted if it lies outside (a wider one where there are several ways to fail), and
+inconclusive otherwise. Each bound of a 90 % interval is a one-sided 5 % test, and both together are
+the two one-sided tests of equivalence (Schuirmann 1987).
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from scipy import optimize, stats
 
-from analysis.stats.contrasts import Estimate, number
+from analysis.stats.metrics import fine
+from analysis.stats.model import Estimate
+from plugins.contracts.metric import Metric
 
 __all__ = [
     *("ALPHA", "POWER", "Kind", "Outcome", "Word"),
@@ -88,7 +90,7 @@ def absent(mechanisms: Iterable[str]) -> Outcome:
 
 
 def judged(
-    kind: Kind, estimate: Estimate, margin: float, label: str, metric: str, tests: int = 1
+    kind: Kind, estimate: Estimate, margin: float, label: str, metric: Metric, tests: int = 1
 ) -> Outcome:
     """Judge a contrast.
 
@@ -102,18 +104,17 @@ def judged(
         In units of the metric, at least 0.
     label: str
         The contrast in words, for the reason.
-    metric: str
-        Its name.
+    metric: Metric
+        What it is a contrast of; where lower is better, the region lies on the other side of 0.
     tests: int
         Tests of the same claim. One contradiction refutes a claim of many tests, so each has its
         share of `ALPHA`, and `equivalent`, which can fail on two sides, two shares of half the
         size; "supported" takes all of them, and needs no correction.
     """
-    below = {"greater": margin, "not_worse": -margin, "equivalent": -margin}[kind]
-    above = margin if kind == "equivalent" else math.inf
-    if estimate.n < 2:
-        # Other mechanisms may have the seeds that tell how much seeds scatter; these have not.
-        estimate = replace(estimate, error=math.nan, df=0)
+    least = {"greater": margin, "not_worse": -margin, "equivalent": -margin}[kind]
+    most = margin if kind == "equivalent" else math.inf
+    below, above = (least, most) if metric.higher_is_better else (-most, -least)
+    estimate = estimate.repeated
     low, high = estimate.interval(1 - 2 * ALPHA)
 
     def outcome(verdict: Word, reason: str, depth: float = math.nan) -> Outcome:
@@ -123,37 +124,44 @@ def judged(
 
     if math.isnan(estimate.effect):
         return outcome("inconclusive", f"{label}: no seeds in common")
-    text = f"{label} = {number(estimate.effect, metric)} {metric}"
+    text = f"{label} = {fine(metric, estimate.effect, signed=True)} {metric.name}"
     if math.isnan(low):
         seeds = "one seed" if estimate.n else "no seed"
         return outcome("inconclusive", f"{seeds} in common: {text}, without an interval")
-    text += f", 90 % interval {number(low, metric)} to {number(high, metric)}"
-    bound = number(margin, metric, "") if margin else "0"
-    region = {
-        "greater": f"above {bound}",
-        "not_worse": f"above -{bound}" if margin else "above 0",
-        "equivalent": f"within ±{bound}",
-    }[kind]
+    shown = [fine(metric, bound, signed=True) for bound in (low, high)]
+    text += f", 90 % interval {' to '.join(shown)}"
+    region, outside = _regions(below, above, metric)
     inside = min(low - below, above - high)
     depth = inside / estimate.error if estimate.error else math.copysign(math.inf, inside)
     if inside > 0:
         return outcome("supported", f"{text}, lies {region}", depth)
-    side = "outside" if kind == "equivalent" else "below"
-    where = region.replace("above", side).replace("within", side)
     if high < below or low > above:
         share = ALPHA / (tests * (2 if kind == "equivalent" else 1))
         far_low, far_high = estimate.interval(1 - 2 * share)
         level = f" {100 * share:.3g} %"
         if far_high < below or far_low > above:
             even = f", even at{level}" if share < ALPHA else ""
-            return outcome("contradicted", f"{text}, lies {where}{even}", depth)
+            return outcome("contradicted", f"{text}, lies {outside}{even}", depth)
         return outcome(
-            "inconclusive", f"{text}, lies {where}, but not at its level of{level}", depth
+            "inconclusive", f"{text}, lies {outside}, but not at its level of{level}", depth
         )
     reason = f"{text}, is not wholly {region}"
     if kind == "equivalent" and high - low >= 2 * margin:
         reason += "; so wide an interval cannot be, whatever the effect"
     return outcome("inconclusive", reason, depth)
+
+
+def _regions(below: float, above: float, metric: Metric) -> tuple[str, str]:
+    """Return in words what lies between two bounds, and what lies beyond them."""
+
+    def bound(value: float) -> str:
+        return fine(metric, value) if value else "0"
+
+    if math.isinf(above):
+        return f"above {bound(below)}", f"below {bound(below)}"
+    if math.isinf(below):
+        return f"below {bound(above)}", f"above {bound(above)}"
+    return f"within ±{bound(above)}", f"outside ±{bound(above)}"
 
 
 def cost(label: str, ratio: float, factor: float) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.stats.claims import Verdict
-from analysis.stats.contrasts import number
+from analysis.stats.metrics import fine
 from analysis.tables.pipes import pipes
 
 __all__ = ["ORDER", "RENDERERS", "csv", "json_text", "markdown"]
@@ -49,7 +49,7 @@ def _untested(verdicts: Sequence[Verdict]) -> Iterator[str]:
     for claim, group in itertools.groupby(verdicts, key=lambda verdict: verdict.claim):
         places: dict[str, list[str]] = {}
         for verdict in group:
-            places.setdefault(verdict.reason, []).append(verdict.title if verdict.data else "")
+            places.setdefault(verdict.reason, []).append(verdict.title if verdict.group else "")
         reasons = "; ".join(
             f"{why} ({', '.join(where)})" if any(where) else why for why, where in places.items()
         )
@@ -84,27 +84,28 @@ def _row(verdict: Verdict) -> list[str]:
     if verdict.metric == "MACs":
         shown = [f"{verdict.effect:.3f} × MACs", "-", f"< {verdict.margin:g}", "-"]
     else:
-        low, high = (_number(v, verdict.metric) for v in (verdict.low, verdict.high))
+        low, high = (_number(verdict, value, signed=True) for value in (verdict.low, verdict.high))
         shown = [
-            f"{_number(verdict.effect, verdict.metric)} {verdict.metric}",
+            f"{_number(verdict, verdict.effect, signed=True)} {verdict.metric}",
             "-" if low == "-" else f"{low} to {high}",
-            _number(verdict.margin, verdict.metric, "") if verdict.margin else "0",
-            _number(verdict.detectable, verdict.metric, ""),
+            _number(verdict, verdict.margin) if verdict.margin else "0",
+            _number(verdict, verdict.detectable),
         ]
     return [verdict.claim.id, verdict.title, verdict.verdict, *shown, str(verdict.n)]
 
 
-def _number(value: float, metric: str, sign: str = "+") -> str:
-    return "-" if math.isnan(value) else number(value, metric, sign)
+def _number(verdict: Verdict, value: float, signed: bool = False) -> str:
+    assert verdict.group is not None  # or nothing was tested
+    return "-" if math.isnan(value) else fine(verdict.group.metric, value, signed)
 
 
 def _record(verdict: Verdict) -> dict[str, Any]:
-    place = ("task", "data", "sites", "variant", "metric", "verdict")
     return {
         "claim": verdict.claim.id,
         "statement": verdict.claim.statement,
         "source": verdict.claim.source,
-        **{name: getattr(verdict, name) for name in (*place, *NUMBERS, "n", "reason")},
+        **verdict.place,
+        **{name: getattr(verdict, name) for name in ("metric", "verdict", *NUMBERS, "n", "reason")},
     }
 
 

@@ -1,4 +1,4 @@
-"""A summary as the text that a reader sees: rounded numbers in columns that name their unit."""
+"""A group as the text that a reader sees: rounded numbers in columns that name their unit."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ import math
 
 import pandas as pd
 
-from analysis.stats.summary import Summary
+from analysis.stats.group import Group
 
-__all__ = ["ABSENT", "columns", "decimals", "fixed"]
+__all__ = ["ABSENT", "columns", "fixed"]
 
 ABSENT = "-"
 
 SCALES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def columns(summary: Summary) -> pd.DataFrame:
+def columns(group: Group) -> pd.DataFrame:
     """Return the rows as text, what a reader looks for first at the left.
-
-    Parameters
-    ----------
-    summary: Summary
-        Of one task, data set, place and recipe.
 
     Returns
     -------
@@ -30,9 +25,8 @@ def columns(summary: Summary) -> pd.DataFrame:
         several columns may share, and a name below it; either may be empty. Left out, and in the
         CSV file only: the metric before training and the loss.
     """
-    rows, baseline = summary.rows, summary.baseline
-    metric = summary.metric or "metric"
-    places = decimals(rows["mean"])
+    rows, baseline = group.rows, group.baseline
+    metric, places = group.metric.name or "metric", group.metric.decimals
     shown: dict[tuple[str, str], list[str]] = {
         ("", "mechanism"): list(rows["mechanism"]),
         ("", "n"): [_seeds(n, asked) for n, asked in zip(rows["n"], rows["asked"], strict=True)],
@@ -57,15 +51,10 @@ def columns(summary: Summary) -> pd.DataFrame:
     shown["", "seconds"] = fixed(rows["seconds"], 0 if rows["seconds"].max() >= 100 else 1)
     scale, prefix = _scale(rows["peak_memory_bytes"])
     shown["", f"memory ({prefix}B)"] = fixed(rows["peak_memory_bytes"] / scale, 2 if prefix else 0)
-    for column, label in summary.published.items():
-        shown["published", label] = fixed(rows[column], _digits(rows[column]))
+    for column in group.published:
+        values = rows[column.name]
+        shown["published", column.label] = fixed(values, _digits(values))
     return pd.DataFrame(shown)
-
-
-def decimals(means: pd.Series) -> int:
-    """Return with how many decimals values of a metric are shown."""
-    # Fractions need a third decimal to show what BLEU shows with two.
-    return 3 if not means.max() > 1 else 2
 
 
 def fixed(values: pd.Series, places: int, sign: str = "") -> list[str]:

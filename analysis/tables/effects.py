@@ -7,28 +7,20 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from analysis.stats.contrasts import POINTS, number
-from analysis.stats.effects import Effects
+from analysis.stats.effects import MEANINGS, Effects
+from analysis.stats.metrics import fine
 from analysis.tables.columns import ABSENT
 from analysis.tables.latex import HEAD, booktabs
 from analysis.tables.pipes import pipes
+from plugins.contracts.metric import Metric
 
-__all__ = ["MEANINGS", "RENDERERS", "csv", "latex", "markdown"]
-
-MEANINGS = {
-    "E1": "query-key content",
-    "E2": "query content, position",
-    "E3": "key content",
-    "E4": "position",
-    "module": "all term sets - none",
-}
-"""What the rows of effects are, in words."""
+__all__ = ["RENDERERS", "csv", "latex", "markdown"]
 
 
 def markdown(found: Sequence[Effects]) -> str:
     """Render pipe tables, each under a heading and above its notes."""
     return "\n".join(
-        f"### {effects.title}\n\n{pipes(*_cells(effects))}\n"
+        f"### {effects.group.title}\n\n{pipes(*_cells(effects))}\n"
         + "".join(f"- {note}\n" for note in effects.notes)
         for effects in found
     )
@@ -40,7 +32,7 @@ def latex(found: Sequence[Effects]) -> str:
     for effects in found:
         header, rows = _cells(effects)
         pairs = [("", name) for name in header]
-        floats.append(booktabs(f"Effects: {effects.title}", pairs, rows, effects.notes))
+        floats.append(booktabs(f"Effects: {effects.group.title}", pairs, rows, effects.notes))
     return HEAD + "\n".join(floats)
 
 
@@ -49,13 +41,13 @@ def csv(found: Sequence[Effects]) -> str:
 
     Numbers are unrounded; lines that start with ``#`` are the notes.
     """
-    comments = [f"# {e.title}: {note}\n" for e in found for note in e.notes]
+    comments = [f"# {e.group.title}: {note}\n" for e in found for note in e.notes]
     front = ["task", "data", "sites", "variant", "metric", "runs"]
-    places = [(e.task, e.data, e.sites, e.variant, e.metric, e.n) for e in found]
-    frames = [
-        e.rows.assign(**dict(zip(front, place, strict=True)))
-        for e, place in zip(found, places, strict=True)
-    ]
+    frames = []
+    for effects in found:
+        place = {key: getattr(effects.group, key) for key in front[:4]}
+        place |= {"metric": effects.group.metric.name, "runs": effects.n}
+        frames.append(effects.rows.assign(**place))
     whole = pd.concat(frames).set_index(front)
     return "".join(comments) + whole.to_csv(lineterminator="\n", float_format="%.15g")
 
@@ -69,16 +61,13 @@ RENDERERS: dict[str, Callable[[Sequence[Effects]], str]] = {
 
 def _cells(effects: Effects) -> tuple[list[str], list[list[str]]]:
     """Return header and rows as people read them."""
-    metric = effects.metric
-    point = POINTS.get(metric, 1.0)
-    header = [
-        *("effect", f"on {metric}", "95 % interval", "p (Holm)", "MACs"),
-        f"MACs per {metric}" if point == 1 else f"MACs per {point:g} {metric}",
-    ]
+    metric = effects.group.metric
+    points = metric.name if metric.point == 1 else f"{metric.point:g} {metric.name}"
+    header = ["effect", f"on {metric.name}", "95 % interval", "p (Holm)", "MACs"]
     rows = [
         [
             f"{row.name} {MEANINGS[row.name]}" if row.name in MEANINGS else row.name,
-            ABSENT if math.isnan(row.effect) else number(row.effect, metric),
+            _number(row.effect, metric),
             _interval(row.low, row.high, metric),
             _p(row.p if row.kind == "module" else row.holm),
             _macs(row.macs, "+"),
@@ -86,13 +75,15 @@ def _cells(effects: Effects) -> tuple[list[str], list[list[str]]]:
         ]
         for row in effects.rows.itertuples(index=False)
     ]
-    return header, rows
+    return [*header, f"MACs per {points}"], rows
 
 
-def _interval(low: float, high: float, metric: str) -> str:
-    if math.isnan(low):
-        return ABSENT
-    return f"{number(low, metric)} to {number(high, metric)}"
+def _number(value: float, metric: Metric) -> str:
+    return ABSENT if math.isnan(value) else fine(metric, value, signed=True)
+
+
+def _interval(low: float, high: float, metric: Metric) -> str:
+    return ABSENT if math.isnan(low) else f"{_number(low, metric)} to {_number(high, metric)}"
 
 
 def _p(value: float) -> str:

@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from analysis.stats.summary import Summary
+from analysis.stats.group import Group
 from analysis.tables.columns import columns
 
 __all__ = ["HEAD", "booktabs", "latex"]
@@ -49,12 +49,12 @@ SIGNS = {
 NOT_IN_OT1 = "«»ÐÞðþ"
 
 
-def latex(summaries: Sequence[Summary]) -> str:
+def latex(groups: Sequence[Group]) -> str:
     """Render ``table`` floats; the document needs the packages booktabs and graphicx."""
-    shown = [columns(summary) for summary in summaries]
+    shown = [columns(group) for group in groups]
     return HEAD + "\n".join(
-        booktabs(summary.title, list(frame.columns), frame.to_numpy().tolist(), summary.notes)
-        for summary, frame in zip(summaries, shown, strict=True)
+        booktabs(group.title, list(frame.columns), frame.to_numpy().tolist(), group.notes)
+        for group, frame in zip(groups, shown, strict=True)
     )
 
 

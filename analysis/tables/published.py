@@ -6,7 +6,6 @@ setting, each with the address where it was read. ``docs/tables.md`` describes t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from analysis.stats.summary import Summary
+from analysis.stats.group import Group, Published
 from study.errors import StudyError
-from study.grid.grid import Word
+from study.grid.grid import Mechanism
 from study.yamlfile import YamlFile
 
 __all__ = ["COLUMNS", "FOLDER", "beside", "load"]
@@ -41,7 +40,9 @@ class Value(_Strict):
     """One number and where it was read."""
 
     method: str = Field(min_length=1, description="what the source calls it")
-    mechanism: Word | None = Field(None, description="the study's word for it, if there is one")
+    mechanism: Mechanism | None = Field(
+        None, description="the study's word for it, if there is one"
+    )
     sites: tuple[str, ...] = Field((), description="where it stands; none: anywhere")
     value: FiniteFloat = Field(description="as the source prints it")
     remark: str = Field("", description="in what it differs from the mechanism of that word")
@@ -121,48 +122,38 @@ def _told(key: str, problem: Mapping[str, Any]) -> str:
     return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-def beside(summary: Summary, published: pd.DataFrame, everything: bool = False) -> Summary:
-    """Return the summary with the published values that fit it, in columns of their own.
+def beside(group: Group, published: pd.DataFrame, everything: bool = False) -> Group:
+    """Return the group with the published values that fit it, in columns of their own.
 
-    A value fits a summary of its task, metric and sites: in the row of its mechanism, or in a row
-    of its own if no run has that mechanism. Our numbers stay as they are.
+    A value fits a group of its task, metric and sites: in the row of its mechanism, or in a row of
+    its own if no run has that mechanism. Our numbers stay as they are.
 
     Parameters
     ----------
-    summary: Summary
+    group: Group
         Ours.
     published: pandas.DataFrame
         As `load` returns it.
     everything: bool
         Also show values on other data sets, which nothing of ours can be compared with; without,
-        only those on the data set of the summary.
+        only those on the data set of the group.
     """
-    fits = (published["task"] == summary.task) & published["sites"].isin([summary.sites, ""])
-    if summary.metric:
-        fits &= published["metric"] == summary.metric
+    fits = (published["task"] == group.task) & published["sites"].isin([group.sites, ""])
+    if group.metric.name:
+        fits &= published["metric"] == group.metric.name
     if not everything:
-        fits &= published["data"] == summary.data
-    rows, heads, notes = summary.rows, {}, []
+        fits &= published["data"] == group.data
+    columns, notes = [], []
     for name, values in published[fits].groupby("name"):
-        column, first = f"published.{name}", values.iloc[0]
         words = values["mechanism"].where(values["mechanism"].notna(), values["method"])
-        added = [word for word in words if word not in set(rows["mechanism"])]
-        rows = _extended(rows, added)
-        rows[column] = rows["mechanism"].map(dict(zip(words, values["value"], strict=True)))
-        heads[column] = first["label"]
-        notes.append(_note(first, zip(words, values["remark"], strict=True), summary.data))
-    if everything and not heads:
-        place = f" at {summary.sites}" if summary.sites else ""
-        notes.append(f"published: no value for {summary.task}{place}")
-    return replace(summary, rows=rows, published=heads, notes=[*summary.notes, *notes])
-
-
-def _extended(rows: pd.DataFrame, mechanisms: list[str]) -> pd.DataFrame:
-    """Append rows of which nothing was asked and nothing run."""
-    counts = dict.fromkeys(("n", "asked", "pairs"), 0)
-    empty = [{"mechanism": m} | counts for m in mechanisms]
-    more = pd.DataFrame(empty, columns=rows.columns).fillna(math.nan)
-    return pd.concat([rows, more.astype(rows.dtypes)], ignore_index=True) if empty else rows.copy()
+        by_word = dict(zip(words, values["value"], strict=True))
+        first = values.iloc[0]
+        columns.append(Published(f"published.{name}", first["label"], by_word))
+        notes.append(_note(first, zip(words, values["remark"], strict=True), group.data))
+    if everything and not columns:
+        place = f" at {group.sites}" if group.sites else ""
+        notes.append(f"published: no value for {group.task}{place}")
+    return replace(group, published=tuple(columns), remarks=(*group.remarks, *notes))
 
 
 def _note(first: pd.Series, remarks: Iterable[tuple[str, str]], data: str) -> str:

@@ -22,7 +22,7 @@ def dump(path: Path, obj: Any) -> None:
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that makes one run folder under ``tmp_path/runs``.
 
-    ``value=None`` makes a run without a result.
+    ``value=None`` makes a run without a result; `more` is added to its science configuration.
     """
 
     def make(
@@ -34,11 +34,12 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         macs: int = 2_000_000,
         task: str = "detection",
         sites: tuple[str, ...] = ("conv4", "conv5"),
-        metric: str = "bbox_mAP",
+        metric: str = "mAP",
         recipe: dict[str, Any] | None = None,
         seconds: float = 61.5,
         version: int = 1,
         uncounted: dict[str, int] | None = None,
+        **more: Any,
     ) -> Path:
         science = {
             "task": task,
@@ -47,7 +48,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
             "seed": seed,
             "version": version,
             "recipe": {"data": "trees", "epochs": 8} | (recipe or {}),
-        }
+        } | more
         digest = hashlib.sha256(json.dumps(science, sort_keys=True).encode()).hexdigest()[:16]
         label = f"{task}-trees-{mechanism}-{'.'.join(sites)}-s{seed}"
         name = f"{label}-{digest}"

@@ -11,12 +11,15 @@ from scipy import stats
 from worlds import world
 
 from analysis.stats.claims import SAME, judge, load
-from analysis.stats.contrasts import Estimate, Model
 from analysis.stats.effects import TERM_SETS
+from analysis.stats.group import groups
+from analysis.stats.model import Estimate, Model
 from analysis.stats.verdicts import judged
 from plugins.attention.core.site import MapSite
 from plugins.attention.core.word import Word
+from plugins.contracts.metric import Metric
 
+BLEU = Metric("BLEU")
 CROSS = {"sites": "cross"}
 IMAGES = {"task": "detection", "sites": "conv4.conv5", "metric": "mAP"}
 
@@ -37,12 +40,12 @@ def mine(tmp_path):
 
 
 def verdict_of(frame, claim):
-    (verdict,) = judge(frame, [claim])
+    (verdict,) = judge(groups(frame), [claim])
     return verdict
 
 
 def by_id(frame):
-    return {v.claim.id: v for v in judge(frame, load()) if v.verdict != "not tested"}
+    return {v.claim.id: v for v in judge(groups(frame), load()) if v.verdict != "not tested"}
 
 
 # --- planted worlds -----------------------------------------------------------------------------
@@ -177,7 +180,7 @@ def estimates(effect, se_known, df, count, rng):
 
 def rates(kind, effect, margin, se, df, count=2000):
     rng = np.random.default_rng(8)
-    words = [judged(kind, e, margin, "x", "BLEU").verdict
+    words = [judged(kind, e, margin, "x", BLEU).verdict
              for e in estimates(effect, se, df, count, rng)]  # fmt: skip
     return {word: words.count(word) / count for word in set(words)}
 
@@ -216,7 +219,7 @@ def test_error_rates_hold_for_whole_tables_too(mine):
 @pytest.mark.parametrize("margin", [0.0, 0.5])
 def test_an_effect_that_far_beyond_the_margin_is_seen_4_of_5_times(df, margin):
     exact = Estimate(0.0, 0.2, df, 2)
-    reach = judged("greater", exact, margin, "x", "BLEU").detectable
+    reach = judged("greater", exact, margin, "x", BLEU).detectable
     assert rates("greater", margin + reach, margin, 0.2, df)["supported"] == pytest.approx(
         0.8, abs=0.03
     )
@@ -226,13 +229,13 @@ def test_an_effect_that_far_beyond_the_margin_is_seen_4_of_5_times(df, margin):
 
 def test_where_there_are_several_ways_to_fail_each_has_its_share_of_the_level():
     estimate = Estimate(-0.5, 0.25, 6, 3)  # t = 2 with 6 degrees of freedom: p = 0.046
-    assert judged("greater", estimate, 0.0, "x", "BLEU").verdict == "contradicted"
-    shared = judged("greater", estimate, 0.0, "x", "BLEU", tests=4)
+    assert judged("greater", estimate, 0.0, "x", BLEU).verdict == "contradicted"
+    shared = judged("greater", estimate, 0.0, "x", BLEU, tests=4)
     assert shared.verdict == "inconclusive"
     assert shared.reason.endswith("lies below 0, but not at its level of 1.25 %")
     # An equivalence can fail on two sides.
-    assert judged("equivalent", estimate, 1e-6, "x", "BLEU").verdict == "inconclusive"
-    sure = judged("equivalent", Estimate(-0.5, 0.2, 6, 3), 1e-6, "x", "BLEU")  # t = 2.5, p = 0.023
+    assert judged("equivalent", estimate, 1e-6, "x", BLEU).verdict == "inconclusive"
+    sure = judged("equivalent", Estimate(-0.5, 0.2, 6, 3), 1e-6, "x", BLEU)  # t = 2.5, p = 0.023
     assert sure.verdict == "contradicted"
     assert sure.reason.endswith("lies outside ±0.00, even at 2.5 %")
 
@@ -310,9 +313,10 @@ def test_a_claim_is_judged_where_it_applies_and_nowhere_else(mine):
     places = ["encoder", "decoder", "self", "cross", "encoder.cross"]
     frame = pd.concat([world(runs, sites=s).assign(id=lambda f, s=s: f["id"] + s) for s in places])
     test = "      - equivalent: {0111: 1, 1111: -1}"
-    assert {v.sites for v in judge(frame, [mine(test)])} == {"encoder", "decoder", "self"}
-    assert [v.sites for v in judge(frame, [mine(test, attention="cross")])] == ["cross"]
-    (nowhere,) = judge(frame, [mine(test, tasks="[detection]")])
+    found = groups(frame)
+    assert {v.group.sites for v in judge(found, [mine(test)])} == {"encoder", "decoder", "self"}
+    assert [v.group.sites for v in judge(found, [mine(test, attention="cross")])] == ["cross"]
+    (nowhere,) = judge(found, [mine(test, tasks="[detection]")])
     assert nowhere.verdict == "not tested"
     assert nowhere.reason == "no finished run of self-attention in detection"
 
@@ -358,7 +362,7 @@ def test_runs_that_learned_nothing_refute_nothing(mine, values, word, test):
     frame = world(dict(zip(("1111", "0111"), values, strict=True)), sd=0.01, seeds=4)
     other = "0111" if word == "1111" else "1111"
     claim = mine(f"      - {test}: {{{word}: 1, {other}: -1}}\n        margin: 1")
-    (verdict,) = judge(frame, [claim])
+    (verdict,) = judge(groups(frame), [claim])
     assert verdict.verdict == "inconclusive"
     assert "training raised none of them" in verdict.reason
 
@@ -367,7 +371,7 @@ def test_without_the_untrained_metric_equality_is_doubted_and_a_gain_is_not(mine
     frame = world({"1111": 20.0, "0111": 20.0, "0000": 5.0}, sd=0.05, seeds=4, untrained=np.nan)
     equal = mine("      - equivalent: {1111: 1, 0111: -1}")
     gain = mine("      - greater: {1111: 1, 0000: -1}\n        margin: 1")
-    (doubted,), (seen,) = judge(frame, [equal]), judge(frame, [gain])
+    (doubted,), (seen,) = judge(groups(frame), [equal]), judge(groups(frame), [gain])
     assert doubted.verdict == "inconclusive"
     assert "the untrained network was not measured" in doubted.reason
     assert seen.verdict == "supported"
@@ -442,5 +446,5 @@ def test_the_level_holds_if_all_scatter_alike_and_not_if_one_scatters_more(sd, k
     for _ in range(count):
         frame["value"] = truth + rng.normal(0, 1, len(frame)) * scatter
         estimate = Model(frame).contrast({"1000": 1, "1111": -1})
-        wrong += judged("equivalent", estimate, 0.5, "x", "BLEU").verdict == "contradicted"
+        wrong += judged("equivalent", estimate, 0.5, "x", BLEU).verdict == "contradicted"
     assert wrong / count == pytest.approx(known, abs=3.3 * math.sqrt(known * (1 - known) / count))

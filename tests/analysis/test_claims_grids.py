@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.runs.table import FIELDS
 from analysis.stats.claims import judge, load
-from study.grid.grid import grid
+from analysis.stats.group import groups
+from study.grid.grid import load as load_grid
 
 GRIDS = Path(__file__).parents[2] / "grids"
 SETS_LEFT_OUT = {"3a": "no finished run of 0001, 0101, 1000"}  # a small grid is no factorial
@@ -22,7 +24,7 @@ SETS_LEFT_OUT = {"3a": "no finished run of 0001, 0101, 1000"}  # a small grid is
     + [(f"{name}/small", SETS_LEFT_OUT) for name in ("coco", "cityscapes", "wmt14")],
 )
 def test_the_grids_of_a_task_test_every_claim_about_it(folder, untestable):
-    runs = {r.id: r for path in (GRIDS / folder).glob("*.yaml") for r in grid.load(path).runs()}
+    runs = {r.id: r for path in (GRIDS / folder).glob("*.yaml") for r in load_grid(path).runs()}
     metric = {"coco": "mAP", "cityscapes": "mIoU", "wmt14": "BLEU"}[folder.split("/")[0]]
     frame = pd.DataFrame(
         {
@@ -37,13 +39,14 @@ def test_the_grids_of_a_task_test_every_claim_about_it(folder, untestable):
         }
         for run in runs.values()
     )
+    frame = frame.reindex(columns=list(FIELDS))
     frame = frame.assign(state="completed", metric=metric, untrained=0.0)
     frame["value"] = np.random.default_rng(1).normal(20, 1, len(frame))
     frame[["mechanism_macs", "model_macs"]] = 1e6
     (task,) = set(frame["task"])
     claims = [claim for claim in load() if task in claim.tasks]
     tested, reasons = set(), {}
-    for verdict in judge(frame, claims):
+    for verdict in judge(groups(frame), claims):
         if verdict.verdict != "not tested":
             tested.add(verdict.claim.id)
         reasons[verdict.claim.id] = verdict.reason

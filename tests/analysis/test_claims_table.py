@@ -14,6 +14,7 @@ from worlds import world
 
 from analysis.commands.claims import claims as verb
 from analysis.stats.claims import judge, load
+from analysis.stats.group import groups
 from analysis.tables.claims import csv, json_text, markdown
 from study.errors import StudyError
 
@@ -26,7 +27,7 @@ def verdicts():
         {"1111": 30, "0111": 22, "1000": 30.4}, seeds=3, sd=0.3, sites="cross",
         rng=np.random.default_rng(2),
     )  # fmt: skip
-    return judge(frame, load())
+    return judge(groups(frame), load())
 
 
 def test_markdown_counts_and_shows_tested_claims_before_the_others(verdicts):

@@ -44,7 +44,7 @@ def test_every_number_of_a_finished_run_reaches_its_column(make_run):
         "seed": 3,
         "version": 1,
         "state": "completed",
-        "metric": "bbox_mAP",
+        "metric": "mAP",
         "value": 0.25,
         "untrained": 0.01,
         "loss_first": 2.41,
@@ -61,11 +61,11 @@ def test_every_number_of_a_finished_run_reaches_its_column(make_run):
         "recipe": '{"data":"trees","epochs":8}',
         "data_card": "trees: 60 aerial images, 40 for training & 20 held out; 100% public_domain",
         "finished": "2019-04-11T12:00:00+00:00",
-        "metrics.bbox_mAP": 0.25,
-        "metrics.bbox_mAP_50": 0.5,
+        "metrics.mAP": 0.25,
+        "metrics.mAP_50": 0.5,
     }
     assert {name: row[name] for name in expected} == expected
-    assert row[["positions", "commit", "error"]].isna().all()
+    assert row[["unused", "mechanism_versions", "commit", "error"]].isna().all()
 
 
 def test_the_commit_is_that_of_the_provenance(make_run):
@@ -94,10 +94,22 @@ def test_equal_recipes_give_equal_strings_whatever_the_order_of_their_keys(make_
     assert frame["recipe"].nunique() == 1
 
 
-@pytest.mark.parametrize(("switch", "shown"), [(True, "on"), (False, "off")])
-def test_translation_says_whether_absolute_positions_are_added(make_run, switch, shown):
-    folder = make_run(task="translation", metric="BLEU", recipe={"absolute_positions": switch})
-    assert collect([RunFolder(folder)])["positions"].item() == shown
+def test_what_a_mechanism_does_not_use_is_no_part_of_the_recipe(make_run):
+    recipe = {"heads": 8, "kv_stride": 2}
+    folder = make_run("squeeze_excite", recipe=recipe, unused=["kv_stride", "heads"])
+    row = collect([RunFolder(folder)]).iloc[0]
+    assert row["recipe"] == '{"data":"trees","epochs":8}'
+    assert row["unused"] == "heads, kv_stride"
+
+
+def test_versions_of_mechanisms_are_told_unless_they_are_no_numbers(make_run):
+    newer = {"squeeze_excite": 2, "deformable": 3}
+    folder = make_run("squeeze_excite+deformable", mechanisms=newer)
+    wrong = make_run("squeeze_excite", mechanisms={"squeeze_excite": "two"})
+    frame = collect([RunFolder(folder), RunFolder(wrong)])
+    assert frame["mechanism_versions"].tolist() == ["deformable=3; squeeze_excite=2"]
+    ((_, reason),) = frame.attrs["broken"]
+    assert reason == "run.json: mechanisms is 'squeeze_excite=two', not whole numbers by mechanism"
 
 
 def test_broken_folders_are_named_with_the_reason_and_the_others_are_kept(make_run, tmp_path):
@@ -113,7 +125,7 @@ def test_broken_folders_are_named_with_the_reason_and_the_others_are_kept(make_r
     odd = make_run(seed=5)
     edit(odd / "result.json", loss=None)
     wordy = make_run(seed=6)
-    edit(wordy / "result.json", metrics={"bbox_mAP": "high"})
+    edit(wordy / "result.json", metrics={"mAP": "high"})
     listed = make_run(seed=7)  # a single value of another type would spoil the column of all runs
     edit(listed / "provenance.json", commit=["7445881e"])
     uncounted = make_run(seed=8)
@@ -139,7 +151,7 @@ def test_broken_folders_are_named_with_the_reason_and_the_others_are_kept(make_r
 
 def test_metrics_by_class_get_a_column_each_and_texts_none(make_run):
     folder = make_run()
-    metrics = {"bbox_mAP": 0.4, "AP": [0.3, None, 0.5], "IoU": {"tree": 1}, "worst": "tree"}
+    metrics = {"mAP": 0.4, "AP": [0.3, None, 0.5], "IoU": {"tree": 1}, "worst": "tree"}
     edit(folder / "result.json", metrics=metrics)
     row = collect([RunFolder(folder)]).iloc[0]
     measured = row.filter(like="metrics.").to_dict()
@@ -147,7 +159,7 @@ def test_metrics_by_class_get_a_column_each_and_texts_none(make_run):
         "metrics.AP.0": 0.3,
         "metrics.AP.2": 0.5,
         "metrics.IoU.tree": 1.0,
-        "metrics.bbox_mAP": 0.4,
+        "metrics.mAP": 0.4,
     }
 
 
@@ -166,10 +178,10 @@ def test_a_training_that_diverged_has_a_row(make_run):
 
 def test_a_number_that_is_not_finite_is_missing_or_breaks_the_run(make_run, tmp_path):
     good = make_run(seed=0)
-    metrics = {"bbox_mAP": 0.4, "AP": [0.3, math.inf], "time": -math.inf}
+    metrics = {"mAP": 0.4, "AP": [0.3, math.inf], "time": -math.inf}
     edit(good / "result.json", metrics=metrics, loss={"first": 2.4, "last": math.inf})
     best = make_run(seed=1)
-    edit(best / "result.json", metrics={"bbox_mAP": math.inf})
+    edit(best / "result.json", metrics={"mAP": math.inf})
     costly = make_run(seed=2)
     cost = json.loads((costly / "result.json").read_text())["cost"]
     edit(costly / "result.json", cost=cost | {"mechanism": {"macs": math.inf, "parameters": 1}})
@@ -177,7 +189,7 @@ def test_a_number_that_is_not_finite_is_missing_or_breaks_the_run(make_run, tmp_
     frame = collect(iter_runs(tmp_path / "runs"))
     row = frame.iloc[0]
     measured = row.filter(like="metrics.").to_dict()
-    assert measured == {"metrics.bbox_mAP": 0.4, "metrics.AP.0": 0.3}
+    assert measured == {"metrics.mAP": 0.4, "metrics.AP.0": 0.3}
     assert math.isnan(row["loss_last"])
     assert dict(frame.attrs["broken"]) == {
         str(best): "result.json: value is inf, which no run can have",
@@ -197,7 +209,7 @@ def test_runs_with_different_metrics_share_one_frame(make_run):
     folders = [make_run(), make_run(task="translation", metric="BLEU", value=21.5)]
     frame = collect(RunFolder(folder) for folder in folders)
     assert frame["metrics.BLEU"].isna().tolist() == [True, False]
-    assert frame["metrics.bbox_mAP"].isna().tolist() == [False, True]
+    assert frame["metrics.mAP"].isna().tolist() == [False, True]
 
 
 class Study:
@@ -235,7 +247,7 @@ class Study:
     def record(self, folder, chance):
         points = [(n, chance.random()) for n in range(chance.randrange(4))]
         lines = [{"split": "train", "step": n, "epoch": n, "loss": x} for n, x in points]
-        lines += [{"split": "val", "step": n, "epoch": n, "bbox_mAP": x} for n, x in points]
+        lines += [{"split": "val", "step": n, "epoch": n, "mAP": x} for n, x in points]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
 
     def change(self, chance):
@@ -246,7 +258,7 @@ class Study:
         kinds = ["add", "add", "plan", "archive", "remove", "break", "mend", "fail", "measure"]
         kind = chance.choice(kinds)
         if kind == "add":
-            metric = chance.choice(["bbox_mAP", "mAP"])
+            metric = chance.choice(["mAP", "mAP"])
             self.add(chance, metric=metric)
         elif kind == "plan":
             self.make_run(seed=next(self.seeds), value=None)
@@ -352,7 +364,7 @@ def test_a_table_of_another_schema_is_made_anew(study, newer, monkeypatch):
     monkeypatch.setattr(runs_table, "SCHEMA", runs_table.SCHEMA + newer)
     update(study.folders(), *study.files)
     monkeypatch.undo()
-    with pytest.raises(StudyError, match=r"newer than 2" if newer == 1 else "collect it again"):
+    with pytest.raises(StudyError, match=r"newer than 3" if newer == 1 else "collect it again"):
         read(study.files[0])
     folders = [*every_run(study.root / "runs")]
     assert update(folders, *study.files).changed

@@ -12,8 +12,8 @@ from scipy import stats
 from worlds import world
 
 from analysis.runs.collect import COLUMNS
-from analysis.stats.contrasts import Model, cautions, groups
-from analysis.stats.summary import summarise
+from analysis.stats.group import cautions, groups
+from analysis.stats.model import Model
 from study.errors import StudyError
 
 THREE = {"0010": 20.0, "0110": 21.0, "1111": 23.0}
@@ -171,7 +171,7 @@ def test_groups_are_those_of_the_tables():
     frame = frame.assign(id=[str(i) for i in frame.index], input_shape="8", uncounted="")
     expected = [
         (s.title, dict(zip(s.rows["mechanism"], s.rows["n"], strict=True)))
-        for s in summarise(frame)
+        for s in groups(frame)
         if s.rows["n"].any()
     ]
     got = [(group.title, group.seeds) for group in groups(frame)]

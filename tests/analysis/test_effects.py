@@ -12,6 +12,7 @@ import statsmodels.formula.api as smf
 from worlds import world
 
 from analysis.stats.effects import TERM_SETS, contrasts, effects, skipped
+from analysis.stats.group import groups
 
 BITS = {word: [bit == "1" for bit in word] for word in TERM_SETS}
 
@@ -30,7 +31,7 @@ def yates(means):
 
 
 def rows_of(frame):
-    (found,) = effects(frame)
+    (found,) = effects(groups(frame))
     return found.rows.set_index("name")
 
 
@@ -81,7 +82,7 @@ def test_the_share_of_higher_interactions_is_that_of_the_analysis_of_variance(no
     higher = terms[[name.count(":") > 1 for name in terms.index]]
     share = higher["sum_sq"].sum() / terms["sum_sq"].sum()
     f = higher["sum_sq"].sum() / 5 / table.loc["Residual", "mean_sq"]
-    (found,) = effects(frame)
+    (found,) = effects(groups(frame))
     note = next(n for n in found.notes if "three and four" in n)
     assert f"hold {share:.1%} of" in note
     assert f"F(5, 30) = {f:.3g}," in note
@@ -94,7 +95,7 @@ def test_none_tells_of_the_scatter_and_of_the_module_as_a_whole(noisy):
     assert rows.loc["module", "effect"] == pytest.approx(means[:-1].mean() - means["none"])
     assert math.isnan(rows.loc["module", "holm"])
     assert "module" not in rows_of(noisy[noisy["mechanism"] != "none"]).index
-    (found,) = effects(noisy)
+    (found,) = effects(groups(noisy))
     assert "on 32 degrees of freedom" in found.notes[1]  # (17 - 1) (3 - 1)
     assert found.n == 48
 
@@ -116,7 +117,7 @@ def test_cost_is_the_same_contrast_and_a_point_is_a_hundredth_of_a_fraction():
     # A loss has no price, and an interaction cannot be bought.
     assert rows.loc[["E1", "E4", "E1×E4"], "macs_per_point"].isna().all()
     fractions = {word: value / 100 for word, value in PLANTED.items()}
-    small = rows_of(world(fractions, seeds=2, macs=macs, metric="mAP"))
+    small = rows_of(world(fractions, seeds=2, macs=macs, metric="mAP", task="detection"))
     assert small.loc["E2", "macs_per_point"] == pytest.approx(1e6 / 2)
 
 
@@ -129,7 +130,7 @@ def test_a_gain_that_may_be_none_has_no_price():
 
 def test_missing_sets_are_named_and_the_rest_is_fitted_without_higher_interactions():
     some = {word: v for word, v in PLANTED.items() if word not in ("0000", "1010", "1111")}
-    (found,) = effects(world(some | {"none": 15}, seeds=2))
+    (found,) = effects(groups(world(some | {"none": 15}, seeds=2)))
     rows = found.rows.set_index("name")
     assert rows.loc["E2", "effect"] == pytest.approx(2)
     assert rows.loc["E1×E4", "effect"] == pytest.approx(-1.5)
@@ -141,17 +142,17 @@ def test_missing_sets_are_named_and_the_rest_is_fitted_without_higher_interactio
 def test_too_few_sets_are_left_out_with_the_reason():
     half = {word: v for word, v in PLANTED.items() if word[0] == "1"}
     frame = world(half, seeds=2)
-    assert effects(frame) == []
-    (line,) = skipped(frame)
+    assert effects(groups(frame)) == []
+    (line,) = skipped(groups(frame))
     assert line.startswith("translation · pairs · encoder: 8 of the 16 term sets: ")
     assert line.endswith("missing: 0000, 0001, 0010, 0011, 0100, 0101, 0110, 0111")
     with pytest.raises(ValueError, match="cannot be told apart"):
         contrasts(list(half))
-    assert skipped(world(PLANTED)) == []
+    assert skipped(groups(world(PLANTED))) == []
 
 
 def test_one_seed_gives_effects_without_intervals():
-    (found,) = effects(world(PLANTED, seeds=1))
+    (found,) = effects(groups(world(PLANTED, seeds=1)))
     assert found.rows["effect"].notna().all()
     assert found.rows[["low", "high", "p", "holm", "macs_per_point"]].isna().all(axis=None)
     assert "one seed: effects are estimates without an interval" in found.notes
@@ -159,10 +160,10 @@ def test_one_seed_gives_effects_without_intervals():
 
 def test_the_notes_name_runs_that_learned_nothing_and_data_that_differ():
     frame = world(PLANTED, seeds=2)
-    (found,) = effects(frame)
+    (found,) = effects(groups(frame))
     assert not any("untrained" in note or "DIFFERENT" in note for note in found.notes)
     frame.loc[frame["id"] == "0011-s1", ["value", "data_card"]] = 0.0, "other"
-    (found,) = effects(frame)
+    (found,) = effects(groups(frame))
     note = "not above the metric of the untrained network: 0011 seed 1 (0, untrained 0)"
     assert note in found.notes
     assert any(n.startswith("DIFFERENT data") and "other: 0011" in n for n in found.notes)

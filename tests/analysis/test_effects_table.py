@@ -13,6 +13,7 @@ from worlds import world
 
 from analysis.commands.effects import effects as verb
 from analysis.stats.effects import TERM_SETS, effects
+from analysis.stats.group import groups
 from analysis.tables.effects import csv, markdown
 from study.errors import StudyError
 
@@ -23,7 +24,7 @@ MEANS = {word: 20 + 2 * (word[1] == "1") - 0.5 * (word[0] == "1") for word in TE
 def found():
     frame = world(MEANS | {"none": 18}, seeds=2, sd=0.2, rng=np.random.default_rng(3),
                   macs={word: 1e6 + 4e5 * (word[1] == "1") for word in MEANS})  # fmt: skip
-    return effects(frame)
+    return effects(groups(frame))
 
 
 def test_markdown_shows_effect_interval_p_and_cost(found):
@@ -55,7 +56,7 @@ def test_csv_has_every_number_unrounded(found):
 
 
 def test_without_intervals_there_are_dashes_instead_of_nan():
-    text = markdown(effects(world(MEANS, seeds=1)))
+    text = markdown(effects(groups(world(MEANS, seeds=1))))
     assert "nan" not in text.lower()
 
 
@@ -98,7 +99,7 @@ def test_effects_across_seeds_that_no_sets_share_are_absent_and_said_so():
         world({w: m for w, m in MEANS.items() if w[0] == bit}, seeds=[int(bit)], sd=0.2)
         for bit in "01"
     ]
-    text = markdown(effects(pd.concat(halves, ignore_index=True)))
+    text = markdown(effects(groups(pd.concat(halves, ignore_index=True))))
     assert "nan" not in text
     row = next(line for line in text.splitlines() if line.startswith("| E1 "))
     assert [cell.strip() for cell in row.split("|")[2:4]] == ["-", "-"]

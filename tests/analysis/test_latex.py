@@ -14,7 +14,7 @@ from worlds import world
 
 from analysis.runs.collect import collect
 from analysis.stats.effects import effects
-from analysis.stats.summary import summarise
+from analysis.stats.group import groups
 from analysis.tables.columns import columns
 from analysis.tables.effects import latex as effects_latex
 from analysis.tables.published import beside, load
@@ -57,13 +57,13 @@ def complaints(log):
 
 
 def summary_of(*folders, baseline="none", expected=()):
-    (summary,) = summarise(collect(RunFolder(folder) for folder in folders), baseline, expected)
+    (summary,) = groups(collect(RunFolder(folder) for folder in folders), baseline, expected)
     return summary
 
 
 def test_tables_of_three_tasks_are_set(compiled, make_run):
     tasks = {
-        "detection": (("conv4", "conv5"), "bbox_mAP", 0.3),
+        "detection": (("conv4", "conv5"), "mAP", 0.3),
         "segmentation": (("conv4", "conv5", "head"), "mIoU", 0.6),
         "translation": (("self",), "BLEU", 21.5),
     }
@@ -73,7 +73,7 @@ def test_tables_of_three_tasks_are_set(compiled, make_run):
         for m in ("none", "0010+deformable", "1111")
         for seed in (0, 1)
     ]
-    summaries = summarise(collect(RunFolder(folder) for folder in folders), "none")
+    summaries = groups(collect(RunFolder(folder) for folder in folders), "none")
     shown = [beside(summary, load(), everything=True) for summary in summaries]
     assert len(shown) == 3
     assert complaints(compiled(latex(shown))) == []
@@ -85,14 +85,13 @@ def test_a_crowded_table_with_long_notes_fits_its_page(compiled, make_run):
     asked = [("detection", ("conv4", "conv5"), m, s) for m in words for s in range(10)]
     summary = summary_of(*folders, expected=asked)
     assert len(summary.rows) == 21
-    summary.notes.extend(
-        [
-            "a path: /a/very/long/path/" + "without_any_space/" * 12 + "result.json",
-            "a list:" + ",".join(TERM_SETS),
-            "words " * 60,
-        ]
+    long = (
+        "a path: /a/very/long/path/" + "without_any_space/" * 12 + "result.json",
+        "a list:" + ",".join(TERM_SETS),
+        "words " * 60,
     )
-    shown = beside(summary, load().assign(metric="bbox_mAP"), everything=True)
+    summary = dataclasses.replace(summary, remarks=long)
+    shown = beside(summary, load().assign(metric="mAP"), everything=True)
     shown = dataclasses.replace(shown, variant="evaluation_sentences=200, schedule=50%_of&all")
     assert complaints(compiled(latex([shown]))) == []
 
@@ -101,7 +100,7 @@ def test_effects_are_set_with_every_number_of_theirs(compiled):
     rng = np.random.default_rng(0)
     means = {word: 20 - 3 * (word[0] == "1") + word.count("1") for word in TERM_SETS}
     frame = world(means | {"none": 18}, seeds=3, sd=0.3, rng=rng)
-    found = effects(frame)
+    found = effects(groups(frame))
     text = effects_latex(found)
     assert complaints(compiled(text)) == []
     (e1,) = (line for line in text.splitlines() if line.startswith("E1 "))
@@ -112,16 +111,15 @@ def test_effects_are_set_with_every_number_of_theirs(compiled):
 
 
 def test_every_sign_is_set_wherever_it_stands(compiled, make_run):
-    summary = summary_of(make_run())
-    rows = summary.rows.assign(mechanism=f"[x] {EVERYTHING}")
-    shown = dataclasses.replace(
-        summary, rows=rows, metric=EVERYTHING, variant=EVERYTHING, notes=[EVERYTHING]
-    )
+    word = f"[x] {EVERYTHING}"
+    runs = summary_of(make_run()).runs.assign(mechanism=word, metric=EVERYTHING)
+    (shown,) = groups(runs)
+    shown = dataclasses.replace(shown, variant=EVERYTHING, remarks=(EVERYTHING,))
     assert complaints(compiled(latex([shown]))) == []
 
 
 def test_special_signs_are_escaped_and_unknown_ones_told_by_their_number(make_run):
-    text = latex([dataclasses.replace(summary_of(make_run()), notes=[EVERYTHING])])
+    text = latex([dataclasses.replace(summary_of(make_run()), remarks=(EVERYTHING,))])
     assert (
         r"50 \% of a\_b \& c \#1 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} \$ "
         r"\textless{} \textgreater{} $\times$ $\to$ $\pm$ $\Delta$ $\cdot$ $\leq$ $\geq$ "
@@ -160,7 +158,7 @@ def test_every_cell_of_the_table_stands_in_the_tabular(make_run):
 
 
 def test_shared_headings_and_their_rules_span_the_columns(make_run):
-    shown = beside(summary_of(make_run()), load().assign(metric="bbox_mAP"), everything=True)
+    shown = beside(summary_of(make_run()), load().assign(metric="mAP"), everything=True)
     above, rules, below = latex([shown]).partition("\\toprule\n")[2].splitlines()[:3]
     spans = [int(n) for n in re.findall(r"\\multicolumn\{(\d+)\}", above)]
     ranges = re.findall(r"\\cmidrule\(lr\)\{(\d+)-(\d+)\}", rules)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from analysis.runs.collect import collect
-from analysis.stats.summary import summarise
+from analysis.stats.group import groups
 from analysis.tables.published import COLUMNS, FOLDER, beside, load
 from analysis.tables.table import csv, markdown
 from plugins.contracts.tasks import find_task, task_names
@@ -33,7 +33,7 @@ values:
 
 
 def summary_of(*folders, baseline="none"):
-    (summary,) = summarise(collect(RunFolder(folder) for folder in folders), baseline)
+    (summary,) = groups(collect(RunFolder(folder) for folder in folders), baseline)
     return summary
 
 
@@ -80,7 +80,7 @@ def test_published_values_stand_beside_ours_and_change_none_of_them(make_run, tm
     ]
     ours = summary_of(*folders)
     both = beside(ours, values)
-    assert both.published == {"published.somebody": "COCO, somebody"}
+    assert {c.name: c.label for c in both.published} == {"published.somebody": "COCO, somebody"}
     pd.testing.assert_frame_equal(both.rows.drop(columns="published.somebody"), ours.rows)
     assert "published.somebody" not in ours.rows
     text = markdown([both])
@@ -93,7 +93,7 @@ def test_published_values_stand_beside_ours_and_change_none_of_them(make_run, tm
 def test_values_on_other_data_are_shown_on_demand_only_and_with_a_warning(make_run, tmp_path):
     values = load(written(tmp_path, GOOD))
     ours = summary_of(make_run("0010", 0, 0.3, metric="mAP"))
-    assert beside(ours, values).published == {}
+    assert beside(ours, values).published == ()
     assert beside(ours, values).notes == ours.notes
     shown = beside(ours, values, everything=True)
     assert "on coco, ours on trees: not comparable with ours" in shown.notes[-1]
@@ -101,13 +101,13 @@ def test_values_on_other_data_are_shown_on_demand_only_and_with_a_warning(make_r
 
 
 @pytest.mark.parametrize(
-    "other", [{"metric": "bbox_mAP"}, {"task": "segmentation"}, {"sites": ("conv5",)}]
+    "other", [{"metric": "mAP_50"}, {"task": "segmentation"}, {"sites": ("conv5",)}]
 )
 def test_values_of_another_metric_task_or_place_do_not_fit(make_run, tmp_path, other):
     values = load(written(tmp_path, GOOD))
     ours = summary_of(make_run("0010", 0, 0.3, **({"metric": "mAP"} | other)))
     shown = beside(ours, values, everything=True)
-    assert shown.published == {}
+    assert shown.published == ()
     assert shown.notes[-1].startswith("published: no value for ")
 
 

@@ -23,9 +23,9 @@ def awkward(make_run):
     none = make_run("none", sites=(), uncounted={})
     result = json.loads((none / "result.json").read_text())
     result |= {"loss": {"first": 1e-300, "last": math.inf}, "peak_memory_bytes": 2**53}
-    result["metrics"] |= {"bbox_mAP": 0.1 + 0.2, "time": 1e17, "whole": 3}
+    result["metrics"] |= {"mAP": 0.1 + 0.2, "time": 1e17, "whole": 3}
     (none / "result.json").write_text(json.dumps(result))
-    lines = [{"split": "val", "step": n, "epoch": n, "bbox_mAP": n / 3} for n in range(3)]
+    lines = [{"split": "val", "step": n, "epoch": n, "mAP": n / 3} for n in range(3)]
     lines += [{"split": "train", "step": n, "epoch": n / 7, "loss": 1e22 * n} for n in range(150)]
     lines[3] |= {"loss": math.nan}  # the first of the training
     (none / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -171,7 +171,7 @@ def test_a_value_that_no_run_can_have_is_refused_with_run_and_column(table):
     refused("recipe", "{'epochs': 8}", "a JSON object")
     refused("uncounted", "aten.exp: 5", "name=number; name=number")
     refused("uncounted", "aten.exp=1; aten.sum=many", "name=number; name=number")
-    for name in ("value", "mechanism_macs", "metrics.bbox_mAP"):
+    for name in ("value", "mechanism_macs", "metrics.mAP"):
         refused(name, "-inf", "a finite number")
     refused("curve", "[[0, 1], [1, Infinity]]", "lists of finite numbers")
     refused("metric", "", "the name of the headline metric")

@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from analysis.runs.collect import collect
-from analysis.stats.summary import half_width, summarise
+from analysis.stats.group import groups
+from analysis.stats.means import half_width
 from study.errors import StudyError
 from study.runs.folder import RunFolder
 
@@ -44,7 +45,7 @@ def test_means_and_paired_differences_over_the_common_seeds(make_run):
         *(make_run("none", seed, value, macs=0) for seed, value in none.items()),
         *(make_run("0110", seed, value) for seed, value in other.items()),
     )
-    (summary,) = summarise(frame, "none")
+    (summary,) = groups(frame, "none")
     rows = rows_of(summary)
     assert rows.loc["0110", "n"] == 3
     assert rows.loc["0110", "mean"] == pytest.approx(np.mean(list(other.values())))
@@ -63,7 +64,7 @@ def test_intervals_are_those_of_scipys_t_tests(make_run):
         *(make_run("none", seed, value, macs=0) for seed, value in enumerate(one)),
         *(make_run("0110", seed, value) for seed, value in enumerate(other)),
     )
-    row = rows_of(summarise(frame, "none")[0]).loc["0110"]
+    row = rows_of(groups(frame, "none")[0]).loc["0110"]
     low, high = stats.ttest_1samp(other, 0).confidence_interval(0.95)
     assert (row["mean"], row["half_width"]) == pytest.approx(((low + high) / 2, (high - low) / 2))
     low, high = stats.ttest_rel(other, one).confidence_interval(0.95)
@@ -79,7 +80,7 @@ def test_a_seed_that_only_one_of_two_has_enters_neither_the_difference_nor_its_i
         *(make_run("none", seed, value, macs=0) for seed, value in none.items()),
         *(make_run("0110", seed, value) for seed, value in other.items()),
     )
-    row = rows_of(summarise(frame, "none")[0]).loc["0110"]
+    row = rows_of(groups(frame, "none")[0]).loc["0110"]
     low, high = stats.ttest_rel([0.35, 0.36, 0.12], [0.34, 0.29, 0.10]).confidence_interval(0.95)
     assert (row["n"], row["pairs"]) == (4, 3)
     assert row["difference_half_width"] == pytest.approx((high - low) / 2)
@@ -87,23 +88,23 @@ def test_a_seed_that_only_one_of_two_has_enters_neither_the_difference_nor_its_i
 
 def test_the_baseline_has_no_difference_to_estimate(make_run):
     frame = frame_of(*(make_run("none", seed, 0.3 + seed / 100) for seed in (0, 1)))
-    row = rows_of(summarise(frame, "none")[0]).loc["none"]
+    row = rows_of(groups(frame, "none")[0]).loc["none"]
     assert row["difference"] == 0
     assert math.isnan(row["difference_half_width"])
 
 
 def test_without_a_common_seed_or_a_baseline_there_is_no_difference(make_run):
     frame = frame_of(make_run("none", 0, 0.3), make_run("0110", 1, 0.4))
-    (summary,) = summarise(frame, "none")
+    (summary,) = groups(frame, "none")
     assert math.isnan(rows_of(summary).loc["0110", "difference"])
-    (summary,) = summarise(frame)
+    (summary,) = groups(frame)
     assert summary.rows["difference"].isna().all()
 
 
 def test_the_baseline_comes_first_and_the_others_in_the_order_of_the_grid(make_run):
     frame = frame_of(*(make_run(m, 0, 0.3) for m in ("0010", "1111", "none")))
     expected = [("detection", SITES, m, 0) for m in ("1111", "0010", "none", "dynamic")]
-    (summary,) = summarise(frame, "none", expected)
+    (summary,) = groups(frame, "none", expected)
     assert summary.rows["mechanism"].tolist() == ["none", "1111", "0010", "dynamic"]
 
 
@@ -113,10 +114,10 @@ def test_each_place_has_a_summary_of_its_own(make_run):
         make_run("0010", 0, 0.2, sites=("conv5",)),
         make_run("0010", 0, 21.0, task="translation", sites=("self",), metric="BLEU"),
     )
-    got = {(s.task, s.data, s.sites, s.metric, s.rows["mean"].item()) for s in summarise(frame)}
+    got = {(s.task, s.data, s.sites, s.metric.name, s.rows["mean"].item()) for s in groups(frame)}
     assert got == {
-        ("detection", "trees", "conv4.conv5", "bbox_mAP", 0.3),
-        ("detection", "trees", "conv5", "bbox_mAP", 0.2),
+        ("detection", "trees", "conv4.conv5", "mAP", 0.3),
+        ("detection", "trees", "conv5", "mAP", 0.2),
         ("translation", "trees", "self", "BLEU", 21.0),
     }
 
@@ -127,7 +128,7 @@ def test_runs_of_different_recipes_or_code_versions_are_not_averaged(make_run):
         make_run("0010", 1, 0.5, recipe={"epochs": 16}),
         make_run("0010", 2, 0.7, version=2),
     )
-    got = {(s.variant, s.rows["mean"].item(), s.rows["n"].item()) for s in summarise(frame)}
+    got = {(s.variant, s.rows["mean"].item(), s.rows["n"].item()) for s in groups(frame)}
     assert got == {
         ("epochs=8, version=1", 0.3, 1),
         ("epochs=16, version=1", 0.5, 1),
@@ -141,14 +142,14 @@ def test_a_baseline_without_sites_is_compared_at_all_of_them(make_run):
         make_run("0010", 0, 0.3),
         make_run("0010", 0, 0.25, sites=("conv5",)),
     )
-    got = {s.sites: rows_of(s).loc["0010", "difference"] for s in summarise(frame, "none")}
+    got = {s.sites: rows_of(s).loc["0010", "difference"] for s in groups(frame, "none")}
     assert got == {"conv4.conv5": pytest.approx(0.1), "conv5": pytest.approx(0.05)}
 
 
 def test_missing_runs_are_rows_without_numbers_and_are_named(make_run):
     frame = frame_of(make_run("none", 0, 0.3), make_run("0010", 0, 0.3), make_run("0001", 4, None))
     expected = [("detection", SITES, m, s) for m in ("none", "0010", "1111") for s in (0, 1)]
-    (summary,) = summarise(frame, "none", expected)
+    (summary,) = groups(frame, "none", expected)
     rows = rows_of(summary)
     assert rows["n"].to_dict() == {"none": 1, "0010": 1, "1111": 0, "0001": 0}
     assert rows["asked"].to_dict() == {"none": 2, "0010": 2, "1111": 2, "0001": 1}
@@ -160,10 +161,10 @@ def test_missing_runs_are_rows_without_numbers_and_are_named(make_run):
 
 def test_a_run_that_finished_without_a_value_is_not_called_missing(make_run):
     values = {0: 0.3, 1: math.nan, 2: None}
-    (summary,) = summarise(frame_of(*(make_run("0010", s, value) for s, value in values.items())))
+    (summary,) = groups(frame_of(*(make_run("0010", s, value) for s, value in values.items())))
     assert rows_of(summary).loc["0010", ["n", "asked"]].tolist() == [1, 3]
     assert summary.notes[-2:] == [
-        "finished without a value of bbox_mAP, and left out: 0010 seed 1",
+        "finished without a value of mAP, and left out: 0010 seed 1",
         "missing: seed 2 of 0010",
     ]
 
@@ -171,49 +172,49 @@ def test_a_run_that_finished_without_a_value_is_not_called_missing(make_run):
 def test_a_place_where_nothing_has_finished_is_still_shown(make_run):
     frame = frame_of(make_run("0010", 0, 0.3))
     expected = [("detection", ("conv5",), "0010", 0)]
-    places = {s.sites: s.rows["n"].tolist() for s in summarise(frame, None, expected)}
+    places = {s.sites: s.rows["n"].tolist() for s in groups(frame, None, expected)}
     assert places == {"conv4.conv5": [1], "conv5": [0]}
 
 
 def test_one_seed_in_every_row_is_said_and_two_in_one_row_silence_it(make_run):
     warning = "one seed: differences between rows cannot be told from noise"
     folders = [make_run("none", 0, 0.3), make_run("0010", 0, 0.4)]
-    assert warning in summarise(frame_of(*folders))[0].notes
+    assert warning in groups(frame_of(*folders))[0].notes
     folders.append(make_run("0010", 1, 0.4))
-    assert warning not in summarise(frame_of(*folders))[0].notes
+    assert warning not in groups(frame_of(*folders))[0].notes
 
 
 def test_training_that_did_not_raise_the_metric_is_said(make_run):
     values = {"0010": 0.009, "0001": 0.01, "1111": 0.011}
     frame = frame_of(*(make_run(m, 5, value, untrained=0.01) for m, value in values.items()))
-    (note,) = [n for n in summarise(frame)[0].notes if n.startswith("not above")]
+    (note,) = [n for n in groups(frame)[0].notes if n.startswith("not above")]
     assert note == (
         "not above the metric of the untrained network: 0010 seed 5 (0.009, untrained 0.01), "
         "0001 seed 5 (0.01, untrained 0.01)"
     )
 
 
-def test_notes_name_cards_shape_uncounted_operators_and_positions(make_run):
+def test_notes_name_cards_shape_uncounted_operators_and_the_recipe_s_switches(make_run):
     uncounted = [{"aten._softmax": 55}, {"aten.exp": 40, "aten._softmax": 50, "aten.sum": 5}]
     frame = frame_of(
         *(
             make_run("0010", seed, 20.0, task="translation", metric="BLEU",
-                     recipe={"absolute_positions": False}, uncounted=uncounted[seed])
+                     recipe={"tied": True, "absolute_positions": False}, uncounted=uncounted[seed])
             for seed in (0, 1)
         )
     )  # fmt: skip
-    assert summarise(frame)[0].notes == [
+    assert groups(frame)[0].notes == [
         "data: trees: 60 aerial images, 40 for training & 20 held out; 100% public_domain",
-        "±: half the 95 % confidence interval of a mean over n seeds (Student's t)",
+        "±: half the 95 % confidence interval of a mean, by its own n seeds (Student's t)",
         "1 multiply-accumulate = 1; at input shape 3×256×256; "
         "uncounted operators: softmax, exp, sum",
-        "absolute positions: off",
+        "recipe: absolute positions off, tied on",
     ]
 
 
 def test_small_uncounted_operators_are_told_by_their_number(make_run):
     elements = {"aten.mul": 900, "aten.add": 60, "aten.sum": 30, "aten.any": 10}
-    (summary,) = summarise(frame_of(make_run("0010", 0, 0.3, uncounted=elements)))
+    (summary,) = groups(frame_of(make_run("0010", 0, 0.3, uncounted=elements)))
     assert (
         "uncounted operators: mul, add and 2 more of under 5 % of the elements each "
         "(all: column uncounted of study collect)"
@@ -224,10 +225,10 @@ def test_two_runs_of_one_cell_are_refused(make_run):
     frame = frame_of(make_run("0010", 0, 0.3))
     both = pd.concat([frame, frame.assign(id="the-twin")])
     with pytest.raises(StudyError, match="the-twin"):
-        summarise(both)
+        groups(both)
 
 
 def test_two_metrics_in_one_place_are_refused(make_run):
-    frame = frame_of(make_run("0010", 0, 0.3), make_run("0010", 1, 0.3, metric="bbox_AP"))
-    with pytest.raises(StudyError, match="bbox_AP"):
-        summarise(frame)
+    frame = frame_of(make_run("0010", 0, 0.3), make_run("0010", 1, 0.3, metric="AP"))
+    with pytest.raises(StudyError, match="AP"):
+        groups(frame)

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from analysis.runs.collect import collect
-from analysis.stats.summary import summarise
+from analysis.stats.group import groups
 from analysis.tables.table import RENDERERS, csv, markdown
 from study.runs.folder import RunFolder
 
@@ -26,7 +26,7 @@ def summaries(make_run):
     ]
     frame = collect(RunFolder(folder) for folder in folders)
     expected = [("detection", ("conv4", "conv5"), "dynamic", 0)]
-    return summarise(frame, "none", expected)
+    return groups(frame, "none", expected)
 
 
 def cells(text):
@@ -44,8 +44,8 @@ def test_markdown_shows_rounded_numbers_in_units_that_the_header_names(summaries
     assert rows["none"] == {
         "mechanism": "none",
         "n": "2",
-        "bbox_mAP": "0.310",
-        "bbox_mAP ±": "0.127",  # 12.706 x 0.01
+        "mAP": "0.310",
+        "mAP ±": "0.127",  # 12.706 x 0.01
         "Δ none": "baseline",
         "Δ none ±": "-",
         "Δ none n": "-",
@@ -58,7 +58,7 @@ def test_markdown_shows_rounded_numbers_in_units_that_the_header_names(summaries
     }
     assert rows["0010"]["Δ none"] == "+0.046"
     assert rows["0010"]["Δ none n"] == "1"
-    assert rows["0010"]["bbox_mAP ±"] == "-"
+    assert rows["0010"]["mAP ±"] == "-"
     assert rows["0010"]["MACs mech. (M)"] == "0.25"
     assert rows["1111"]["MACs mech. (M)"] == "22.54"
 
@@ -73,14 +73,14 @@ def test_markdown_shows_missing_runs_and_nothing_in_place_of_their_numbers(summa
 def test_seeds_that_are_missing_show_beside_those_that_are_there(make_run):
     frame = collect(RunFolder(make_run("0010", seed, 0.3)) for seed in (0, 1))
     asked = [("detection", ("conv4", "conv5"), "0010", seed) for seed in range(5)]
-    assert cells(markdown(summarise(frame, "0010", asked)))["0010"]["n"] == "2/5"
-    assert cells(markdown(summarise(frame, "0010")))["0010"]["n"] == "2"
+    assert cells(markdown(groups(frame, "0010", asked)))["0010"]["n"] == "2/5"
+    assert cells(markdown(groups(frame, "0010")))["0010"]["n"] == "2"
 
 
 def test_paired_differences_show_their_interval_and_their_number(make_run):
     values = {"none": (0.30, 0.34, 0.29), "0010": (0.32, 0.35, 0.33)}
     folders = [make_run(m, seed, v) for m in values for seed, v in enumerate(values[m])]
-    (summary,) = summarise(collect(RunFolder(folder) for folder in folders), "none")
+    (summary,) = groups(collect(RunFolder(folder) for folder in folders), "none")
     row = cells(markdown([summary]))["0010"]
     low, high = stats.ttest_rel(values["0010"], values["none"]).confidence_interval(0.95)
     assert row["Δ none"] == f"{(low + high) / 2:+.3f}"
@@ -91,7 +91,7 @@ def test_paired_differences_show_their_interval_and_their_number(make_run):
 
 def test_a_baseline_that_nobody_ran_or_asked_for_gets_no_column(make_run):
     frame = collect([RunFolder(make_run("0010", 0, 0.3))])
-    assert "Δ" not in markdown(summarise(frame, "none"))
+    assert "Δ" not in markdown(groups(frame, "none"))
 
 
 def test_markdown_repeats_the_notes_under_each_table(summaries):
@@ -104,7 +104,7 @@ def test_markdown_repeats_the_notes_under_each_table(summaries):
 
 def test_scores_above_one_have_two_decimals(make_run):
     folder = make_run("1000", 0, 21.456, task="translation", metric="BLEU")
-    text = markdown(summarise(collect([RunFolder(folder)])))
+    text = markdown(groups(collect([RunFolder(folder)])))
     assert cells(text)["1000"]["BLEU"] == "21.46"
     assert not any(name.startswith("Δ") for name in cells(text)["1000"])
 
@@ -130,5 +130,5 @@ def test_csv_has_every_row_unrounded_below_comments_that_pandas_skips(summaries)
 
 @pytest.mark.parametrize("name", sorted(RENDERERS))
 def test_a_table_without_any_finished_run_can_be_rendered(make_run, name):
-    summaries = summarise(collect([RunFolder(make_run("0010", 0, None))]), "none")
+    summaries = groups(collect([RunFolder(make_run("0010", 0, None))]), "none")
     assert "0010" in RENDERERS[name](summaries)

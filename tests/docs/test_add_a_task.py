@@ -19,7 +19,7 @@ PAGE = Page("add-a-task.md")
 @pytest.mark.train
 def test_the_task_of_the_page(reader):
     assert set(PAGE.write(reader)) == {
-        *("pyproject.toml", "handwriting/recipe.py", "handwriting/train.py"),
+        *("pyproject.toml", "handwriting/task.py", "handwriting/train.py"),
         *("handwriting/data.py", "digits.yaml"),
     }
     (commands,) = PAGE.commands()
@@ -41,17 +41,20 @@ def test_the_task_of_the_page(reader):
 
 
 def _plan_refuses(folder):
-    """What the recipe module checks is an error of the grid file, with its line."""
+    """What has no place at the sites is an error of the grid file, with its line."""
     grid = folder / "wrong.yaml"
     grid.write_text(PAGE.files()["digits.yaml"].replace("none, 0010", "none, 1111+deformable"))
     done = shell(f"study plan {grid.name} 2>&1 || echo code $?").stdout
-    assert "wrong.yaml:3: 1111+deformable: this network has no deformable convolution" in done
+    assert (
+        "wrong.yaml:3: mechanism 1111+deformable: deformable stands instead of the 3x3 convolution,"
+        " and there is none of that at 'conv2'\n"
+    ) in done
     assert done.endswith("code 2\n")
 
 
 def _a_stopped_run_ends_like_an_undisturbed_one(folder):
     train = importlib.import_module("handwriting.train")
-    recipe = importlib.import_module("handwriting.recipe").Recipe()
+    recipe = importlib.import_module("handwriting.task").HandwritingRecipe()
     asked = 0
 
     def after_two_epochs():

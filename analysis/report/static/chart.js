@@ -75,11 +75,23 @@ const chart = (() => {
     return { svg, px, py, width, bottom };
   }
 
+  // Corners at equal angles, the first at `turn` degrees; of a star every second one is nearer.
+  const corners = (count, turn, near = 1) => (r) => {
+    const at = Array.from({ length: count }, (_, n) => {
+      const [angle, reach] = [(turn + (360 * n) / count) * (Math.PI / 180), 1.25 * r * (n % 2 ? near : 1)];
+      return `${(reach * Math.cos(angle)).toFixed(2)},${(reach * Math.sin(angle)).toFixed(2)}`;
+    });
+    return `M${at.join("L")}z`;
+  };
+
+  // By matplotlib's names, as in the figures.
   const SHAPES = {
     o: (r) => `M${-r},0a${r},${r} 0 1,0 ${2 * r},0a${r},${r} 0 1,0 ${-2 * r},0`,
     s: (r) => `M${-r},${-r}h${2 * r}v${2 * r}h${-2 * r}z`,
     D: (r) => `M0,${-1.2 * r}L${1.2 * r},0L0,${1.2 * r}L${-1.2 * r},0z`,
     "^": (r) => `M0,${-1.2 * r}L${1.15 * r},${0.9 * r}L${-1.15 * r},${0.9 * r}z`,
+    v: corners(3, 90), "<": corners(3, 180), ">": corners(3, 0), p: corners(5, -90), h: corners(6, -90),
+    "*": corners(10, -90, 0.45), P: corners(8, 0, 0.5), X: corners(8, 45, 0.5),
   };
 
   // Black would vanish on dark ground.

@@ -12,8 +12,7 @@ const missing = (value) => value === null || value === undefined || Number.isNaN
 
 const format = {
   text: (value) => (missing(value) || value === "" ? ABSENT : String(value)),
-  // Fractions need a third decimal to show what percentages show with two.
-  score: (value) => (missing(value) ? ABSENT : value.toFixed(Math.abs(value) > 1 ? 2 : 3).replace("-", "−")),
+  score: ({ value, digits }) => (missing(value) ? ABSENT : value.toFixed(digits).replace("-", "−")),
   number: (value) => (missing(value) ? ABSENT : String(Number(value.toPrecision(4))).replace("-", "−")),
   scaled(value) {
     if (missing(value)) return ABSENT;

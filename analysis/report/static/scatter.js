@@ -29,7 +29,7 @@ const scatter = (() => {
       link.setAttribute("href", pageOf(run.id));
       link.setAttribute("tabindex", -1);
       link.setAttribute("data-id", run.id);
-      link.setAttribute("aria-label", `${run.label}: ${place.metric} ${format.score(run.value)}, ${show(run[cost])}`);
+      link.setAttribute("aria-label", `${run.label}: ${place.metric} ${format.score(run)}, ${show(run[cost])}`);
       link.setAttribute("transform", `translate(${px(run[cost]).toFixed(1)},${py(run.value).toFixed(1)})`);
       link.append(make("circle", { class: "hit", r: 10 }), chart.sign(study.data.style[run.mechanism] ?? ["#8C8C8C", "o"]));
       return link;
@@ -40,7 +40,7 @@ const scatter = (() => {
       const run = ordered[n];
       box.show(px(run[cost]), py(run.value),
         make("b", {}, run.label),
-        make("div", {}, `${place.metric} ${format.score(run.value)}, seed ${run.seed}`),
+        make("div", {}, `${place.metric} ${format.score(run)}, seed ${run.seed}`),
         make("div", {}, `${titles[cost]}: ${show(run[cost])}`));
     };
     const go = (n) => {

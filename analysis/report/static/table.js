@@ -12,7 +12,7 @@
     { key: "seed", title: "seed", number: true, show: format.text },
     { key: "state", title: "state" },
     { key: "metric", title: "metric", fold: true },
-    { key: "value", title: scored.length === 1 ? scored[0] : "result", number: true, show: format.score },
+    { key: "value", title: scored.length === 1 ? scored[0] : "result", number: true, show: (value, run) => format.score(run) },
     { key: "mechanism_macs", title: "mech. MACs", number: true, show: format.scaled },
     { key: "model_macs", title: "model MACs", number: true, show: format.scaled },
     { key: "model_parameters", title: "parameters", number: true, show: format.scaled },
@@ -75,7 +75,7 @@
         const error = run.error ? make("p", {}, run.error) : null;
         return make("td", { class: error ? "error" : null }, badge, run.archived ? make("small", {}, " archived") : null, error);
       }
-      const text = (column.show ?? format.text)(value);
+      const text = (column.show ?? format.text)(value, run);
       if (column.word) return make("td", {}, make("span", { class: "word" }, text));
       return make("td", { class: column.number ? "num" : null }, text);
     });
@@ -161,17 +161,14 @@
     const title = COLUMNS.find((column) => column.key === sort.key)?.title;
     field("count").textContent = `${shown.length} of ${runs.length}`
       + (title ? `, by ${title}, ${sort.down ? "descending" : "ascending"}` : "");
-    const where = places[Number(place.value)];
-    scatter.show(shown.filter((run) => belongs(run, where)), where);
+    const where = Number(place.value);
+    scatter.show(shown.filter((run) => run.places.includes(where)), places[where]);
     const chosen = Object.fromEntries(["q", ...CHOICES].map((name) => [name, field(name).value]));
     address.write({
       ...chosen, sort: sort.key && (sort.down ? "-" : "") + sort.key,
       place: place.value === "0" ? "" : place.value, cost: axis.selectedIndex ? axis.value : "",
     });
   }
-
-  // A run without sites (nothing is placed anywhere) is compared at all of them.
-  const belongs = (run, where) => where && run.group === where.group && (run.sites === where.sites || run.sites === "");
 
   function restore() {
     const kept = address.read();
@@ -191,7 +188,7 @@
   // The place of the task asked for, if there is one; else the first.
   function best() {
     const task = field("task").value, sites = field("sites").value;
-    const found = places.findIndex((each) => (!task || each.title.startsWith(`${task} · `)) && (!sites || each.sites === sites));
+    const found = places.findIndex((each) => (!task || each.task === task) && (!sites || each.sites === sites));
     return String(Math.max(0, found));
   }
 

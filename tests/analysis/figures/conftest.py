@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures.style import STYLE
+from analysis.figures.drawing.style import STYLE
 from analysis.runs.table import FIELDS
 
 TERMS = ["".join(bits) for bits in itertools.product("01", repeat=4)]

@@ -8,13 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from analysis.figures import panel
 from analysis.figures.accuracy_cost import draw, figure
-from analysis.figures.groups import groups
-from analysis.figures.page import pages
-from analysis.figures.panel import MACS, TIME
-from analysis.figures.pareto import front
-from analysis.figures.style import COLORS
+from analysis.figures.drawing import panel
+from analysis.figures.drawing.page import pages
+from analysis.figures.drawing.palette import COLORS
+from analysis.figures.drawing.panel import MACS, TIME
+from analysis.figures.drawing.pareto import front
+from analysis.stats.group import groups
 
 FIVE = [
     ("none", 0.30, 0.0),
@@ -37,12 +37,8 @@ def five(run, frame_of):
     )
 
 
-def summaries(frame, baseline="none"):
-    return [summary for summary, _ in groups(frame, baseline)]
-
-
 def drawn(frame, cost=MACS, baseline="none"):
-    (_, heading, members), *rest = pages(summaries(frame, baseline))
+    (_, heading, members), *rest = pages(groups(frame, baseline))
     assert not rest
     image = figure(members, heading, cost)
     image.draw_without_rendering()  # as writing it does: limits that are not final move here
@@ -82,7 +78,7 @@ def test_no_two_labels_overlap_or_cover_a_point_or_leave_the_axes(crowd, seeds, 
 def test_points_and_intervals_are_the_summarys_numbers(crowd, cost):
     frame = crowd(3, ["detection"])
     (axes,) = drawn(frame, cost).axes
-    rows = summaries(frame)[0].rows
+    rows = groups(frame, "none")[0].rows
     assert sorted(markers(axes)) == sorted(zip(rows[cost.column], rows["mean"], strict=True))
     ends = np.array(
         [bar.get_segments()[0] for bar in axes.collections]
@@ -113,7 +109,7 @@ def test_points_stand_at_mean_and_cost_with_the_colour_of_the_mechanism(five):
 def test_the_front_runs_through_the_mechanisms_that_are_not_dominated(five, cost):
     (axes,) = drawn(five, cost).axes
     (line,) = (line for line in axes.lines if line.get_gid() == "front")
-    rows = summaries(five)[0].rows.set_index("mechanism").loc[["none", "0010", "0110"]]
+    rows = groups(five, "none")[0].rows.set_index("mechanism").loc[["none", "0010", "0110"]]
     assert list(line.get_xdata()) == list(rows[cost.column])
     assert list(line.get_ydata()) == list(rows["mean"])
     assert line.get_drawstyle() == "steps-post"
@@ -225,7 +221,7 @@ def test_equal_values_of_one_or_more_mechanisms_are_no_error(run, frame_of, word
             )
         )
         (axes,) = drawn(frame, cost).axes
-        rows = panel.drawn(summaries(frame)[0], cost)
+        rows = panel.drawn(groups(frame, "none")[0], cost)
         assert front(rows[cost.column], rows["mean"]) == list(range(len(words)))
         assert axes.get_ylim()[0] < value < axes.get_ylim()[1]
 
@@ -238,7 +234,7 @@ def test_panels_are_by_sites_and_files_by_task_data_and_recipe(run, frame_of, tm
         run("0010", 0, 20.0, task="translation", sites="self", metric="BLEU"),
         run("0010", 0, math.nan, task="segmentation", state="failed"),
     )
-    names = [path.name for path in draw(summaries(frame), tmp_path / "out")]
+    names = [path.name for path in draw(groups(frame), tmp_path / "out")]
     assert len(names) == len(set(names)) == 9
     assert sum(name.startswith("detection-trees-") for name in names) == 6
     assert names[-3:] == [f"translation-trees.{kind}" for kind in ("png", "svg", "pdf")]

@@ -13,13 +13,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from analysis.figures import accuracy_cost, comparison, curves
+from analysis.figures import accuracy_cost, curves
 from analysis.figures import effects as effect_figures
-from analysis.figures.all import NEEDS, draw_all
-from analysis.figures.groups import groups
-from analysis.paper import overview
+from analysis.figures.all import draw_all, kinds
+from analysis.paper import comparison, overview
 from analysis.runs import table as runs_table
+from analysis.stats.group import groups
 from analysis.verbs import register
+from study.errors import StudyError
 
 KINDS = ("", "-time", "-deformable", "-range", "-curves")
 FIGURES = {
@@ -70,7 +71,7 @@ def test_long_headings_and_notes_are_broken_into_lines(crowd, images, tmp_path):
     twin = frame.copy()
     keys = [f'"a_long_name_of_a_setting_{i}": {i}' for i in range(12)]
     twin["recipe"], twin["id"] = f"{{{', '.join(keys)}}}", "twin-" + twin["id"]
-    accuracy_cost.draw([s for s, _ in groups(pd.concat([frame, twin]), "none")], tmp_path)
+    accuracy_cost.draw(groups(pd.concat([frame, twin]), "none"), tmp_path)
     assert len(images) == 2
     for image in images.values():
         (axes,) = image.axes
@@ -85,14 +86,14 @@ def test_the_same_table_gives_the_same_bytes_in_another_process_and_order(crowd,
     words = ["none", "0010", "0100", "1111", "dynamic", "none+deformable"]
     frame = crowd(2, ["detection"])
     frame = frame[frame["mechanism"].isin(words)]
-    kinds = draw_all(frame, tmp_path / "here", "none")
-    written = [path for paths in kinds.values() for path in paths]
-    assert set(kinds) == set(NEEDS)
+    drawn = draw_all(frame, tmp_path / "here", "none")
+    written = [path for paths in drawn.values() for path in paths]
+    assert set(drawn) == set(kinds())
     assert len(written) == 6 * 3 + 2
     parquet, text = store(frame.sample(frac=1, random_state=0), tmp_path)
     pd.testing.assert_frame_equal(runs_table.read(parquet), runs_table.read(text))
     code = (
-        "import sys; from pathlib import Path; from analysis import runs_table; "
+        "import sys; from pathlib import Path; from analysis.runs import table as runs_table; "
         "from analysis.figures.all import draw_all; table, out = map(Path, sys.argv[1:]); "
         "draw_all(runs_table.read(table), out, 'none')"
     )
@@ -109,7 +110,7 @@ def test_what_the_runs_do_not_allow_is_an_empty_list(run, frame_of, images, tmp_
     draw_all(frame, tmp_path, None)
     stem = "detection-trees"
     assert sorted(images) == [stem, f"{stem}-curves", f"{stem}-time", "overview"]
-    assert draw_all(frame[1:], tmp_path, None) == {kind: [] for kind in NEEDS}
+    assert draw_all(frame[1:], tmp_path, None) == {kind: [] for kind in kinds()}
 
 
 def test_the_verb_reads_a_table_and_tells_what_it_cannot_draw(run, frame_of, tmp_path, monkeypatch):
@@ -124,6 +125,49 @@ def test_the_verb_reads_a_table_and_tells_what_it_cannot_draw(run, frame_of, tmp
     assert done.stdout.split() == expected
     assert all((tmp_path / path).is_file() for path in expected)
     assert done.stderr.splitlines() == [
-        f"no figure of {kind}: it needs {NEEDS[kind]}"
+        f"no figure of {kind}: it needs {kinds()[kind].needs}"
         for kind in ("effects", "deformable", "range")
     ]
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Install a distribution with the figure that docs/figures.md adds, or another source."""
+    page = (Path(__file__).parents[3] / "docs" / "figures.md").read_text(encoding="utf-8")
+    source, line = (
+        page.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("python", "toml")
+    )
+
+    def install(source=source):
+        (tmp_path / "yours").mkdir()
+        (tmp_path / "yours" / "__init__.py").touch()
+        (tmp_path / "yours" / "seeds.py").write_text(source, encoding="utf-8")
+        group, entry = line.replace('"', "").splitlines()
+        about = tmp_path / "yours-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: yours\nVersion: 1.0\n")
+        entries = f"{group.replace('project.entry-points.', '')}\n{entry}\n"
+        (about / "entry_points.txt").write_text(entries)
+        monkeypatch.syspath_prepend(tmp_path)
+        kinds.cache_clear()
+
+    yield install
+    for name in ("yours.seeds", "yours"):
+        sys.modules.pop(name, None)
+    kinds.cache_clear()
+
+
+def test_a_figure_is_added_as_the_page_says(elsewhere, run, frame_of, images, tmp_path):
+    elsewhere()
+    names = ["overview", "cost", "effects", "time", "deformable", "range", "curves", "seeds"]
+    assert list(kinds()) == names
+    drawn = draw_all(frame_of(run("1111", 0, 0.4), run("1111", 1, 0.4)), tmp_path / "out", None)
+    stem = "detection-trees-conv4.conv5-seeds"
+    assert [path.name for path in drawn["seeds"]] == [f"{stem}.{k}" for k in ("png", "svg", "pdf")]
+    assert all(path.is_file() for path in drawn["seeds"])
+
+
+def test_what_is_no_figure_is_refused_by_name(elsewhere):
+    elsewhere("SEEDS = print\n")
+    with pytest.raises(StudyError, match=r"yours\.seeds:SEEDS, the figure 'seeds', is no Kind"):
+        kinds()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.figures.attention_map import draw, layers
+from analysis.figures.attention_map import draw, figure_of, layers
 
 
 @pytest.fixture
@@ -56,3 +56,53 @@ def test_the_same_arrays_give_the_same_bytes(over_image, tmp_path):
     first = [path.read_bytes() for path in draw(over_image, "a.block", "t", tmp_path / "one")]
     again = [path.read_bytes() for path in draw(over_image, "a.block", "t", tmp_path / "two")]
     assert first == again
+
+
+def heat(axes):
+    """The map that lies over the picture."""
+    return np.asarray(axes.images[-1].get_array())
+
+
+def test_numbers_by_channel_are_a_sorted_curve_and_numbers_by_position_a_map(over_image, tmp_path):
+    rng = np.random.default_rng(1)
+    gate, saliency, odd = rng.random(6), rng.normal(size=(4, 6)), rng.random((2, 3, 4, 5))
+    picture = {name: over_image[name] for name in ("image", "query")}
+    arrays = picture | {"c/gate": gate, "c/saliency": saliency, "c/odd": odd, "d/gate": gate}
+    assert layers(arrays) == ["c", "d"]
+    figure = figure_of(arrays, "c")
+    by_title = {axes.get_title().partition("\n")[0]: axes for axes in figure.axes if axes.axison}
+    (line,) = by_title["gate"].lines
+    assert line.get_ydata().tolist() == sorted(gate, reverse=True)
+    assert line.get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
+    (over,) = (axes for axes in figure.axes if axes.get_title().startswith("saliency\n"))
+    assert heat(over) == pytest.approx(saliency)
+    assert over.get_title() == f"saliency\n{saliency.min():.3g} to {saliency.max():.3g}"
+    assert over.images[-1].get_clim() == (saliency.min(), saliency.max())
+    assert [len(axes.images) for axes in figure.axes] == [1, 2, 0, 0]
+    assert figure.get_supxlabel() == "Not drawn, for the shape: odd (2 × 3 × 4 × 5)."
+    assert [path.suffix for path in draw(arrays, "c", "a run", tmp_path / "c")] == [".png", ".svg"]
+
+
+def test_what_stands_beside_weights_is_drawn_after_the_heads(over_image):
+    figure = figure_of(over_image | {"a.block/gate": np.array([0.1, 0.9])}, "a.block")
+    titles = [axes.get_title().partition("\n")[0] for axes in figure.axes]
+    assert titles[:7] == [
+        *("query", "all terms, mean of heads", "E1  query-key content alone"),
+        *("E3  key content alone", "head 1", "head 2", "gate"),
+    ]
+    assert heat(figure.axes[4]) == pytest.approx(over_image["a.block/weights"][0])
+    assert figure.get_supxlabel() == ""
+
+
+def test_a_mechanism_of_sentences_without_weights_has_its_curves(tmp_path):
+    arrays = {
+        "source": np.array(["▁a", "</s>"]),
+        "target": np.array(["▁x", "</s>"]),
+        "encoder.layers.0/gate": np.array([0.2, 0.7, 0.5]),
+        "encoder.layers.0/pairs": np.ones((2, 2)),
+    }
+    figure = figure_of(arrays, "encoder.layers.0")
+    (axes,) = figure.axes
+    assert axes.lines[0].get_ydata().tolist() == [0.7, 0.5, 0.2]
+    assert figure.get_supxlabel() == "Not drawn, for the shape: pairs (2 × 2)."
+    assert draw(arrays, "encoder.layers.0", "a run", tmp_path / "map")[0].is_file()

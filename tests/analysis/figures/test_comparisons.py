@@ -5,15 +5,24 @@ from __future__ import annotations
 import math
 
 import pytest
+import statsmodels.formula.api as smf
 
-from analysis.figures.groups import groups
 from analysis.paper import deformable, ranges
-from analysis.stats.summary import half_width
+from analysis.stats.group import groups
+from analysis.stats.means import half_width
 
 
 def only(frame):
     (group,) = groups(frame, "none")
     return group
+
+
+def difference(frame, mechanism, reference):
+    """Difference and half its 95 % interval, by the regression of statsmodels' formulas."""
+    fit = smf.ols(f"value ~ C(mechanism, Treatment('{reference}')) + C(seed)", frame).fit()
+    name = f"C(mechanism, Treatment('{reference}'))[T.{mechanism}]"
+    low, high = fit.conf_int().loc[name]
+    return fit.params[name], (high - low) / 2
 
 
 def notes(image):
@@ -73,16 +82,16 @@ def test_further_families_are_shown_if_deformable_convolution_was_added_to_them(
     assert list(deformable.rows(only(frame))["added"]) == ["E2", "neither", "E2", "deformable"]
 
 
-def test_differences_are_to_e2_seed_by_seed(added):
-    # A seed that E2 does not have takes no part.
+def test_differences_are_to_e2_by_the_regression_on_all_runs(added):
+    # A mechanism is adjusted for a seed that it lacks; one seed alone has no interval.
     added = added[(added["mechanism"] != "0100") | (added["seed"] == 0)]
     table = deformable.rows(only(added)).set_index("mechanism")
-    assert table.loc["none+deformable", "difference"] == pytest.approx(0.36 - 0.35)
+    expected, _ = difference(added, "none+deformable", "0100")
+    assert table.loc["none+deformable", "difference"] == pytest.approx(expected)
     assert math.isnan(table.loc["none+deformable", "difference_half_width"])
-    assert table.loc["1111+deformable", "difference"] == pytest.approx(0.01)
-    assert table.loc["1111+deformable", "difference_half_width"] == pytest.approx(
-        half_width([0.38 - 0.37, 0.41 - 0.40])
-    )
+    shown = table.loc["1111+deformable", ["difference", "difference_half_width"]].tolist()
+    assert shown == pytest.approx(difference(added, "1111+deformable", "1111"))
+    assert shown[0] == pytest.approx(0.01)
     assert table.loc[["0100", "0010", "0010+deformable"], "difference"].isna().all()
 
 
@@ -122,7 +131,7 @@ def test_the_table_beside_the_figure_shows_the_rows(added, tmp_path):
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     line = next(row for row in cells if row[2:3] == ["none+deformable"])
     half = f"{half_width([0.36, 0.39]):.3f}"
-    delta = f"{half_width([0.01, 0.03]):.3f}"
+    delta = f"{difference(added, 'none+deformable', '0100')[1]:.3f}"
     assert line == ["none", "deformable", "none+deformable", "2", "0.375", half, "+0.020", delta,
                     "1.00"]  # fmt: skip
     assert "One seed" not in text
@@ -141,7 +150,8 @@ RANGES = {
 
 
 def test_ranges_pair_dynamic_convolution_with_e2_over_the_same_keys(runs_of):
-    table = ranges.rows(only(runs_of(**RANGES)))
+    frame = runs_of(**RANGES)
+    table = ranges.rows(only(frame))
     assert table[["range", "kind", "mechanism"]].to_numpy().tolist() == [
         [1, "E2", "0100@1"],
         [1, "dynamic", "dynamic"],
@@ -152,7 +162,8 @@ def test_ranges_pair_dynamic_convolution_with_e2_over_the_same_keys(runs_of):
     assert table["difference"].tolist() == pytest.approx(
         [math.nan, -1.5, math.nan, -2.0, math.nan], nan_ok=True
     )
-    assert table.loc[1, "difference_half_width"] == pytest.approx(half_width([-2.0, -1.0]))
+    _, half = difference(frame, "dynamic", "0100@1")
+    assert table.loc[1, "difference_half_width"] == pytest.approx(half)
 
 
 @pytest.mark.parametrize("kept", ["dynamic", "0100"])

@@ -10,15 +10,15 @@ import pytest
 from scipy.optimize import minimize
 
 from analysis.figures.curves import draw, figure, mean_curve
-from analysis.figures.groups import groups
-from analysis.figures.line_ends import spread
-from analysis.figures.page import pages
-from analysis.figures.style import COLORS, OTHERS
+from analysis.figures.drawing.line_ends import spread
+from analysis.figures.drawing.page import pages
+from analysis.figures.drawing.palette import COLORS, OTHERS
+from analysis.stats.group import groups
 
 
 def drawn(frame):
     found = groups(frame, "none")
-    ((_, heading, _),) = pages([summary for summary, _ in found])
+    ((_, heading, _),) = pages(found)
     image = figure(found, heading)
     image.draw_without_rendering()  # as writing it does: limits that are not final move here
     return image

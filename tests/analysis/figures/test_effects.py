@@ -9,16 +9,21 @@ import pytest
 from matplotlib.colors import to_hex
 from worlds import world
 
+from analysis.figures.drawing.style import STYLE
 from analysis.figures.effects import GAIN, LOSS, UNSURE, draw, figure
-from analysis.figures.style import STYLE
 from analysis.stats.effects import TERM_SETS, effects
+from analysis.stats.group import groups
 
 MEANS = {word: 20 + 2 * (word[1] == "1") - 1 * (word[3] == "1") for word in TERM_SETS}
 
 
-def found(seeds=2, **columns):
+def there(seeds=2, **columns):
     rng = np.random.default_rng(1)
-    return effects(world(MEANS | {"none": 18}, seeds=seeds, sd=0.2, rng=rng, **columns))
+    return groups(world(MEANS | {"none": 18}, seeds=seeds, sd=0.2, rng=rng, **columns))
+
+
+def found(seeds=2):
+    return effects(there(seeds))
 
 
 def panel(effect):
@@ -75,8 +80,8 @@ def test_one_seed_has_dots_and_no_lines():
 def test_nothing_is_cut_off_and_no_two_texts_meet():
     long = '{"model":"a very long recipe, that fills more than one line of a panel"}'
     plain, other = world(MEANS, sd=0.2), world(MEANS, sd=0.2, recipe=long)
-    three = [*found(), *effects(pd.concat([plain, other.assign(id=other["id"] + "-2")]))]
-    assert len(three[-1].title) > 80
+    three = [*found(), *effects(groups(pd.concat([plain, other.assign(id=other["id"] + "-2")])))]
+    assert len(three[-1].group.title) > 80
     with mpl.rc_context(STYLE):
         image = figure(three)
         image.draw_without_rendering()
@@ -98,9 +103,9 @@ def test_nothing_is_cut_off_and_no_two_texts_meet():
 
 
 def test_the_same_runs_give_the_same_bytes_and_the_card_is_at_the_foot(tmp_path):
-    first = draw(found(), tmp_path / "a" / "terms")
-    second = draw(found(), tmp_path / "b" / "terms")
-    assert [path.name for path in first] == ["terms.png", "terms.svg", "terms.pdf"]
+    first = draw(there(), tmp_path / "a")
+    second = draw(there(), tmp_path / "b")
+    assert [path.name for path in first] == ["effects.png", "effects.svg", "effects.pdf"]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
     with mpl.rc_context(STYLE):

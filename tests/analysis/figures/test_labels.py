@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from analysis.figures.boxes import Box, intersect
-from analysis.figures.labels import LEADER, arrange
+from analysis.figures.drawing.boxes import Box, intersect
+from analysis.figures.drawing.labels import LEADER, arrange
 
 FRAME = Box(0, 0, 400, 300)
 MARKER = 6

@@ -6,12 +6,12 @@ import math
 
 import pytest
 
-from analysis.figures.groups import groups
 from analysis.paper.overview import choose, draw, figure
+from analysis.stats.group import groups
 
 
 def chosen(frame, baseline=None):
-    return choose([summary for summary, _ in groups(frame, baseline)])
+    return choose(groups(frame, baseline))
 
 
 def notes(image):
@@ -24,7 +24,7 @@ def translation(run, word, sites, value=20.0, seed=0):
 
 def test_four_panels_show_the_summaries_means(crowd):
     frame = crowd()
-    summaries = [summary for summary, _ in groups(frame, "none")]
+    summaries = groups(frame, "none")
     image = figure(choose(summaries))
     assert [axes.get_title(loc="left") for axes in image.axes] == [
         "(a) Detection\ntrees · conv4.conv5",
@@ -76,8 +76,8 @@ def test_the_summary_with_most_runs_is_chosen_and_the_others_are_counted(run, fr
     ]
     choices = chosen(frame_of(*rows))
     assert [choice.others for choice in choices] == [1, 0, 2, 0]
-    assert choices[2].summary.sites == "self"
-    assert choices[0].summary.variant == "epochs=12"
+    assert choices[2].group.sites == "self"
+    assert choices[0].group.variant == "epochs=12"
     said = notes(figure(choices))
     assert "Recipe of (a): epochs=12." in said
     assert "left out: 1 of (a), 2 of (c)." in said
@@ -85,11 +85,11 @@ def test_the_summary_with_most_runs_is_chosen_and_the_others_are_counted(run, fr
 
 def test_sites_of_both_kinds_fit_neither_panel_of_translation(run, frame_of):
     choices = chosen(frame_of(translation(run, "1111", "self.cross")))
-    assert [choice.summary for choice in choices] == [None] * 4
+    assert [choice.group for choice in choices] == [None] * 4
 
 
 @pytest.mark.parametrize("change", [{"state": "failed"}, {"mechanism_macs": math.nan}])
 def test_without_anything_to_show_nothing_is_written(run, frame_of, tmp_path, change):
     frame = frame_of(run("1111", 0, 0.4, **change))
-    assert draw([summary for summary, _ in groups(frame, None)], tmp_path) == []
+    assert draw(groups(frame), tmp_path) == []
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from analysis.figures.pareto import front
+from analysis.figures.drawing.pareto import front
 
 
 def dominated(index, cost, accuracy):

@@ -1,7 +1,7 @@
 """Comparisons of mechanisms: seeds as blocks, one residual variance for all mechanisms of a group.
 
-``docs/statistics.md`` says why. Effects and verdicts are all contrasts of this one model, so that
-they cannot disagree.
+``docs/statistics.md`` says why. The differences in tables and figures, effects and verdicts are all
+contrasts of this one model, so that they cannot disagree.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,79 +19,16 @@ import statsmodels.api as sm
 from scipy import stats
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
-from analysis.stats.comparable import by_recipe, finished, mixed, places, stuck_note, title
+__all__ = ["REPEATED", "Estimate", "Model"]
 
-__all__ = ["POINTS", "Estimate", "Group", "Model", "cautions", "groups", "number", "spreads"]
-
-POINTS = {"mAP": 0.01, "mIoU": 0.01}
-"""What people call a point of a metric: 0.01 of a fraction; 1 of every metric not listed."""
+REPEATED = 2
+"""Common seeds without which a difference of two mechanisms has no interval."""
 
 UNEQUAL = 0.01
 """Level of the test for a mechanism that scatters more than the others."""
 
 TOLERANCE = 1e-9
-"""Smaller singular values of a projection, whose are 0 to 1, are rounding."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Finished runs that may be compared: they differ in mechanism and seed alone.
-
-    Parameters
-    ----------
-    task, data, sites, metric: str
-        `sites` joined by dots.
-    variant: str
-        The recipe's entries that tell it from other groups of the same task and data.
-    runs: pandas.DataFrame
-        Completed runs, each mechanism at most once a seed.
-    """
-
-    task: str
-    data: str
-    sites: str
-    variant: str
-    metric: str
-    runs: pd.DataFrame = field(repr=False)
-
-    @property
-    def title(self) -> str:
-        """Task, data, sites and variant on one line."""
-        return title(self.task, self.data, self.sites, self.variant)
-
-    @property
-    def cards(self) -> list[str]:
-        """The data cards."""
-        return sorted(set(self.runs["data_card"].dropna()))
-
-    @cached_property
-    def means(self) -> pd.DataFrame:
-        """Means over seeds, by mechanism: ``value``, ``untrained`` and the MACs."""
-        columns = ["value", "untrained", "mechanism_macs", "model_macs"]
-        return self.runs.groupby("mechanism", sort=True)[columns].mean()
-
-    @cached_property
-    def seeds(self) -> dict[str, int]:
-        """How many seeds each mechanism has."""
-        return {str(word): int(n) for word, n in self.runs["mechanism"].value_counts().items()}
-
-
-def groups(frame: pd.DataFrame) -> list[Group]:
-    """Split a frame of `analysis.runs.collect` as the tables do; what has not finished is left out.
-
-    Raises
-    ------
-    StudyError
-        If two runs fill the same cell, or runs of one group name different metrics.
-    """
-    found = []
-    for task, data, variant, runs in by_recipe(frame):
-        for sites in places(runs):
-            there = runs[runs["sites"].isin([sites, ""])]
-            done, metric = finished(there, f"{task} on {data}")
-            if len(done):
-                found.append(Group(task, data, sites, variant, metric, done))
-    return found
+"""Singular values of a projection are 0 to 1; smaller ones than this are rounding."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +58,19 @@ class Estimate:
             return math.nan, math.nan
         reach = float(stats.t.ppf((1 + confidence) / 2, self.df)) * self.error
         return self.effect - reach, self.effect + reach
+
+    def half_width(self, confidence: float) -> float:
+        """Return half the width of that interval."""
+        low, high = self.interval(confidence)
+        return (high - low) / 2
+
+    @property
+    def repeated(self) -> Estimate:
+        """The estimate, without an error where the mechanisms share fewer than two seeds.
+
+        Others of the group may have the seeds that tell how much seeds scatter; these have not.
+        """
+        return self if self.n >= REPEATED else replace(self, error=math.nan, df=0)
 
     @property
     def p(self) -> float:
@@ -171,7 +121,7 @@ class Model:
         row = self._row(weights)
         pairs = itertools.combinations(weights, 2)
         n = min(len(self._seeds[one] & self._seeds[other]) for one, other in pairs)
-        # Without a chain of common seeds the difference is one of seeds as much as of mechanisms.
+        # Where no chain of common seeds links them, seeds may be what makes the difference.
         if not np.allclose(row @ self._estimable, row):
             return Estimate(math.nan, math.nan, self.df, n)
         effect = float(row @ self._fit.params)
@@ -217,7 +167,7 @@ class Model:
         for word in self.mechanisms:
             own = (self.runs["mechanism"] == word).to_numpy()
             block = rest[np.ix_(own, own)]
-            # Without its runs the sum of squares would be less by this, on so many degrees fewer.
+            # What its runs add to the sum of squares, and to the degrees of freedom.
             added = float(residuals[own] @ np.linalg.pinv(block, TOLERANCE) @ residuals[own])
             df = int(np.linalg.matrix_rank(block, TOLERANCE))
             if not 0 < df < self.df:
@@ -234,28 +184,3 @@ class Model:
             f"{word} scatters {ratio:.1f} times as much over seeds as the others (p = {p:.2g}): "
             "the common residual variance is too small for its comparisons, too large without it"
         )
-
-
-def spreads(found: Iterable[Group]) -> list[str]:
-    """Say of each group in which a mechanism scatters more than the others which one does."""
-    spread = ((group.title, Model(group.runs).spread) for group in found)
-    return [f"{title}: {words}" for title, words in spread if words]
-
-
-def cautions(found: Iterable[Group]) -> list[str]:
-    """Say of each group what its comparisons must be read with.
-
-    Data or code that differ between runs, runs that learned nothing, a mechanism that scatters
-    more than the others.
-    """
-    notes = []
-    for group in found:
-        notes += [f"{group.title}: {words}" for words in mixed(group.runs)]
-        notes += [f"{group.title}: {words}" for words in stuck_note(group.runs)]
-        notes += spreads([group])
-    return notes
-
-
-def number(value: float, metric: str, sign: str = "+") -> str:
-    """Print a value of a metric: a hundredth of a point is the last digit."""
-    return f"{value:{sign}.{2 if POINTS.get(metric, 1.0) == 1.0 else 4}f}"

@@ -7,25 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-__all__ = [
-    *("COLORS", "FORMATS", "OTHERS", "STYLE", "PANEL_TITLE"),
-    *("color", "dashes", "gridlines", "ink", "marker", "write"),
-]
-
-# Okabe and Ito, "Color Universal Design", 2008: told apart with every kind of colour vision.
-COLORS = {
-    "none": "#000000",
-    "1111": "#D55E00",
-    "0110": "#0072B2",
-    "0010": "#009E73",
-    "0011": "#56B4E9",
-    "1000": "#E69F00",
-    "dynamic": "#CC79A7",
-}
-OTHERS = "#8C8C8C"
+__all__ = ["FORMATS", "PANEL_TITLE", "STYLE", "gridlines", "write"]
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the same on every machine
@@ -55,32 +39,6 @@ METADATA: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-
-
-def color(mechanism: str) -> str:
-    """Return the colour of a mechanism: that of its term set, whatever its range or suffix."""
-    return COLORS.get(mechanism.partition("+")[0].partition("@")[0], OTHERS)
-
-
-def marker(mechanism: str) -> str:
-    """Return its sign: square with deformable convolution, triangle dynamic, diamond none."""
-    if mechanism.endswith("+deformable"):
-        return "s"
-    return "^" if mechanism.startswith("dynamic") else "D" if mechanism == "none" else "o"
-
-
-def dashes(mechanism: str) -> Any:
-    """Return its line style: dashed with deformable convolution, dotted within a range."""
-    if mechanism.endswith("+deformable"):
-        return (0, (5, 2))
-    if mechanism.startswith("dynamic"):
-        return (0, (6, 1.5, 1, 1.5))
-    return (0, (1, 1)) if "@" in mechanism else "-"
-
-
-def ink(tone: str) -> str:
-    """Return the colour for words beside a point: a thin stroke looks paler than a dot."""
-    return to_hex([0.8 * part for part in to_rgb(tone)])  # type: ignore[arg-type]
 
 
 def gridlines(axes: Axes, axis: Literal["x", "y"] = "y") -> None:

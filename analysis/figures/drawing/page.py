@@ -15,8 +15,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import text_to_path
 
-from analysis.stats.comparable import title
-from analysis.stats.summary import Summary
+from analysis.stats.group import Group, title
 
 __all__ = ["GREY", "PANEL", "bars", "data", "page", "pages", "settle"]
 
@@ -27,20 +26,20 @@ HEADING_SIZE = 10.0
 MARGIN = 0.1  # on both sides of heading and notes, in inches
 
 
-def pages(summaries: Sequence[Summary]) -> Iterator[tuple[str, str, list[Summary]]]:
-    """Sort summaries into figures, one per task, data set and recipe.
+def pages(groups: Sequence[Group]) -> Iterator[tuple[str, str, list[Group]]]:
+    """Sort groups into figures, one per task, data set and recipe.
 
     Yields
     ------
-    tuple of str, str, list of Summary
-        File name without suffix, heading, and summaries: one per sites. Recipes that differ
+    tuple of str, str, list of Group
+        File name without suffix, heading, and groups: one per sites. Recipes that differ
         within a task and data set are told apart by eight hexadecimal digits in the name.
     """
     key = attrgetter("task", "data", "variant")
-    for (task, data, variant), group in itertools.groupby(sorted(summaries, key=key), key):
+    for (task, data, variant), found in itertools.groupby(sorted(groups, key=key), key):
         suffix = f"-{hashlib.sha256(variant.encode()).hexdigest()[:8]}" if variant else ""
-        members = list(group)
-        heading = title(task, data, members[0].metric, variant)
+        members = list(found)
+        heading = title(task, data, members[0].metric.name, variant)
         yield f"{task}-{data}{suffix}", heading, members
 
 
@@ -100,9 +99,9 @@ def settle(image: Figure) -> None:
     image.set_layout_engine(None)
 
 
-def bars(summaries: Iterable[Summary]) -> str:
+def bars(groups: Iterable[Group]) -> str:
     """Say what the error bars are, or why there are none."""
-    seeds = sorted({n for s in summaries for n in s.rows["n"] if n})
+    seeds = sorted({n for group in groups for n in group.seeds.values()})
     if seeds == [1]:
         return "One seed: differences between points cannot be told from noise."
     many = [n for n in seeds if n > 1]
@@ -111,7 +110,7 @@ def bars(summaries: Iterable[Summary]) -> str:
     return f"Bars: 95 % confidence interval over {counts} seeds (Student's t){alone}."
 
 
-def data(summaries: Iterable[Summary]) -> list[str]:
+def data(groups: Iterable[Group]) -> list[str]:
     """The data cards, a sentence each."""
-    cards = dict.fromkeys(card for s in summaries for card in s.cards)
+    cards = dict.fromkeys(card for group in groups for card in group.cards)
     return [f"Data: {card.rstrip('.')}." for card in cards]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from analysis.figures import labels
-from analysis.figures.boxes import Box
-from analysis.figures.pareto import front
-from analysis.figures.style import OTHERS, color, gridlines, ink, marker
-from analysis.stats.summary import Summary
+from analysis.figures.drawing import labels
+from analysis.figures.drawing.boxes import Box
+from analysis.figures.drawing.palette import OTHERS, color, ink, marker
+from analysis.figures.drawing.pareto import front
+from analysis.figures.drawing.style import gridlines
+from analysis.stats.group import Group
+from analysis.stats.metrics import axis
+from plugins.contracts.metric import Metric
 
-__all__ = ["MACS", "TIME", "Cost", "drawn", "name", "names", "points"]
+__all__ = ["MACS", "TIME", "Cost", "accuracy", "drawn", "front_note", "name", "names", "points"]
 
 DOT = 5.5  # diameter of a point, in typographic points
 LINEAR_SPAN = 30  # most and least expensive farther apart than this: logarithmic cost
-FRONT = "Broad grey line: Pareto front (no other mechanism costs less and reaches a higher mean)."
 FRONT_COLOR = "#DADADA"  # pale and broad: its risers run along the intervals of the points
 
 
@@ -33,7 +35,7 @@ class Cost:
     Parameters
     ----------
     column: str
-        Of `Summary.rows`.
+        Of `Group.rows`.
     name: str
         Of the axis.
     units: tuple of (float, str)
@@ -60,27 +62,32 @@ MACS = Cost("mechanism_macs", "MACs of the mechanism", ((1e9, "G"), (1e6, "M")),
 TIME = Cost("seconds", "time of a run", ((3600, "h"), (60, "min"), (1, "s")), 2, zero=False)
 
 
-def drawn(summary: Summary, cost: Cost) -> pd.DataFrame:
-    """Return the rows that have both a mean and a cost, cheap ones first."""
-    rows = summary.rows[(summary.rows["n"] > 0) & summary.rows[cost.column].notna()]
+def drawn(group: Group, cost: Cost, only: Collection[str] | None = None) -> pd.DataFrame:
+    """Return the rows, or `only` some, that have both a mean and a cost, cheap ones first."""
+    rows = group.rows[(group.rows["n"] > 0) & group.rows[cost.column].notna()]
+    rows = rows if only is None else rows[rows["mechanism"].isin(only)]
     return rows.sort_values([cost.column, "mean"], kind="stable")
 
 
-def points(axes: Axes, summary: Summary, cost: Cost, pareto: bool = True) -> None:
+def points(
+    axes: Axes, group: Group, cost: Cost, pareto: bool = True, only: Collection[str] | None = None
+) -> None:
     """Draw points, 95 % intervals, the baseline's dashed line and the Pareto front.
 
     Parameters
     ----------
     axes: Axes
         Empty.
-    summary: Summary
+    group: Group
         At least one of its mechanisms has a mean and a cost.
     cost: Cost
         The x axis.
     pareto: bool
         Whether to draw the front.
+    only: collection of str, optional
+        The mechanisms to draw, if not all.
     """
-    rows = drawn(summary, cost)
+    rows = drawn(group, cost, only)
     size, unit = cost.unit(rows[cost.column])
     below = _scale(axes, rows[cost.column], cost, size)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / size:g}")
@@ -97,13 +104,13 @@ def points(axes: Axes, summary: Summary, cost: Cost, pareto: bool = True) -> Non
         edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
         sign, layer = marker(row["mechanism"]), 3 if tone == OTHERS else 4
         axes.plot(at, mean, sign, color=tone, markersize=DOT, zorder=layer, **edge)
-    for mean in rows.loc[rows["mechanism"] == summary.baseline, "mean"]:
-        axes.axhline(mean, color=color(str(summary.baseline)), lw=0.8, ls=(0, (5, 4)), zorder=1)
+    for mean in rows.loc[rows["mechanism"] == group.baseline, "mean"]:
+        axes.axhline(mean, color=color(str(group.baseline)), lw=0.8, ls=(0, (5, 4)), zorder=1)
     if pareto:
-        x, y = _front(rows, cost)
+        x, y = _front(rows, cost, group.metric)
         axes.step(x, y, where="post", color=FRONT_COLOR, lw=2.6, zorder=0.9, gid="front")
     accuracy(axes, rows["mean"], rows["half_width"])
-    axes.set_ylabel(summary.metric)
+    axes.set_ylabel(axis(group.metric))
     linear = f", logarithmic from {below / size:g}" if below else ""
     axes.set_xlabel(f"{cost.name} ({unit}){linear}")
 
@@ -117,9 +124,15 @@ def accuracy(axes: Axes, means: pd.Series, reach: pd.Series) -> None:
     gridlines(axes)
 
 
-def names(axes: Axes, summary: Summary, cost: Cost, keep_clear: Sequence[Box] = ()) -> None:
+def names(
+    axes: Axes,
+    group: Group,
+    cost: Cost,
+    keep_clear: Sequence[Box] = (),
+    only: Collection[str] | None = None,
+) -> None:
     """Write the mechanisms' words beside their points; the place of the axes must be final."""
-    rows = drawn(summary, cost)
+    rows = drawn(group, cost, only)
     key = np.array([color(mechanism) != OTHERS for mechanism in rows["mechanism"]], dtype=bool)
     texts = []
     lines = []  # intervals and the dashed line: better not written over
@@ -129,7 +142,7 @@ def names(axes: Axes, summary: Summary, cost: Cost, keep_clear: Sequence[Box] = 
         texts.append(labels.Label(at, mean, name(row["mechanism"]), ink(tone), weight))
         reach = 0.0 if math.isnan(row["half_width"]) else row["half_width"]
         lines.append(((at, mean - reach), (at, mean + reach)))
-        if row["mechanism"] == summary.baseline:
+        if row["mechanism"] == group.baseline:
             left, right = axes.get_xlim()
             lines += [((left, mean), (right, mean))] * 2  # black: twice as bad to write over
     boxes = [Box(*_corners(axes.transData.transform(line))).grown(1.0) for line in lines]
@@ -141,8 +154,17 @@ def name(mechanism: str) -> str:
     return "none (w/o)" if mechanism == "none" else mechanism
 
 
-def _front(rows: pd.DataFrame, cost: Cost) -> tuple[list[float], list[float]]:
-    best = rows.iloc[front(rows[cost.column].tolist(), rows["mean"].tolist())]
+def front_note(groups: Iterable[Group]) -> str:
+    """Say what the broad grey line is."""
+    sides = {"higher" if group.metric.higher_is_better else "lower" for group in groups}
+    return (
+        "Broad grey line: Pareto front (no other mechanism costs less and reaches a "
+        f"{' or '.join(sorted(sides))} mean)."
+    )
+
+
+def _front(rows: pd.DataFrame, cost: Cost, metric: Metric) -> tuple[list[float], list[float]]:
+    best = rows.iloc[front(rows[cost.column].tolist(), (metric.sign * rows["mean"]).tolist())]
     return best[cost.column].tolist(), best["mean"].tolist()
 
 

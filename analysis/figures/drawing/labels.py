@@ -14,7 +14,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.boxes import Box, Point, Segment, intersect
+from analysis.figures.drawing.boxes import Box, Point, Segment, intersect
 
 __all__ = ["Label", "Place", "arrange", "draw"]
 

@@ -1,4 +1,4 @@
-"""What the comparisons of two mechanisms share: rows, differences on common seeds, pages, text."""
+"""What the comparisons of two mechanisms share: rows, differences, pages, text."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.groups import Group
-from analysis.figures.page import pages
-from analysis.figures.panel import MACS
-from analysis.figures.style import STYLE, write
-from analysis.stats.summary import paired
-from analysis.tables.columns import decimals, fixed
+from analysis.figures.drawing.page import pages
+from analysis.figures.drawing.panel import MACS
+from analysis.figures.drawing.style import STYLE, write
+from analysis.stats.group import Group
+from analysis.stats.means import CONFIDENCE
+from analysis.tables.columns import fixed
 from analysis.tables.pipes import pipes
 from study.files import write_text
 
 __all__ = ["COLUMNS", "draw", "markdown", "row"]
 
-OF_MECHANISM = ("mechanism", "n", "mean", "half_width", "mechanism_macs")
+OF_MECHANISM = ("n", "mean", "half_width", "mechanism_macs")
 
-COLUMNS = (*OF_MECHANISM, "difference", "difference_half_width")
+COLUMNS = ("mechanism", *OF_MECHANISM, "difference", "difference_half_width")
 """What `row` returns and a comparison shows."""
 
 Front = Mapping[str, Callable[[Any], str]]
@@ -36,14 +36,18 @@ def row(group: Group, mechanism: str, reference: str) -> dict[str, Any]:
     Returns
     -------
     dict of str to object
-        Columns of `Summary.rows`, and those of `paired`, of `analysis.stats.summary`:
-        `mechanism` minus `reference`, NaN if that is the mechanism itself or has no run.
+        `COLUMNS`, as of `Group.rows`, with the difference to `reference`: NaN if that is the
+        mechanism itself or has no run.
     """
-    rows = group[0].rows
-    (own,) = rows[rows["mechanism"] == mechanism].to_dict("records")
-    by_seed = {m: runs.set_index("seed")["value"] for m, runs in group[1].groupby("mechanism")}
-    other = None if reference == mechanism else by_seed.get(reference)
-    return {key: own[key] for key in OF_MECHANISM} | paired(by_seed[mechanism], other)
+    own = group.means.loc[mechanism, [*OF_MECHANISM]].to_dict()
+    estimate = group.difference(mechanism, None if reference == mechanism else reference)
+    return {
+        "mechanism": mechanism,
+        **own,
+        "n": group.seeds[mechanism],
+        "difference": estimate.effect,
+        "difference_half_width": estimate.half_width(CONFIDENCE),
+    }
 
 
 def draw(
@@ -68,10 +72,10 @@ def draw(
     front, against
         See `markdown`.
     """
-    compared = {id(group[0]): (group, table) for group in groups if len(table := rows(group))}
+    tables = {group: table for group in groups if len(table := rows(group))}
     written = []
-    for stem, heading, summaries in pages([g[0] for g in groups if id(g[0]) in compared]):
-        chosen = [compared[id(summary)] for summary in summaries]
+    for stem, heading, members in pages([*tables]):
+        chosen = [(group, tables[group]) for group in members]
         path = out / f"{stem}-{name}"
         with mpl.rc_context(STYLE):
             written += write(figure(chosen, heading), path)
@@ -95,24 +99,26 @@ def markdown(group: Group, rows: pd.DataFrame, front: Front, against: str) -> st
     against: str
         What the difference is to.
     """
-    summary = group[0]
-    places = decimals(rows["mean"])
+    places = group.metric.decimals
     size, unit = MACS.unit(rows["mechanism_macs"])
     shown = pd.DataFrame(
         {
             **{column: [*map(text, rows[column])] for column, text in front.items()},
             "mechanism": rows["mechanism"],
             "n": rows["n"].astype(str),
-            summary.metric: fixed(rows["mean"], places),
+            group.metric.name: fixed(rows["mean"], places),
             "± 95 %": fixed(rows["half_width"], places),
             f"Δ {against}": fixed(rows["difference"], places, sign="+"),
             "Δ ± 95 %": fixed(rows["difference_half_width"], places),
             f"MACs ({unit})": fixed(rows["mechanism_macs"] / size, 2),
         }
     )
-    notes = [f"Δ: mean difference to {against} on common seeds."]
+    notes = [
+        f"Δ: difference to {against}, by the model of all mechanisms (seeds are blocks; "
+        "docs/statistics.md)."
+    ]
     if rows["n"].max() == 1:
         notes.append("One seed: differences between rows cannot be told from noise.")
     body = pipes(list(shown), shown.to_numpy().tolist(), left=len(front) + 1)
     listed = "".join(f"- {note}\n" for note in notes)
-    return f"### {summary.title}\n\n{body}\n{listed}"
+    return f"### {group.title}\n\n{body}\n{listed}"

@@ -1,0 +1,36 @@
+"""What a kind of figure is: found by the entry point ``study.figures``, here or in your package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.stats.group import Group
+
+__all__ = ["Kind"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure. Its name is that of the entry point.
+
+    Parameters
+    ----------
+    title: str
+        Heads the figures in the report.
+    needs: str
+        What they cannot be drawn without, in words that follow "it needs".
+    draw: callable
+        ``draw(groups, out)`` writes files into the folder `out`, which it creates if need be, and
+        returns their paths: none where the groups, which all have finished runs, do not suffice.
+        The report shows the SVG of each. Colours, pages and panels are in
+        `analysis.figures.drawing`.
+    rank: int
+        Place among all kinds, the lowest first; equal ones by name.
+    """
+
+    title: str
+    needs: str
+    draw: Callable[[Sequence[Group], Path], list[Path]]
+    rank: int = 100

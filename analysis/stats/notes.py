@@ -1,0 +1,126 @@
+"""What a reader must know of the runs that a table, a figure or a verdict rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from plugins.contracts.metric import Metric
+
+__all__ = [
+    *("cards", "counting", "direction", "mixed", "missing"),
+    *("stuck", "stuck_note", "switches", "valueless"),
+]
+
+LARGE = 0.05  # share of the uncounted elements above which an operator is named
+
+
+def cards(runs: pd.DataFrame) -> list[str]:
+    """Return the data cards."""
+    return sorted(set(runs["data_card"].dropna()))
+
+
+def direction(metric: Metric) -> list[str]:
+    """Say of a metric that lower is better; nothing where higher is, as everybody expects."""
+    return [] if metric.higher_is_better else [f"{metric.name}: lower is better"]
+
+
+def counting(runs: pd.DataFrame) -> list[str]:
+    """Say at which input multiply-accumulates were counted, and which operators were not."""
+    shapes = sorted(set(runs["input_shape"].dropna()))
+    if not shapes:
+        return []
+    return [
+        f"1 multiply-accumulate = 1; at input shape {' and '.join(shapes)}; "
+        f"uncounted operators: {_uncounted(runs['uncounted'])}"
+    ]
+
+
+def _uncounted(listed: pd.Series) -> str:
+    """Name the operators that make most elements, and count the others."""
+    elements: dict[str, int] = {}
+    for entry in filter(None, "; ".join(listed.dropna()).split("; ")):
+        name, _, made = entry.partition("=")
+        elements[name] = max(elements.get(name, 0), int(made))
+    if not elements:
+        return "none"
+    large = [name for name, made in elements.items() if made >= LARGE * sum(elements.values())]
+    large.sort(key=lambda name: -elements[name])
+    text = ", ".join(name.removeprefix("aten.").lstrip("_") for name in large)
+    if rest := len(elements) - len(large):
+        share = f"{100 * LARGE:g} % of the elements"
+        text += f" and {rest} more of under {share} each (all: column uncounted of study collect)"
+    return text
+
+
+def switches(recipe: Mapping[str, Any]) -> list[str]:
+    """Say which entries of the recipe are on and which are off: they change what is trained."""
+    found = [
+        f"{name.replace('_', ' ')} {'on' if value else 'off'}"
+        for name, value in sorted(recipe.items())
+        if isinstance(value, bool)
+    ]
+    return [f"recipe: {', '.join(found)}"] if found else []
+
+
+def mixed(runs: pd.DataFrame) -> list[str]:
+    """Say which mechanisms had which data card and commit, where mechanisms differ in them.
+
+    Parameters
+    ----------
+    runs: pandas.DataFrame
+        Of one group, which should differ in mechanism and seed alone.
+    """
+    notes = []
+    for column, what in (("data_card", "data"), ("commit", "commits of the code")):
+        known = runs[column].fillna("unknown")
+        if known.groupby(runs["mechanism"]).agg(frozenset).nunique() > 1:
+            users = runs["mechanism"].groupby(known).unique()
+            each = (f"{value}: {', '.join(sorted(words))}" for value, words in users.items())
+            notes.append(
+                f"DIFFERENT {what} by mechanism, so that a difference may be due to that: "
+                f"{'; '.join(each)}"
+            )
+    return notes
+
+
+def stuck(runs: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Return the completed runs that training made no better than the untrained network."""
+    return runs[metric.sign * (runs["value"] - runs["untrained"]) <= 0]
+
+
+def stuck_note(runs: pd.DataFrame, metric: Metric) -> list[str]:
+    """Name the runs that are `stuck`, in one sentence; none if no run is."""
+    named = [
+        f"{run.mechanism} seed {run.seed} ({run.value:.4g}, untrained {run.untrained:.4g})"
+        for run in stuck(runs, metric).itertuples()
+    ]
+    side = "above" if metric.higher_is_better else "below"
+    return [f"not {side} the metric of the untrained network: {', '.join(named)}"] * bool(named)
+
+
+def valueless(runs: pd.DataFrame) -> list[str]:
+    """Name the completed runs among `runs` that have no value of their metric."""
+    lacking = runs[(runs["state"] == "completed") & runs["value"].isna()]
+    if lacking.empty:
+        return []
+    named = [f"{run.mechanism} seed {run.seed}" for run in lacking.itertuples()]
+    metrics = " or ".join(sorted(set(lacking["metric"])))
+    return [f"finished without a value of {metrics}, and left out: {', '.join(named)}"]
+
+
+def missing(asked: Mapping[str, frozenset[int]], runs: pd.DataFrame) -> list[str]:
+    """Name the seeds that were asked for, by mechanism, and that no completed run has."""
+    completed = runs[runs["state"] == "completed"]
+    there = completed.groupby("mechanism")["seed"].agg(set).to_dict()
+    together: dict[tuple[int, ...], list[str]] = {}
+    for mechanism, seeds in asked.items():
+        if lacking := seeds - there.get(mechanism, set()):
+            together.setdefault(tuple(sorted(lacking)), []).append(mechanism)
+    gaps = [
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))} of {', '.join(mechanisms)}"
+        for seeds, mechanisms in together.items()
+    ]
+    return [f"missing: {'; '.join(gaps)}"] if gaps else []

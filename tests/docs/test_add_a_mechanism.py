@@ -1,0 +1,133 @@
+"""docs/mechanisms.md, "How to add one", followed to the letter: in every framework, and counted."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import textwrap
+
+import pytest
+from page import Page, shell
+
+PAGE = Page("mechanisms.md", "How to add one")
+WORDS = [
+    *("none", "squeeze_excite", "squeeze_excite:ratio=4"),
+    *("0010+squeeze_excite", "squeeze_excite+deformable"),
+]
+
+# What the mechanism adds to a model is what it says that it costs, also beside others.
+ON_MAPS = """
+    import torch
+    from mmdet.registry import MODELS as DETECTION
+    from mmdet.utils import register_all_modules
+    from mmseg.registry import MODELS as SEGMENTATION
+    from gates import MapGate, SqueezeExcite
+    from plugins.attention.core.cost import count, mechanisms_of
+    from plugins.attention.core.site import MapSite, Place
+    from plugins.attention.core.word import Word
+    from plugins.openmmlab import blocks, sites
+
+    register_all_modules()
+    resnet = {"type": "ResNet", "depth": 50, "base_channels": 16, "stem_channels": 16}
+    x, at = torch.zeros(1, 3, 64, 96), ("conv4", "conv5")
+    gate = SqueezeExcite(ratio=4)
+    # Six bottlenecks and three, whose branches are four times as wide as their convolutions.
+    forms = [gate.cost(MapSite(channels=4 * width)) for width in 6 * [64] + 3 * [128]]
+    words = ("squeeze_excite:ratio=4", "0010+squeeze_excite", "squeeze_excite+deformable")
+    for models, words in ((DETECTION, words), (SEGMENTATION, words[:1])):
+        plain = models.build(resnet)
+        before = count(plain, lambda: plain(x), [3, 64, 96]).model
+        for word in words:
+            added = sites.backbone_arguments(Word.parse(word), at, heads=8, kv_stride=2)
+            model = models.build({**resnet, **added})
+            cost = count(model, lambda: model(x), [3, 64, 96])
+            for unit in ("macs", "executed_macs", "parameters"):
+                assert cost.model[unit] - before[unit] == cost.mechanism[unit] > 0, (word, unit)
+            gates = [m for m in mechanisms_of(model).values() if isinstance(m, MapGate)]
+            assert len(gates) == 9, word
+            if word == str(gate):
+                own = cost.mechanism
+                assert own["macs"] == own["executed_macs"] == sum(form.macs for form in forms)
+                assert own["parameters"] == sum(form.parameters for form in forms)
+        block = models.build({**STOCK, "in_channels": 16})
+        assert block.site.place is Place.BRANCH
+        ones = torch.ones(2, 16, 5, 7)
+        gate_seen = block.mechanism.weights(block, ones)["gate"]
+        torch.testing.assert_close(block(ones), gate_seen[..., None, None].expand_as(ones))
+"""
+
+# By the formula; a position of a decoder sees the past alone, and decodes as it was trained.
+IN_SEQUENCES = """
+    from dataclasses import replace
+    import torch
+    from gates import SqueezeExcite
+    from plugins.attention.core.cost import count
+    from plugins.attention.core.word import Word
+    from plugins.translation.attention import build_attention
+    from plugins.translation.sites import sequence_site
+
+    torch.manual_seed(0)
+    x, word = torch.randn(5, 2, 8), Word.parse("squeeze_excite:ratio=2")
+    for part, products in (("encoder", 1), ("decoder", 5)):
+        slot = build_attention(word, part, 8, 2).eval()
+        mask = torch.zeros(5, 5).fill_(-torch.inf).triu(1) if part == "decoder" else None
+        out, _ = slot(x, x, x, attn_mask=mask, need_weights=False)
+        first, _, second, _ = slot.attention.excitation
+        for t in range(5):
+            mean = x[: t + 1].mean(0) if part == "decoder" else x.mean(0)
+            gate = (second.weight @ (first.weight @ mean.T + first.bias[:, None]).relu()
+                    + second.bias[:, None]).sigmoid().T
+            torch.testing.assert_close(out[t], x[t] * gate)
+        cost = count(slot, lambda: slot(x, x, x, attn_mask=mask), [5], inputs=2).mechanism
+        site = replace(sequence_site(part, 8, 2), queries=5, keys=5)
+        assert cost["macs"] == cost["executed_macs"] == products * 2 * 8 * 4
+        assert cost["macs"] == SqueezeExcite(ratio=2).cost(site).macs
+        assert cost["parameters"] == SqueezeExcite(ratio=2).cost(site).parameters
+    state = {}
+    steps = [slot(step, step, None, incremental_state=state)[0] for step in x.split(1)]
+    torch.testing.assert_close(torch.cat(steps), out)
+"""
+
+
+def python(code, **names):
+    """Run code in a new interpreter, in which the package of the page is installed."""
+    given = "".join(f"{name} = {value}\n" for name, value in names.items())
+    shell(f"{sys.executable} - <<'END'\n{given}{textwrap.dedent(code)}\nEND")
+
+
+@pytest.mark.data
+def test_the_mechanism_of_the_page(reader, monkeypatch):
+    monkeypatch.delenv("STUDY_DATA")  # the embedded set is there
+    assert set(PAGE.write(reader)) == {"pyproject.toml", "gates.py", "gates.yaml"}
+    (commands,) = PAGE.commands()
+    shown = shell(commands).stdout
+    assert "squeeze_excite: options ratio=16" in shown
+    planned = shown.rpartition("mechanism")[0].rpartition("gates")[2]
+    assert [line.split()[0] for line in planned.splitlines() if " planned " in line] == WORDS
+    (row,) = (
+        row
+        for row in json.loads(shell("study mechanisms --json").stdout)
+        if row["mechanism"] == "squeeze_excite"
+    )
+    assert row["url"].endswith("1709.01507")
+    assert row["options"] == {"ratio": 16}
+    assert row["map"]["formula"] == row["sequence"]["formula"] == "2 C²/ratio"
+    assert row["map"]["macs"] == 2 * 256 * 16
+    (stock,) = re.findall(r"`(dict\(type=\"Mechanism\".*?\))`", PAGE.text)
+    python(ON_MAPS, STOCK=stock)
+    python(IN_SEQUENCES)
+    _what_cannot_be_is_refused_with_its_line(reader)
+
+
+def _what_cannot_be_is_refused_with_its_line(folder):
+    for task, recipe, word, sentence in (
+        ("detection", "", "squeeze_excit", "did you mean 'squeeze_excite'"),
+        ("translation", ", sites: [[cross]]", "squeeze_excite", "a gate of one sequence sees no"),
+    ):
+        grid = f"task: {task}\nproduct: {{mechanism: [{word}]{recipe}}}\n"
+        (folder / "wrong.yaml").write_text(grid)
+        said = shell("study plan wrong.yaml 2>&1 || echo code $?").stdout
+        assert "wrong.yaml:2: " in said
+        assert sentence in said
+        assert said.endswith("code 2\n")
