@@ -174,12 +174,12 @@ def _runs(
             broken.append((str(folders[record["id"]].path), str(error)))
             continue
         _write_run(seen, siblings[_cell(record)], out / "runs", built)
-        told, value = seen.row["error"], seen.row["value"]
+        told = seen.row["error"]
         metric = metric_of(seen.row["task"], seen.row["metric"] or "")
         rows.append(
             {
                 **{name: seen.row.get(name) for name in (*IN_TABLE, "places", "commit", "dirty")},
-                "score": None if value is None else metric.format(value),
+                "digits": metric.decimals,
                 "error": told and readable(told.encode(errors="replace"))[:ERROR_CHARACTERS],
             }
         )

@@ -41,7 +41,7 @@ class Recipe:
         used = (self.entries.keys() | other.entries.keys()) - self.unused - other.unused
         return all(self.entries.get(key) == other.entries.get(key) for key in used)
 
-    def and_(self, other: Recipe) -> Recipe:
+    def joined(self, other: Recipe) -> Recipe:
         """Return what runs of either have in common with those of the other, which agrees."""
         return Recipe({**self.entries, **other.entries}, self.unused & other.unused)
 
@@ -112,7 +112,7 @@ def _whole(kinds: list[Recipe]) -> list[Recipe]:
     recipes = [*kinds]
     for one in recipes:  # which grows meanwhile
         for other in kinds:
-            if one.agrees(other) and (both := one.and_(other)) not in recipes:
+            if one.agrees(other) and (both := one.joined(other)) not in recipes:
                 recipes.append(both)
     return [
         one

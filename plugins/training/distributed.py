@@ -61,7 +61,7 @@ def process_group(job: Job) -> Iterator[None]:
 def gpu() -> int:
     """Return the index of this process's GPU among those it can see, 0 if it sees none.
 
-    Slurm can be told to show each process its own GPU only, which then is number 0 to all.
+    A scheduler can be told to show each process its own GPU only, which then is number 0 to all.
     """
     return int(os.environ.get("LOCAL_RANK", "0")) % max(1, torch.cuda.device_count())
 

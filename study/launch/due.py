@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from study.launch.answers import Answers, cause
+from study.launch.answers import cause
+from study.launch.jobs import Answers
 from study.launch.protocol import Profile
 from study.launch.retries import may_retry
 from study.runs.attempt import Attempt, cancelled_by

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from study.runs.attempt import Attempt
 
-__all__ = ["Job", "Jobs", "last_sign"]
+__all__ = ["Answers", "Job", "Jobs", "last_sign"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,32 @@ class Jobs:
         if word and "scheduler" not in attempt.ending:
             attempt.note(word)
         return True
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the launchers said of attempts that jobs execute, each asked once.
+
+    Attributes
+    ----------
+    by: dict
+        The answers by the name of the launcher.
+    """
+
+    by: dict[str, Jobs] = field(default_factory=dict)
+
+    def of(self, attempt: Attempt) -> Jobs:
+        """Return what the attempt's launcher said."""
+        return self.by.get(str(attempt.launcher), Jobs()) if attempt.by_job else Jobs()
+
+    def state(self, attempt: Attempt) -> str | None:
+        """Say the state of an attempt, for `RunFolder.state`; None where its record stands."""
+        return self.of(attempt).state(attempt)
+
+    @property
+    def trouble(self) -> list[str]:
+        """What could not be asked; the records stand then."""
+        return [trouble for said in self.by.values() for trouble in said.trouble]
 
 
 def last_sign(attempt: Attempt) -> float:

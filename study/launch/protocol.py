@@ -18,15 +18,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from study.errors import StudyError, nearest
-from study.launch.jobs import Jobs
+from study.launch.jobs import Answers, Jobs
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
-
-if TYPE_CHECKING:
-    from study.launch.answers import Answers
 
 __all__ = [
     *("Check", "Launcher", "NotInstalled", "Order", "Outcome", "Profile", "SchedulerAway"),

@@ -20,15 +20,14 @@ ROOMS = ("study", "plugins")
 
 
 def place(folder: Path, packages: Iterable[str] = ()) -> Path:
-    """Return where in `folder` the copy of the code as it is now belongs; it bears its hash."""
+    """Return the place in `folder` for a copy of the present code, named by its hash."""
     return folder / _digest(_files(packages))
 
 
 def take(folder: Path, packages: Iterable[str] = ()) -> Path:
     """Copy our packages, and those named, into `folder`; return where, for ``PYTHONPATH``.
 
-    The same code is copied once. A copy that somebody has changed, or a clean-up has thinned, is
-    replaced.
+    The same code is copied once. A copy in which files were changed or deleted is replaced.
     """
     files = _files(packages)
     target = folder / _digest(files)
@@ -37,7 +36,7 @@ def take(folder: Path, packages: Iterable[str] = ()) -> Path:
             return target
         target.rename(target.with_name(f"{target.name}.damaged-{secrets.token_hex(4)}"))
     folder.mkdir(parents=True, exist_ok=True)
-    # Beside its place and renamed: another submission may be making the same one.
+    # Made beside its place and renamed, since another submission may be making the same copy.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as temporary:
         copy = Path(temporary) / target.name
         for name, path in files.items():

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from study.files import BrokenFile
-from study.launch.answers import Answers
+from study.launch.jobs import Answers
 from study.runs.folder import RunFolder
 from study.status.pace import Paces, newest, share
 from study.status.rows import science_of, tally

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.launch.answers import Answers
+from study.launch.answers import ask
+from study.launch.jobs import Answers
 from study.runs import archive
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
@@ -134,7 +135,7 @@ def look(folders: Sequence[RunFolder], said: Answers | None = None) -> States:
         found.of[name] = seen.condition(remember)
     if open_:
         if not found.said.by:
-            found.said = Answers.ask(open_.values())
+            found.said = ask(open_.values())
         for name, attempt in open_.items():
             found.of[name] = _told(found, name, attempt, found.said)
     _count_archived(folders, found)

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex, to_rgb
 from analysis.stats.effects import TERM_SETS
 from analysis.stats.recipes import names
 
-__all__ = ["COLORS", "OTHERS", "color", "dashes", "ink", "marker"]
+__all__ = ["COLORS", "MORE_SIGNS", "OTHERS", "color", "dashes", "ink", "marker"]
 
 COLORS = {
     "none": "#000000",

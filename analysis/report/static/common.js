@@ -12,7 +12,7 @@ const missing = (value) => value === null || value === undefined || Number.isNaN
 
 const format = {
   text: (value) => (missing(value) || value === "" ? ABSENT : String(value)),
-  score: (run) => format.text(run.score).replace("-", "−"),
+  score: ({ value, digits }) => (missing(value) ? ABSENT : value.toFixed(digits).replace("-", "−")),
   number: (value) => (missing(value) ? ABSENT : String(Number(value.toPrecision(4))).replace("-", "−")),
   scaled(value) {
     if (missing(value)) return ABSENT;

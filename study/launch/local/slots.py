@@ -134,7 +134,7 @@ class Slots:
         workers: list[_Worker],
         nurseries: Nurseries,
     ) -> list[tuple[RunFolder, str, Attempt]]:
-        """Start workers in the free slots; return the attempts that came to nothing."""
+        """Start workers in the free slots; return attempts of which no worker is known to work."""
         lost = []
         free = [slot for slot in range(self.slots) if slot not in {w.slot for w in workers}]
         for folder, task in waiting[: self.slots]:
@@ -173,7 +173,7 @@ class Slots:
         return _Worker(slot, task, folder, attempt, process, started)
 
     def _ended(self, worker: _Worker) -> bool:
-        """Whether the worker is gone; if it could not say why, say it in its place."""
+        """Whether the worker is gone. If it left no record, one is written in its place."""
         code = worker.process.poll()
         if code is None:
             return False
@@ -184,7 +184,7 @@ class Slots:
             if code == -signal.SIGTERM:  # told to end before it could listen
                 cause = "preempted"
             error = f"the worker ended with {reason} and left no record"
-            # On a full disk the record stays away, and the run counts as killed all the same.
+            # On a full disk nothing is recorded, and the run counts as killed all the same.
             with contextlib.suppress(OSError):
                 worker.attempt.end(cause, code, worker.started, error)
         return True
@@ -230,14 +230,14 @@ def _start_cold(
             stdout=out,
             stderr=err,
             env=environment,
-            # A session of its own: Ctrl-C reaches the launcher alone, which tells the workers.
+            # In its own session: Ctrl-C reaches only the launcher, which tells the workers to end.
             start_new_session=True,
         )
 
 
 def _signal_group(process: _Process, number: signal.Signals) -> None:
     if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):  # it ended a moment ago, its nursery before
+        with contextlib.suppress(ProcessLookupError):  # it has just ended, and so has its nursery
             os.killpg(process.pid, number)
 
 

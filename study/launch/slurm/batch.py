@@ -2,8 +2,8 @@
 
 ``.slurm/<token>/`` beside the run folders holds ``batch.json``, written before the call,
 ``job.json`` with the job's id, written after it, and the logs of what happens around the trainings.
-The token is the job's name, so that the job is found again if the answer to the call is lost, and
-its tasks find their work whether anybody knows its id or not.
+The token is the job's name. By that the job is found again if the answer to the call is lost, and
+its tasks find their work even if nobody knows its id.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from study.runs.provenance import MORE_VARIABLES
 __all__ = ["Place", "find", "note_stop"]
 
 POLL_SECONDS = 0.5
-FIRST_PROCESS_SECONDS = 120.0  # that the others wait for the first to choose an attempt
-PORT = 20000  # the first of as many ports as jobs choose theirs from
+FIRST_PROCESS_SECONDS = 120.0  # for which the others wait until the first has taken an attempt
+PORT = 20000  # a job's port is this and its id modulo this
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Place:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the worker's environment has besides: for several processes torch's names."""
+        """Further variables for the worker; torch's, if several processes train a run together."""
         recorded = {MORE_VARIABLES: JOB_ID}
         if self.world == 1:
             return recorded
@@ -109,7 +109,7 @@ def _take(run: RunFolder, batch: Batch, place: Place) -> Attempt | None:
         return None
     mine = (attempt.submission.get("token"), attempt.submission.get("index"))
     if mine != (batch.token, place.index):
-        return None  # given up for lost, and given to somebody else
+        return None  # it was taken for lost, and the run given to another job
     if who := cancelled_by(attempt):
         attempt.write_off("killed", f"cancelled by {who}", scheduler="CANCELLED")
         return None

@@ -1,4 +1,4 @@
-"""Calling Slurm's commands, so that a scheduler that does not answer is an answer too."""
+"""Calls of Slurm's commands, which tell a refusal from a scheduler that does not answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 __all__ = ["Refused", "Unreachable", "call"]
 
 TIMEOUT = 60.0
-"""Seconds for one command; Slurm's own patience (MessageTimeout) is 10 s by default."""
+"""Seconds for one command; Slurm's own limit (MessageTimeout) is 10 s by default."""
 
 UNREACHABLE = (
     "unable to contact slurm controller",
@@ -28,8 +28,8 @@ UNREACHABLE = (
 
 
 OURS = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SACCT_", "SINFO_", "SCANCEL_")
-"""Beginnings of variables that change what a command does. Within a job they are the job's, and a
-job that is submitted from there must not inherit them; others are for people at a terminal."""
+"""Beginnings of variables that change what a command does. Some are set within a job, and a job
+that is submitted from there must not inherit them. The others are for people at a terminal."""
 
 KEPT = ("SLURM_CONF",)
 

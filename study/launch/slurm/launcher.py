@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from study.errors import StudyError
-from study.launch.answers import Answers
-from study.launch.jobs import Jobs
+from study.launch.jobs import Answers, Jobs
 from study.launch.protocol import Check, Launcher, Order, Outcome
 from study.launch.slurm import cancel, profile
 from study.launch.slurm.batch import batch_of

@@ -14,8 +14,8 @@ from typing import Any
 
 from study.errors import StudyError
 from study.launch import snapshot
-from study.launch.answers import Answers
 from study.launch.due import causes, claim
+from study.launch.jobs import Answers
 from study.launch.protocol import Outcome, SchedulerAway
 from study.launch.slurm.batch import FOLDER, Batch
 from study.launch.slurm.command import Refused, Unreachable, call

@@ -30,7 +30,7 @@ __all__ = ["main"]
 
 POLL_SECONDS = 0.5
 REMIND_SECONDS = 2.0  # between two signals to a worker that may not have been listening yet
-LAST_SECONDS = 600.0  # that Slurm may take to kill a job that it has told to end
+LAST_SECONDS = 600.0  # to wait for Slurm to kill a job that it has told to end
 
 STOPPED_BY = {signal.SIGTERM: "preempted", signal.SIGUSR2: "timeout"}
 
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check_code(batch: Batch) -> None:
-    """End with a word if this is not the code that was submitted."""
+    """Exit with a message if this is not the code that was submitted."""
     here, meant = Path(__file__).resolve(), Path(batch.record["code"]).resolve()
     if not here.is_relative_to(meant):
         sys.exit(f"error: this is {here}, not the code that was submitted, {meant}: is it damaged?")
@@ -145,7 +145,7 @@ class _Worker:
         return 128 - code if code < 0 else code
 
     def tell(self, number: int) -> None:
-        """Pass a signal on, again and again until it is heeded."""
+        """Pass a signal on, and repeat it until the worker has ended."""
         now = time.monotonic()
         if self.process.poll() is None and now - self.reminded > REMIND_SECONDS:
             self.reminded = now

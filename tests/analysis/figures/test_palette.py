@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from importlib import resources
 
 import pytest
 
-from analysis.figures.drawing.palette import OTHERS, color, dashes, marker
+from analysis.figures.drawing.palette import MORE_SIGNS, OTHERS, color, dashes, marker
 
 PAPER = {
     "none": ("#000000", "D"),
@@ -70,3 +72,10 @@ def test_they_are_the_same_in_every_process():
         for seed in ("1", "2")
     }
     assert shown == {f"{[(color(word), marker(word)) for word in FOREIGN]}\n"}
+
+
+def test_the_report_can_draw_every_sign():
+    script = resources.files("analysis.report").joinpath("static/chart.js").read_text()
+    shapes = script.partition("const SHAPES = {")[2].partition("};")[0]
+    for sign in {*MORE_SIGNS, *(sign for _, sign in PAPER.values())}:
+        assert re.search(rf'(^|\s){re.escape(sign)}: |"{re.escape(sign)}": ', shapes), sign
