@@ -34,9 +34,9 @@ with root_logger_kept():
 
     from plugins.translation.checkpoints import load_weights, newest_readable
     from plugins.translation.evaluation import Evaluation
-    from plugins.translation.slot import AttentionSlot
     from plugins.translation.trainer import RecordingTrainer
     from plugins.translation.transformer import SpatialAttentionTransformer
+    from plugins.translation.unit import AttentionUnit
 
 __all__ = ["COST_TOKENS", "build", "cost", "evaluate", "made_up", "train"]
 
@@ -93,9 +93,9 @@ def cost(job: Job, outputs: int | None = None) -> Cost:
         words = torch.zeros(1, COST_TOKENS, dtype=torch.long)
         lengths = torch.zeros(1, dtype=torch.long)
     varied = parts(job.sites)
-    for slot in (module for module in model.modules() if isinstance(module, AttentionSlot)):
-        if slot.part not in varied:
-            for module in slot.modules():
+    for unit in (module for module in model.modules() if isinstance(module, AttentionUnit)):
+        if unit.part not in varied:
+            for module in unit.modules():
                 vars(module)["is_mechanism"] = False  # of this instance, not of the class
     return count(model, lambda: model(words, lengths, words), [COST_TOKENS, COST_TOKENS])
 

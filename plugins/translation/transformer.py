@@ -31,7 +31,7 @@ from plugins.attention.mechanisms.generalized import Generalized
 from plugins.translation.attention import build_attention
 from plugins.translation.checkpoints import allow_configurations
 from plugins.translation.sites import check_sites
-from plugins.translation.slot import AttentionSlot
+from plugins.translation.unit import AttentionUnit
 
 __all__ = ["NAME", "SpatialAttentionTransformer"]
 
@@ -53,7 +53,7 @@ class EncoderLayer(TransformerEncoderLayerBase):
         super().__init__(cfg, return_fc=return_fc)
         _remove_norm_of_none(self, cfg.encoder.self_attention)
 
-    def build_self_attention(self, embed_dim: int, cfg: TransformerConfig) -> AttentionSlot:
+    def build_self_attention(self, embed_dim: int, cfg: TransformerConfig) -> AttentionUnit:
         """Build the mechanism that `cfg` names."""
         mechanism = Word.parse(cfg.encoder.self_attention)
         return build_attention(mechanism, "encoder", embed_dim, cfg.encoder.attention_heads)
@@ -68,12 +68,12 @@ class DecoderLayer(TransformerDecoderLayerBase):
 
     def build_self_attention(
         self, embed_dim: int, cfg: TransformerConfig, **_: Any
-    ) -> AttentionSlot:
+    ) -> AttentionUnit:
         """Build the mechanism that `cfg` names."""
         mechanism = Word.parse(cfg.decoder.self_attention)
         return build_attention(mechanism, "decoder", embed_dim, cfg.decoder.attention_heads)
 
-    def build_encoder_attention(self, embed_dim: int, cfg: TransformerConfig) -> AttentionSlot:
+    def build_encoder_attention(self, embed_dim: int, cfg: TransformerConfig) -> AttentionUnit:
         """Build the mechanism that `cfg` names."""
         mechanism = Word.parse(cfg.cross_attention)
         heads = cfg.decoder.attention_heads

@@ -44,8 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     cells = find(batch, place)
     options = batch.record["options"]
     workers = [
-        _Worker(run, attempt, place, options, slot, len(cells))
-        for slot, (run, attempt) in enumerate(cells)
+        _Worker(run, attempt, place, options, index, len(cells))
+        for index, (run, attempt) in enumerate(cells)
     ]
     while sum(worker.ended() for worker in workers) < len(workers):
         if stop.number:
@@ -113,19 +113,19 @@ class _Worker:
         attempt: Attempt,
         place: Place,
         options: dict[str, Any],
-        slot: int,
-        slots: int,
+        index: int,
+        workers: int,
     ) -> None:
         self.run, self.attempt, self.rank = run, attempt, place.rank
         self.started, self.reminded = time.time(), 0.0
         cuda = bool(options["gpus"])
         environment = os.environ | place.variables
-        threads = str(max(1, int(os.environ.get("SLURM_CPUS_PER_TASK", cores())) // slots))
+        threads = str(max(1, int(os.environ.get("SLURM_CPUS_PER_TASK", cores())) // workers))
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment[name] = threads
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        if cuda and slots > 1:
-            environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+        if cuda and workers > 1:
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
         # -P: take no code from the folder in which sbatch was called.
         command = [sys.executable, "-P", "-m", "study.worker", str(run.path), str(attempt.n)]
         command += ["--device", "cuda" if cuda else "cpu"]

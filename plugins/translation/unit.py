@@ -1,4 +1,4 @@
-"""The place of an attention module in fairseq's Transformer layers.
+"""The attention unit of fairseq's Transformer layers.
 
 fairseq hands over sequences as (time, batch, channels), keeps what a decoder has seen in an
 ``incremental_state``, and in beam search reorders that state through ``reorder_incremental_state``
@@ -13,14 +13,14 @@ import torch
 from fairseq.incremental_decoding_utils import FairseqIncrementalState
 from torch import Tensor, nn
 
-__all__ = ["AttentionSlot", "State"]
+__all__ = ["AttentionUnit", "State"]
 
 State = dict[str, dict[str, Any]]
 """fairseq's ``incremental_state``."""
 
 
-class AttentionSlot(FairseqIncrementalState, nn.Module):
-    """What fairseq's layers expect of a ``MultiheadAttention``; a mechanism fills it.
+class AttentionUnit(FairseqIncrementalState, nn.Module):
+    """The attention of one layer: fairseq's layers use it as a ``MultiheadAttention``.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
     def __init__(self, part: str, channels: int, heads: int, remembered: int | None = None) -> None:
         super().__init__()
         self.part, self.remembered = part, remembered
-        # Under these names the decoder's layers ask for them.
+        # The decoder's layers read these two names.
         self.num_heads, self.head_dim = heads, channels // heads
 
     def forward(
@@ -67,8 +67,8 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
         need_weights: bool
             Return the attention weights, if the mechanism has such, averaged over the heads.
         static_kv: bool
-            fairseq says here that the sequence attended to is the same in every step. A slot knows
-            by its part.
+            fairseq's way to say that the sequence attended to is the same in every step. Ignored:
+            a unit knows this from its part.
         attn_mask: Tensor, optional
             (T, T), fairseq's mask of the future in a decoder. Without it and without
             `incremental_state` the whole sentence is seen.
@@ -160,7 +160,7 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
         return grown, padding, start
 
     def recall(self, state: State | None) -> dict[str, Any]:
-        """Return what this slot remembers; empty before the first step."""
+        """Return what this unit remembers; empty before the first step."""
         return FairseqIncrementalState.get_incremental_state(self, state, "attention") or {}
 
     def remember(self, state: State, **memory: Any) -> None:
@@ -176,5 +176,5 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
         return incremental_state
 
     def _get_input_buffer(self, incremental_state: State | None) -> dict[str, Any]:
-        # The decoder's layers ask under this name, for an option that we do not offer.
+        # The decoder's layers call this for an option that we do not offer.
         return self.recall(incremental_state)
