@@ -25,7 +25,7 @@ from plugins.attention.kernels.maps.block import Block2d
 from plugins.attention.kernels.maps.forms import Form, form_of
 from plugins.attention.kernels.maps.parts import Parts
 from plugins.attention.maps import cost
-from plugins.attention.maps.dense import dense, look
+from plugins.attention.maps.dense import dense, weights_at
 
 __all__ = ["GeneralizedAttention2d"]
 
@@ -116,7 +116,7 @@ class GeneralizedAttention2d(Block2d):
         ValueError
             If a position is not in the map.
         """
-        return look(self, x, queries)
+        return weights_at(self, x, queries)
 
     def _residual(self, x: Tensor, attended: Tensor) -> Tensor:
         """Project what was attended, (N, H or 1, W or 1, M * d), and add it to the input."""
