@@ -125,10 +125,10 @@ def check_sample(paths: Sequence[Path], sizes: Sequence[tuple[int, int]] | None 
             )
 
 
-def link(target: Path, place: Path) -> None:
-    """Let `place` lead to the copy's file or folder `target`."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.symlink_to(target.absolute())
+def link(target: Path, path: Path) -> None:
+    """Make `path` a link to the copy's file or folder `target`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target.absolute())
 
 
 def some(names: Iterable[object]) -> str:

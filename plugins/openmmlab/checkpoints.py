@@ -45,7 +45,7 @@ def newest_whole_checkpoint(folder: Path) -> Path | None:
     holds more than a checkpoint should is passed over like one that is torn.
     """
     found = [(match, path) for path in folder.glob("*.pth") if (match := NAME.fullmatch(path.name))]
-    for _, path in sorted(found, key=lambda pair: _place(pair[0]), reverse=True):
+    for _, path in sorted(found, key=lambda pair: _progress(pair[0]), reverse=True):
         try:
             with zipfile.ZipFile(path) as archive:
                 torn = archive.testzip()
@@ -58,7 +58,7 @@ def newest_whole_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def _place(match: re.Match[str]) -> tuple[int, int]:
+def _progress(match: re.Match[str]) -> tuple[int, int]:
     return int(match["epochs"]), int(match["steps"] or 0)
 
 

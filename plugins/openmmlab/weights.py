@@ -96,8 +96,8 @@ def read(path: Path) -> Weights:
         )
     meta = entry(path, content, "meta", dict) or {}
     data = entry(path, meta, "dataset_meta", dict) or {}
-    places = ((meta, "CLASSES"), (data, "classes"), (data, "CLASSES"))
-    named = [entry(path, holder, key, tuple, list, str) for holder, key in places]
+    entries = ((meta, "CLASSES"), (data, "classes"), (data, "CLASSES"))
+    named = [entry(path, holder, key, tuple, list, str) for holder, key in entries]
     classes = next(filter(None, named), None)
     config = entry(path, meta, "cfg", str, dict) or entry(path, meta, "config", str, dict)
     return Weights(
@@ -206,8 +206,8 @@ def _moved(own: Iterable[str], given: Iterable[str]) -> list[str]:
     for module, words in KINDS.items():
         ours, theirs = here.get(module, []), there.get(module, [])
         if ours != theirs:
-            places = (", ".join(found) or "no stage" for found in (theirs, ours))
-            parts.append("{} stands in {} there, in {} here".format(words, *places))
+            stages = (", ".join(found) or "no stage" for found in (theirs, ours))
+            parts.append("{} stands in {} there, in {} here".format(words, *stages))
     return parts
 
 

@@ -20,10 +20,10 @@ WORKERS = {"cpu": 0, "cuda": 1}
 
 
 def attention_at(job: Job) -> dict[str, Word]:
-    """Return what attends at each place."""
+    """Return what attends in each part of the model."""
     varied, elsewhere = parts(job.sites), Word.parse(job.recipe.elsewhere)
     check(job.mechanism, job.sites, elsewhere)
-    return {place: job.mechanism if place in varied else elsewhere for place in PARTS}
+    return {part: job.mechanism if part in varied else elsewhere for part in PARTS}
 
 
 def fairseq_arguments(job: Job) -> list[str]:

@@ -41,7 +41,7 @@ ARGUMENTS = {
     "decoder": "decoder_self_attention",
     "cross": "cross_attention",
 }
-"""The argument that says what attends at a place."""
+"""The argument that says what attends in each part of the model."""
 
 allow_configurations()
 
@@ -106,12 +106,12 @@ class SpatialAttentionTransformer(TransformerModel):
     def add_args(parser: argparse.ArgumentParser) -> None:
         """Add fairseq's arguments and ours."""
         TransformerModel.add_args(parser)
-        for place, name in ARGUMENTS.items():
+        for part, name in ARGUMENTS.items():
             parser.add_argument(
                 f"--{name.replace('_', '-')}",
-                type=_word_at(place),
+                type=_word_at(part),
                 metavar="MECHANISM",
-                help=f"what attends at {place!r}: four bits E1E2E3E4 or another mechanism's word"
+                help=f"what attends at {part!r}: four bits E1E2E3E4 or another mechanism's word"
                 " (default: 1111)",
             )
 
@@ -127,8 +127,8 @@ class SpatialAttentionTransformer(TransformerModel):
             attention is set that ours does not have.
         """
         architecture(args)
-        for place, name in ARGUMENTS.items():
-            check_sites(Word.parse(getattr(args, name)), (place,))
+        for part, name in ARGUMENTS.items():
+            check_sites(Word.parse(getattr(args, name)), (part,))
         _check_padding(Word.parse(args.cross_attention), task)
         _check_options(args)
         return super().build_model(args, task)
@@ -162,12 +162,12 @@ def tiny_architecture(args: argparse.Namespace) -> None:
     architecture(args)
 
 
-def _word_at(place: str) -> Any:
-    """Return the type of an argument: a mechanism's word that can stand at `place`."""
+def _word_at(part: str) -> Any:
+    """Return the type of an argument: a mechanism's word that can stand at `part`."""
 
     def word(text: str) -> str:
         try:
-            check_sites(Word.parse(text), (place,))
+            check_sites(Word.parse(text), (part,))
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
         return text

@@ -53,7 +53,7 @@ def test_what_is_incomplete_or_has_a_wrong_name_is_refused(name, kind, message):
 def test_a_package_that_cannot_be_imported_is_named_where_its_word_is_used(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    broken = EntryPoint("broken", "no_such_package.module:Broken", registry.GROUP)
+    broken = EntryPoint("broken", "no_such_package.module:Broken", registry.ENTRY_POINTS)
     entries = {**registry._entries(), "broken": broken}
     monkeypatch.setattr(registry, "_entries", lambda: entries)
     registry.mechanism_class.cache_clear()
@@ -65,7 +65,7 @@ def test_a_package_that_cannot_be_imported_is_named_where_its_word_is_used(monke
 def test_two_packages_with_one_name_are_refused(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    twice = [EntryPoint("gate", f"{name}:Gate", registry.GROUP) for name in ("one", "other")]
+    twice = [EntryPoint("gate", f"{name}:Gate", registry.ENTRY_POINTS) for name in ("one", "other")]
     monkeypatch.setattr(registry, "entry_points", lambda group: twice)
     with pytest.raises(registry.BrokenMechanism, match="one:Gate and other:Gate"):
         registry._entries.__wrapped__()

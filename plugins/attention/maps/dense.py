@@ -17,7 +17,7 @@ from plugins.attention.core.energy import exactly, with_bias
 from plugins.attention.core.position import relative_sinusoid
 from plugins.attention.kernels.maps.axis import WAVELENGTH
 from plugins.attention.kernels.maps.block import Block2d
-from plugins.attention.kernels.maps.parts import in_single
+from plugins.attention.kernels.maps.tiles import in_single
 
 __all__ = ["dense", "weights_at"]
 

@@ -23,7 +23,7 @@ from plugins.attention.core.closed_form import ClosedForm
 from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.maps.block import Block2d
 from plugins.attention.kernels.maps.forms import Form, form_of
-from plugins.attention.kernels.maps.parts import Parts
+from plugins.attention.kernels.maps.tiles import Tiles
 from plugins.attention.maps import cost
 from plugins.attention.maps.dense import dense, weights_at
 
@@ -73,9 +73,9 @@ class GeneralizedAttention2d(Block2d):
 
         All that can do the terms at hand give the same result.
         """
-        parts = Parts(self, x)
+        tiles = Tiles(self, x)
         with exactly(x):
-            attended = form(parts)
+            attended = form(tiles)
         return self._residual(x, attended)
 
     def closed_form(self, height: int, width: int) -> ClosedForm:

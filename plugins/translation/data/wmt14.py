@@ -67,7 +67,7 @@ CORPORA = {
     "commoncrawl.de-en": 2_399_123,
     "news-commentary-v9.de-en": 201_288,
 }
-PLACES = ("", "training", "dev", "test-full", "test")
+FOLDERS = ("", "training", "dev", "test-full", "test")
 """Folders that the archives unpack to."""
 
 # By split: name, pairs, sacrebleu's name for it.
@@ -195,10 +195,10 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
 
 def _find(copy: Path, *names: str) -> Path | None:
     """Return the first of `names` that is there, in any of the folders of the archives."""
-    for place in PLACES:
+    for folder in FOLDERS:
         for name in names:
-            if (copy / place / name).is_file():
-                return copy / place / name
+            if (copy / folder / name).is_file():
+                return copy / folder / name
     return None
 
 

@@ -17,13 +17,13 @@ from torch import Tensor
 from plugins.attention.kernels.maps.blocked import blocked
 from plugins.attention.kernels.maps.factored import factored
 from plugins.attention.kernels.maps.folded import folded_low_rank, fused
-from plugins.attention.kernels.maps.parts import Parts
 from plugins.attention.kernels.maps.separable import mean, nested, pooled, separable
+from plugins.attention.kernels.maps.tiles import Tiles
 
 __all__ = ["FORMS", "Form", "Forms", "form_of"]
 
-Form = Callable[[Parts], Tensor]
-"""From the parts to what is attended, (N, H, W, M * d), or (N, 1, 1, M * d) for all queries."""
+Form = Callable[[Tiles], Tensor]
+"""From the tiles to what is attended, (N, H, W, M * d), or (N, 1, 1, M * d) for all queries."""
 
 
 @dataclass(frozen=True)

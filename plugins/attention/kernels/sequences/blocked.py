@@ -27,11 +27,11 @@ __all__ = ["attend_in_blocks"]
 ROWS = 64
 """Queries of a block; measured best of 32, 64 and 128 on a CPU."""
 
-CELLS = {"cpu": 1 << 18, "meta": 1 << 18}
+BLOCK_ENERGIES = {"cpu": 1 << 18, "meta": 1 << 18}
 """Energies of a block, by device: a megabyte in single precision, half of a usual L2 cache. On the
 meta device, where cost is counted, as on a CPU."""
 
-MANY_CELLS = 1 << 26
+MANY_ENERGIES = 1 << 26
 """The same elsewhere, where few large operations are better than many small ones."""
 
 
@@ -157,7 +157,7 @@ def _blocks(f: _Factors, visible: Visible, last_offset: int) -> Iterator[_Block]
     """Cut the work into blocks. `last_offset` is that of the first column of `table`, plus 1."""
     heads, sentences = f.value.shape[:2]
     device, dtype = f.value.device, f.value.dtype
-    cells = CELLS.get(device.type, MANY_CELLS)
+    most = BLOCK_ENERGIES.get(device.type, MANY_ENERGIES)
     for first in range(0, visible.queries, ROWS):
         rows = slice(first, min(first + ROWS, visible.queries))
         keys = visible.reach(rows)
@@ -171,7 +171,7 @@ def _blocks(f: _Factors, visible: Visible, last_offset: int) -> Iterator[_Block]
         if far is not None:
             far = torch.zeros(far.shape, dtype=dtype, device=device).masked_fill_(far, -math.inf)
             shared = far[None, None] if shared is None else shared + far
-        step = max(1, cells // (heads * count * width))
+        step = max(1, most // (heads * count * width))
         for n in range(0, sentences, step):
             some = slice(n, min(n + step, sentences))
             bias, padding = shared, visible.padded(some, rows, keys)

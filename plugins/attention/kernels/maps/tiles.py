@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from plugins.attention.kernels.maps.axis import Axis
 from plugins.attention.kernels.maps.block import Block2d
 
-__all__ = ["Parts", "in_single"]
+__all__ = ["Tiles", "in_single"]
 
 
 def in_single(tensor: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def in_single(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-class Parts:
+class Tiles:
     """Projections and energies of one input.
 
     Projections have the type that autocast asks for, or that of the input; energies and softmaxes
