@@ -1,8 +1,8 @@
-"""Put blocks into any backbone, at modules that are named by their paths.
+"""Put blocks into any backbone, at modules named by their paths.
 
-OpenMMLab's own ``plugins=`` knows the bottleneck of a ResNet and nothing else. A config that names
-``WithBlocks`` as the backbone's type, and its former type as ``backbone``, can have a block
-wherever a feature map passes from one module to the next: ::
+OpenMMLab's own ``plugins=`` knows only the bottleneck of a ResNet. With ``WithBlocks`` as the
+backbone's type, and the former type as ``backbone``, a config can have a block wherever a feature
+map passes from one module to the next: ::
 
     custom_imports = dict(imports=["plugins.openmmlab.blocks"])
     block = dict(type="GeneralizedAttention2d", terms="0010", heads=8, kv_stride=2)
@@ -36,7 +36,7 @@ PROBE = 64
 """Side of the image that shows how many channels pass where. Every stage must see some pixels."""
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-"""To these a child of another kind would be one more to call."""
+"""These would call an added child as one of their own."""
 
 
 @MODELS.register_module("WithBlocks")
@@ -71,12 +71,12 @@ def insert_blocks(model: nn.Module, insertions: Sequence[dict[str, Any]]) -> nn.
         ``after``
             Path of modules whose result goes through a block.
         ``instead_of``
-            Path of convolutions whose place the block takes, with their shape and weight.
+            Path of convolutions that the block replaces, with their shape and weight.
 
         A path is that of ``named_modules``; ``*``, ``?`` and ``[...]`` stand for letters between
-        two dots. Each module gets a block of its own, which is named as OpenMMLab names plugins and
-        belongs to the module around it, or to itself within a list of modules. Feature maps are
-        (N, C, H, W), or (N, H * W, C) where the module is also given the pair (H, W).
+        two dots. Each module gets a block of its own, named as OpenMMLab names plugins. The block
+        belongs to the module around it; within a list of modules, to the module itself. Feature
+        maps are (N, C, H, W), or (N, H * W, C) where the module is also given the pair (H, W).
 
     Raises
     ------
@@ -147,7 +147,7 @@ def _probe(model: nn.Module, names: Sequence[str], position: str) -> dict[str, i
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    # Not by model.train(), which in a backbone does more than it undoes.
+    # model.train() does not serve: in a backbone it does more than a second call undoes.
     training = [module for module in model.modules() if module.training]
     try:
         for module in training:

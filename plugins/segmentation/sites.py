@@ -9,7 +9,7 @@ from plugins.segmentation.recipe import Recipe
 __all__ = ["HEAD", "SITES", "site"]
 
 HEAD = "head"
-"""After the backbone: between the two convolutions of the head, neither of which is replaced."""
+"""After the backbone: between the two convolutions of the head, which both stay."""
 
 SITES = (*common.STAGES, HEAD, common.IMAGE)
 

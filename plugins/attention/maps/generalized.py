@@ -1,7 +1,7 @@
 """Generalized attention over feature maps.
 
 Zhu et al. 2019, https://arxiv.org/abs/1904.05873, equations (1) and (2): the weight of key k for
-query q is the softmax over k of the sum of those of four energies that are switched on,
+query q is the softmax over k of a sum of energies, those of these four that are switched on,
 
     E1 = q . k          query content and key content
     E2 = q . r(k - q)   query content and relative position
@@ -34,9 +34,9 @@ class GeneralizedAttention2d(Block2d):
     """Multi-head attention of a feature map to itself, with any of the 16 term sets.
 
     Parameter names and shapes are those of mmcv's ``GeneralizedAttention``, so that its checkpoints
-    load. As there, energies carry no 1/sqrt(d); strides subsample; the row and the column encoding
-    are projected apart and their sum is divided by sqrt(2); the block is residual and starts as
-    the identity. Unlike there, every term set is right on every map.
+    load. As in mmcv, energies carry no 1/sqrt(d); strides subsample; the row and the column
+    encoding are projected apart and their sum is divided by sqrt(2); the block is residual and
+    starts as the identity. Unlike in mmcv, every term set is right on every map.
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ class GeneralizedAttention2d(Block2d):
         return self.attend(x, form)
 
     def attend(self, x: Tensor, form: Form) -> Tensor:
-        """Attend by a form of one's choice, of :mod:`plugins.attention.kernels.maps.forms`.
+        """Attend by a given form, one of :mod:`plugins.attention.kernels.maps.forms`.
 
-        All that can do the terms at hand give the same result.
+        All forms that support these terms give the same result.
         """
         tiles = Tiles(self, x)
         with exactly(x):

@@ -58,7 +58,7 @@ DIGITS = (2, 6)
 LONGER_SIDE = (20, 64)
 # Light ink: the photo is mostly grass, trees and their shadows.
 INK = (160, 255)
-# Fainter ink than this (of 255) is neither drawn nor counted to the box.
+# Fainter ink than this (of 255) is not drawn and does not count for the box.
 FAINT = 26
 BOXES_TRIED = 50
 MNIST_SIDE = 28

@@ -1,9 +1,9 @@
 """Position without E1: the weight of a key is a product over rows and columns.
 
 The softmax numerator of key (y, x) for query q is ``exp(Ey(q, y)) exp(Ex(q, x)) exp(E3(y, x))``.
-The first two are as many as rows and columns, and the third belongs to the value. The output is
-then ``sum_y ay(q, y) sum_x ax(q, x) v(y, x)``: one large product over the columns, one small over
-the rows, and no number for a pair of query and key.
+There are as many of the first two as there are rows and columns; the third goes with the value. The
+output is then ``sum_y ay(q, y) sum_x ax(q, x) v(y, x)``: one large product over the columns, one
+small over the rows, and no number for a pair of query and key.
 """
 
 from __future__ import annotations

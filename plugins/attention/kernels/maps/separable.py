@@ -7,8 +7,8 @@
 0011  columns first, then rows with the logarithm of what the columns summed up to
 ====  ============================================================================
 
-With a range, 0000 and 0010 vary with the query and are the third and the fourth with zero energies
-of position.
+With a range, 0000 and 0010 vary with the query. They are then 0001 and 0011 with zero energies of
+position.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def pooled(tiles: Tiles) -> Tensor:
 def separable(tiles: Tiles) -> Tensor:
     """0001: two products, each over one axis; (N, H, W, M * d).
 
-    The weights are those of every image.
+    All images have the same weights.
     """
     value = tiles.value.unflatten(0, tiles.problems)  # (N, Y, X, M, k_y, k_x, d)
     along_x = tiles.column_table().softmax(dim=-1).to(value.dtype)[None, None]

@@ -54,8 +54,8 @@ class Tiles:
         """Apply a 1x1 convolution without bias; (N, C, H, W) to (N, H, W, features).
 
         Features come last because every form multiplies over them or copies them as one run, and
-        fused attention takes no other layout. A convolution, since that is the faster product on a
-        CPU with several threads (oneDNN's, where a matrix product is MKL's).
+        fused attention takes no other layout. It is a convolution, because oneDNN's convolution is
+        faster than MKL's matrix product on a CPU with several threads.
         """
         x = x.to(self.kind).contiguous(memory_format=torch.channels_last)
         return F.conv2d(x, layer.weight.to(self.kind)).permute(0, 2, 3, 1)
@@ -107,7 +107,7 @@ class Tiles:
     def key_energy(self) -> Tensor:
         """E3 alone, float32, (B, M, k_y, k_x).
 
-        u . (K x) is calculated as (u K) . x: M products a key in the place of M * d.
+        u . (K x) is calculated as (u K) . x: M products a key instead of M * d.
         """
         weight = in_single(self.block.key_conv.weight).flatten(1)
         weight = weight.unflatten(0, (self.block.heads, self.block.head_dim))

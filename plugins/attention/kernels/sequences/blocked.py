@@ -1,10 +1,10 @@
 """Attention over a sequence in blocks that stay in the cache, forward and backward.
 
 A block is the queries of some neighbours in some sentences, together with the keys that they can
-reach: of a causal mask or a spatial range only the part near the diagonal is computed. Nothing of
-the size queries x keys is kept: the backward pass computes each block's weights anew, as in
-FlashAttention (Dao et al. 2022, https://arxiv.org/abs/2205.14135), which has no learned energies
-of relative positions.
+reach: with a causal mask or a spatial range, only the part near the diagonal is computed. Nothing
+of the size queries x keys is kept: the backward pass computes each block's weights anew, as in
+FlashAttention (Dao et al. 2022, https://arxiv.org/abs/2205.14135), which has no learned energies of
+relative positions.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ ROWS = 64
 """Queries of a block; measured best of 32, 64 and 128 on a CPU."""
 
 BLOCK_ENERGIES = {"cpu": 1 << 18, "meta": 1 << 18}
-"""Energies of a block, by device: a megabyte in single precision, half of a usual L2 cache. On the
-meta device, where cost is counted, as on a CPU."""
+"""Energies of a block, by device: a megabyte in single precision, half of a usual L2 cache. The
+meta device, where cost is counted, is treated as a CPU."""
 
 MANY_ENERGIES = 1 << 26
 """The same elsewhere, where few large operations are better than many small ones."""
@@ -40,7 +40,7 @@ def attend_in_blocks(energies: Energies, value: Tensor, visible: Visible) -> Ten
 
     Energies and weights are of at least single precision, also under autocast.
     """
-    # A block at the edge holds offsets, too, that no query can see.
+    # A block at the edge also holds offsets that no query can see.
     seen, rows = visible.offsets(), min(ROWS, visible.queries)
     offsets = range(seen.start - rows + 1, seen.stop + rows - 1)
     relative, table = energies.relative, energies.table
@@ -65,7 +65,7 @@ def attend_in_blocks(energies: Energies, value: Tensor, visible: Visible) -> Ten
 
 @dataclass
 class _Factors:
-    """What is as in `Energies`, with heads first; or the gradients with respect to it."""
+    """The factors of `Energies` with heads first, or the gradients with respect to them."""
 
     content: Tensor | None
     key: Tensor | None
