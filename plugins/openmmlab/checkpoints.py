@@ -53,7 +53,7 @@ def newest_whole_checkpoint(folder: Path) -> Path | None:
                 load(path, mmap=True)
                 return path
             logger.warning("%s is torn", path)
-        except Exception as error:  # there is no telling what the unpickler makes of wrong bytes
+        except Exception as error:  # wrong bytes can raise anything in the unpickler
             logger.warning("%s cannot be read: %r", path, error)
     return None
 

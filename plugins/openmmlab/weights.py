@@ -78,7 +78,7 @@ def read(path: Path) -> Weights:
     """
     try:
         content = read_file(path)
-    except Exception as error:  # there is no telling what the unpickler makes of wrong bytes
+    except Exception as error:  # wrong bytes can raise anything in the unpickler
         raise unreadable(path, error) from None
     wanted = "a checkpoint of MMEngine is a dict with 'state_dict' and 'meta'"
     if not isinstance(content, dict):

@@ -69,7 +69,7 @@ class _Form:
 
 
 class Attention(AttentionUnit):
-    """A mechanism in a layer; what it remembers of earlier steps, or of the source, is kept."""
+    """A mechanism in a layer, with what it remembers of earlier steps or of the source."""
 
     def __init__(self, attention: Any, part: str, channels: int, heads: int) -> None:
         if not isinstance(attention, SequenceModule):
@@ -110,7 +110,7 @@ class Attention(AttentionUnit):
     def _source(
         self, query: Tensor, memory: Tensor | None, padding: Tensor | None, state: State | None
     ) -> tuple[dict[str, Tensor], Tensor | None, int]:
-        """Return what is remembered of the source, which is made in the first step."""
+        """Return what is remembered of the source; the first step makes it."""
         kept = self.recall(state)
         if not kept:
             assert memory is not None

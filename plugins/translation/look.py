@@ -57,7 +57,7 @@ def look(job: Job, source: str, query: tuple[int, int] | None = None) -> dict[st
     generator = task.build_generator([model], _Search())
     sample = {"net_input": {"src_tokens": words, "src_lengths": lengths}}
     best = task.inference_step(generator, [model], sample)[0][0]["tokens"]
-    # The decoder is given what it will have said: the end mark, then all tokens but the last.
+    # The decoder gets its own output shifted: the end mark, then all tokens but the last.
     given = torch.cat([best[-1:], best[:-1]])[None]
     seen: dict[str, dict[str, Tensor]] = {}
     for name, module in model.named_modules():
@@ -80,7 +80,7 @@ def look(job: Job, source: str, query: tuple[int, int] | None = None) -> dict[st
 
 
 class _Search:
-    """Beam search of an ordinary width; which tokens come out is not the question here."""
+    """Beam search of an ordinary width; its exact output does not matter here."""
 
     beam, max_len_a, max_len_b = 4, 1, 50
 

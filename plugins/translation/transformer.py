@@ -176,7 +176,7 @@ def _word_at(part: str) -> Any:
 
 
 def _check_padding(cross: Word, task: Any) -> None:
-    # Within one sentence only differences of columns matter, and both ends shift together.
+    # Within one sentence only differences of columns matter; padding shifts both alike.
     depends = any(
         isinstance(part, Generalized) and "1" in (part.terms[1], part.terms[3])
         for part in cross.parts
@@ -215,7 +215,7 @@ def _remove_norm_of_none(layer: nn.Module, word: str) -> None:
 
 
 def _wrapped(layer: nn.Module, cfg: TransformerConfig) -> nn.Module:
-    """Apply fairseq's options that trade time for memory, which leave the result alone."""
+    """Apply fairseq's options that trade time for memory and leave the result alone."""
     if cfg.checkpoint_activations:
         layer = checkpoint_wrapper(layer, offload_to_cpu=cfg.offload_activations)
     smallest = 0 if cfg.checkpoint_activations else cfg.min_params_to_wrap

@@ -59,13 +59,13 @@ class AttentionUnit(FairseqIncrementalState, nn.Module):
         query: Tensor
             (T, N, C); with `incremental_state` the new steps only.
         key, value: Tensor
-            (S, N, C), the sequence attended to, twice; in self-attention that of the query.
+            (S, N, C), the sequence attended to, given twice; in self-attention the query's own.
         key_padding_mask: Tensor, optional
             (N, S), true where that sequence is padding.
         incremental_state: dict, optional
             What earlier steps left.
         need_weights: bool
-            Return the attention weights, if the mechanism has such, averaged over the heads.
+            Return the attention weights, if the mechanism has any, averaged over the heads.
         static_kv: bool
             fairseq's way to say that the sequence attended to is the same in every step. Ignored:
             a unit knows this from its part.
@@ -83,7 +83,7 @@ class AttentionUnit(FairseqIncrementalState, nn.Module):
         Raises
         ------
         ValueError
-            If there is an `attn_mask` elsewhere than in a decoder's self-attention.
+            If there is an `attn_mask` outside a decoder's self-attention.
         """
         need_weights = need_weights or need_head_weights
         if attn_mask is not None and self.part != "decoder":
@@ -110,7 +110,7 @@ class AttentionUnit(FairseqIncrementalState, nn.Module):
         causal: bool,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend from (N, T, C) to (N, S, C); return (N, T, C) and the weights, if there are such.
+        """Attend from (N, T, C) to (N, S, C); return (N, T, C) and the weights, if there are any.
 
         The weights are (N or 1, M, T or 1, S). Where they are not needed they may be None, which
         is cheaper. `padding` is (N, S).
@@ -134,7 +134,7 @@ class AttentionUnit(FairseqIncrementalState, nn.Module):
         Returns
         -------
         tuple
-            Such tensors and such a mask with all steps, and the number of steps before the new.
+            The tensors and the mask with all steps, and the number of steps before the new ones.
         """
         grown = {name: tensor for name, tensor in new.items() if tensor is not None}
         if state is None:
@@ -164,11 +164,11 @@ class AttentionUnit(FairseqIncrementalState, nn.Module):
         return FairseqIncrementalState.get_incremental_state(self, state, "attention") or {}
 
     def remember(self, state: State, **memory: Any) -> None:
-        """Keep tensors, whose first dimension is the sentence, and others, for the next step."""
+        """Keep values for the next step; the first dimension of tensors is the sentence."""
         FairseqIncrementalState.set_incremental_state(self, state, "attention", memory)
 
     def reorder_incremental_state(self, incremental_state: State, new_order: Tensor) -> State:
-        """Follow beam search: sentence i goes on from what was sentence ``new_order[i]``."""
+        """Follow beam search: sentence i continues the former sentence ``new_order[i]``."""
         memory = self.recall(incremental_state)
         for name, value in memory.items():
             if isinstance(value, Tensor):
