@@ -78,7 +78,8 @@ class RecordingTrainer(Trainer):
         self.trained.at(self.get_num_updates())
         logged = super().train_step(samples, raise_oom=raise_oom)
         step = self.get_num_updates()
-        if step == 1 or step % LOG_UPDATES == 0:
+        # Nothing is logged of an update that is left out because float16 was too narrow for it.
+        if logged is not None and (step == 1 or step % LOG_UPDATES == 0):
             self.job.record(
                 "train",
                 step=step,

@@ -81,3 +81,23 @@ def test_what_an_update_learns_from_is_said():
         " learning rate up to 0.001"
     )
     assert Recipe().step == "a step: at most 4,096 tokens; learning rate up to 0.001"
+
+
+def test_an_update_that_overflows_is_left_out_and_not_recorded(numbers, tmp_path, monkeypatch):
+    """As with float16, whose first updates find the scale of the loss."""
+    from fairseq.trainer import Trainer
+
+    clip, calls = Trainer.clip_grad_norm, []
+
+    def overflowing(self, norm):
+        calls.append(norm)
+        if len(calls) <= 2:
+            raise OverflowError("as told")
+        return clip(self, norm)
+
+    monkeypatch.setattr(Trainer, "clip_grad_norm", overflowing)
+    monkeypatch.setattr(torch.Tensor, "cuda", lambda self: self)  # where fairseq puts a zero
+    train.train(small.job(tmp_path, numbers, updates=12))
+    assert len(calls) == 14
+    assert [line["step"] for line in records(tmp_path, "train")] == [1, 10]
+    assert all(line["loss"] > 0 for line in records(tmp_path, "train"))
