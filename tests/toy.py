@@ -12,7 +12,7 @@ import pytest
 from command import study
 
 from study.runs.folder import iter_runs
-from study.status.states import look
+from study.status.states import states_of
 
 TASK = """
     from pydantic import Field
@@ -156,4 +156,4 @@ def runs():
 
 def states():
     """Their states, sorted."""
-    return sorted(look(runs()).of.values())
+    return sorted(states_of(runs()).of.values())

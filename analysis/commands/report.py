@@ -10,7 +10,7 @@ import typer
 from analysis.commands.question import WITHOUT, Grids, Runs, root
 
 if TYPE_CHECKING:
-    from analysis.report.overview import Part
+    from analysis.report.overview import Selection
 
 __all__ = ["report"]
 
@@ -33,7 +33,7 @@ def report(
     """
     from analysis.report.build import build
 
-    built = build(_parts(grids, root(runs)), out)
+    built = build(_selections(grids, root(runs)), out)
     for path, reason in built.broken:
         typer.echo(f"skipped {path}: {reason}", err=True)
     print(f"{built.runs} runs -> {built.index}", flush=True)
@@ -43,20 +43,20 @@ def report(
         show(out, port)
 
 
-def _parts(grids: list[Path] | None, runs: Path) -> list[Part]:
+def _selections(grids: list[Path] | None, runs: Path) -> list[Selection]:
     """Return the runs of each grid, those that nobody has begun among them, or all there are."""
-    from analysis.report.overview import Part
+    from analysis.report.overview import Selection
     from analysis.report.runs import PlannedRun
     from study.runs.archive import every_run
 
     there = {folder.path.name: folder for folder in every_run(runs)}
     if not grids:
-        return [Part("", WITHOUT, list(there.values()))]
+        return [Selection("", WITHOUT, list(there.values()))]
     from study.grid.grid import find, load
 
-    parts = []
+    selections = []
     for path in find(grids):
         grid = load(path)
         asked = [there.get(run.id) or PlannedRun(runs / run.id, run) for run in grid.runs()]
-        parts.append(Part(grid.name, grid.baseline, asked))
-    return parts
+        selections.append(Selection(grid.name, grid.baseline, asked))
+    return selections

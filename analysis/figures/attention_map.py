@@ -21,7 +21,7 @@ from analysis.stats.effects import MEANINGS, TERMS
 
 __all__ = ["draw", "figure_of", "layers"]
 
-CELL = 1.9  # inches of one small map
+MAP_WIDTH = 1.9  # inches of one small map
 COLUMNS = 4
 QUERY_COLOR = "#00E5FF"
 CURVE_COLOR = "#0072B2"
@@ -103,7 +103,7 @@ def _over_image(
     image = arrays["image"]
     rows = -(-(len(titled) + len(curves) + 1) // COLUMNS)
     height, width = image.shape[:2]
-    size = (CELL * COLUMNS, (CELL * height / width + 0.25) * rows + 0.4)
+    size = (MAP_WIDTH * COLUMNS, (MAP_WIDTH * height / width + 0.25) * rows + 0.4)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     pictures, others = axes[: len(titled) + 1], list(axes[len(titled) + 1 :])

@@ -63,7 +63,7 @@ def figure(groups: Sequence[Group], heading: str) -> Figure:
         left.set_title(group.sites, **PANEL_TITLE)
     settle(image)
     for axes, ends, texts in named:
-        line_ends.place(axes, ends, texts)
+        line_ends.move(axes, ends, texts)
     return image
 
 

@@ -99,17 +99,17 @@ def markdown(group: Group, rows: pd.DataFrame, front: Front, against: str) -> st
     against: str
         What the difference is to.
     """
-    places = group.metric.decimals
+    decimals = group.metric.decimals
     size, unit = MACS.unit(rows["mechanism_macs"])
     shown = pd.DataFrame(
         {
             **{column: [*map(text, rows[column])] for column, text in front.items()},
             "mechanism": rows["mechanism"],
             "n": rows["n"].astype(str),
-            group.metric.name: fixed(rows["mean"], places),
-            "± 95 %": fixed(rows["half_width"], places),
-            f"Δ {against}": fixed(rows["difference"], places, sign="+"),
-            "Δ ± 95 %": fixed(rows["difference_half_width"], places),
+            group.metric.name: fixed(rows["mean"], decimals),
+            "± 95 %": fixed(rows["half_width"], decimals),
+            f"Δ {against}": fixed(rows["difference"], decimals, sign="+"),
+            "Δ ± 95 %": fixed(rows["difference_half_width"], decimals),
             f"MACs ({unit})": fixed(rows["mechanism_macs"] / size, 2),
         }
     )

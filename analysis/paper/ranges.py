@@ -98,7 +98,7 @@ def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figu
         _cost_axis(right, scaled["macs"], unit)
     settle(image)
     for axes, ends, texts in named:
-        line_ends.place(axes, ends, texts)
+        line_ends.move(axes, ends, texts)
     return image
 
 

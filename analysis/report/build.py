@@ -15,10 +15,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.report import overview
+from analysis.report.comparable import belonging, choices, styles
 from analysis.report.logs import readable
-from analysis.report.overview import Part
+from analysis.report.overview import Selection
 from analysis.report.pages import page, script
-from analysis.report.places import belonging, places, styles
 from analysis.report.runs import View, view
 from analysis.runs.collect import collect
 from analysis.stats.group import Group, split
@@ -49,8 +49,8 @@ class Built:
     broken: list[tuple[str, str]]
 
 
-def build(parts: Sequence[Part], out: Path) -> Built:
-    """Build the report on `parts` as the folder `out`.
+def build(selections: Sequence[Selection], out: Path) -> Built:
+    """Build the report on `selections` as the folder `out`.
 
     An older report there is replaced when the new one is whole; until then it stays as it is.
 
@@ -60,7 +60,7 @@ def build(parts: Sequence[Part], out: Path) -> Built:
         If `out` is something else than a report, or there is no run.
     """
     _refuse_foreign(out)
-    frames = [collect(part.folders) for part in parts]
+    frames = [collect(selection.folders) for selection in selections]
     whole = _joined(frames)
     if whole.empty:
         raise StudyError("no runs, so there is nothing to report on")
@@ -68,7 +68,7 @@ def build(parts: Sequence[Part], out: Path) -> Built:
     building = out.with_name(f".{out.name}.{secrets.token_hex(4)}.building")
     try:
         building.mkdir()
-        broken = _write(parts, frames, whole, building)
+        broken = _write(selections, frames, whole, building)
         _swap(building, out)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -98,7 +98,7 @@ def _swap(building: Path, out: Path) -> None:
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join the parts; a run that several grids ask for is one run."""
+    """Join the selections; a run that several grids ask for is one run."""
     filled = [frame for frame in frames if len(frame)]
     if not filled:
         return frames[0]
@@ -110,21 +110,24 @@ def _broken(frames: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
 
 
 def _write(
-    parts: Sequence[Part], frames: Sequence[pd.DataFrame], whole: pd.DataFrame, out: Path
+    selections: Sequence[Selection], frames: Sequence[pd.DataFrame], whole: pd.DataFrame, out: Path
 ) -> list[tuple[str, str]]:
     """Write everything; return the runs without a page, and why."""
-    folders = {folder.path.name: folder for part in parts for folder in part.folders}
+    folders = {folder.path.name: folder for selection in selections for folder in selection.folders}
     write_json(out / MARKER, {"schema": 1, "made_by": "study report"})
     with importlib.resources.as_file(importlib.resources.files("analysis.report")) as here:
         shutil.copytree(here / "static", out / "static")
     built = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     there = [*split(whole)]
     rows, broken = _runs(whole, there, folders, out, built)
-    data = {"runs": rows, "places": places(there), "style": styles(whole)}
+    data = {"runs": rows, "groups": choices(there), "style": styles(whole)}
     (out / "runs.js").write_text(script("study.index", data))
-    shown = [overview.section(part, frame, out) for part, frame in zip(parts, frames, strict=True)]
+    shown = [
+        overview.section(selection, frame, out)
+        for selection, frame in zip(selections, frames, strict=True)
+    ]
     states = {row["id"]: row["state"] for row in rows}
-    titles = [part.name for part in parts if part.name]
+    titles = [selection.name for selection in selections if selection.name]
     common = {"root": "", "built": built, "title": ", ".join(titles) or "All runs"}
     done = bool((whole["state"] == "completed").any())
     (out / "index.html").write_text(
@@ -135,7 +138,7 @@ def _write(
             tally=overview.tally(list(states.values())),
             total=len(rows),
             failures=overview.failures(folders, states),
-            first=overview.first(parts, shown, whole, out) if done else [],
+            first=overview.first(selections, shown, whole, out) if done else [],
             judged=overview.judged(whole) if done else None,
             interval=overview.interval,
             figure_title=overview.title,
@@ -165,7 +168,7 @@ def _runs(
     siblings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     belongs = belonging(there)
     for record in records:
-        record["places"] = belongs[record["id"]]
+        record["groups"] = belongs[record["id"]]
         siblings.setdefault(_cell(record), []).append(record)
     for record in records:
         try:
@@ -178,7 +181,7 @@ def _runs(
         metric = metric_of(seen.row["task"], seen.row["metric"] or "")
         rows.append(
             {
-                **{name: seen.row.get(name) for name in (*IN_TABLE, "places", "commit", "dirty")},
+                **{name: seen.row.get(name) for name in (*IN_TABLE, "groups", "commit", "dirty")},
                 "digits": metric.decimals,
                 "error": told and readable(told.encode(errors="replace"))[:ERROR_CHARACTERS],
             }
@@ -188,14 +191,14 @@ def _runs(
 
 def _cell(record: dict[str, Any]) -> tuple[Any, ...]:
     """Return what runs have in common that differ in their seed alone."""
-    return (*record["places"], record["mechanism"], record["sites"])
+    return (*record["groups"], record["mechanism"], record["sites"])
 
 
-def _write_run(seen: View, siblings: Sequence[dict[str, Any]], place: Path, built: str) -> None:
+def _write_run(seen: View, siblings: Sequence[dict[str, Any]], folder: Path, built: str) -> None:
     name = seen.row["id"]
     others = [record for record in siblings if record["id"] != name]
     text = page("run", root="../", built=built, title=seen.row["label"], run=seen, siblings=others)
-    (place / f"{name}.html").write_text(text, encoding="utf-8")
+    (folder / f"{name}.html").write_text(text, encoding="utf-8")
     data = {**seen.data, "row": {key: seen.row.get(key) for key in IN_TABLE}}
-    (place / f"{name}.js").write_text(script("study.run", name, data))
-    (place / f"{seen.row['id']}.yaml").write_text(seen.grid_file, encoding="utf-8")
+    (folder / f"{name}.js").write_text(script("study.run", name, data))
+    (folder / f"{seen.row['id']}.yaml").write_text(seen.grid_file, encoding="utf-8")

@@ -25,7 +25,17 @@ from study.runs.folder import STATES, RunFolder
 from study.status import triage
 from study.status.states import States
 
-__all__ = ["Judged", "Part", "Section", "Shown", "failures", "judged", "section", "tally", "title"]
+__all__ = [
+    "Judged",
+    "Section",
+    "Selection",
+    "Shown",
+    "failures",
+    "judged",
+    "section",
+    "tally",
+    "title",
+]
 
 FIRST = "overview"
 """The kind that shows all tasks at once, and stands above the verdicts."""
@@ -40,7 +50,7 @@ UNUSABLE = (StudyError, ValueError, ArithmeticError)
 
 
 @dataclass(frozen=True)
-class Part:
+class Selection:
     """The runs of one grid, or all there are where `name` is empty."""
 
     name: str
@@ -74,7 +84,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Section:
-    """What the first page shows of a part.
+    """What the first page shows of a selection.
 
     Attributes
     ----------
@@ -119,15 +129,15 @@ class Judged:
     troubles: list[str] = field(default_factory=list)
 
 
-def section(part: Part, frame: pd.DataFrame, out: Path) -> Section:
-    """Summarise a part and draw its figures below ``out/figures``."""
-    shown = Section(part.name)
+def section(selection: Selection, frame: pd.DataFrame, out: Path) -> Section:
+    """Summarise a selection and draw its figures below ``out/figures``."""
+    shown = Section(selection.name)
     if not (frame["state"] == "completed").any():
         return shown
     try:
-        shown.tables.extend(_table(group) for group in groups(frame, part.baseline))
-        place = out / "figures" / (part.name or "all")
-        for kind, paths in _draw(frame, place, part.baseline).items():
+        shown.tables.extend(_table(group) for group in groups(frame, selection.baseline))
+        folder = out / "figures" / (selection.name or "all")
+        for kind, paths in _draw(frame, folder, selection.baseline).items():
             if kind == FIRST:
                 continue
             if images := _images(kind, paths, out):
@@ -138,15 +148,16 @@ def section(part: Part, frame: pd.DataFrame, out: Path) -> Section:
 
 
 def first(
-    parts: Sequence[Part], sections: Sequence[Section], frame: pd.DataFrame, out: Path
+    selections: Sequence[Selection], sections: Sequence[Section], frame: pd.DataFrame, out: Path
 ) -> list[dict[str, Any]]:
     """Return what stands above the verdicts: the figure of all tasks.
 
-    Of a single task it would be mostly empty; then the accuracy against cost of each part moves up.
+    For a single task it would be mostly empty. Then each selection's figure of accuracy against
+    cost moves up.
     """
     if frame.loc[frame["state"] == "completed", "task"].nunique() < 2:
         return [image for shown in sections for image in shown.figures.pop(COST, [])]
-    baselines = {part.baseline for part in parts}
+    baselines = {selection.baseline for selection in selections}
     baseline = baselines.pop() if len(baselines) == 1 else None
     try:
         return _images(FIRST, overview.draw(groups(frame, baseline), out / "figures"), out)
@@ -192,11 +203,11 @@ def tally(states: Sequence[str]) -> list[tuple[str, int]]:
     return [(state, counts[state]) for state in dict.fromkeys(order) if counts[state]]
 
 
-def failures(folders: Mapping[str, RunFolder], states: Mapping[str, str]) -> list[triage.Group]:
+def failures(folders: Mapping[str, RunFolder], states: Mapping[str, str]) -> list[triage.Failure]:
     """Return the failed runs in groups of one cause, the largest first."""
     failed = [name for name, state in states.items() if state in triage.FAILURES]
     found = States(of=dict(states), seen=dict(folders))
-    return triage.groups(found, failed)
+    return triage.failures(found, failed)
 
 
 def interval(verdict: Verdict) -> dict[str, float] | None:
@@ -212,7 +223,7 @@ def interval(verdict: Verdict) -> dict[str, float] | None:
 
 
 def _size(svg: Path) -> list[int]:
-    """Return width and height in pixels, so that a browser keeps the place of an image to come."""
+    """Return width and height in pixels, so that a browser keeps room for an image to come."""
     root = ElementTree.parse(svg).getroot()
     points = (float(root.attrib[side].removesuffix("pt")) for side in ("width", "height"))
     return [round(PIXELS * number) for number in points]

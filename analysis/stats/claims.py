@@ -52,7 +52,7 @@ class Verdict:
     claim: Claim
     group: Group | None = field(repr=False)
     metric: str
-    verdict: verdicts.Word
+    verdict: verdicts.VerdictName
     effect: float
     low: float
     high: float
@@ -63,7 +63,7 @@ class Verdict:
     outcomes: list[Outcome] = field(default_factory=list, repr=False)
 
     @property
-    def place(self) -> dict[str, str]:
+    def where(self) -> dict[str, str]:
         """Task, data, sites and variant of the group; without one, the tasks of the claim."""
         keys = ("task", "data", "sites", "variant")
         if self.group is None:
@@ -72,8 +72,8 @@ class Verdict:
 
     @property
     def title(self) -> str:
-        """The place on one line."""
-        return self.place["task"] if self.group is None else self.group.title
+        """`where` on one line."""
+        return self.where["task"] if self.group is None else self.group.title
 
 
 def judge(found: Iterable[Group], claims: Iterable[Claim]) -> list[Verdict]:

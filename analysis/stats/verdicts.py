@@ -22,7 +22,7 @@ from analysis.stats.model import Estimate
 from plugins.contracts.metric import Metric
 
 __all__ = [
-    *("ALPHA", "POWER", "Kind", "Outcome", "Word"),
+    *("ALPHA", "POWER", "Kind", "Outcome", "VerdictName"),
     *("absent", "cost", "detectable", "judged", "untested"),
 ]
 
@@ -33,7 +33,7 @@ POWER = 0.8
 
 Kind = Literal["greater", "equivalent", "not_worse"]
 
-Word = Literal["supported", "contradicted", "inconclusive", "not tested"]
+VerdictName = Literal["supported", "contradicted", "inconclusive", "not tested"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Outcome:
         Mechanisms without a finished run.
     """
 
-    verdict: Word
+    verdict: VerdictName
     effect: float
     low: float
     high: float
@@ -117,7 +117,7 @@ def judged(
     estimate = estimate.repeated
     low, high = estimate.interval(1 - 2 * ALPHA)
 
-    def outcome(verdict: Word, reason: str, depth: float = math.nan) -> Outcome:
+    def outcome(verdict: VerdictName, reason: str, depth: float = math.nan) -> Outcome:
         least = detectable(estimate)
         effect = estimate.effect
         return Outcome(verdict, effect, low, high, margin, least, estimate.n, reason, depth)
@@ -176,7 +176,7 @@ def cost(label: str, ratio: float, factor: float) -> Outcome:
     factor: float
         The claim says that the ratio is less.
     """
-    verdict: Word = "supported" if ratio < factor else "contradicted"
+    verdict: VerdictName = "supported" if ratio < factor else "contradicted"
     relation = "below" if ratio < factor else "not below"
     reason = f"{label}, {relation} {factor:g} times"
     depth = math.copysign(math.inf, factor - ratio) if ratio != factor else -math.inf

@@ -104,7 +104,7 @@ def _record(verdict: Verdict) -> dict[str, Any]:
         "claim": verdict.claim.id,
         "statement": verdict.claim.statement,
         "source": verdict.claim.source,
-        **verdict.place,
+        **verdict.where,
         **{name: getattr(verdict, name) for name in ("metric", "verdict", *NUMBERS, "n", "reason")},
     }
 

@@ -26,19 +26,19 @@ def columns(group: Group) -> pd.DataFrame:
         CSV file only: the metric before training and the loss.
     """
     rows, baseline = group.rows, group.baseline
-    metric, places = group.metric.name or "metric", group.metric.decimals
+    metric, decimals = group.metric.name or "metric", group.metric.decimals
     shown: dict[tuple[str, str], list[str]] = {
         ("", "mechanism"): list(rows["mechanism"]),
         ("", "n"): [_seeds(n, asked) for n, asked in zip(rows["n"], rows["asked"], strict=True)],
-        (metric, ""): fixed(rows["mean"], places),
-        (metric, "±"): fixed(rows["half_width"], places),
+        (metric, ""): fixed(rows["mean"], decimals),
+        (metric, "±"): fixed(rows["half_width"], decimals),
     }
     if (reference := rows["mechanism"] == baseline).any():
         delta = f"Δ {baseline}"
         pairs = rows["pairs"].where(rows["difference"].notna() & ~reference)
         shown |= {
-            (delta, ""): fixed(rows["difference"], places, sign="+"),
-            (delta, "±"): fixed(rows["difference_half_width"], places),
+            (delta, ""): fixed(rows["difference"], decimals, sign="+"),
+            (delta, "±"): fixed(rows["difference_half_width"], decimals),
             (delta, "n"): fixed(pairs, 0),
         }
         shown[delta, ""][int(reference.argmax())] = "baseline"
@@ -57,9 +57,9 @@ def columns(group: Group) -> pd.DataFrame:
     return pd.DataFrame(shown)
 
 
-def fixed(values: pd.Series, places: int, sign: str = "") -> list[str]:
+def fixed(values: pd.Series, decimals: int, sign: str = "") -> list[str]:
     """Return numbers with so many decimals; `sign` ``+`` also marks those above zero."""
-    return [ABSENT if math.isnan(v) else f"{v:{sign}.{places}f}" for v in values]
+    return [ABSENT if math.isnan(v) else f"{v:{sign}.{decimals}f}" for v in values]
 
 
 def _seeds(n: int, asked: int) -> str:

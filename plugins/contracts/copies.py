@@ -1,12 +1,12 @@
-"""Published data sets that are not downloaded: their user has a copy, and keeps it as it is.
+"""Published data sets that are not downloaded: the user has a copy, which stays as it is.
 
-A module of such a set has, instead of sources, a `CopyCard` and
+Instead of sources, a module of such a set has a `CopyCard` and
 
-- ``recognises(folder)``: whether a folder looks like a copy of the set, be it an incomplete one;
-- ``prepare(copy, out, progress, subset)``: check the copy, and write into `out` links to what can
-  be used as it is, and files made from what cannot. The copy is only read.
+- ``recognises(folder)``: whether a folder looks like a copy of the set, even an incomplete one;
+- ``prepare(copy, out, progress, subset)``: check the copy, and fill `out`: links to what can be
+  used as it is, new files for the rest. The copy is only read.
 
-Here is what these modules share.
+This module is what they share.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class CopyCard(Card):
     Parameters
     ----------
     where: str
-        Where the set is to be had, and what a copy consists of.
+        Where to get the set, and what a copy consists of.
     subset: bool
-        Whether the copy is not the whole published set, which was meant.
+        Whether the copy is part of the published set, on purpose.
     """
 
     where: str
@@ -67,12 +67,12 @@ def check_folder(copy: Path, card: CopyCard) -> None:
 
 
 def check_counts(found: Mapping[str, int], official: Mapping[str, int], subset: bool) -> bool:
-    """Compare what was counted with the published numbers; return whether all agree.
+    """Compare counts with the published numbers; return whether all agree.
 
     Raises
     ------
     PrepareError
-        If one differs, and that is not meant (`subset`).
+        If one differs and `subset` is false.
     """
     wrong = [f"{found[what]} {what}, not {n}" for what, n in official.items() if found[what] != n]
     if wrong and not subset:
@@ -86,7 +86,7 @@ def check_counts(found: Mapping[str, int], official: Mapping[str, int], subset: 
 
 @contextmanager
 def readable_image(path: Path) -> Iterator[None]:
-    """Turn what Pillow says about a broken image into a PrepareError that names the file."""
+    """Turn Pillow's errors about a broken image into a PrepareError that names the file."""
     try:
         yield
     except (OSError, SyntaxError, ValueError) as error:
@@ -125,10 +125,10 @@ def check_sample(paths: Sequence[Path], sizes: Sequence[tuple[int, int]] | None 
             )
 
 
-def link(target: Path, place: Path) -> None:
-    """Let `place` lead to the copy's file or folder `target`."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.symlink_to(target.absolute())
+def link(target: Path, path: Path) -> None:
+    """Make `path` a link to the copy's file or folder `target`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target.absolute())
 
 
 def some(names: Iterable[object]) -> str:

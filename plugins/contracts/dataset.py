@@ -1,7 +1,7 @@
 """What a data set says about itself: the files it is made from, and its card.
 
-Both `study` (which downloads and stores) and the data set modules (which build) need these words,
-and imports run downwards only, so they live here. No framework is imported.
+Both `study`, which downloads and stores, and the data set modules, which build, need these classes.
+They live here because imports run downwards only. No framework is imported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Source:
     Parameters
     ----------
     package, version: str
-        What the registry's client is asked for.
+        Name and version for the registry's client.
     file: str
         The file's name; also its name in the local store.
     sha256: str

@@ -17,7 +17,8 @@ class CheckpointError(ValueError):
 
 
 class Stopped(BaseException):
-    """A run ends early, to be resumed. No `Exception`: no framework takes it for its own error."""
+    """A run ends early, to be resumed. It is no `Exception`, so no framework handles it as an
+    error."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class Job:
     recorded: callable
         ``recorded("untrained")`` returns the records of a split that exist already.
     rank, world: int
-        This process among those that train the run together, from 0, and how many they are. All
-        share the recipe's batch, so that a result does not depend on their number. Only rank 0
-        writes; `record` of the others does nothing.
+        The number of this process, from 0, and how many processes train the run together. They
+        share the recipe's batch, so the result does not depend on how many there are. Only rank 0
+        writes; `record` does nothing in the others.
     stopping: callable
         ``stopping()`` says whether the run has been told to end soon. A task asks between two
         steps; once it is true, it saves a checkpoint and raises `Stopped`.

@@ -18,14 +18,14 @@ class Metric:
     name: str
         As it stands in the ``val`` records.
     unit: str
-        What one of it is, in a few words; empty where the name says it.
+        What it measures, in a few words; empty if the name says it.
     point: float
         What people call one point, as an amount of the metric: 0.01 of a mean average precision in
         [0, 1], 1 of BLEU in [0, 100].
     higher_is_better: bool
         Which way is better.
     decimals: int
-        Digits behind the point in tables.
+        Digits after the decimal point in tables.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Metric:
 
     @property
     def sign(self) -> int:
-        """1 where higher is better, -1 where lower is: times a difference it is a gain."""
+        """1 if higher is better, else -1; a difference times this is a gain."""
         return 1 if self.higher_is_better else -1
 
     def format(self, value: float, signed: bool = False) -> str:

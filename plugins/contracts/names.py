@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 __all__ = ["MOST_NAMES", "UnknownName", "nearest"]
 
-MOST_NAMES = 20  # that are listed where none is near
+MOST_NAMES = 20  # names to list if none is near
 
 
 class UnknownName(ValueError):

@@ -14,16 +14,16 @@ class Recipe(BaseModel):
     """Everything but mechanism, sites and seed that defines a training.
 
     A task derives from it and adds fields with defaults. A run's identity is the hash of the
-    recipe's dump. A field that has its default is not in the dump, except `data`, so that a field
-    which is added later renames no run that there is; its default must mean what was done before. A
-    default is never changed without the task's `version`.
+    recipe's dump. Fields with their defaults are not in the dump, except `data`. So a new field
+    renames no existing run; its default must mean what was done before. A default never changes
+    without the task's `version`.
 
     Attributes
     ----------
     data: str
         Name of the prepared data set.
     always: frozenset of str
-        Fields that stand in the dump also with their defaults: those of recipes that are older than
+        Fields that are in the dump even with their defaults, because their recipe is older than
         this rule. A new recipe adds none.
     """
 
@@ -34,7 +34,7 @@ class Recipe(BaseModel):
 
     @property
     def step(self) -> str:
-        """What one step of the optimizer learns from, in words; empty if there is no telling."""
+        """What one step of the optimizer learns from, in words; empty if that is unknown."""
         return ""
 
     def share(self, processes: int) -> Any:

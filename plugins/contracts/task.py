@@ -1,8 +1,8 @@
 """What a task is: one class, found by the entry point ``study.tasks``.
 
-A task derives from :class:`Task`, and from those of :class:`Smokes`, :class:`Evaluates`,
-:class:`Looks` and :class:`Publishes` that it can do. Planning a grid imports the class, so the file
-that it stands in imports no framework: the methods that need one import it themselves.
+A task derives from :class:`Task`, and from :class:`Smokes`, :class:`Evaluates`, :class:`Looks` and
+:class:`Publishes` as far as it can do these. Planning a grid imports the class, so its file imports
+no framework; the methods that need one import it themselves.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Task(ABC):
     imports: tuple of str
         Modules that ``study doctor`` tries to import.
     mechanism_fields: tuple of str
-        Fields of the recipe that only mechanisms read. Those that a run's mechanism does not use
-        stay out of the run's identity.
+        Fields of the recipe that only mechanisms read. A field that a run's mechanism does not use
+        stays out of the run's identity.
     """
 
     name: ClassVar[str]
@@ -78,12 +78,12 @@ class Task(ABC):
         """
 
     def order(self, sites: Sequence[str]) -> tuple[str, ...]:
-        """Return sites in the one order that makes equal choices equal, those by path last."""
+        """Return sites in their one order, so that equal choices are equal; paths come last."""
         known = {name: number for number, name in enumerate(self.sites)}
         return tuple(sorted({*sites}, key=lambda name: (known.get(name, len(known)), name)))
 
     def check(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
-        """Raise ValueError if what the word names cannot stand at the sites."""
+        """Raise ValueError if the word's mechanisms cannot stand at the sites."""
         placed(word, {name: self.site(name, recipe) for name in sites})
 
     def elsewhere(self, recipe: Any) -> tuple[Word, ...]:
@@ -105,12 +105,12 @@ class Task(ABC):
     def cost(self, job: Job, outputs: int | None = None) -> Cost:
         """Build the run's model and count what it costs.
 
-        `outputs` is the number of classes, or of words of the vocabulary, where the data set is not
-        there to tell.
+        `outputs` is the number of classes, or of words in the vocabulary, if there is no data set
+        to give it.
         """
 
     def progress(self, recipe: Any, record: Mapping[str, Any]) -> float:
-        """Return which share of the training is done, from the newest ``train`` record."""
+        """Return the share of the training that is done, from the newest ``train`` record."""
         epochs = getattr(recipe, "epochs", None)
         return float(record.get("epoch", 0)) / epochs if epochs else 0.0
 
@@ -120,7 +120,7 @@ class Task(ABC):
             importlib.import_module(name)
 
     def metric(self, name: str) -> Metric:
-        """Return the definition of a metric that was recorded, a plain one of an unknown name."""
+        """Return the definition of a recorded metric; a plain one if the name is unknown."""
         return next((metric for metric in self.metrics if metric.name == name), Metric(name))
 
 
@@ -129,7 +129,8 @@ class Smokes(ABC):
 
     @abstractmethod
     def smoke(self, recipe: Any) -> Any:
-        """Return a recipe of the same kind that embedded data and a laptop do in a minute."""
+        """Return a recipe of the same kind that trains in a minute on a laptop, on embedded
+        data."""
 
 
 class Evaluates(ABC):
@@ -139,7 +140,7 @@ class Evaluates(ABC):
     def evaluate(self, job: Job, checkpoint: Path) -> dict[str, float]:
         """Return the metrics of the ``val`` records for the weights in a file.
 
-        The job's recipe says on what, and how; its folder may be written to.
+        The job's recipe says on what and how. The job's folder may be written to.
 
         Raises
         ------
@@ -155,11 +156,11 @@ class Looks(ABC):
     def look(
         self, job: Job, source: str, query: tuple[int, int] | None
     ) -> dict[str, np.ndarray[Any, Any]]:
-        """Return what a mechanism weighs, and what it looked at, as arrays by name.
+        """Return the weights of a mechanism, and what it looked at, as arrays by name.
 
         `source` is an image file, and `query` the column and row of a pixel in it; or `source` is a
-        sentence. ``<module>/weights`` are attention weights, anything else is named by the
-        mechanism; ``image`` and ``query``, or ``source`` and ``target``, are what was looked at.
+        sentence. ``<module>/weights`` are attention weights; the mechanism names anything else.
+        ``image`` and ``query``, or ``source`` and ``target``, are what it looked at.
         """
 
 
@@ -168,7 +169,7 @@ class Published(ABC):
 
     @abstractmethod
     def find(self, word: str) -> Any:
-        """Return what is known under a name or a file name, None if nothing is.
+        """Return the entry for a name or a file name, None if there is none.
 
         It has ``name``, ``weights`` (a URL), ``data`` (name of the data set of the metrics) and
         ``metrics`` (by the study's names, in its units).
@@ -184,7 +185,7 @@ class Published(ABC):
 
     @abstractmethod
     def otherwise_evaluated(self, job: Job, entry: Any) -> list[str]:
-        """Say in what the run evaluates a model otherwise than was done for the metrics."""
+        """Say how the run's evaluation differs from the one behind the published metrics."""
 
 
 class Publishes(ABC):

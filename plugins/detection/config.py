@@ -34,7 +34,7 @@ class SmallResNet(ResNet):
 
 @MODELS.register_module()
 class Bfloat16FasterRCNN(FasterRCNN):
-    """Learns with features made in bfloat16; mmcv's operators, in the heads, do not know it."""
+    """Learns with features in bfloat16; the heads stay in float32, as mmcv's operators need it."""
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the feature pyramid, in single precision."""
@@ -56,7 +56,7 @@ def detector(job: Job, classes: int) -> ConfigDict:
         depth=recipe.depth,
         base_channels=recipe.base_channels,
         frozen_stages=recipe.frozen_stages,
-        # Statistics of a backbone that starts from nothing are still to be learned.
+        # A backbone that starts from nothing has yet to learn its statistics.
         norm_eval=pretrained is not None,
         init_cfg=None if pretrained is None else {"type": "Pretrained", "checkpoint": pretrained},
     )
@@ -79,7 +79,7 @@ def detector(job: Job, classes: int) -> ConfigDict:
         fc_out_channels=recipe.head_channels,
         num_classes=classes,
     )
-    # In training twice as many are looked at as are kept, as in the shipped config.
+    # In training twice as many are considered as are kept, as in the shipped config.
     model.train_cfg.rpn_proposal.update(nms_pre=2 * recipe.proposals, max_per_img=recipe.proposals)
     model.train_cfg.rcnn.sampler.num = recipe.rois
     model.test_cfg.rpn.update(nms_pre=recipe.proposals, max_per_img=recipe.proposals)
@@ -119,7 +119,7 @@ def runner_config(job: Job) -> dict[str, Any]:
 def _optimizer(job: Job) -> dict[str, Any]:
     largest = job.recipe.gradient_clip
     made = optimizer(job, clip_grad=largest and {"max_norm": largest})
-    # Its features alone are to be in bfloat16, of which the detector takes care itself.
+    # Only the features are in bfloat16; the detector sees to that itself.
     return made | {"type": "OptimWrapper"} if job.recipe.precision == "bfloat16" else made
 
 

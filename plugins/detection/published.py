@@ -1,4 +1,4 @@
-"""MMDetection's model index: checkpoints that were published, and the AP that they reached.
+"""MMDetection's model index: published checkpoints, and the AP that they reached.
 
 MMDetection ships the index with its configs (``.mim/model-index.yml``); nothing is downloaded here.
 """
@@ -20,7 +20,7 @@ from plugins.training.checkpoints import few
 __all__ = ["Entry", "ModelIndex", "check", "differences", "find", "names", "otherwise_evaluated"]
 
 DATA = "coco"
-"""What the study calls the data set that the index calls COCO."""
+"""The study's name for the data set that the index calls COCO."""
 
 PER_CENT = 0.01
 
@@ -28,7 +28,7 @@ TRAINING_ONLY = ("init_cfg", "frozen_stages", "norm_eval", "train_cfg", "loss_cl
 """Keys of a model's config that make no difference to what its weights predict."""
 
 SHOWN_BY_NAMES = ("stages", "stage_with_dcn")
-"""Keys that the names of the parameters tell as well, and with more right: the attention models are
+"""Keys that the names of the parameters show as well, and more reliably: the attention models are
 older than the last change of their configs' stages (MMDetection's pull request 2607)."""
 
 
@@ -57,7 +57,7 @@ class Entry(NamedTuple):
 
     @property
     def file(self) -> str:
-        """The checkpoint's file name, whose end is the beginning of its SHA-256."""
+        """The checkpoint's file name; it ends with the beginning of its SHA-256."""
         return self.weights.rpartition("/")[2]
 
 
@@ -77,7 +77,7 @@ class ModelIndex(Published):
         check(job, entry)
 
     def otherwise_evaluated(self, job: Job, entry: Entry) -> list[str]:
-        """Say in what the run evaluates a model otherwise than MMDetection did."""
+        """Say how the run evaluates a model otherwise than MMDetection did."""
         return otherwise_evaluated(job, entry)
 
 
@@ -132,8 +132,8 @@ def _metrics(model: dict[str, Any]) -> dict[str, float]:
 def check(job: Job, entry: Entry) -> None:
     """Raise CheckpointError if the published model is not that of the run.
 
-    A state dict tells less than a config: not how images are normalised, how many heads there are,
-    or in which convolution of a block the stride is.
+    A state dict tells less than a config. It does not show how images are normalised, how many
+    heads there are, or which convolution of a block has the stride.
     """
     others = [
         line
@@ -159,7 +159,7 @@ def differences(job: Job, entry: Entry) -> list[str]:
 
 
 def otherwise_evaluated(job: Job, entry: Entry) -> list[str]:
-    """Say in what the run evaluates a model otherwise than MMDetection did."""
+    """Say how the run evaluates a model otherwise than MMDetection did."""
     from plugins.detection.config import runner_config
 
     ours = runner_config(job)["val_dataloader"]["dataset"]
@@ -188,7 +188,7 @@ def _in_our_words(model: dict[str, Any]) -> dict[str, Any]:
 
     backbone = model.get("backbone")
     if backbone is None:
-        return model  # of another kind altogether, such as one with a teacher
+        return model  # another kind of model, such as one with a teacher
     if backbone["type"] == "ResNet":
         backbone["type"] = "SmallResNet"
     for plugin in backbone.get("plugins") or ():
@@ -200,7 +200,7 @@ def _in_our_words(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complete(model: dict[str, Any]) -> dict[str, Any]:
-    """Write defaults out that one config may name and another not."""
+    """Write out the defaults that one config may name and another not."""
     from plugins.openmmlab.attention_config import OURS, block_arguments, in_words_of_modules
 
     backbone = model["backbone"]

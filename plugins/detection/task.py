@@ -10,7 +10,7 @@ from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.task import Evaluates, Looks, Published, Publishes, Smokes, Task
 from plugins.detection.recipe import Recipe
-from plugins.openmmlab import sites as places
+from plugins.openmmlab import sites as common
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ class Detection(Task, Smokes, Evaluates, Looks, Publishes):
 
     name = "detection"
     Recipe = Recipe
-    sites = (*places.STAGES, places.IMAGE)
+    sites = (*common.STAGES, common.IMAGE)
     default_sites = ("conv4", "conv5")
     metrics = (
         Metric("mAP", "average precision over IoU 0.50 to 0.95", point=0.01, decimals=3),
@@ -40,7 +40,7 @@ class Detection(Task, Smokes, Evaluates, Looks, Publishes):
 
     def site(self, name: str, recipe: Any) -> MapSite:
         """Return a stage, the image, or a module of the backbone."""
-        return places.site(name, recipe.base_channels, recipe.heads, recipe.kv_stride, STRIDES)
+        return common.site(name, recipe.base_channels, recipe.heads, recipe.kv_stride, STRIDES)
 
     def smoke(self, recipe: Any) -> Any:
         """Return the same training at toy width: two steps on embedded data, and an evaluation."""

@@ -18,7 +18,7 @@ __all__ = ["cost", "evaluate", "train"]
 
 METRICS: dict[str, Any] = {
     "metric_prefix": "coco/bbox_",
-    # MMDetection computes nothing without a detection, whose average precision is 0.
+    # Without any detection MMDetection computes nothing; the average precision is 0.
     "without_predictions": {"mAP": 0.0, "mAP_50": 0.0, "mAP_75": 0.0},
 }
 
@@ -39,9 +39,9 @@ def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
 def cost(job: Job, outputs: int | None = None) -> costs.Cost:
     """Count one image of the recipe's size, padded as the detector pads it.
 
-    The box head runs on as many regions as there are proposals; which regions they are depends on
-    the data, and cropping them (RoIAlign) and suppressing overlaps are no MACs. `outputs` is the
-    number of classes; by default the data set is asked.
+    The box head runs on as many regions as there are proposals. Which regions these are depends on
+    the data; cropping them (RoIAlign) and suppressing overlaps cost no MACs. `outputs` is the
+    number of classes, by default those of the data set.
     """
     register_all_modules(init_default_scope=True)
     classes = len(class_names(job.data)) if outputs is None else outputs

@@ -34,7 +34,7 @@ class Accelerate(Hook):
     def before_train(self, runner: Runner) -> None:
         """Compile the backbone, which takes most of the arithmetic.
 
-        What comes behind it works on lists of regions, whose number changes from image to image.
+        The layers after it work on lists of regions, whose number changes from image to image.
         """
         model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if self.recipe.compile:
@@ -46,7 +46,7 @@ class Accelerate(Hook):
             torch.compiler.set_stance("force_eager")
 
     def after_val_epoch(self, runner: Runner, metrics: Any = None) -> None:
-        """Go on with what is compiled."""
+        """Use what is compiled again."""
         if self.recipe.compile:
             torch.compiler.set_stance("default")
 
@@ -61,7 +61,7 @@ def put_channels_last(model: Any) -> None:
 
 
 def _contiguous(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    # MMCV's operator takes any map for a contiguous one, and cuts out what is not there.
+    # MMCV's operator takes any map for a contiguous one, and would read the wrong numbers.
     first, *others = inputs
     return (first.contiguous(), *others)
 

@@ -1,4 +1,4 @@
-"""What a config says of generalized attention, mmcv's or ours, in our words."""
+"""What a config says about generalized attention, mmcv's or ours, in our words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MMCV = "GeneralizedAttention"
 OURS = "GeneralizedAttention2d"
 DEFORMABLE = "DeformableConv2d"
 WORDED = "Mechanism"
-"""How types begin whose argument is the word of a mechanism, see `plugins.openmmlab.blocks`."""
+"""Prefix of types whose argument is a mechanism's word, see `plugins.openmmlab.blocks`."""
 
 MMCV_WORDS = {
     "attention_type": "terms", "num_heads": "heads", "position_embedding_dim": "position_dim"
@@ -30,10 +30,10 @@ MMCV_DEFAULTS = {"terms": "1111", "heads": 9, "kv_stride": 2, "q_stride": 1, "sp
 def blocks_in(config: str) -> list[tuple[str, dict[str, Any]]]:
     """Return type and arguments of each block of generalized attention in a config's text.
 
-    The text is parsed, not executed. What is not understood is passed over, as there are texts of
-    several files one after the other.
+    The text is parsed, not executed. What cannot be parsed is skipped, since a text may be several
+    files one after the other.
     """
-    # Early versions of MMCV wrote the names of the files above what stood in them.
+    # Early versions of MMCV wrote the name of each file above its text.
     lines = [line for line in config.splitlines() if not re.fullmatch(r"\s*[^\s=]+\.py", line)]
     try:
         tree = ast.parse("\n".join(lines))
@@ -56,14 +56,15 @@ def blocks_in(config: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def in_words_of_modules(config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return type and arguments of a layer's config, of a mechanism's word those of its module."""
+    """Return type and arguments of a layer's config; for a mechanism's word, those of its
+    module."""
     arguments = dict(config)
     kind = arguments.pop("type", None)
     if not (isinstance(kind, str) and kind.startswith(WORDED)):
         return kind, arguments
     try:
         (part,) = Word.parse(str(arguments.get("word"))).parts
-    except ValueError:  # of another version of the study, or of a package that is not here
+    except ValueError:  # from another version of the study, or a package that is not here
         return kind, arguments
     if isinstance(part, Generalized):
         used: dict[str, Any] = {

@@ -18,7 +18,7 @@ SMALL_DEPTHS = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2)}
 
 
 def expansion(depth: int) -> int:
-    """Return the channels that leave a residual block over channels inside."""
+    """Return the output channels of a residual block divided by its inner channels."""
     return 1 if depth in BASIC_DEPTHS else 4
 
 

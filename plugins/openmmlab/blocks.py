@@ -1,10 +1,10 @@
 """The mechanisms as layers that MMEngine's registry can build.
 
 OpenMMLab's backbones build a plugin as ``cls(in_channels=..., **cfg)`` and name it in the model by
-the class's ``_abbr_``. The name of generalized attention is that of mmcv's own module, so that
-checkpoints trained with either load into the other.
+the class's ``_abbr_``. Generalized attention has the name of mmcv's own module, so that checkpoints
+of either load into the other.
 
-A config of one's own names a module, ``dict(type="GeneralizedAttention2d", terms="0010")``, or any
+Your own config names a module, ``dict(type="GeneralizedAttention2d", terms="0010")``, or any
 mechanism by its word, ``dict(type="Mechanism", word="0010", heads=8, kv_stride=2)``.
 """
 
@@ -35,7 +35,7 @@ ABBREVIATIONS: dict[Any, str] = {
 for module, name in ABBREVIATIONS.items():
     module._abbr_ = name
     MODELS.register_module(module=module)
-# As the backbone's `dcn`, in place of the 3x3 convolution: dcn=dict(type="DeformableConv2d").
+# As the backbone's `dcn`, instead of the 3x3 convolution: dcn=dict(type="DeformableConv2d").
 MODELS.register_module(module=DeformableConv2d)
 
 
@@ -94,15 +94,15 @@ def block_config(part: Mechanism, place: Place, heads: int, kv_stride: int) -> d
 
 
 def _type(called: str) -> str:
-    """Return the name of a type whose modules are called so within a layer."""
+    """Return the name of the type whose modules are `called` so within a layer."""
     name = f"Mechanism_{called}"
     if name not in MODELS:
         MODELS.register_module(name, module=type(name, (_Block,), {"_abbr_": called}))
     return name
 
 
-# A config that was written to a file names such types in a process that made none of them. What is
-# broken is told where its word is used.
+# A config file may name such types in a process that has not made them yet. A broken mechanism
+# raises its error where its word is used.
 for known in names():
     with contextlib.suppress(BrokenMechanism):
         _type(mechanism_class(known).called())

@@ -1,9 +1,9 @@
 """The checkpoints of a run: their names, and reading them without executing what they hold.
 
 A checkpoint is a pickle, which can name any function to be called while it is read. torch's
-``weights_only`` refuses all but a list; MMEngine's own way to read adds ``getattr`` to that list,
-through which anything can be reached, and reads without a list what is refused. So both are done
-here: everything that MMEngine loads from a file goes through :func:`load`.
+``weights_only`` refuses all but a list; MMEngine adds ``getattr`` to that list, through which
+anything can be reached, and reads refused files without a list. So everything that MMEngine loads
+from a file goes through :func:`load`, which does neither.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NAME = re.compile(r"epoch_(?P<epochs>\d+)(_step_(?P<steps>\d+))?\.pth")
 
 
 def mid_epoch_name(epochs: int, steps: int) -> str:
-    """Return the name of a checkpoint after so many whole epochs and so many steps in all."""
+    """Return the name of a checkpoint after `epochs` whole epochs and `steps` steps in all."""
     return f"epoch_{epochs}_step_{steps}.pth"
 
 
@@ -41,11 +41,11 @@ def mid_epoch_checkpoints(folder: Path) -> list[Path]:
 def newest_whole_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint in `folder` that can be read, None without one.
 
-    A checkpoint is a zip archive, whose checksums show whether all of it was written. One that
-    holds more than a checkpoint should is passed over like one that is torn.
+    A checkpoint is a zip archive; its checksums show whether all of it was written. A checkpoint
+    that is torn, or holds more than it should, is skipped.
     """
     found = [(match, path) for path in folder.glob("*.pth") if (match := NAME.fullmatch(path.name))]
-    for _, path in sorted(found, key=lambda pair: _place(pair[0]), reverse=True):
+    for _, path in sorted(found, key=lambda pair: _progress(pair[0]), reverse=True):
         try:
             with zipfile.ZipFile(path) as archive:
                 torn = archive.testzip()
@@ -53,21 +53,21 @@ def newest_whole_checkpoint(folder: Path) -> Path | None:
                 load(path, mmap=True)
                 return path
             logger.warning("%s is torn", path)
-        except Exception as error:  # there is no telling what the unpickler makes of wrong bytes
+        except Exception as error:  # wrong bytes can raise anything in the unpickler
             logger.warning("%s cannot be read: %r", path, error)
     return None
 
 
-def _place(match: re.Match[str]) -> tuple[int, int]:
+def _progress(match: re.Match[str]) -> tuple[int, int]:
     return int(match["epochs"]), int(match["steps"] or 0)
 
 
 @CheckpointLoader.register_scheme(prefixes="", force=True)
 def load(path: str | Path, map_location: Any = "cpu", mmap: bool = False) -> Any:
-    """Read a checkpoint for MMEngine's runner; as :func:`read`, less what that would execute."""
+    """Read a checkpoint for MMEngine's runner, without what the runner would execute."""
     checkpoint = read(path, map_location, mmap)
     if isinstance(checkpoint, dict) and isinstance(checkpoint.get("meta"), dict):
-        # What MMEngine's runner would execute as a Python file; it has not been written for long.
+        # MMEngine's runner would execute this as a Python file; no recent version writes it.
         checkpoint["meta"].pop("config", None)
     return checkpoint
 
@@ -85,7 +85,7 @@ def read(path: str | Path, map_location: Any = "cpu", mmap: bool = False) -> Any
     Raises
     ------
     pickle.UnpicklingError
-        If it holds what no checkpoint of MMEngine's does.
+        If it holds anything that MMEngine's checkpoints do not.
     """
     with torch.serialization.safe_globals(_HARMLESS):
         return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)

@@ -1,4 +1,4 @@
-"""Evaluate weights from a file as a training would evaluate them."""
+"""Evaluate weights from a file as a training would."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Put blocks into any backbone, at modules that are named by their paths.
+"""Put blocks into any backbone, at modules named by their paths.
 
-OpenMMLab's own ``plugins=`` knows the bottleneck of a ResNet and nothing else. A config that names
-``WithBlocks`` as the backbone's type, and its former type as ``backbone``, can have a block
-wherever a feature map passes from one module to the next: ::
+OpenMMLab's own ``plugins=`` knows only the bottleneck of a ResNet. With ``WithBlocks`` as the
+backbone's type, and the former type as ``backbone``, a config can have a block wherever a feature
+map passes from one module to the next: ::
 
     custom_imports = dict(imports=["plugins.openmmlab.blocks"])
     block = dict(type="GeneralizedAttention2d", terms="0010", heads=8, kv_stride=2)
@@ -30,13 +30,13 @@ from torch import Tensor, nn
 
 __all__ = ["insert_blocks", "with_blocks"]
 
-PLACES = ("before", "after", "instead_of")
+POSITIONS = ("before", "after", "instead_of")
 
 PROBE = 64
 """Side of the image that shows how many channels pass where. Every stage must see some pixels."""
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-"""To these a child of another kind would be one more to call."""
+"""These would call an added child as one of their own."""
 
 
 @MODELS.register_module("WithBlocks")
@@ -71,12 +71,12 @@ def insert_blocks(model: nn.Module, insertions: Sequence[dict[str, Any]]) -> nn.
         ``after``
             Path of modules whose result goes through a block.
         ``instead_of``
-            Path of convolutions whose place the block takes, with their shape and weight.
+            Path of convolutions that the block replaces, with their shape and weight.
 
         A path is that of ``named_modules``; ``*``, ``?`` and ``[...]`` stand for letters between
-        two dots. Each module gets a block of its own, which is named as OpenMMLab names plugins and
-        belongs to the module around it, or to itself within a list of modules. Feature maps are
-        (N, C, H, W), or (N, H * W, C) where the module is also given the pair (H, W).
+        two dots. Each module gets a block of its own, named as OpenMMLab names plugins. The block
+        belongs to the module around it; within a list of modules, to the module itself. Feature
+        maps are (N, C, H, W), or (N, H * W, C) where the module is also given the pair (H, W).
 
     Raises
     ------
@@ -84,23 +84,23 @@ def insert_blocks(model: nn.Module, insertions: Sequence[dict[str, Any]]) -> nn.
         If a path leads to no module, or to one that passes no feature map on.
     """
     for insertion in insertions:
-        place, pattern = _place(insertion)
+        position, pattern = _position(insertion)
         names = _matching(model, pattern)
-        if place == "instead_of":
+        if position == "instead_of":
             for name in names:
                 _replace(model, name, insertion["cfg"])
         else:
-            channels = _probe(model, names, place)
+            channels = _probe(model, names, position)
             for name in names:
-                _attach(model, name, place, {**insertion["cfg"], "in_channels": channels[name]})
+                _attach(model, name, position, {**insertion["cfg"], "in_channels": channels[name]})
     return model
 
 
-def _place(insertion: dict[str, Any]) -> tuple[str, str]:
-    places = [key for key in insertion if key != "cfg"]
-    if len(places) != 1 or places[0] not in PLACES or "cfg" not in insertion:
-        raise ValueError(f"an insertion has 'cfg' and one of {', '.join(PLACES)}: {insertion}")
-    return places[0], insertion[places[0]]
+def _position(insertion: dict[str, Any]) -> tuple[str, str]:
+    positions = [key for key in insertion if key != "cfg"]
+    if len(positions) != 1 or positions[0] not in POSITIONS or "cfg" not in insertion:
+        raise ValueError(f"an insertion has 'cfg' and one of {', '.join(POSITIONS)}: {insertion}")
+    return positions[0], insertion[positions[0]]
 
 
 def _matching(model: nn.Module, pattern: str) -> list[str]:
@@ -117,7 +117,7 @@ def _matching(model: nn.Module, pattern: str) -> list[str]:
     return names
 
 
-def _probe(model: nn.Module, names: Sequence[str], place: str) -> dict[str, int]:
+def _probe(model: nn.Module, names: Sequence[str], position: str) -> dict[str, int]:
     """Return how many channels pass at each module."""
     channels: dict[str, int] = {}
 
@@ -129,7 +129,7 @@ def _probe(model: nn.Module, names: Sequence[str], place: str) -> dict[str, int]
             channels[name] = _Insertion.channels(name, out)
 
         module = model.get_submodule(name)
-        if place == "before":
+        if position == "before":
             return module.register_forward_pre_hook(before, with_kwargs=True)
         return module.register_forward_hook(after, with_kwargs=True)
 
@@ -147,7 +147,7 @@ def _probe(model: nn.Module, names: Sequence[str], place: str) -> dict[str, int]
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    # Not by model.train(), which in a backbone does more than it undoes.
+    # model.train() does not serve: in a backbone it does more than a second call undoes.
     training = [module for module in model.modules() if module.training]
     try:
         for module in training:
@@ -158,7 +158,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _attach(model: nn.Module, name: str, place: str, cfg: dict[str, Any]) -> None:
+def _attach(model: nn.Module, name: str, position: str, cfg: dict[str, Any]) -> None:
     module, block = model.get_submodule(name), MODELS.build(cfg)
     around, _, last = name.rpartition(".")
     host = model.get_submodule(around)
@@ -170,7 +170,7 @@ def _attach(model: nn.Module, name: str, place: str, cfg: dict[str, Any]) -> Non
         called = f"{last}_{called}"
     host.add_module(called, block)
     hook = _Insertion(name, block)
-    if place == "before":
+    if position == "before":
         module.register_forward_pre_hook(hook.before, with_kwargs=True)
     else:
         module.register_forward_hook(hook.after, with_kwargs=True)

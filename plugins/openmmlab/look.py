@@ -22,14 +22,14 @@ __all__ = ["look"]
 def look(
     job: Job, config: dict[str, Any], image: Path, query: tuple[int, int] | None
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Return what every mechanism of a trained model weighs for one query.
+    """Return the weights of every mechanism of a trained model for one query.
 
     Parameters
     ----------
     job: Job
         The run; the weights are those of its newest whole checkpoint.
     config: dict
-        Its runner config, of which the model and the validation pipeline are used.
+        Its runner config; only the model and the validation pipeline are used.
     image: Path
         Any image file.
     query: tuple of int
@@ -39,9 +39,9 @@ def look(
     -------
     dict of numpy.ndarray
         ``image`` (H, W, 3), the network's input as uint8, padding included; ``query`` (2,), the
-        pixel in it; and for each block what its mechanism's ``weights`` gives for that query: of
-        generalized attention ``<name>/weights`` (M, Hk, Wk), adding up to 1 in a head, and
-        ``<name>/E1`` to ``<name>/E4``, the energies of the terms that are on, of that shape.
+        pixel in it; and for each block what its mechanism's ``weights`` returns for that query.
+        Generalized attention returns ``<name>/weights`` (M, Hk, Wk), with sum 1 in each head, and
+        ``<name>/E1`` to ``<name>/E4``, the energies of the terms that are on, in the same shape.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def look(
     model.eval()
     with torch.no_grad():
         if cfg.default_scope == "mmseg":
-            model(inputs, mode="tensor")  # the head has a block, too
+            model(inputs, mode="tensor")  # the head has a block too
         else:
             model.extract_feat(inputs)
         arrays = {"image": _picture(model, inputs), "query": np.array(query)}

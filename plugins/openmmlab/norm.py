@@ -1,4 +1,4 @@
-"""Batch normalisation by the statistics of the whole batch, whoever holds its images.
+"""Batch normalisation by the statistics of the whole batch, over all processes.
 
 Otherwise each process would normalise by its own few images, and a run's result would depend on
 the number of processes.
@@ -15,8 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 __all__ = ["JointBatchNorm2d", "normalise_jointly"]
 
 
-class JointBatchNorm2d(_BatchNorm):  # a direct base, by whose name MMEngine initialises layers
-    """``torch.nn.SyncBatchNorm`` for a CPU, which torch's own refuses.
+class JointBatchNorm2d(_BatchNorm):  # MMEngine initialises layers by the name of their direct base
+    """``torch.nn.SyncBatchNorm`` for a CPU; torch's own refuses CPUs.
 
     Takes and returns (N, C, H, W); N, H and W may differ between the processes.
     """
@@ -33,7 +33,7 @@ class JointBatchNorm2d(_BatchNorm):  # a direct base, by whose name MMEngine ini
         kind = input.dtype
         input = input.to(torch.promote_types(kind, torch.float32))
         pixels = input.new_tensor([input.numel() / input.shape[1]])
-        # Two sums one after the other: a variance from sums of squares would cancel.
+        # Two sums one after the other: a variance from sums of squares would lose its digits.
         total, sums = _Sum.apply(torch.cat([pixels, input.sum((0, 2, 3))])).split(
             [1, input.shape[1]]
         )
@@ -69,7 +69,7 @@ class _Sum(torch.autograd.Function):
 
 
 def normalise_jointly(model: nn.Module, device: str) -> nn.Module:
-    """Return `model` with such layers in place of its batch normalisation, parameters kept."""
+    """Return `model` with joint instead of plain batch normalisation; the parameters stay."""
     if device == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     for parent in list(model.modules()):

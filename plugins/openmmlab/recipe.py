@@ -1,4 +1,4 @@
-"""What recipes of OpenMMLab's tasks share: how much is seen, in which parts, how exactly."""
+"""What the recipes of OpenMMLab's tasks share: how many images, in which parts, how exactly."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ class Training(Recipe):
         return self
 
     def share(self, processes: int) -> int:
-        """Return how many of a batch's images fall to each of the processes that train a run.
+        """Return how many of a batch's images each process of a run gets.
 
         Raises
         ------
         ValueError
-            If the processes, or their parts, would get unequal numbers, whose mean losses have no
-            common mean.
+            If the processes, or their parts, would get unequal numbers: the mean of their mean
+            losses would then not be that of the batch.
         """
         batch, parts = self.batch_size, self.accumulate
         if batch % parts:

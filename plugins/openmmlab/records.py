@@ -27,10 +27,10 @@ class Record(Hook):
         self.without_predictions = without_predictions or {}
 
     def before_train(self, runner: Runner) -> None:
-        """Make the evaluation that should have been by now.
+        """Make an evaluation that is due and missing.
 
-        That is the one of the untrained model, for what its metrics are worth as a floor, or that
-        of an epoch after whose checkpoint the run was stopped.
+        That is the one of the untrained model, whose metrics are a floor, or the one of an epoch
+        after whose checkpoint the run was stopped.
         """
         split = "val" if runner.iter else "untrained"
         between_epochs = runner.iter == runner.epoch * len(runner.train_dataloader)

@@ -1,4 +1,4 @@
-"""Going on, exactly, from where a run was stopped: between two epochs or between two steps."""
+"""Continuing exactly where a run was stopped: between two epochs or between two steps."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from plugins.training import distributed
 __all__ = ["RANDOM_STATES", "Reseed", "StoppableLoop", "seeded_by_torch"]
 
 RANDOM_STATES = "random_states"
-"""Where a checkpoint made within an epoch keeps them, in its ``meta``."""
+"""Key of the random states in the ``meta`` of a checkpoint made within an epoch."""
 
 
 class StoppableLoop(EpochBasedTrainLoop):
-    """MMEngine's loop over epochs, which can be left after any step and entered there again.
+    """MMEngine's loop over epochs; it can stop after any step and continue there.
 
-    Who is told to stop within an epoch leaves a checkpoint with the random states of that moment.
-    Going on from it, the epoch is begun from its seed, as it was; the batches done are drawn from
-    the data loader once more, but not learnt from; and the random states are put back. From there
-    on everything is as if nothing had happened:
+    A run that is told to stop within an epoch saves a checkpoint with its random states. The next
+    attempt begins the epoch from its seed again, draws the finished batches from the data loader
+    without learning from them, and restores the random states. From there on it trains as if
+    nothing had happened:
 
     * Without workers the data loader draws from this process's random states, as the model does.
-    * With workers it draws in them, from states that torch derives from a number drawn at the
-      epoch's start, and which worker loads which batch is fixed; to draw the batches once more
-      brings them to where they were (see :func:`seeded_by_torch`).
-    * Of several processes the first saves its own states only. The others draw the same batches,
-      but go on from random states that depend on the step: what is dropped or sampled there, and
-      without workers how images are flipped and cropped, has the same distribution as in an
-      undisturbed run, but is not the same.
+    * With workers it draws in the workers. torch derives their states from a number drawn at the
+      epoch's start, and it is fixed which worker loads which batch. Drawing the batches again
+      brings the workers to where they were (see :func:`seeded_by_torch`).
+    * With several processes, only the first saves its states. The others draw the same batches, but
+      continue from random states that depend on the step. What they drop or sample, and without
+      workers how they flip and crop images, has the same distribution as in an undisturbed run, but
+      is not the same.
 
     Parameters
     ----------
     job: Job
-        The run, which is asked after each step whether to stop.
+        The run; the loop asks it after each step whether to stop.
     **options
         Those of MMEngine's ``EpochBasedTrainLoop``.
     """
@@ -68,7 +68,7 @@ class StoppableLoop(EpochBasedTrainLoop):
         runner, parts = self.runner, self.job.recipe.accumulate
         runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
         images = len(data_batch["inputs"])
-        size = -(-images // parts)  # of an epoch's last batch some images may come twice
+        size = -(-images // parts)  # an epoch's last batch may repeat some images
         outputs = []
         for part in range(parts):
             chosen = [index % images for index in range(part * size, (part + 1) * size)]
@@ -88,7 +88,7 @@ class StoppableLoop(EpochBasedTrainLoop):
         Raises
         ------
         Stopped
-            If the run has been told to stop, once there is a checkpoint to go on from.
+            If the run has been told to stop and there is a checkpoint to continue from.
         """
         runner, length = self.runner, len(self.dataloader)
         done = self.iter - self.epoch * length
@@ -96,12 +96,12 @@ class StoppableLoop(EpochBasedTrainLoop):
         runner.model.train()
         batches = enumerate(self.dataloader)
         for _ in islice(batches, done):
-            self._stop_if_told()  # with the checkpoint that this attempt came from
+            self._stop_if_told()  # the checkpoint that this attempt came from is still there
         if done:
             self._put_states_back()
         for index, batch in batches:
             self.run_iter(index, batch)
-            # At the end of an epoch there will be its own checkpoint.
+            # The end of an epoch has a checkpoint of its own.
             if self.job.stopping() and index + 1 < length:
                 self._save()
                 raise Stopped
@@ -136,7 +136,7 @@ class StoppableLoop(EpochBasedTrainLoop):
 
 
 class Reseed(Hook):
-    """Starts each epoch from random states that depend on seed, epoch and process alone.
+    """Starts each epoch from random states that depend only on seed, epoch and process.
 
     A resumed run then draws what the undisturbed one would have drawn.
     """
@@ -151,10 +151,10 @@ class Reseed(Hook):
 
 @FUNCTIONS.register_module()
 def seeded_by_torch(worker_id: int) -> None:
-    """Leave a data loader's new worker with the seeds that torch has given it.
+    """Keep the seeds that torch has given to a data loader's new worker.
 
     They come from a number drawn when an epoch begins. MMEngine's default gives the same seeds
-    whenever a worker starts, so that a resumed run would augment its images as in the first epoch.
+    whenever a worker starts: a resumed run would then augment its images as in the first epoch.
     """
 
 
@@ -165,7 +165,7 @@ def _seed(number: int) -> None:
 
 
 def _states(device: str) -> dict[str, Any]:
-    """Return the random states as numbers and tensors, which are harmless to read."""
+    """Return the random states as numbers and tensors, which are safe to read."""
     numpy: Any = np.random.get_state()
     return {
         "python": random.getstate(),

@@ -29,7 +29,7 @@ IN_A_BLOCK = (Place.AFTER, Place.INSTEAD, Place.BRANCH)
 """What a residual block has to offer."""
 
 ON_A_MAP = (Place.AFTER, Place.BRANCH, Place.BACKBONE, Place.INPUT)
-"""What a path offers at which a feature map passes from one module to the next."""
+"""What a path offers where a feature map passes from one module to the next."""
 
 _PATH = re.compile(r"(before|after|instead_of):([\w.*?\[\]-]+)")
 
@@ -88,8 +88,8 @@ def attend(
 ) -> None:
     """Change the config of a ResNet, of any depth, into one with the mechanisms at the sites.
 
-    What stands instead of a convolution does so at the sites, too, unless `deformable_stages` says
-    where.
+    What replaces a convolution also stands at the sites, unless `deformable_stages` names other
+    stages.
     """
     arguments = (word, sites, heads, kv_stride, deformable_stages)
     insertions = []
@@ -120,7 +120,7 @@ def _by_place(
     kv_stride: int,
     deformable_stages: Sequence[str] | None,
 ) -> Mapping[Place, tuple[dict[str, Any], tuple[str, ...]]]:
-    """Return for each place within residual blocks the config, and the stages where it is taken."""
+    """Return, for each place within residual blocks, the config and the stages that have it."""
     chosen = tuple(name for name in sites if name in STAGES)
     found = {}
     for place, part in _parts(word, STAGES[0], heads, kv_stride).items():
@@ -133,10 +133,10 @@ def _by_place(
 
 
 def _in_basic_blocks(*arguments: Any) -> list[dict[str, Any]]:
-    """Return what ``plugins.openmmlab.insertion`` is to put into BasicBlocks.
+    """Return what ``plugins.openmmlab.insertion`` puts into BasicBlocks.
 
-    Such a block has two 3x3 convolutions. The first stands for that of a bottleneck: with its
-    normalisation and ReLU, of as many channels, followed by one more convolution before the sum.
+    Such a block has two 3x3 convolutions. The first takes the role of a bottleneck's: it has
+    normalisation, ReLU and as many channels, and one more convolution follows before the sum.
     """
     where = {
         Place.INSTEAD: ("instead_of", "conv1"),
@@ -162,9 +162,9 @@ def backbone_arguments(
 ) -> dict[str, Any]:
     """Return what to add to the config of a ResNet of bottlenecks.
 
-    The block stands after the 3x3 convolution of every residual block of the stages in `sites`,
-    with its normalisation and ReLU, or on the branch before the sum; or it takes that convolution's
-    place, there or in the `deformable_stages`.
+    In every residual block of the stages in `sites`, the module stands after the 3x3 convolution
+    with its normalisation and ReLU, or on the branch before the sum. Or it replaces that
+    convolution, there or in the `deformable_stages`.
     """
     arguments: dict[str, Any] = {}
     plugins = []

@@ -17,7 +17,7 @@ class TellMechanisms(Hook):
     """Sets the step before each iteration; a loss of their own counts as ``loss_mechanism``."""
 
     def before_train(self, runner: Runner) -> None:
-        """Find the modules, and let the model's losses have theirs among them."""
+        """Find the modules, and add their losses to those of the model."""
         model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.trained = trained = Trained(model, runner.max_iters)
         if not trained.have_losses:

@@ -40,11 +40,11 @@ def train(
 ) -> None:
     """Train `config` for the run, from the newest whole checkpoint if there is one.
 
-    Several processes make the steps that one would make: each step's images are the same, batch
+    Several processes make the same steps as one process: each step's images are the same, batch
     normalisation sees all of them, and the gradient is the mean of the processes' gradients. That
     is the gradient of the whole batch up to rounding if each process's loss is a mean over equally
-    many terms. What is drawn at random (augmentation, dropout, the regions that a detector samples)
-    is drawn from the same distribution but not the same.
+    many terms. Random draws (augmentation, dropout, the regions that a detector samples) have the
+    same distribution but are not the same.
 
     Parameters
     ----------
@@ -53,16 +53,16 @@ def train(
     config: dict
         The arguments of ``mmengine.Runner`` that concern model, data, schedule and evaluation.
     metric_prefix: str
-        Cut off from the names of the evaluator's metrics, such as ``coco/``.
+        Removed from the names of the evaluator's metrics, such as ``coco/``.
     metric_scale: float
         Factor on them: 0.01 for an evaluator that reports per cent.
     without_predictions: dict, optional
-        The metrics of a model that predicts nothing, for an evaluator that is silent about it.
+        The metrics of a model that predicts nothing, for an evaluator that reports none then.
 
     Raises
     ------
     FloatingPointError
-        If the loss is no longer finite: the rest of the training would be for nothing.
+        If the loss is no longer finite, and the rest of the training would be useless.
     ValueError
         If the device cannot train in the recipe's precision.
     """
@@ -85,13 +85,13 @@ def train(
 
 
 def runner_for(job: Job, config: dict[str, Any]) -> Runner:
-    """Return MMEngine's runner for `config`, which goes on from the newest whole checkpoint."""
+    """Return MMEngine's runner for `config`; it continues from the newest whole checkpoint."""
     checkpoints = job.folder / "checkpoints"
     newest = distributed.decided(job, lambda: newest_whole_checkpoint(checkpoints))
     cfg = Config(
         {
             **config,
-            # Gathered by messages: MMEngine's default is files in the current directory.
+            # Gather by messages; MMEngine's default is files in the current directory.
             "val_evaluator": {**config["val_evaluator"], "collect_device": "gpu"},
             "launcher": "none" if job.world == 1 else "pytorch",
             "work_dir": str(checkpoints),
@@ -102,7 +102,7 @@ def runner_for(job: Job, config: dict[str, Any]) -> Runner:
             "custom_hooks": [],
             "default_hooks": {
                 "logger": {"type": "LoggerHook", "interval": records.RECORD_INTERVAL},
-                # Two, since the newest may be torn when the run is killed.
+                # Keep two: the newest may be torn when the run is killed.
                 "checkpoint": {"type": "CheckpointHook", "interval": 1, "max_keep_ckpts": 2},
             },
             "visualizer": None,
@@ -110,7 +110,7 @@ def runner_for(job: Job, config: dict[str, Any]) -> Runner:
             "log_level": "INFO",
             **({"channels_last": True} if job.recipe.channels_last else {}),
         },
-        # Every checkpoint holds the config as text, which to lay out takes longer than to save.
+        # Every checkpoint holds the config as text, and formatting it takes longer than saving.
         format_python_code=False,
     )
     runner = _Runner.from_cfg(cfg)
@@ -120,9 +120,9 @@ def runner_for(job: Job, config: dict[str, Any]) -> Runner:
 
 
 def loader(job: Job, dataset: dict[str, Any], batch_size: int, shuffle: bool) -> dict[str, Any]:
-    """Return the config of a data loader: beside a GPU two workers, on a CPU none.
+    """Return the config of a data loader: with a GPU two workers, on a CPU none.
 
-    Those that shuffle, and augment, are started anew for each epoch, to be seeded for it.
+    Workers that shuffle and augment start anew for each epoch, so that they are seeded for it.
     """
     workers = WORKERS[job.device]
     return {
@@ -137,16 +137,16 @@ def loader(job: Job, dataset: dict[str, Any], batch_size: int, shuffle: bool) ->
 
 
 def share(job: Job) -> int:
-    """Return how many of a batch's images fall to one process; ValueError if unequal numbers do."""
+    """Return how many of a batch's images one process gets; ValueError if the numbers differ."""
     return int(job.recipe.share(job.world))
 
 
 @DATA_SAMPLERS.register_module()
 class WholeBatches(DefaultSampler):
-    """Leaves out an epoch's incomplete last batch, however many processes share the others.
+    """Leaves out an epoch's incomplete last batch, for any number of processes.
 
-    A data loader's ``drop_last`` sees one process's images only, after MMEngine has repeated some
-    so that all get equally many; those could fill up one more batch.
+    A data loader's ``drop_last`` sees the images of one process only. MMEngine has by then repeated
+    some so that all processes get equally many, and these could fill one more batch.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class WholeBatches(DefaultSampler):
 
 
 class _Runner(Runner):
-    """Logs to ``train.log`` of the run folder, appending, and can be stopped after any step."""
+    """Appends its log to ``train.log`` of the run folder, and can be stopped after any step."""
 
     job: Job
     random_states: dict[str, Any] | None = None
@@ -179,13 +179,13 @@ class _Runner(Runner):
         if not self.cfg.get("channels_last"):
             super()._init_model_weights()
             return
-        # Drawn in another order of memory they would be others.
+        # In another memory layout other numbers would be drawn.
         self.model.to(memory_format=torch.contiguous_format)
         super()._init_model_weights()
         self.model.to(memory_format=torch.channels_last)
 
     def load_checkpoint(self, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Load weights; of a checkpoint made within an epoch keep the random states, too."""
+        """Load weights; keep the random states of a checkpoint made within an epoch."""
         checkpoint = super().load_checkpoint(*arguments, **options)
         self.random_states = checkpoint["meta"].get(RANDOM_STATES)
         return checkpoint
@@ -199,10 +199,11 @@ class _Runner(Runner):
     def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
         """Let the processes share normalisation and gradients.
 
-        MMEngine's own wrapper wants a GPU, whose index would be LOCAL_RANK.
+        MMEngine's own wrapper needs a GPU with the index LOCAL_RANK.
         """
         if self.cfg.get("channels_last"):
-            # Before the processes agree on the layout of gradients, which must not change then.
+            # This comes before the processes agree on the layout of gradients, which must not
+            # change.
             put_channels_last(model)
         if not self.distributed:
             return super().wrap_model(model_wrapper_cfg, model)
@@ -210,15 +211,15 @@ class _Runner(Runner):
         return _Parallel(
             normalise_jointly(model, device).to(device),
             device_ids=[distributed.gpu()] if device == "cuda" else None,
-            broadcast_buffers=False,  # statistics are equal, being joint
+            broadcast_buffers=False,  # the statistics are joint, so they are equal
         )
 
 
 class _Parallel(MMDistributedDataParallel):
     """A model whose losses are reported as means over the processes.
 
-    They are averaged at each step, since the losses in a checkpoint, the first process's, are what
-    all processes go on from.
+    They are averaged at each step: a checkpoint holds the losses of the first process, and all
+    processes continue from these.
     """
 
     def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, torch.Tensor]:

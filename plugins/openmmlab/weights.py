@@ -1,12 +1,12 @@
-"""Weights from a file, be it of another run or another program, put into a model.
+"""Weights from a file, of another run or another program, put into a model.
 
-A state dict tells how wide a layer is. It does not tell into how many heads it is divided or at
-which stride keys are taken; and the terms 1011, 0111 and 1111 have parameters of the same names and
-shapes. So what the file says of its own config is compared with the model, too.
+A state dict tells how wide a layer is. It does not tell how many heads divide it or at which stride
+keys are taken. The terms 1011, 0111 and 1111 even have parameters of the same names and shapes. So
+the config in the file is compared with the model too.
 
 mmcv's ``GeneralizedAttention`` has the parameters of ours, with two exceptions. It computes the
-terms 0100, 0110, 1100 and 1110 wrongly, so that weights trained with it mean something else here;
-and its window, of keys within ``spatial_range``, reaches one position farther on one side. Both are
+terms 0100, 0110, 1100 and 1110 wrongly, so weights trained with it mean something else here. And
+its window of keys within ``spatial_range`` reaches one position farther on one side. Both are
 refused.
 """
 
@@ -32,7 +32,7 @@ WRONG_TERMS = ("0100", "0110", "1100", "1110")
 """E2 without E4: mmcv adds the row's energies of a transposed query."""
 
 OLD_OFFSET = re.compile(r"(?<=conv2)_offset(?=\.(weight|bias)$)")
-"""What MMDetection 1 called ``conv2.conv_offset`` of a deformable convolution."""
+"""MMDetection 1's name for ``conv2.conv_offset`` of a deformable convolution."""
 
 STAGE = re.compile(r"backbone\.layer(?P<layer>\d)\.")
 """A parameter in a ResNet's stage."""
@@ -55,9 +55,9 @@ class Weights:
     path: Path
         The file.
     state: dict of str to Tensor
-        The parameters and buffers, by their names in a model of ours.
+        The parameters and buffers, by their names in our models.
     classes: tuple of str, optional
-        What the model was trained to tell apart, if the file says so.
+        The classes that the model was trained on, if the file has them.
     config: str, optional
         The text of the config that it was trained with, if the file has it. Never executed.
     """
@@ -74,11 +74,11 @@ def read(path: Path) -> Weights:
     Raises
     ------
     CheckpointError
-        If it cannot be read so, or is no checkpoint.
+        If it cannot be read in this way, or is no checkpoint.
     """
     try:
         content = read_file(path)
-    except Exception as error:  # there is no telling what the unpickler makes of wrong bytes
+    except Exception as error:  # wrong bytes can raise anything in the unpickler
         raise unreadable(path, error) from None
     wanted = "a checkpoint of MMEngine is a dict with 'state_dict' and 'meta'"
     if not isinstance(content, dict):
@@ -96,8 +96,8 @@ def read(path: Path) -> Weights:
         )
     meta = entry(path, content, "meta", dict) or {}
     data = entry(path, meta, "dataset_meta", dict) or {}
-    places = ((meta, "CLASSES"), (data, "classes"), (data, "CLASSES"))
-    named = [entry(path, holder, key, tuple, list, str) for holder, key in places]
+    entries = ((meta, "CLASSES"), (data, "classes"), (data, "CLASSES"))
+    named = [entry(path, holder, key, tuple, list, str) for holder, key in entries]
     classes = next(filter(None, named), None)
     config = entry(path, meta, "cfg", str, dict) or entry(path, meta, "config", str, dict)
     return Weights(
@@ -109,16 +109,16 @@ def read(path: Path) -> Weights:
 
 
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state dict by the names that a model of ours gives its parameters.
+    """Return a state dict with the names that our models give their parameters.
 
-    mmcv's attention and deformable convolution have the same names. What differs is ``module.``
-    before all that a parallel model has saved, and the offsets in checkpoints of MMDetection 1;
-    mmcv's module renames those, too, but a current torch does not show them to it.
+    mmcv's attention and deformable convolution have the same names. Two things differ: a parallel
+    model saves all names with ``module.`` before them, and MMDetection 1 named the offsets
+    otherwise. mmcv's module renames the offsets too, but a current torch does not pass them to it.
 
     Raises
     ------
     CheckpointError
-        If mmcv's window is among them.
+        If mmcv's window is among the parameters.
     """
     if windows := [name for name in state if name.endswith(".local_constraint_map")]:
         raise CheckpointError(f"{windows[0]}: this is {WINDOW}")
@@ -138,13 +138,13 @@ def load(model: nn.Module, weights: Weights, classes: Sequence[str]) -> None:
     weights: Weights
         What was read.
     classes: sequence of str
-        What the model tells apart.
+        The classes of the model.
 
     Raises
     ------
     CheckpointError
-        If a parameter is missing, left over or of another shape; if the classes are others; if the
-        attention was configured otherwise, or is one that mmcv computes wrongly.
+        If a parameter is missing, left over or of another shape; if the classes differ; if the
+        attention was configured differently, or is one that mmcv computes wrongly.
     """
     if weights.classes is not None and tuple(weights.classes) != tuple(classes):
         raise CheckpointError(
@@ -170,7 +170,7 @@ def _check_attention(model: nn.Module, weights: Weights) -> None:
             )
         if kind == MMCV and arguments["spatial_range"] is not None:
             raise CheckpointError(f"{weights.path} was trained with {WINDOW}")
-    # E2 without E4 shows in the names; whose attention it was does not.
+    # The names show E2 without E4, but not whose attention it was.
     encoded = [name for name in weights.state if name.endswith(".appr_geom_fc_x.weight")]
     blocks = [name.removesuffix(".appr_geom_fc_x.weight") for name in encoded]
     unclear = [name for name in blocks if f"{name}.geom_bias" not in weights.state]
@@ -200,14 +200,14 @@ def _compare(path: Path, name: str, block: Block2d, said: Mapping[str, Any]) -> 
 
 
 def _moved(own: Iterable[str], given: Iterable[str]) -> list[str]:
-    """Say which kinds of module stand in other stages than the model has them in."""
+    """Say which kinds of module stand in other stages than in the model."""
     here, there = _stages(own), _stages(given)
     parts = []
     for module, words in KINDS.items():
         ours, theirs = here.get(module, []), there.get(module, [])
         if ours != theirs:
-            places = (", ".join(found) or "no stage" for found in (theirs, ours))
-            parts.append("{} stands in {} there, in {} here".format(words, *places))
+            stages = (", ".join(found) or "no stage" for found in (theirs, ours))
+            parts.append("{} stands in {} there, in {} here".format(words, *stages))
     return parts
 
 

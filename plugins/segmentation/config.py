@@ -168,6 +168,6 @@ def _loader(job: Job, split: str, meta: dict[str, Any]) -> dict[str, Any]:
     if not to_train:
         return training.loader(job, dataset, 1, shuffle=False)
     made = training.loader(job, dataset, training.share(job), shuffle=True)
-    # A last batch of one image has no variance for the normalisation of pooled features.
+    # Pooled features of a last batch with one image have no variance to normalise by.
     whole = {"type": "WholeBatches", "batch_size": recipe.batch_size}
     return made | {"sampler": made["sampler"] | whole}

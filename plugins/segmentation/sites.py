@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from plugins.attention.core.site import MapSite, Place
-from plugins.openmmlab import sites as places
+from plugins.openmmlab import sites as common
 from plugins.segmentation.recipe import Recipe
 
 __all__ = ["HEAD", "SITES", "site"]
 
 HEAD = "head"
-"""After the backbone: between the two convolutions of the head, neither of which is replaced."""
+"""After the backbone: between the two convolutions of the head, which both stay."""
 
-SITES = (*places.STAGES, HEAD, places.IMAGE)
+SITES = (*common.STAGES, HEAD, common.IMAGE)
 
 STRIDES = (4, 8, 8, 8)  # of the dilated backbone
 
@@ -32,4 +32,4 @@ def site(name: str, recipe: Recipe) -> MapSite:
             heads=recipe.heads,
             kv_stride=recipe.kv_stride,
         )
-    return places.site(name, recipe.base_channels, recipe.heads, recipe.kv_stride, STRIDES)
+    return common.site(name, recipe.base_channels, recipe.heads, recipe.kv_stride, STRIDES)

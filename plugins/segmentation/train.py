@@ -29,9 +29,9 @@ def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
 
 
 def cost(job: Job, outputs: int | None = None) -> costs.Cost:
-    """Count one image of the size of a training crop; the auxiliary head serves training only.
+    """Count one image of the size of a training crop, without the auxiliary head.
 
-    `outputs` is the number of classes; by default the data set is asked.
+    `outputs` is the number of classes; by default those of the data set.
     """
     register_all_modules(init_default_scope=True)
     classes = len(read_classes(job.data)["classes"]) if outputs is None else outputs

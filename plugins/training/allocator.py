@@ -1,4 +1,4 @@
-"""Memory that one step of training frees stays at hand for the next.
+"""Keep the memory that one step of training frees for the next step.
 
 glibc gives large blocks back to the system as soon as they are freed, and the system hands them out
 again a page at a time, each filled with zeros. A training step frees the same blocks each time. How
@@ -15,16 +15,16 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of mallopt(3), as ``malloc.h`` has them."""
 
 LARGEST_ON_THE_HEAP = 32 << 20
-"""Bytes of a block; the most that mallopt takes. Larger ones still come and go."""
+"""Bytes of a block; the most that mallopt takes. Larger blocks still come and go."""
 
 KEPT = 512 << 20
 """Free bytes at the end of the heap."""
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep what it frees; False where the C library is another than glibc.
+    """Let this process keep what it frees; False if the C library is not glibc.
 
-    Results do not depend on it, nor does the peak of memory but for fragmentation.
+    Results do not depend on it. The peak of memory changes by fragmentation alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -1,4 +1,4 @@
-"""Checkpoints from elsewhere: fetched, and refused in words that their user can act on."""
+"""Checkpoints from elsewhere: download them, and refuse them in words that a user can act on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HASHED = re.compile(r"-([0-9a-f]{8,64})(\.\w+)+$")
 """A name with the beginning of the file's SHA-256, as ``check_hash`` of torch.hub describes it."""
 
 PATIENCE = 60.0
-"""Seconds that a server may say nothing for."""
+"""Seconds that a server may be silent."""
 
 
 def download(url: str) -> Path:
@@ -40,7 +40,7 @@ def download(url: str) -> Path:
     Raises
     ------
     CheckpointError
-        If it cannot be had, or is not what its name says.
+        If it cannot be downloaded, or is not what its name says.
     """
     from torch import hub
 
@@ -61,7 +61,8 @@ def download(url: str) -> Path:
 
 
 def _fetch(url: str, file: Path) -> None:
-    # Not torch's own function: it waits for ever, and takes a connection that broke for the end.
+    # torch's own function does not serve: it waits for ever, and takes a broken connection for the
+    # end.
     temporary = file.with_name(f"{file.name}.{secrets.token_hex(8)}.partial")
     try:
         request = Request(url, headers={"User-Agent": "torch.hub"})
@@ -78,7 +79,7 @@ def _fetch(url: str, file: Path) -> None:
 
 
 def _misnamed(path: Path, name: str) -> str:
-    """Say in what a file's SHA-256 is not that of its name; nothing if it is, or none is named."""
+    """Say how a file's SHA-256 differs from the one in its name; empty if it does not."""
     if (named := HASHED.search(name)) is None:
         return ""
     with path.open("rb") as file:
@@ -113,12 +114,13 @@ def check_whole(path: Path) -> None:
                 )
     except CheckpointError:
         raise
-    except Exception as error:  # there is no telling what the archive's reader makes of wrong bytes
+    except Exception as error:  # wrong bytes can raise anything in the archive's reader
         raise unreadable(path, error) from None
 
 
 def entry(path: Path, holder: Mapping[str, Any], key: str, *kinds: type) -> Any:
-    """Return an entry of what a file holds, None without it; CheckpointError if of no such type."""
+    """Return an entry of a file's content, None without it; CheckpointError if its type is
+    wrong."""
     value = holder.get(key)
     if value is None or isinstance(value, kinds):
         return value
@@ -129,7 +131,7 @@ def entry(path: Path, holder: Mapping[str, Any], key: str, *kinds: type) -> Any:
 
 
 def parameters(path: Path, state: Any, where: str) -> dict[str, Any]:
-    """Return a state dict as a file has it at `where`; CheckpointError if it is none."""
+    """Return the state dict that a file has at `where`; CheckpointError if that is none."""
     from torch import Tensor
 
     wanted = "a checkpoint has tensors there, by the names of the parameters"
@@ -155,7 +157,7 @@ def unreadable(path: Path, error: Exception) -> CheckpointError:
         )
     if isinstance(error, OSError) and error.strerror:
         return CheckpointError(f"{path} cannot be read: {error.strerror}")
-    # torch advises to read it by force, and has the reason farther down.
+    # torch's message first advises to read it by force; the reason stands farther down.
     told = str(error).rpartition("WeightsUnpickler error:")[2].strip().splitlines()
     reason = ": ".join([type(error).__name__, *told[:1]]).partition(". ")[0]
     return CheckpointError(
@@ -164,7 +166,7 @@ def unreadable(path: Path, error: Exception) -> CheckpointError:
 
 
 def misfits(own: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Say which tensors of a state dict a model lacks, has besides, or has in another shape."""
+    """Say which tensors a state dict lacks, has in excess, or has in another shape."""
     missing = [name for name in own if name not in given]
     surplus = [name for name in given if name not in own]
     shapes = [

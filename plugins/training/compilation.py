@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-# Every training imports it, with its first seed or optimizer. Here a process that workers are
-# forked from imports it once for all of them.
+# Every training imports this, with its first seed or optimizer. Importing it here lets the process
+# that forks workers do so once for all of them.
 import torch._dynamo
 from torch import nn
 
@@ -15,11 +15,11 @@ __all__ = ["compile_around_mechanisms"]
 
 
 def compile_around_mechanisms(model: nn.Module, **options: Any) -> None:
-    """Let the first calls of `model` compile it, all but the attention mechanisms.
+    """Compile `model` on its first calls, except for the attention mechanisms.
 
-    These calculate in blocks of a size that depends on the map's, with gradients of their own: a
-    graph of that is larger and slower, and cannot be compiled for sizes that are not known.
-    `options` are those of ``torch.compile``.
+    These work in blocks whose size depends on the map, with gradients of their own. A graph of that
+    is larger and slower, and cannot be compiled for unknown sizes. `options` are those of
+    ``torch.compile``.
     """
     for module in model.modules():
         if getattr(module, "is_mechanism", False):

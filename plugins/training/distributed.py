@@ -25,16 +25,16 @@ __all__ = ["PATIENCE", "decided", "gpu", "process_group", "seed"]
 T = TypeVar("T")
 
 PATIENCE = timedelta(hours=12)
-"""How long a process waits for the others: longer than the first takes to translate and score a
-test set. With gloo a process that dies ends the others at once, by closing its connections; with
-NCCL it may not, and the launcher must end them."""
+"""How long a process waits for the others: longer than the first process takes to translate and
+score a test set. With gloo, a process that dies closes its connections and so ends the others at
+once. With NCCL it may not; then the launcher must end them."""
 
 
 @contextmanager
 def process_group(job: Job) -> Iterator[None]:
     """Join the other processes of the run, and leave together with them.
 
-    On an error nobody is waited for and the group is left as it is, since leaving would wait for
+    On an error the process waits for nobody and does not leave the group: leaving would wait for
     answers of a process that may be dead. The process is expected to end.
 
     Raises
@@ -61,15 +61,15 @@ def process_group(job: Job) -> Iterator[None]:
 def gpu() -> int:
     """Return the index of this process's GPU among those it can see, 0 if it sees none.
 
-    A scheduler can be told to show each process its own GPU only, which then is number 0 to all.
+    If a scheduler shows each process its own GPU alone, that GPU is number 0 for each of them.
     """
     return int(os.environ.get("LOCAL_RANK", "0")) % max(1, torch.cuda.device_count())
 
 
 def decided(job: Job, decide: Callable[[], T]) -> T:
-    """Return in every process what `decide` returned in the first, which alone calls it.
+    """Return in every process what `decide` returns in the first; only the first calls it.
 
-    For what depends on files, which the processes may see at different times.
+    Use it for decisions that depend on files: the processes may see these at different times.
     """
     if job.world == 1:
         return decide()
@@ -82,7 +82,8 @@ def seed(job: Job, position: int) -> int:
     """Return this process's seed for the epoch or update number `position`.
 
     Neighbouring seeds, positions and processes share no random numbers, so that no two images or
-    sentences of a batch are given the same noise. The first process draws what it draws alone.
+    sentences of a batch get the same noise. The first process draws the same as in a run of one
+    process.
     """
     own = (job.rank,) if job.rank else ()
     return int(np.random.SeedSequence([job.seed, position], spawn_key=own).generate_state(1)[0])

@@ -26,7 +26,7 @@ class Trained:
         self.have_losses = any(hasattr(each, "own_loss") for each in modules)
 
     def at(self, step: int) -> None:
-        """Tell the modules how many steps of the training lie behind, and how many there are."""
+        """Tell the modules how many steps of the training are done, and how many there are."""
         for module in self.modules:
             module.training_step, module.training_steps = step, self.steps
 

@@ -20,16 +20,16 @@ WORKERS = {"cpu": 0, "cuda": 1}
 
 
 def attention_at(job: Job) -> dict[str, Word]:
-    """Return what attends at each place."""
+    """Return what attends in each part of the model."""
     varied, elsewhere = parts(job.sites), Word.parse(job.recipe.elsewhere)
     check(job.mechanism, job.sites, elsewhere)
-    return {place: job.mechanism if place in varied else elsewhere for place in PARTS}
+    return {part: job.mechanism if part in varied else elsewhere for part in PARTS}
 
 
 def fairseq_arguments(job: Job) -> list[str]:
-    """Return what to write behind ``fairseq-train --user-dir plugins/translation``.
+    """Return the arguments that follow ``fairseq-train --user-dir plugins/translation``.
 
-    That command trains the same model in the same way, if by one process and not in bfloat16; it
+    With one process and not in bfloat16, that command trains the same model in the same way. It
     measures no BLEU and writes no ``metrics.jsonl``.
     """
     recipe, attention = job.recipe, attention_at(job)
@@ -51,11 +51,11 @@ def fairseq_arguments(job: Job) -> list[str]:
         "warmup-updates": recipe.warmup_updates,
         "warmup-init-lr": 1e-7,
         "max-tokens": recipe.tokens_per_batch,
-        # With the default, 8, fairseq drops the last batch, that of the longest sentences, unless
+        # With the default, 8, fairseq drops the last batch, which has the longest sentences, unless
         # its size happens to be a multiple of 8.
         "required-batch-size-multiple": 1,
-        # Without it fairseq makes batches once a process, from the epoch that it starts with: a
-        # resumed run would go on with other batches.
+        # Without it fairseq makes batches once per process, at the epoch that it starts with: a
+        # resumed run would continue with other batches.
         "update-epoch-batch-itr": True,
         "update-freq": recipe.update_frequency,
         **(
@@ -68,14 +68,14 @@ def fairseq_arguments(job: Job) -> list[str]:
         "save-interval-updates": SAVE_UPDATES,
         "keep-interval-updates": 1,
         "log-interval": LOG_UPDATES,
-        # fairseq's default, 1, makes batches beside the training; a CPU has its hands full.
+        # fairseq's default, 1, makes batches during training; a CPU is busy enough.
         "num-workers": WORKERS[job.device],
         "distributed-world-size": job.world,
     }
     if job.world > 1:
         options |= {
             "device-id": distributed.gpu(),
-            # torch's own, as fairseq wraps it, wants a GPU.
+            # fairseq's wrapper around torch's own needs a GPU.
             "ddp-backend": "pytorch_ddp" if job.device == "cuda" else "legacy_ddp",
         }
     for half, layers in (("encoder", recipe.encoder_layers), ("decoder", recipe.decoder_layers)):
@@ -86,7 +86,7 @@ def fairseq_arguments(job: Job) -> list[str]:
             f"{half}-attention-heads": recipe.heads,
         }
     flags = [
-        "left-pad-source",  # switches padding on the left off, so that a column is a position
+        "left-pad-source",  # a flag that turns it off, so that a column is a position
         "no-epoch-checkpoints",
         "disable-validation",
         "no-progress-bar",
@@ -100,7 +100,7 @@ def fairseq_arguments(job: Job) -> list[str]:
     if recipe.precision == "float16" and job.device == "cuda":
         flags.append("fp16")
     if job.world > 1:
-        # Otherwise the first sends it to the others, in a form that torch.load refuses by now.
+        # Otherwise the first process sends it to the others in a form that torch.load now refuses.
         flags.append("load-checkpoint-on-all-dp-ranks")
     arguments = [str(job.data / "bin")]
     for name, value in options.items():

@@ -1,7 +1,7 @@
 """The mechanisms of spatial attention as modules of a translation model.
 
-With a mechanism that stands before the attention, h = x + D(x), the slot's result is D(x) + X(h),
-so that the layer's residual x makes it h + X(h): a unit of its own before the attention unit.
+With a mechanism before the attention, h = x + D(x), the unit returns D(x) + X(h). The layer adds
+its residual x, which makes h + X(h): the mechanism acts as a residual layer of its own.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from plugins.attention.core.site import Place, SequenceSite
 from plugins.attention.core.standing import build, cost_at, parts_at
 from plugins.attention.core.word import Word
 from plugins.translation.sites import check_sites, sequence_site
-from plugins.translation.slot import AttentionSlot, State
+from plugins.translation.unit import AttentionUnit, State
 
 __all__ = ["Attention", "Before", "NoAttention", "build_attention"]
 
 
 def build_attention(
     word: Word, part: str, channels: int, heads: int, key_channels: int | None = None
-) -> AttentionSlot:
+) -> AttentionUnit:
     """Build what attends at one site of one layer.
 
     Parameters
@@ -47,19 +47,19 @@ def build_attention(
     check_sites(word, (part,))
     site = sequence_site(part, channels, heads, key_channels)
     taken = parts_at(word, site)
-    slot: AttentionSlot = NoAttention(part, channels, heads)
+    unit: AttentionUnit = NoAttention(part, channels, heads)
     if Place.ATTENTION in taken:
         module = build(taken[Place.ATTENTION], site.at(Place.ATTENTION))
-        slot = Attention(module, part, channels, heads)
+        unit = Attention(module, part, channels, heads)
     if Place.BEFORE in taken:
-        slot = Before(build(taken[Place.BEFORE], site.at(Place.BEFORE)), slot, channels)
-    # Counting reads it from the slot, whose modules are not all called as such.
-    slot.closed_form = _Form(word, site)  # type: ignore[assignment]
-    return slot
+        unit = Before(build(taken[Place.BEFORE], site.at(Place.BEFORE)), unit, channels)
+    # Counting reads it from the unit, because not all of its modules are called as modules.
+    unit.closed_form = _Form(word, site)  # type: ignore[assignment]
+    return unit
 
 
 class _Form:
-    """The closed form of a slot by its lengths; can be copied with the slot."""
+    """The closed form of a unit by its lengths; a copy of the unit copies it."""
 
     def __init__(self, word: Word, site: SequenceSite) -> None:
         self.word, self.site = word, site
@@ -68,8 +68,8 @@ class _Form:
         return cost_at(self.word, replace(self.site, queries=queries, keys=keys))
 
 
-class Attention(AttentionSlot):
-    """A mechanism in a layer; what it remembers of earlier steps, or of the source, is kept."""
+class Attention(AttentionUnit):
+    """A mechanism in a layer, with what it remembers of earlier steps or of the source."""
 
     def __init__(self, attention: Any, part: str, channels: int, heads: int) -> None:
         if not isinstance(attention, SequenceModule):
@@ -86,7 +86,7 @@ class Attention(AttentionSlot):
         causal: bool,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend within `query`, or to `memory`; see `AttentionSlot.attend`."""
+        """Attend within `query`, or to `memory`; see `AttentionUnit.attend`."""
         cross = self.part == "cross"
         if state is None and not need_weights:
             attended = memory if cross else None
@@ -110,7 +110,7 @@ class Attention(AttentionSlot):
     def _source(
         self, query: Tensor, memory: Tensor | None, padding: Tensor | None, state: State | None
     ) -> tuple[dict[str, Tensor], Tensor | None, int]:
-        """Return what is remembered of the source, which is made in the first step."""
+        """Return what is remembered of the source; the first step makes it."""
         kept = self.recall(state)
         if not kept:
             assert memory is not None
@@ -122,7 +122,7 @@ class Attention(AttentionSlot):
         return tensors, kept["padding"], start
 
     def upgrade_state_dict_named(self, state_dict: dict[str, Any], name: str) -> None:
-        """Rename parameters of checkpoints in which the slot itself had the two projections."""
+        """Rename parameters of checkpoints that have the two projections in the unit itself."""
         for layer in ("in_proj", "conv", "out_proj"):
             before = f"{name}.{layer}."
             for key in [key for key in state_dict if key.startswith(before)]:
@@ -131,10 +131,10 @@ class Attention(AttentionSlot):
                 )
 
 
-class Before(AttentionSlot):
+class Before(AttentionUnit):
     """One mechanism before another; see the head of this module."""
 
-    def __init__(self, conv: Any, then: AttentionSlot, channels: int) -> None:
+    def __init__(self, conv: Any, then: AttentionUnit, channels: int) -> None:
         super().__init__(then.part, channels, then.num_heads, conv.reach)
         self.conv = conv
         self.then = then
@@ -148,7 +148,7 @@ class Before(AttentionSlot):
         causal: bool,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Go through the first mechanism, then attend; see `AttentionSlot.attend`."""
+        """Go through the first mechanism, then attend; see `AttentionUnit.attend`."""
         kept, all_padding, start = self.append(state, padding, **self.conv.remember(query))
         moved, _ = self.conv.step(
             query, kept, causal=causal, key_padding_mask=all_padding, query_start=start
@@ -157,7 +157,7 @@ class Before(AttentionSlot):
         return moved + out, weights
 
 
-class NoAttention(AttentionSlot):
+class NoAttention(AttentionUnit):
     """Nothing: the residual of the layer passes unchanged."""
 
     def attend(
@@ -169,5 +169,5 @@ class NoAttention(AttentionSlot):
         causal: bool,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return zeros; see `AttentionSlot.attend`."""
+        """Return zeros; see `AttentionUnit.attend`."""
         return torch.zeros_like(query), None

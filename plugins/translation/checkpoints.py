@@ -1,7 +1,7 @@
 """Reading fairseq's checkpoints with a current torch, whole or torn.
 
 Since version 2.6 ``torch.load`` unpickles only classes that are known to be harmless. A fairseq
-checkpoint has its configuration beside the weights: those classes are allowed here by name.
+checkpoint has its configuration beside the weights, so this module allows its classes by name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 LAST = "checkpoint_last.pt"
 PREVIOUS = "checkpoint_previous.pt"
 WITHIN_EPOCH = "checkpoint_*_*.pt"
-"""What fairseq calls those of an epoch and an update."""
+"""fairseq's names for the checkpoint of an epoch or an update."""
 
 MEANING = (
     "arch",
@@ -41,7 +41,7 @@ MEANING = (
     "left_pad_source",
     "no_token_positional_embeddings",
 )
-"""Options that decide what a model computes, and that its parameters need not show."""
+"""Options that decide what a model computes, though its parameters may not show them."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,20 +52,20 @@ def allow_configurations() -> None:
 
 
 def newest_readable(folder: Path) -> Path | None:
-    """Return the newest checkpoint of `folder` that can be read, None if there is no such.
+    """Return the newest checkpoint of `folder` that can be read, None if there is none.
 
-    A machine that goes down while a checkpoint is written leaves one that ends too early. Such,
-    and those that hold what would be executed, are renamed to ``unreadable_...``, lest they take
-    the place of a good one later.
+    If a machine goes down while it writes a checkpoint, the file ends too early. Such files, and
+    those that hold anything to execute, are renamed to ``unreadable_...``, so that they never
+    replace a good one.
     """
     checkpoints = folder.glob("checkpoint*.pt")
     for path in sorted(checkpoints, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
-            # Said here, too, since TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD, which many set, overrules the
-            # default that fairseq reads by. With mmap no weights are read.
+            # weights_only is explicit, because many set TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD, which
+            # overrules fairseq's default. With mmap no weights are read.
             torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             checkpoint_utils.load_checkpoint_to_cpu(str(path))
-        except Exception as error:  # there is no telling what the unpickler makes of torn bytes
+        except Exception as error:  # torn bytes can raise anything in the unpickler
             logger.warning("%s cannot be read: %r", path, error)
             path.replace(path.with_name(f"unreadable_{path.name}"))
         else:
@@ -81,18 +81,18 @@ def load_weights(model: torch.nn.Module, options: Any, path: Path) -> None:
     model: nn.Module
         Built from `options`.
     options: argparse.Namespace
-        fairseq's, of the model.
+        The model's options, as fairseq has them.
     path: Path
         A checkpoint of ``fairseq-train``.
 
     Raises
     ------
     CheckpointError
-        If it cannot be read, has other parameters, or was made with options of another meaning.
+        If it cannot be read, has other parameters, or was made with other options.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # there is no telling what the unpickler makes of wrong bytes
+    except Exception as error:  # wrong bytes can raise anything in the unpickler
         raise unreadable(path, error) from None
     if not isinstance(content, dict) or "model" not in content:
         there = few(content) if isinstance(content, dict) else type(content).__name__

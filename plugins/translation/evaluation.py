@@ -21,7 +21,7 @@ __all__ = ["Evaluation"]
 EXTRA_LENGTH = 50
 """Tokens by which a translation may exceed the longest source of its batch.
 
-Vaswani et al. 2017, section 6.1, let it exceed its own source by so many.
+Vaswani et al. 2017, section 6.1, allow this many beyond its own source.
 """
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Evaluation:
     Raises
     ------
     ValueError
-        If there are not as many references as binarised pairs.
+        If the numbers of references and of binarised pairs differ.
     """
 
     def __init__(self, task: Any, recipe: Recipe, data: Path) -> None:
@@ -50,7 +50,7 @@ class Evaluation:
         task.load_dataset(self.split)
         whole = task.datasets[self.split]
         path = data / f"{self.split}.{task.cfg.target_lang}"
-        # Not splitlines(), which also breaks at Unicode's separators.
+        # splitlines() would also break at Unicode's separators.
         references = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         if len(references) != len(whole):
             raise ValueError(
@@ -110,7 +110,7 @@ class Evaluation:
         return score.score
 
     def _nothing_compiled(self) -> AbstractContextManager[Any]:
-        """Let no model compile itself once more, for few sentences, because it does not learn."""
+        """Keep models from compiling themselves again for a few sentences without learning."""
         if not self.recipe.compile:
             return nullcontext()
         return torch.compiler.set_stance("force_eager")

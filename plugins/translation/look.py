@@ -13,8 +13,8 @@ from plugins.contracts.job import Job
 from plugins.translation.attention import Attention
 from plugins.translation.checkpoints import newest_readable
 from plugins.translation.sites import parts
-from plugins.translation.slot import AttentionSlot
 from plugins.translation.train import build
+from plugins.translation.unit import AttentionUnit
 
 __all__ = ["look"]
 
@@ -57,11 +57,11 @@ def look(job: Job, source: str, query: tuple[int, int] | None = None) -> dict[st
     generator = task.build_generator([model], _Search())
     sample = {"net_input": {"src_tokens": words, "src_lengths": lengths}}
     best = task.inference_step(generator, [model], sample)[0][0]["tokens"]
-    # The decoder is given what it will have said: the end mark, then all tokens but the last.
+    # The decoder gets its own output shifted: the end mark, then all tokens but the last.
     given = torch.cat([best[-1:], best[:-1]])[None]
     seen: dict[str, dict[str, Tensor]] = {}
     for name, module in model.named_modules():
-        if isinstance(module, AttentionSlot) and module.part in parts(job.sites):
+        if isinstance(module, AttentionUnit) and module.part in parts(job.sites):
             module.attend = _remembering(module, name, seen)  # type: ignore[method-assign]
     with torch.no_grad():
         model(words, lengths, given)
@@ -80,21 +80,21 @@ def look(job: Job, source: str, query: tuple[int, int] | None = None) -> dict[st
 
 
 class _Search:
-    """Beam search of an ordinary width; which tokens come out is not the question here."""
+    """Beam search of an ordinary width; its exact output does not matter here."""
 
     beam, max_len_a, max_len_b = 4, 1, 50
 
 
-def _remembering(slot: AttentionSlot, name: str, seen: dict[str, dict[str, Tensor]]) -> Any:
-    attend = slot.attend
+def _remembering(unit: AttentionUnit, name: str, seen: dict[str, dict[str, Tensor]]) -> Any:
+    attend = unit.attend
 
     def remember(*arguments: Any) -> Any:
         query, memory, padding, state, causal, _ = arguments
         out, weights = attend(query, memory, padding, state, causal, True)
         found = {} if weights is None else {"weights": weights}
-        if weights is None and isinstance(slot, Attention):
+        if weights is None and isinstance(unit, Attention):
             inputs = [query] if memory is None else [query, memory]
-            module: Any = slot.attention
+            module: Any = unit.attention
             found = module.mechanism.weights(module, *inputs)
         if found:
             seen[name] = found

@@ -43,7 +43,7 @@ def sequence_site(
 
 
 def check(word: Word, sites: Sequence[str], elsewhere: Word) -> None:
-    """Raise ValueError if `word` cannot stand at the sites, or `elsewhere` at all others."""
+    """Raise ValueError if `word` cannot stand at the sites, or `elsewhere` at the others."""
     check_sites(word, sites)
     varied = parts(sites)
     for part in PARTS:

@@ -38,7 +38,7 @@ class Translation(Task, Smokes, Evaluates, Looks):
     imports = ("fairseq.models", "fairseq.tasks")
 
     def site(self, name: str, recipe: Any) -> SequenceSite:
-        """Return a site; of ``self``, which is two of them, that of the encoder."""
+        """Return a site; for ``self``, which is two sites, that of the encoder."""
         if name not in SITES:
             raise ValueError(f"no site {name!r}")
         part = "encoder" if name == "self" else name
@@ -49,11 +49,11 @@ class Translation(Task, Smokes, Evaluates, Looks):
         return (Word.parse(recipe.elsewhere),)
 
     def check(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
-        """Refuse what cannot stand there, and what the recipe has elsewhere and cannot."""
+        """Refuse what cannot stand at the sites, or elsewhere by the recipe."""
         check(word, sites, Word.parse(recipe.elsewhere))
 
     def progress(self, recipe: Any, record: Mapping[str, Any]) -> float:
-        """Return the share of the updates, or of the epochs where these rule."""
+        """Return the share of the updates, or of the epochs if the recipe counts these."""
         if recipe.updates is None:
             return super().progress(recipe, record)
         return float(record.get("step", 0)) / recipe.updates

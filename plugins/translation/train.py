@@ -34,9 +34,9 @@ with root_logger_kept():
 
     from plugins.translation.checkpoints import load_weights, newest_readable
     from plugins.translation.evaluation import Evaluation
-    from plugins.translation.slot import AttentionSlot
     from plugins.translation.trainer import RecordingTrainer
     from plugins.translation.transformer import SpatialAttentionTransformer
+    from plugins.translation.unit import AttentionUnit
 
 __all__ = ["COST_TOKENS", "build", "cost", "evaluate", "made_up", "train"]
 
@@ -50,8 +50,8 @@ def train(job: Job) -> None:
     """Train and evaluate, from the newest readable checkpoint if there is one.
 
     Records ``untrained`` (BLEU, perplexity), ``train`` (loss in bits a target token, learning rate)
-    every ten updates, ``val`` (perplexity) after each epoch that is made whole, and at last ``val``
-    with BLEU. Of several processes the first evaluates while the others wait.
+    every ten updates, ``val`` (perplexity) after each whole epoch, and ``val`` with BLEU at the
+    end. With several processes, the first evaluates while the others wait.
 
     Raises
     ------
@@ -86,24 +86,24 @@ def cost(job: Job, outputs: int | None = None) -> Cost:
 
     The pass is that of training: encoder, decoder with the whole reference, output projection.
     The mechanism is what stands at the job's sites. `outputs` is the number of words of source and
-    target vocabulary, fairseq's own four among them; by default the data set is asked.
+    target vocabulary, fairseq's own four included; by default those of the data set.
     """
     with torch.device("meta"):
         _, _, model = build(job, outputs)
         words = torch.zeros(1, COST_TOKENS, dtype=torch.long)
         lengths = torch.zeros(1, dtype=torch.long)
     varied = parts(job.sites)
-    for slot in (module for module in model.modules() if isinstance(module, AttentionSlot)):
-        if slot.part not in varied:
-            for module in slot.modules():
-                vars(module)["is_mechanism"] = False  # of this instance, not of the class
+    for unit in (module for module in model.modules() if isinstance(module, AttentionUnit)):
+        if unit.part not in varied:
+            for module in unit.modules():
+                vars(module)["is_mechanism"] = False  # of this instance only
     return count(model, lambda: model(words, lengths, words), [COST_TOKENS, COST_TOKENS])
 
 
 def build(job: Job, words: int | None = None) -> tuple[Any, Any, SpatialAttentionTransformer]:
     """Return fairseq's configuration, task and model of the run.
 
-    `words` makes up a vocabulary of that size, for a model that will see no sentence.
+    With `words` the vocabulary is made up, of that size, for a model that will see no sentence.
     """
     if words is None and not (job.data / "bin").is_dir():
         raise ValueError(f"{job.data / 'bin'} is missing: prepare the data set {job.recipe.data!r}")
@@ -111,7 +111,7 @@ def build(job: Job, words: int | None = None) -> tuple[Any, Any, SpatialAttentio
     logger.info("fairseq-train %s", shlex.join(arguments))
     parsed = options.parse_args_and_arch(options.get_training_parser(), arguments)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fairseq calls hydra as one did before hydra 1.1
+        warnings.simplefilter("ignore")  # fairseq calls hydra in the way of versions before 1.1
         configuration = convert_namespace_to_omegaconf(parsed)
     np.random.seed(job.seed)
     utils.set_torch_seed(job.seed)
@@ -193,7 +193,7 @@ def _with_own_losses(criterion: Any, trained: Trained) -> None:
 def _learn_in_bfloat16(model: SpatialAttentionTransformer, device: str) -> None:
     """Let forward passes in training choose bfloat16 where that is safe.
 
-    fairseq's own ``--bf16`` takes a machine without a GPU for a TPU, and its ``--amp`` is float16.
+    fairseq's own ``--bf16`` takes a machine without a GPU for a TPU; its ``--amp`` is float16.
     """
     forward = model.forward
 
@@ -205,7 +205,7 @@ def _learn_in_bfloat16(model: SpatialAttentionTransformer, device: str) -> None:
 
 
 def _unfinished(recipe: Recipe, updates: int, epochs: Any) -> bool:
-    """Whether there is still to train, as far as epochs or updates tell."""
+    """Whether epochs or updates are left to train."""
     if recipe.updates is None:
         return epochs.next_epoch_idx <= recipe.epochs
     return updates < recipe.updates
@@ -219,7 +219,7 @@ def _validation_is_missing(job: Job, updates: int, epochs: Any) -> bool:
 
 @contextmanager
 def _fairseq_group(job: Job) -> Iterator[None]:
-    """Make the group that fairseq keeps for all its communication, with our patience."""
+    """Make the group that fairseq uses for all its communication, with our timeout."""
     if job.world == 1:
         yield
         return

@@ -22,11 +22,11 @@ __all__ = ["RecordingTrainer"]
 class RecordingTrainer(Trainer):
     """Trainer that records losses and validations and keeps two checkpoints.
 
-    Several processes share each batch by its sentences, where fairseq's own trainer gives every
-    process batches of its own. So an update learns from the sentences that one process would learn
-    from, an epoch has as many updates, and no sentence is longer than a process's batch. fairseq
-    divides the sum of all processes' gradients by the sum of their target tokens, which is the
-    gradient of the whole batch up to rounding; only what dropout drops is drawn differently.
+    Several processes share the sentences of each batch; fairseq's own trainer gives every process
+    batches of its own. So an update learns from the same sentences as with one process, an epoch
+    has as many updates, and no sentence is longer than a process's batch. fairseq divides the sum
+    of all processes' gradients by the sum of their target tokens. That is the gradient of the whole
+    batch up to rounding; only dropout draws differently.
 
     Parameters
     ----------
@@ -45,13 +45,13 @@ class RecordingTrainer(Trainer):
         self.job, self.evaluation = job, evaluation
         self.epoch = 0
         self.trained = trained
-        # Wraps the model, which moves it to the GPU; the processes must do so together.
+        # This wraps the model and moves it to the GPU; the processes must do so together.
         _ = self.model
 
     def get_train_iterator(self, *arguments: Any, **options: Any) -> Any:
-        """Return this process's part of an epoch's batches, whose progress the records tell."""
+        """Return this process's part of an epoch's batches; the records show its progress."""
         self.batches = super().get_train_iterator(*arguments, shard_batch_itr=False, **options)
-        # Taken in turn, since the sentences of a batch are in the order of their lengths.
+        # The processes take sentences in turn, because a batch is sorted by length.
         part = slice(self.job.rank, None, self.job.world)
         self.batches._frozen_batches = tuple(batch[part] for batch in self.batches.frozen_batches)
         return self.batches
@@ -60,7 +60,8 @@ class RecordingTrainer(Trainer):
         """Begin an epoch."""
         self.epoch = epoch
         if self.batches.iterations_in_epoch == 0:
-            # fairseq forgets these on resuming at an epoch's end; forgotten always, records agree.
+            # fairseq forgets these when it resumes at an epoch's end; always forgetting them keeps
+            # records equal.
             metrics.reset_meters("train_inner")
         super().begin_epoch(epoch)
 
@@ -68,11 +69,11 @@ class RecordingTrainer(Trainer):
         """Make one update; record the mean loss since the last record.
 
         The loss is fairseq's: label-smoothed cross entropy in bits a target token. A batch that
-        does not fit into memory ends the run, where fairseq would leave it out. If the run has
-        been told to stop, fairseq is made to save a checkpoint next.
+        does not fit into memory ends the run; fairseq would leave it out. If the run has been told
+        to stop, fairseq saves a checkpoint next.
         """
-        # A batch of fewer sentences than processes leaves some without any. fairseq gives them a
-        # dummy instead, but miscounts its tokens if other batches of the update are real.
+        # With fewer sentences than processes, some processes have none. fairseq gives these a
+        # dummy, but miscounts its tokens if other batches of the update are real.
         samples = [sample for sample in samples if sample] or [{}]
         self.trained.at(self.get_num_updates())
         logged = super().train_step(samples, raise_oom=raise_oom)
@@ -88,8 +89,8 @@ class RecordingTrainer(Trainer):
                 learning_rate=self.get_lr(),
             )
         if self.job.stopping():
-            # The loop that called this asks whether to save after so many updates, but not before
-            # it has reset the meters of the log: a checkpoint saved here would hold them unreset.
+            # The calling loop saves after a number of updates, once it has reset the meters of the
+            # log. A checkpoint saved here would hold meters that were not reset.
             self.cfg.checkpoint.save_interval_updates = 1
         return logged
 
@@ -105,10 +106,10 @@ class RecordingTrainer(Trainer):
         Raises
         ------
         Stopped
-            If the run has been told to stop, once there is a checkpoint to go on from.
+            If the run has been told to stop and there is a checkpoint to continue from.
         """
         path = Path(filename)
-        if path.name == "crash.pt":  # an update half made: nothing to go on from
+        if path.name == "crash.pt":  # half an update: nothing to continue from
             return None
         epoch_ends = path.name == LAST
         if epoch_ends and path.exists():

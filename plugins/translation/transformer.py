@@ -31,7 +31,7 @@ from plugins.attention.mechanisms.generalized import Generalized
 from plugins.translation.attention import build_attention
 from plugins.translation.checkpoints import allow_configurations
 from plugins.translation.sites import check_sites
-from plugins.translation.slot import AttentionSlot
+from plugins.translation.unit import AttentionUnit
 
 __all__ = ["NAME", "SpatialAttentionTransformer"]
 
@@ -41,7 +41,7 @@ ARGUMENTS = {
     "decoder": "decoder_self_attention",
     "cross": "cross_attention",
 }
-"""The argument that says what attends at a place."""
+"""The argument that says what attends in each part of the model."""
 
 allow_configurations()
 
@@ -53,7 +53,7 @@ class EncoderLayer(TransformerEncoderLayerBase):
         super().__init__(cfg, return_fc=return_fc)
         _remove_norm_of_none(self, cfg.encoder.self_attention)
 
-    def build_self_attention(self, embed_dim: int, cfg: TransformerConfig) -> AttentionSlot:
+    def build_self_attention(self, embed_dim: int, cfg: TransformerConfig) -> AttentionUnit:
         """Build the mechanism that `cfg` names."""
         mechanism = Word.parse(cfg.encoder.self_attention)
         return build_attention(mechanism, "encoder", embed_dim, cfg.encoder.attention_heads)
@@ -68,12 +68,12 @@ class DecoderLayer(TransformerDecoderLayerBase):
 
     def build_self_attention(
         self, embed_dim: int, cfg: TransformerConfig, **_: Any
-    ) -> AttentionSlot:
+    ) -> AttentionUnit:
         """Build the mechanism that `cfg` names."""
         mechanism = Word.parse(cfg.decoder.self_attention)
         return build_attention(mechanism, "decoder", embed_dim, cfg.decoder.attention_heads)
 
-    def build_encoder_attention(self, embed_dim: int, cfg: TransformerConfig) -> AttentionSlot:
+    def build_encoder_attention(self, embed_dim: int, cfg: TransformerConfig) -> AttentionUnit:
         """Build the mechanism that `cfg` names."""
         mechanism = Word.parse(cfg.cross_attention)
         heads = cfg.decoder.attention_heads
@@ -106,12 +106,12 @@ class SpatialAttentionTransformer(TransformerModel):
     def add_args(parser: argparse.ArgumentParser) -> None:
         """Add fairseq's arguments and ours."""
         TransformerModel.add_args(parser)
-        for place, name in ARGUMENTS.items():
+        for part, name in ARGUMENTS.items():
             parser.add_argument(
                 f"--{name.replace('_', '-')}",
-                type=_word_at(place),
+                type=_word_at(part),
                 metavar="MECHANISM",
-                help=f"what attends at {place!r}: four bits E1E2E3E4 or another mechanism's word"
+                help=f"what attends at {part!r}: four bits E1E2E3E4 or another mechanism's word"
                 " (default: 1111)",
             )
 
@@ -127,8 +127,8 @@ class SpatialAttentionTransformer(TransformerModel):
             attention is set that ours does not have.
         """
         architecture(args)
-        for place, name in ARGUMENTS.items():
-            check_sites(Word.parse(getattr(args, name)), (place,))
+        for part, name in ARGUMENTS.items():
+            check_sites(Word.parse(getattr(args, name)), (part,))
         _check_padding(Word.parse(args.cross_attention), task)
         _check_options(args)
         return super().build_model(args, task)
@@ -162,12 +162,12 @@ def tiny_architecture(args: argparse.Namespace) -> None:
     architecture(args)
 
 
-def _word_at(place: str) -> Any:
-    """Return the type of an argument: a mechanism's word that can stand at `place`."""
+def _word_at(part: str) -> Any:
+    """Return the type of an argument: a mechanism's word that can stand at `part`."""
 
     def word(text: str) -> str:
         try:
-            check_sites(Word.parse(text), (place,))
+            check_sites(Word.parse(text), (part,))
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
         return text
@@ -176,7 +176,7 @@ def _word_at(place: str) -> Any:
 
 
 def _check_padding(cross: Word, task: Any) -> None:
-    # Within one sentence only differences of columns matter, and both ends shift together.
+    # Within one sentence only differences of columns matter; padding shifts both alike.
     depends = any(
         isinstance(part, Generalized) and "1" in (part.terms[1], part.terms[3])
         for part in cross.parts
@@ -215,7 +215,7 @@ def _remove_norm_of_none(layer: nn.Module, word: str) -> None:
 
 
 def _wrapped(layer: nn.Module, cfg: TransformerConfig) -> nn.Module:
-    """Apply fairseq's options that trade time for memory, which leave the result alone."""
+    """Apply fairseq's options that trade time for memory and leave the result alone."""
     if cfg.checkpoint_activations:
         layer = checkpoint_wrapper(layer, offload_to_cpu=cfg.offload_activations)
     smallest = 0 if cfg.checkpoint_activations else cfg.min_params_to_wrap

@@ -9,7 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-__all__ = ["GOAL", "Cell", "Comparison", "Timing", "tables"]
+__all__ = ["GOAL", "Comparison", "Timing", "Training", "tables"]
 
 GOAL = 0.8
 """Largest share of the loop's wall time that `study run` may take."""
@@ -19,7 +19,7 @@ DISTURBANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Cell:
+class Training:
     """One training."""
 
     mechanism: str
@@ -65,15 +65,15 @@ class Comparison:
         Trainings at a time in `study run`.
     ours_timing, theirs_timing: Timing
         Of `study run`, and of the loop.
-    ours, theirs: mapping of Cell to dict
+    ours, theirs: mapping of Training to dict
         What came of each training, as :func:`study.benchmarks.stock.read` returns it.
     """
 
     slots: int
     ours_timing: Timing
     theirs_timing: Timing
-    ours: Mapping[Cell, dict[str, Any]]
-    theirs: Mapping[Cell, dict[str, Any]]
+    ours: Mapping[Training, dict[str, Any]]
+    theirs: Mapping[Training, dict[str, Any]]
 
     @property
     def ratio(self) -> float:
@@ -121,7 +121,7 @@ class Comparison:
             for cell, ours, theirs in self.pairs()
         ]
 
-    def pairs(self) -> Iterator[tuple[Cell, dict[str, Any], dict[str, Any]]]:
+    def pairs(self) -> Iterator[tuple[Training, dict[str, Any], dict[str, Any]]]:
         """Yield each training with what came of it here, and there."""
         for cell, ours in self.ours.items():
             yield cell, ours, self.theirs[cell]

@@ -22,11 +22,11 @@ from typing import Any
 
 import psutil
 
-from study.benchmarks.comparison import Cell, Comparison, Timing, tables
+from study.benchmarks.comparison import Comparison, Timing, Training, tables
 from study.errors import StudyError
 from study.worker.child import ask
 
-__all__ = ["DATA", "VERSIONS", "cells", "measure", "tables"]
+__all__ = ["DATA", "VERSIONS", "measure", "tables", "trainings"]
 
 VERSIONS = ("torch", "onedl-mmcv", "onedl-mmengine", "onedl-mmdetection")
 """Distributions on whose versions the numbers depend."""
@@ -61,12 +61,12 @@ done
 """
 
 
-def cells(quick: bool) -> list[Cell]:
+def trainings(quick: bool) -> list[Training]:
     """Return the 12 trainings, or 2 small ones."""
     if quick:
-        return [Cell("none", 0), Cell("0010", 0)]
+        return [Training("none", 0), Training("0010", 0)]
     mechanisms = ("none", "1111", "0010", "0010+deformable")
-    return [Cell(mechanism, seed) for mechanism in mechanisms for seed in (0, 1, 2)]
+    return [Training(mechanism, seed) for mechanism in mechanisms for seed in (0, 1, 2)]
 
 
 def measure(data: Path, slots: int, quick: bool, progress: Callable[[str], None]) -> Comparison:
@@ -89,7 +89,7 @@ def measure(data: Path, slots: int, quick: bool, progress: Callable[[str], None]
     StudyError
         If a side fails, or if the sides did not do the same work.
     """
-    chosen, recipe = cells(quick), QUICK_RECIPE if quick else RECIPE
+    chosen, recipe = trainings(quick), QUICK_RECIPE if quick else RECIPE
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         configs, work, runs = (folder / name for name in ("configs", "work", "runs"))
@@ -139,7 +139,7 @@ def _script() -> Path:
 
 
 def _study(
-    chosen: list[Cell], recipe: dict[str, Any], folder: Path, runs: Path, slots: int
+    chosen: list[Training], recipe: dict[str, Any], folder: Path, runs: Path, slots: int
 ) -> Timing:
     """Return how long `study run` takes."""
     grid = folder / "grid.yaml"  # JSON is YAML
@@ -177,10 +177,10 @@ def _processor_seconds() -> tuple[float, float]:
     return own.ru_utime + own.ru_stime, sum(whole) - guests - idle
 
 
-def _run_folders(runs: Path) -> dict[Cell, Path]:
+def _run_folders(runs: Path) -> dict[Training, Path]:
     """Return where MMEngine worked in each run folder."""
     found = {}
     for path in runs.glob("*/run.json"):
         science = json.loads(path.read_text())["science"]
-        found[Cell(science["mechanism"], science["seed"])] = path.parent / "checkpoints"
+        found[Training(science["mechanism"], science["seed"])] = path.parent / "checkpoints"
     return found

@@ -88,11 +88,11 @@ def _format(path: Path) -> Format:
 
 @dataclass(frozen=True)
 class Table:
-    """The configurations of a grid at one place and input shape.
+    """The configurations of a grid at one choice of sites and one input shape.
 
     Attributes
     ----------
-    place: dict of str to str
+    heading: dict of str to str
         grid, task, data, sites, input.
     rows: DataFrame
         mechanism, and ``model_<figure>`` and ``mechanism_<figure>`` in single units.
@@ -100,21 +100,21 @@ class Table:
         Operators without a formula: the elements that they produce at most in one configuration.
     """
 
-    place: dict[str, str]
+    heading: dict[str, str]
     rows: pd.DataFrame
     uncounted: dict[str, int]
 
     @property
     def title(self) -> str:
         """A line above the table."""
-        return " · ".join(filter(None, (self.place[key] for key in ("grid", "data", "sites"))))
+        return " · ".join(filter(None, (self.heading[key] for key in ("grid", "data", "sites"))))
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know about the numbers."""
         listed = ", ".join(f"{name} {n:,}" for name, n in self.uncounted.items())
         return [
-            f"One input of shape {self.place['input']}; a multiply-accumulate counts 1. MACs: of"
+            f"One input of shape {self.heading['input']}; a multiply-accumulate counts 1. MACs: of"
             " the mechanism's definition; executed: of its evaluation here, on a CPU.",
             f"Not counted, as no formula is known, with the elements produced at most: {listed}.",
         ]
@@ -131,7 +131,7 @@ def _tables(grid: str, runs: Sequence[Run], counted: Sequence[dict[str, Any]]) -
     rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     uncounted: dict[tuple[str, ...], dict[str, int]] = {}
     # A network without a mechanism has no site: it is a row of every table.
-    places = [key for key in dict.fromkeys(run.sites for run in runs) if key] or [()]
+    all_sites = [key for key in dict.fromkeys(run.sites for run in runs) if key] or [()]
     for run, cost in zip(runs, counted, strict=True):
         shape = "x".join(map(str, cost["input_shape"]))
         figures = {
@@ -139,15 +139,15 @@ def _tables(grid: str, runs: Sequence[Run], counted: Sequence[dict[str, Any]]) -
             for whose in ("model", "mechanism")
             for figure in FIGURES
         }
-        for sites in [run.sites] if run.sites else places:
-            place: tuple[str, ...] = (grid, run.task, run.data, ".".join(sites), shape)
-            rows.setdefault(place, []).append({"mechanism": run.mechanism, **figures})
-            most = uncounted.setdefault(place, {})
+        for sites in [run.sites] if run.sites else all_sites:
+            heading: tuple[str, ...] = (grid, run.task, run.data, ".".join(sites), shape)
+            rows.setdefault(heading, []).append({"mechanism": run.mechanism, **figures})
+            most = uncounted.setdefault(heading, {})
             for name, elements in cost["uncounted"].items():
                 most[name] = max(elements, most.get(name, 0))
-    for place, found in rows.items():
-        named = dict(zip(("grid", "task", "data", "sites", "input"), place, strict=True))
-        yield Table(named, pd.DataFrame(found), dict(sorted(uncounted[place].items())))
+    for heading, found in rows.items():
+        named = dict(zip(("grid", "task", "data", "sites", "input"), heading, strict=True))
+        yield Table(named, pd.DataFrame(found), dict(sorted(uncounted[heading].items())))
 
 
 def _shown(table: Table) -> pd.DataFrame:
@@ -179,7 +179,7 @@ def _csv(tables: Sequence[Table]) -> str:
     import pandas as pd
 
     comments = "".join(f"# {table.title}: {note}\n" for table in tables for note in table.notes)
-    whole = pd.concat([table.rows.assign(**table.place) for table in tables])
+    whole = pd.concat([table.rows.assign(**table.heading) for table in tables])
     front = ["grid", "task", "data", "sites", "input", "mechanism"]
     return comments + whole.set_index(front).to_csv(lineterminator="\n")
 

@@ -34,9 +34,9 @@ def inspect(run: RunId, as_json: Json = False, root: Root = None) -> None:
     """Show a run: configuration, attempts, curve, result, provenance, command to run it by hand."""
     from rich.console import Console
 
-    from study.status.states import look
+    from study.status.states import states_of
 
-    states = look([find(root, run)])
+    states = states_of([find(root, run)])
     notes(states)
     (folder,) = states.seen.values()
     facts = _facts(folder, states)

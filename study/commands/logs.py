@@ -77,14 +77,14 @@ def _check(folder: RunFolder, number: int | None) -> None:
 def _nothing(folder: RunFolder, number: int | None, err: bool) -> str:
     """Say why there is no log."""
     from study.status.rows import told_by
-    from study.status.states import look
+    from study.status.states import states_of
 
     name = folder.path.name
     attempt = next(a for a in folder.attempts[::-1] if number in (None, a.n))
     if not attempt.by_job:
         path = attempt.path / ("stderr" if err else "stdout")
         return f"{path} does not exist: a run by hand writes to its terminal"
-    states = look([folder])
+    states = states_of([folder])
     notes(states)
     why = f", {told}" if (told := told_by(states, name)) else ""
     return (

@@ -59,13 +59,13 @@ def plan(
     from study.runs.folder import SETTLED, RunFolder
     from study.runs.run import root_to_fill
     from study.status.rows import json_list
-    from study.status.states import look
+    from study.status.states import states_of
     from study.worker.measure import costs
 
     runs, console = runs_of(grids, mechanism, seed, smoke), Console()
     profile = _profile(cluster, runs) if cluster is not None else None
     where = root_to_fill(root, smoke)
-    found = look([RunFolder(where / run.id) for run in runs])
+    found = states_of([RunFolder(where / run.id) for run in runs])
     found.asked = {run.id: run for run in runs}
     notes(found)
     results = {run.id: found.seen[run.id].result for run in runs if found.of[run.id] == "completed"}

@@ -43,7 +43,7 @@ def run(
     from study.runs.run import open_folder, root_to_fill
     from study.status.progress import PatientConsole, Progress
     from study.status.rows import tally
-    from study.status.states import look
+    from study.status.states import states_of
 
     console, runs = PatientConsole(), runs_of(grids, mechanism, seed, smoke)
     for name in dict.fromkeys(run.data for run in runs):
@@ -52,7 +52,7 @@ def run(
     for line in changed_recipes(runs, where):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     folders = [RunFolder(where / run.id) for run in runs]
-    states = look(folders)
+    states = states_of(folders)
     notes(states)
     missing = []
     for run, folder in zip(runs, folders, strict=True):

@@ -129,7 +129,7 @@ def select(
     from study.runs.archive import every_run
     from study.runs.folder import STATES, RunFolder
     from study.runs.run import existing_root
-    from study.status.states import glance, look
+    from study.status.states import glance, states_of
 
     known = (*STATES, "broken")
     for state in states or ():
@@ -149,7 +149,7 @@ def select(
             raise StudyError(f"--run {name}: none of the {len(pool)} runs begins or ends so")
     if names:
         pool = [f for f in pool if any(_named(f.path.name, name) for name in names)]
-    found = look(pool)
+    found = states_of(pool)
     found.asked = asked
     chosen = [name for name, state in found.of.items() if not states or state in states]
     return [RunFolder(where / name) for name in chosen], found.only(chosen)

@@ -268,17 +268,17 @@ def _detach(arguments: Sequence[str], slots: int, root: Path, console: Console) 
 def _due(folders: Sequence[RunFolder], profile: Profile) -> tuple[list[RunFolder], States]:
     """Return the runs for which an attempt is due, and the states of all."""
     from study.launch.due import due
-    from study.status.states import look
+    from study.status.states import states_of
 
-    states = look(folders)
+    states = states_of(folders)
     found = [f for f in folders if due(f, states.of[f.path.name], states.said, profile)]
     return found, states
 
 
 def _pending(folders: Sequence[RunFolder]) -> bool:
-    from study.status.states import look
+    from study.status.states import states_of
 
-    return bool({"queued", "running"} & set(look(folders).of.values()))
+    return bool({"queued", "running"} & set(states_of(folders).of.values()))
 
 
 def _submit(

@@ -48,24 +48,23 @@ def triage(
 
     from study.errors import StudyError, nearest
     from study.status.rows import json_list
-    from study.status.triage import FAILURES, groups
+    from study.status.triage import FAILURES, failures
 
     for wanted in state or ():
         if wanted not in FAILURES:
             raise StudyError(f"--state: {wanted!r} is no failure{nearest(wanted, FAILURES)}")
     _, found = select(grids, root, list(state or FAILURES), mechanism, seed, run)
     notes(found)
-    grouped = groups(found, list(found.of))
     rows: list[dict[str, Any]] = [
         {
-            "count": len(group.runs),
-            "state": group.signature.state,
-            "where": group.signature.where,
-            "error": group.signature.error,
-            "example": group.runs[0],
-            "runs": group.runs,
+            "count": len(failure.runs),
+            "state": failure.signature.state,
+            "where": failure.signature.where,
+            "error": failure.signature.error,
+            "example": failure.runs[0],
+            "runs": failure.runs,
         }
-        for group in grouped
+        for failure in failures(found, list(found.of))
     ]
     if as_json:
         typer.echo(json_list(rows))

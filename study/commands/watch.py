@@ -49,8 +49,8 @@ def watch(
                 quiet = 0 if under_way else quiet + 1
                 if quiet == QUIET_LOOKS or progress.states.code == 0:
                     break
-                before = progress.looks
-                while progress.looks == before:
+                before = progress.refreshes
+                while progress.refreshes == before:
                     time.sleep(POLL_SECONDS)
                     progress.refresh()
     except KeyboardInterrupt:

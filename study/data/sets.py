@@ -52,7 +52,7 @@ __all__ = [
     "verify",
 ]
 
-GROUP = "study.datasets"
+ENTRY_POINTS = "study.datasets"
 
 
 def data_root() -> Path:
@@ -63,7 +63,7 @@ def data_root() -> Path:
 
 def datasets() -> dict[str, str]:
     """Return the module behind each data set's name, in the order of the names."""
-    return {entry.name: entry.value for entry in sorted(entry_points(group=GROUP))}
+    return {entry.name: entry.value for entry in sorted(entry_points(group=ENTRY_POINTS))}
 
 
 def embedded() -> list[str]:

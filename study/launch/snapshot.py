@@ -13,14 +13,14 @@ from pathlib import Path
 from study.files import write_json
 from study.runs.provenance import SNAPSHOT_FILE, git_state
 
-__all__ = ["place", "take"]
+__all__ = ["folder_for", "take"]
 
 ROOMS = ("study", "plugins")
 """The packages that a run executes."""
 
 
-def place(folder: Path, packages: Iterable[str] = ()) -> Path:
-    """Return the place in `folder` for a copy of the present code, named by its hash."""
+def folder_for(folder: Path, packages: Iterable[str] = ()) -> Path:
+    """Return the folder below `folder` for a copy of the present code, named by its hash."""
     return folder / _digest(_files(packages))
 
 
@@ -64,8 +64,8 @@ def _files(packages: Iterable[str]) -> dict[str, Path]:
     found = {}
     for package in sorted({*ROOMS, *(name.partition(".")[0] for name in packages)}):
         spec = importlib.util.find_spec(package)
-        for place in (spec.submodule_search_locations or ()) if spec else ():
-            for path in sorted(Path(place).rglob("*")):
+        for location in (spec.submodule_search_locations or ()) if spec else ():
+            for path in sorted(Path(location).rglob("*")):
                 if path.is_file() and "__pycache__" not in path.parts:
-                    found[str(Path(package) / path.relative_to(place))] = path
+                    found[str(Path(package) / path.relative_to(location))] = path
     return found

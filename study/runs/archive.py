@@ -143,8 +143,8 @@ def light(folder: RunFolder) -> dict[str, Any]:
     }
 
 
-def store(folder: RunFolder, place: Path) -> bool:
-    """Write the archive of a finished run to the file `place`; False if it is there already.
+def store(folder: RunFolder, file: Path) -> bool:
+    """Write the archive of a finished run to `file`; False if it is there already.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def store(folder: RunFolder, place: Path) -> bool:
 
     record = light(folder)
     try:
-        there = read_json(place)
+        there = read_json(file)
     except BrokenFile as error:
         raise StudyError(f"{error}; move it away to archive this run") from None
     if there is not None:
@@ -163,15 +163,15 @@ def store(folder: RunFolder, place: Path) -> bool:
             return False
         lines = [f"  {line[:200]}" for line in differences(there, record)[:10]]
         raise StudyError(
-            f"{place} holds another account of this run:\n"
+            f"{file} holds another account of this run:\n"
             + "\n".join(lines)
             + "\nmove that file away, or the run folder, whichever is not the true one"
         )
-    _write(place, record)
+    _write(file, record)
     return True
 
 
-def _write(place: Path, record: Mapping[str, Any]) -> None:
+def _write(file: Path, record: Mapping[str, Any]) -> None:
     """Write the same bytes whenever the record is the same: a line a part, a line a measurement."""
     parts = []
     for key, value in record.items():
@@ -179,7 +179,7 @@ def _write(place: Path, record: Mapping[str, Any]) -> None:
         if isinstance(value, list):
             text = "[\n" + ",\n".join(f"  {_compact(item)}" for item in value) + "\n ]"
         parts.append(f' "{key}": {text}')
-    write_text(place, "{\n" + ",\n".join(parts) + "\n}\n")
+    write_text(file, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def _compact(value: Any) -> str:

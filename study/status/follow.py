@@ -12,7 +12,7 @@ from study.launch.protocol import NotInstalled, find_launcher
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 from study.status.rows import told_by
-from study.status.states import States, look
+from study.status.states import States, states_of
 
 __all__ = ["Source", "follow", "source"]
 
@@ -79,13 +79,13 @@ def follow(
     that was replaced or cut short.
     """
     reader, asked, looked = _Reader(write, tell), time.monotonic(), float("-inf")
-    states, waiting, over = look([folder]), "", 0
+    states, waiting, over = states_of([folder]), "", 0
     while True:
         reader.take(source(folder, number, err))
         if over or time.monotonic() - looked > LOOK_SECONDS:
             looked = time.monotonic()
             recent = states.said if looked - asked < ASK_SECONDS else None
-            states = look([folder], recent)
+            states = states_of([folder], recent)
             asked = asked if states.said is recent else looked
             said = _word(states, folder.path.name) if reader.source is None else ""
             if said and said != waiting:

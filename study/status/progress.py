@@ -19,14 +19,14 @@ from study.launch.jobs import Answers
 from study.runs.folder import RunFolder
 from study.status.pace import Paces, newest, share
 from study.status.rows import science_of, tally
-from study.status.states import DONE, States, look
+from study.status.states import DONE, States, states_of
 
 __all__ = ["PatientConsole", "Progress"]
 
 REFRESH_SECONDS = 1.0
 ASK_SECONDS = 10.0  # between two questions to a scheduler, which has others to serve
 IDLE_SHARE = (
-    5  # pauses last this many times as long as a look, which takes a second for 10,000 runs
+    5  # pauses last this many times as long as a refresh, which takes a second for 10,000 runs
 )
 STYLES = {"completed": "green", "running": "cyan", "planned": "dim", "queued": "dim"}
 RANKS = {"running": 0, DONE: 2}  # which runs are shown first if there is no room for all; others: 1
@@ -51,7 +51,7 @@ class Progress:
     console: Console
         Where to.
     every: float
-        Seconds between two looks; a scheduler is asked at most every `ASK_SECONDS`.
+        Seconds between two refreshes; a scheduler is asked at most every `ASK_SECONDS`.
     said: Answers, optional
         What the launchers said a moment ago.
     """
@@ -64,7 +64,7 @@ class Progress:
         said: Answers | None = None,
     ) -> None:
         self.folders, self.console, self.every = folders, console, every
-        self.states, self.looks = States(), 0
+        self.states, self.refreshes = States(), 0
         self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         self._next, self._asked, self._said = 0.0, time.monotonic(), said
         self._paces = Paces()
@@ -88,25 +88,25 @@ class Progress:
             self.live.__exit__(kind, error, trace)
 
     def refresh(self) -> None:
-        """Look and draw anew, if it is time."""
+        """Read the states and draw them anew, if it is time."""
         began = time.monotonic()
         if began < self._next:
             return
-        before, self.states = self.states, self._look(began)
+        before, self.states = self.states, self._states_now(began)
         if self.live:
             self.live.update(self._table(), refresh=True)
         else:
             self._tell(before)
         took = time.monotonic() - began
         self._next = began + max(self.every, IDLE_SHARE * took)
-        self.looks += 1
+        self.refreshes += 1
 
-    def _look(self, now: float) -> States:
+    def _states_now(self, now: float) -> States:
         # A finished run stays finished: no need to look again.
         done = [f for f in self.folders if self.states.of.get(f.path.name) == DONE]
         left = [f for f in self.folders if self.states.of.get(f.path.name) != DONE]
         recent = self._said if now - self._asked < ASK_SECONDS else None
-        states = look(left, recent)
+        states = states_of(left, recent)
         if states.said is not recent:
             self._said, self._asked = states.said, now
         for folder in done:

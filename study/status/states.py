@@ -19,7 +19,7 @@ from study.runs.folder import RunFolder
 if TYPE_CHECKING:
     from study.runs.run import Run
 
-__all__ = ["DONE", "OPEN", "Glance", "States", "glance", "look"]
+__all__ = ["DONE", "OPEN", "Glance", "States", "glance", "states_of"]
 
 DONE = "completed"
 OPEN = ("planned", "queued", "running")
@@ -114,15 +114,15 @@ class States:
         return States(chosen, self.said, seen, self.asked)
 
 
-def look(folders: Sequence[RunFolder], said: Answers | None = None) -> States:
-    """Look at runs; writes nothing.
+def states_of(folders: Sequence[RunFolder], said: Answers | None = None) -> States:
+    """Return the states of runs; write nothing.
 
     Parameters
     ----------
     folders: sequence of RunFolder
         A run without a folder is planned, or completed if it is archived.
     said: Answers, optional
-        What the launchers have just said, if they said anything, instead of asking them.
+        What the launchers have just said; if they said anything, they are not asked again.
     """
     found, open_ = States(said=said or Answers()), dict[str, Attempt]()
     for folder in folders:

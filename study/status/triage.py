@@ -20,7 +20,7 @@ from study.runs.folder import RunFolder
 from study.status.follow import source
 from study.status.states import States
 
-__all__ = ["FAILURES", "Group", "Signature", "groups", "normalised", "signature"]
+__all__ = ["FAILURES", "Failure", "Signature", "failures", "normalised", "signature"]
 
 FAILURES = ("failed", "oom", "killed", "timeout", "lost")
 """States that are somebody's or something's fault, as a preemption is not."""
@@ -48,7 +48,7 @@ NOISE = (
 
 @dataclass(frozen=True)
 class Signature:
-    """What failures of a group have in common."""
+    """What runs that ended by the same mistake have in common."""
 
     state: str
     where: str
@@ -56,20 +56,20 @@ class Signature:
 
 
 @dataclass
-class Group:
-    """Runs that ended by the same mistake."""
+class Failure:
+    """A mistake, and the runs that ended by it."""
 
     signature: Signature
     runs: list[str] = field(default_factory=list)
 
 
-def groups(found: States, names: Sequence[str]) -> list[Group]:
-    """Return the failures among runs in groups, the largest first."""
-    members: dict[Signature, Group] = {}
+def failures(found: States, names: Sequence[str]) -> list[Failure]:
+    """Return what ended some runs, the mistake of most runs first."""
+    members: dict[Signature, Failure] = {}
     for name in names:
         key = signature(found.seen[name], found.of[name], found)
-        members.setdefault(key, Group(key)).runs.append(name)
-    return sorted(members.values(), key=lambda group: -len(group.runs))
+        members.setdefault(key, Failure(key)).runs.append(name)
+    return sorted(members.values(), key=lambda failure: -len(failure.runs))
 
 
 def signature(folder: RunFolder, state: str, found: States) -> Signature:

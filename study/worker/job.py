@@ -27,7 +27,7 @@ def job_of(
     science: dict[str, Any],
     folder: RunFolder,
     device: str,
-    check_place: Callable[[], None] = lambda: None,
+    check_current: Callable[[], None] = lambda: None,
     stopping: Callable[[], bool] = lambda: False,
     data_folder: Path | None = None,
 ) -> Job:
@@ -41,12 +41,12 @@ def job_of(
         Where the plugin works and records.
     device: str
         ``cpu`` or ``cuda``.
-    check_place: callable
+    check_current: callable
         Called before each record; may raise.
     stopping: callable
         Whether to save a checkpoint and stop.
     data_folder: Path, optional
-        Where the data set is; by default the place that its name stands for.
+        Where the data set is; by default the folder that its name stands for.
     """
     recipe = find_task(science["task"]).Recipe.model_validate(science["recipe"])
     rank, world = rank_and_world()
@@ -54,7 +54,7 @@ def job_of(
     def record(split: str, **values: Any) -> None:
         if rank:
             return
-        check_place()
+        check_current()
         append_jsonl(
             folder.path / "metrics.jsonl", {"split": split, "time": round(time.time(), 3), **values}
         )

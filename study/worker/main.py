@@ -120,17 +120,17 @@ def _attempt(folder: RunFolder, attempt: Attempt, device: str, started: float, s
     data.verify(science["recipe"]["data"])
     successor = attempt.path.with_name(str(attempt.n + 1))
 
-    def check_place() -> None:
-        """Stop a process that was given up for lost, perhaps cut off from the scheduler."""
+    def check_current() -> None:
+        """Stop if this attempt was taken for lost, as one cut off from the scheduler is."""
         if successor.exists():
             raise Stopped(f"attempt {successor.name} has taken the place of this one")
 
-    job = job_of(science, folder, device, check_place, stop.wanted)
+    job = job_of(science, folder, device, check_current, stop.wanted)
     if job.rank:
         task.train(job)
         return
     write_json(folder.path / "provenance.json", provenance(science, device))
     cost = task.cost(job).to_json()
     task.train(job)
-    check_place()
+    check_current()
     write_result(folder, run, attempt.n, device, cost, started)

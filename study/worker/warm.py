@@ -61,7 +61,7 @@ class Nursery:
         """The nursery's own process."""
         return self._child.pid
 
-    def look(self) -> bool:
+    def imported(self) -> bool:
         """Whether the import is over; from then on `obstacle` is why nothing can be forked."""
         if not self.settled:
             try:
@@ -196,7 +196,7 @@ class Nurseries:
 
     def settled(self, task: str) -> bool:
         """Whether a worker of `task` can be started, warm or cold."""
-        return task in self._open and self._open[task].look()
+        return task in self._open and self._open[task].imported()
 
     def fork(
         self, task: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]

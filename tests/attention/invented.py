@@ -30,7 +30,7 @@ def installed(**kinds: type) -> Iterator[None]:
     for name, kind in kinds.items():
         setattr(invented, kind.__qualname__, kind)
         value = f"{__name__}:{kind.__qualname__}"
-        entries[name] = EntryPoint(name, value, registry.GROUP)
+        entries[name] = EntryPoint(name, value, registry.ENTRY_POINTS)
     registry.mechanism_class.cache_clear()
     try:
         with mock.patch.object(registry, "_entries", return_value=entries):

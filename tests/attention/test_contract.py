@@ -53,7 +53,7 @@ def test_what_is_incomplete_or_has_a_wrong_name_is_refused(name, kind, message):
 def test_a_package_that_cannot_be_imported_is_named_where_its_word_is_used(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    broken = EntryPoint("broken", "no_such_package.module:Broken", registry.GROUP)
+    broken = EntryPoint("broken", "no_such_package.module:Broken", registry.ENTRY_POINTS)
     entries = {**registry._entries(), "broken": broken}
     monkeypatch.setattr(registry, "_entries", lambda: entries)
     registry.mechanism_class.cache_clear()
@@ -65,7 +65,7 @@ def test_a_package_that_cannot_be_imported_is_named_where_its_word_is_used(monke
 def test_two_packages_with_one_name_are_refused(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    twice = [EntryPoint("gate", f"{name}:Gate", registry.GROUP) for name in ("one", "other")]
+    twice = [EntryPoint("gate", f"{name}:Gate", registry.ENTRY_POINTS) for name in ("one", "other")]
     monkeypatch.setattr(registry, "entry_points", lambda group: twice)
     with pytest.raises(registry.BrokenMechanism, match="one:Gate and other:Gate"):
         registry._entries.__wrapped__()
@@ -134,20 +134,20 @@ def test_what_a_mechanism_builds_is_counted_by_its_own_closed_form():
 def test_a_module_of_one_method_fills_a_layer_and_decodes_step_by_step(part):
     torch.manual_seed(0)
     with installed(gate=Gate):
-        slot = build_attention(Word.parse("gate"), part, 8, 2, 8).eval()
-        assert isinstance(slot, Attention)
+        unit = build_attention(Word.parse("gate"), part, 8, 2, 8).eval()
+        assert isinstance(unit, Attention)
         x, source = torch.randn(5, 2, 8), torch.randn(4, 2, 8)
         memory = source if part == "cross" else x
         mask = torch.zeros(5, 5).fill_(-torch.inf).triu(1) if part == "decoder" else None
-        whole, _ = slot(x, memory, memory, attn_mask=mask, need_weights=False)
+        whole, _ = unit(x, memory, memory, attn_mask=mask, need_weights=False)
         if part != "encoder":
             state = {}
             steps = [
-                slot(step, source if part == "cross" else step, None, incremental_state=state)[0]
+                unit(step, source if part == "cross" else step, None, incremental_state=state)[0]
                 for step in x.split(1)
             ]
             torch.testing.assert_close(torch.cat(steps), whole)
-        cost = count(slot, lambda: slot(x[:, :1], memory[:, :1], None), [5])
+        cost = count(unit, lambda: unit(x[:, :1], memory[:, :1], None), [5])
         site = replace(sequence_site(part, 8, 2, 8), queries=5, keys=len(memory))
         assert cost.mechanism["macs"] == cost_at(Word.parse("gate"), site).macs == 5 * 64
 
@@ -199,13 +199,13 @@ IN_SELF_ATTENTION = (
 def test_a_translation_layer_costs_its_closed_form(word, part):
     keys, width = (9, 12) if part == "cross" else (7, 8)
     key_channels = 12 if part == "cross" else None
-    slot = build_attention(Word.parse(word), part, 8, 2, key_channels)
+    unit = build_attention(Word.parse(word), part, 8, 2, key_channels)
     query, memory = torch.randn(7, 2, 8), torch.randn(keys, 2, width)
     if part != "cross":
         memory = query
     mask = torch.zeros(7, 7).fill_(-torch.inf).triu(1) if part == "decoder" else None
     cost = count(
-        slot, lambda: slot(query=query, key=memory, value=memory, attn_mask=mask), [7], inputs=2
+        unit, lambda: unit(query=query, key=memory, value=memory, attn_mask=mask), [7], inputs=2
     )
     site = replace(sequence_site(part, 8, 2, key_channels), queries=7, keys=keys)
     form = cost_at(Word.parse(word), site)

@@ -57,7 +57,7 @@ def test_attention_over_sequences(terms, spatial_range, causal):
 )
 def test_convolutions(build, shape):
     if shape[1] == 20:
-        # Within a model a slot has the closed form.
+        # Within a model a unit has the closed form.
         plain = build
 
         def build():

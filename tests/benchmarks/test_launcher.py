@@ -7,15 +7,17 @@ import pytest
 from typer.testing import CliRunner
 
 from study.benchmarks import launcher
-from study.benchmarks.comparison import GOAL, Cell, Comparison, Timing
+from study.benchmarks.comparison import GOAL, Comparison, Timing, Training
 from study.cli import app
 from study.grid.grid import load
 
 
-def test_the_cells_are_those_of_the_demo_with_its_recipe():
+def test_the_trainings_are_those_of_the_demo_with_its_recipe():
     demo = load(Path(__file__).parents[2] / "grids/demo/detection.yaml").runs()
-    assert {cell.mechanism for cell in launcher.cells(quick=False)} <= {r.mechanism for r in demo}
-    assert len(launcher.cells(quick=False)) == 12
+    assert {training.mechanism for training in launcher.trainings(quick=False)} <= {
+        r.mechanism for r in demo
+    }
+    assert len(launcher.trainings(quick=False)) == 12
     recipe = demo[0].science["recipe"]
     assert all(recipe[key] == value for key, value in launcher.RECIPE.items())
 
@@ -37,8 +39,8 @@ def test_both_sides_end_with_the_same_weights(tmp_path):
     result = CliRunner().invoke(app, ["bench", "launcher", "--quick", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output or result.exception
     frame = pd.read_csv(tmp_path / "launcher-quick.csv", dtype={"mechanism": str})
-    assert [Cell(m, s) for m, s in zip(frame.mechanism, frame.seed, strict=True)] == (
-        launcher.cells(quick=True)
+    assert [Training(m, s) for m, s in zip(frame.mechanism, frame.seed, strict=True)] == (
+        launcher.trainings(quick=True)
     )
     assert frame["same_weights"].all()
     assert (frame["ours_first_loss"] == frame["theirs_first_loss"]).all()

@@ -70,22 +70,22 @@ IN_SEQUENCES = """
     torch.manual_seed(0)
     x, word = torch.randn(5, 2, 8), Word.parse("squeeze_excite:ratio=2")
     for part, products in (("encoder", 1), ("decoder", 5)):
-        slot = build_attention(word, part, 8, 2).eval()
+        unit = build_attention(word, part, 8, 2).eval()
         mask = torch.zeros(5, 5).fill_(-torch.inf).triu(1) if part == "decoder" else None
-        out, _ = slot(x, x, x, attn_mask=mask, need_weights=False)
-        first, _, second, _ = slot.attention.excitation
+        out, _ = unit(x, x, x, attn_mask=mask, need_weights=False)
+        first, _, second, _ = unit.attention.excitation
         for t in range(5):
             mean = x[: t + 1].mean(0) if part == "decoder" else x.mean(0)
             gate = (second.weight @ (first.weight @ mean.T + first.bias[:, None]).relu()
                     + second.bias[:, None]).sigmoid().T
             torch.testing.assert_close(out[t], x[t] * gate)
-        cost = count(slot, lambda: slot(x, x, x, attn_mask=mask), [5], inputs=2).mechanism
+        cost = count(unit, lambda: unit(x, x, x, attn_mask=mask), [5], inputs=2).mechanism
         site = replace(sequence_site(part, 8, 2), queries=5, keys=5)
         assert cost["macs"] == cost["executed_macs"] == products * 2 * 8 * 4
         assert cost["macs"] == SqueezeExcite(ratio=2).cost(site).macs
         assert cost["parameters"] == SqueezeExcite(ratio=2).cost(site).parameters
     state = {}
-    steps = [slot(step, step, None, incremental_state=state)[0] for step in x.split(1)]
+    steps = [unit(step, step, None, incremental_state=state)[0] for step in x.split(1)]
     torch.testing.assert_close(torch.cat(steps), out)
 """
 

@@ -14,7 +14,7 @@ from configuration import NODES
 from toy import study
 
 from study.runs.folder import iter_runs
-from study.status.states import look
+from study.status.states import states_of
 
 RUNS = 300
 FAULTS = 60
@@ -81,7 +81,7 @@ def test_three_hundred_runs_under_random_faults_end_once_each(cluster, toy, monk
     root, begin = Path(os.environ["STUDY_RUNS"]), time.monotonic()
     submissions, done = 0, 0
     while done < RUNS:
-        assert time.monotonic() - begin < SECONDS, look([*iter_runs(root)]).count()
+        assert time.monotonic() - begin < SECONDS, states_of([*iter_runs(root)]).count()
         submitted = study("submit", grid)
         assert submitted.returncode == 0, submitted.stdout + submitted.stderr
         submissions += 1
@@ -90,7 +90,7 @@ def test_three_hundred_runs_under_random_faults_end_once_each(cluster, toy, monk
                 chaos.strike()
             chaos.hurry()
             time.sleep(0.5)
-        states = look([*iter_runs(root)]).count()
+        states = states_of([*iter_runs(root)]).count()
         done = states.get("completed", 0)
         if set(states) == {"completed", "killed"}:  # thrice is no accident, says the launcher
             study("retry", grid, "--state", "killed", "--yes")

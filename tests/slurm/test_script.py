@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from study.launch.slurm.cells import Place
+from study.launch.slurm.cells import Position
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.script import parse_job_id, script
 
 
 @pytest.fixture
-def place(monkeypatch):
+def position(monkeypatch):
     """Set the variables of a step of an array task; return where it stands."""
 
     def stand(rank, world, nodes, names):
@@ -33,7 +33,7 @@ def place(monkeypatch):
         }
         for name, value in values.items():
             monkeypatch.setenv(f"SLURM_{name}", str(value))
-        return Place.read()
+        return Position.read()
 
     return stand
 
@@ -103,16 +103,16 @@ def test_the_answer_of_sbatch_names_the_job_or_does_not():
     assert parse_job_id("Submitted, thank you\n") is None
 
 
-def test_processes_on_several_nodes_meet_on_the_first(cluster, place):
-    here = place(3, 4, 2, "gpu[2-3]")
+def test_processes_on_several_nodes_meet_on_the_first(cluster, position):
+    here = position(3, 4, 2, "gpu[2-3]")
     assert (here.job, here.index, here.restart) == ("20001_3", 3, 2)
     expected = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "gpu2"}
     assert here.variables.items() >= expected.items()
-    other = place(0, 4, 2, "gpu[2-3]")
+    other = position(0, 4, 2, "gpu[2-3]")
     assert other.variables["MASTER_ADDR"] == "gpu2"
     assert other.variables["MASTER_PORT"] == here.variables["MASTER_PORT"]
 
 
-def test_processes_of_one_node_need_no_name_of_it_and_one_alone_no_place(place):
-    assert place(1, 2, 1, "gpu1").variables["MASTER_ADDR"] == "127.0.0.1"
-    assert "RANK" not in place(0, 1, 1, "gpu1").variables
+def test_processes_of_one_node_need_no_name_of_it_and_one_alone_no_place(position):
+    assert position(1, 2, 1, "gpu1").variables["MASTER_ADDR"] == "127.0.0.1"
+    assert "RANK" not in position(0, 1, 1, "gpu1").variables

@@ -8,7 +8,7 @@ import pytest
 
 from study.errors import StudyError
 from study.files import write_json
-from study.launch.slurm.queue import LOST_SECONDS, Queue, Task
+from study.launch.slurm.queue import LOST_SECONDS, ArrayTask, Queue
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 
@@ -29,7 +29,7 @@ def run(tmp_path, monkeypatch):
 
 
 def queue(state=None, answered=True, name=TOKEN):
-    task = Task("77_3", state, "Priority", "gpu1", time.time() - 1) if state else None
+    task = ArrayTask("77_3", state, "Priority", "gpu1", time.time() - 1) if state else None
     return Queue({(name, 3): task} if task else {}, answered=answered)
 
 

@@ -157,7 +157,7 @@ def test_a_worker_outlives_its_launcher_and_the_nursery_does_not(unruly, tmp_pat
 def test_a_nursery_that_does_not_answer_is_ended(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(warm, "ANSWER_SECONDS", 0.5)
     nursery = Nursery("toy", os.environ)
-    _wait_for(nursery.look)
+    _wait_for(nursery.imported)
     os.kill(nursery.pid, signal.SIGSTOP)
     with pytest.raises(AnswerLost):
         nursery.fork([], tmp_path, {})
@@ -192,7 +192,7 @@ def test_where_no_worker_can_be_forked_it_starts_from_scratch(
     if state == "failed":
         assert folder.attempts[0].exit["error"] == obstacle
     nursery = Nursery("toy", os.environ)
-    _wait_for(nursery.look)
+    _wait_for(nursery.imported)
     assert obstacle in nursery.obstacle
     nursery.close()
 
@@ -202,7 +202,7 @@ def test_importing_a_framework_starts_no_thread():
     nurseries = [Nursery(task, Slots(1, []).environment) for task in tasks]
     try:
         for nursery in nurseries:
-            _wait_for(nursery.look, 60)
+            _wait_for(nursery.imported, 60)
             assert nursery.obstacle is None
             assert len(list(Path(f"/proc/{nursery.pid}/task").iterdir())) == 1
     finally:

@@ -83,16 +83,16 @@ def test_several_steps_at_once_continue_the_state(word):
 
 @pytest.mark.parametrize("word", ["1111", "0010", "dynamic@2", "0111+deformable"])
 def test_padding_among_the_steps_is_remembered(word):
-    slot = small.model(decoder=word).decoder.layers[0].self_attn
+    unit = small.model(decoder=word).decoder.layers[0].self_attn
     x = torch.randn(5, 3, 32)
     padding = torch.zeros(3, 5, dtype=torch.bool)
     padding[1, 2] = padding[2, 3] = True
     future = torch.full((5, 5), -torch.inf).triu(1)
-    expected, _ = slot(x, x, x, key_padding_mask=padding, attn_mask=future)
+    expected, _ = unit(x, x, x, key_padding_mask=padding, attn_mask=future)
     state: dict = {}
     for step in range(5):
         now = padding[:, step : step + 1]
-        out, _ = slot(
+        out, _ = unit(
             *[x[step : step + 1]] * 3,
             key_padding_mask=now if now.any() else None,
             incremental_state=state,
@@ -128,7 +128,7 @@ def test_padding_of_the_source_changes_nothing(word):
 STEPS = (16, 32, 64, 128)
 
 
-def step_macs(slot, memory=None):
+def step_macs(unit, memory=None):
     """Multiply-adds of the step at each of `STEPS`, that step's input being the newest token."""
     state: dict = {}
     found = {}
@@ -138,17 +138,17 @@ def step_macs(slot, memory=None):
         options = {"incremental_state": state, "need_weights": False, "static_kv": True}
         with torch.no_grad():
             if step in STEPS:
-                made = count(slot, lambda: slot(x, attended, attended, **options), [1])  # noqa: B023
+                made = count(unit, lambda: unit(x, attended, attended, **options), [1])  # noqa: B023
                 found[step] = made.model["executed_macs"]
             else:
-                slot(x, attended, attended, **options)
+                unit(x, attended, attended, **options)
     return found
 
 
 @pytest.mark.parametrize("word", SELF)
 def test_cost_of_a_step_grows_no_faster_than_the_sentence(word):
-    slot = small.model(decoder=word).decoder.layers[0].self_attn
-    macs = step_macs(slot)
+    unit = small.model(decoder=word).decoder.layers[0].self_attn
+    macs = step_macs(unit)
     for step in STEPS[1:]:
         assert macs[step] <= 2 * macs[step // 2]
     # What grows is one product for each key and term, not a projection: 3 of 32 features here.
@@ -158,8 +158,8 @@ def test_cost_of_a_step_grows_no_faster_than_the_sentence(word):
 
 @pytest.mark.parametrize("word", TERM_SETS)
 def test_cost_of_a_step_stays_at_cross(word):
-    slot = small.model(cross=word).decoder.layers[0].encoder_attn
-    macs = step_macs(slot, torch.randn(20, 2, 32))
+    unit = small.model(cross=word).decoder.layers[0].encoder_attn
+    macs = step_macs(unit, torch.randn(20, 2, 32))
     assert len(set(macs.values())) == 1
 
 
@@ -167,9 +167,9 @@ def test_cost_of_a_step_stays_at_cross(word):
 def test_result_is_the_same_whether_weights_are_needed_or_not(word):
     model = small.model(encoder=word, decoder=word)
     x, padding = torch.randn(7, 3, 32), torch.arange(7) >= torch.tensor([[7], [5], [2]])
-    for slot in (model.encoder.layers[0].self_attn, model.decoder.layers[0].self_attn):
+    for unit in (model.encoder.layers[0].self_attn, model.decoder.layers[0].self_attn):
         (one, weights), (other, none) = (
-            slot(x, x, x, key_padding_mask=padding, need_weights=needed) for needed in (True, False)
+            unit(x, x, x, key_padding_mask=padding, need_weights=needed) for needed in (True, False)
         )
         assert weights.shape == (3, 7, 7)
         assert none is None

@@ -12,7 +12,7 @@ import torch
 
 from plugins.translation import train
 from plugins.translation.look import look
-from plugins.translation.slot import AttentionSlot
+from plugins.translation.unit import AttentionUnit
 
 SENTENCE = "one two three four"
 
@@ -74,7 +74,7 @@ def test_the_weights_are_those_fairseq_returns_for_alignment(data, tmp_path):
     name = "decoder.layers.0.encoder_attn"
     mean = arrays[f"{name}/weights"].mean(axis=0)
     np.testing.assert_allclose(extra["attn"][0][0].detach().numpy(), mean, rtol=1e-4, atol=1e-6)
-    assert isinstance(model.get_submodule(name), AttentionSlot)
+    assert isinstance(model.get_submodule(name), AttentionUnit)
 
 
 def test_what_cannot_be_looked_at_is_said(data, tmp_path):

@@ -26,14 +26,14 @@ from plugins.translation.attention import (
     NoAttention,
     build_attention,
 )
-from plugins.translation.slot import AttentionSlot
 from plugins.translation.transformer import NAME, SpatialAttentionTransformer, architecture
+from plugins.translation.unit import AttentionUnit
 
 USER_DIR = Path(plugins.translation.__file__).parent
 
 
-def slots(model):
-    return [module for module in model.modules() if isinstance(module, AttentionSlot)]
+def units(model):
+    return [module for module in model.modules() if isinstance(module, AttentionUnit)]
 
 
 def test_none_leaves_nothing_of_the_sub_layer():
@@ -48,16 +48,16 @@ def test_none_leaves_nothing_of_the_sub_layer():
 
 def test_deformable_comes_before_attention_with_a_residual_each():
     torch.manual_seed(0)
-    slot = build_attention(Word.parse("1110+deformable"), "encoder", 8, 2).double()
-    assert isinstance(slot, Before)
-    assert isinstance(slot.then, Attention)
-    for parameter in slot.parameters():
+    unit = build_attention(Word.parse("1110+deformable"), "encoder", 8, 2).double()
+    assert isinstance(unit, Before)
+    assert isinstance(unit.then, Attention)
+    for parameter in unit.parameters():
         torch.nn.init.normal_(parameter)
     x = torch.randn(6, 3, 8, dtype=torch.float64)
     padding = torch.arange(6) >= torch.tensor([6, 4, 2])[:, None]
-    h = x + slot.conv(x.transpose(0, 1), key_padding_mask=padding).transpose(0, 1)
-    attended, _ = slot.then(h, h, h, key_padding_mask=padding)
-    out, _ = slot(x, x, x, key_padding_mask=padding)
+    h = x + unit.conv(x.transpose(0, 1), key_padding_mask=padding).transpose(0, 1)
+    attended, _ = unit.then(h, h, h, key_padding_mask=padding)
+    out, _ = unit(x, x, x, key_padding_mask=padding)
     assert_close(x + out, h + attended)
 
 
@@ -73,21 +73,21 @@ def test_range_gives_convolution_the_keys_that_attention_sees():
         seen = []
         for word in ("0110@2", "dynamic@2"):
             torch.manual_seed(0)
-            slot = build_attention(Word.parse(word), place, 8, 2).double()
+            unit = build_attention(Word.parse(word), place, 8, 2).double()
             x = torch.randn(9, 1, 8, dtype=torch.float64, requires_grad=True)
             future = torch.full((9, 9), -torch.inf).triu(1) if place == "decoder" else None
-            out, _ = slot(x, x, x, attn_mask=future)
+            out, _ = unit(x, x, x, attn_mask=future)
             (gradient,) = torch.autograd.grad(out[4].sin().sum(), x)
             seen.append(gradient.abs().sum(dim=(1, 2)).nonzero().flatten().tolist())
         assert seen[0] == seen[1] == ([2, 3, 4, 5, 6] if place == "encoder" else [2, 3, 4])
 
 
-def test_every_slot_works_in_training_and_in_evaluation():
+def test_every_unit_works_in_training_and_in_evaluation():
     for training in (True, False):
         model = small.model("0110", "0011", "1000").train(training)
         called: list = []
-        for slot in slots(model):
-            slot.register_forward_hook(lambda module, *_, called=called: called.append(module))
+        for unit in units(model):
+            unit.register_forward_hook(lambda module, *_, called=called: called.append(module))
         model(**small.batch(), prev_output_tokens=torch.randint(4, 8, (3, 5)))
         assert called == [
             *(layer.self_attn for layer in model.encoder.layers),
@@ -111,12 +111,12 @@ def test_a_model_leaves_no_trace_in_the_next():
         decoder_attention_heads=2,
     )
     second = built(**size)
-    assert [slot.attention.terms for slot in slots(second)] == ["1111"] * 3
-    assert {slot.num_heads for slot in slots(second)} == {8}
+    assert [unit.attention.terms for unit in units(second)] == ["1111"] * 3
+    assert {unit.num_heads for unit in units(second)} == {8}
     assert second.encoder.embed_tokens.embedding_dim == 512
     assert not hasattr(EncDecBaseConfig, "self_attention")
     stock = argparse.Namespace(encoder_layers=1, decoder_layers=1, encoder_embed_dim=64)
-    assert not slots(TransformerModel.build_model(stock, small.Task()))
+    assert not units(TransformerModel.build_model(stock, small.Task()))
 
 
 def test_user_dir_after_the_package_registers_once(monkeypatch):
@@ -182,9 +182,9 @@ def test_padding_on_the_left_is_the_same_within_a_sentence():
     assert_close(on_the_left, on_the_right, rtol=0, atol=1e-4)
 
 
-def test_masks_that_no_slot_knows_are_refused():
+def test_masks_that_no_unit_knows_are_refused():
     x = torch.randn(4, 1, 8)
     for place in ("encoder", "cross"):
-        slot = build_attention(Word.parse("1000"), place, 8, 2)
+        unit = build_attention(Word.parse("1000"), place, 8, 2)
         with pytest.raises(ValueError, match="attn_mask"):
-            slot(x, x, x, attn_mask=torch.zeros(4, 4))
+            unit(x, x, x, attn_mask=torch.zeros(4, 4))

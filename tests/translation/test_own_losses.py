@@ -33,7 +33,7 @@ def test_without_such_a_loss_nothing_is_wrapped(numbers, tmp_path):
 
 
 def test_dynamic_convolutions_of_older_checkpoints_are_read(numbers, tmp_path):
-    """The two projections belonged to the layer's slot, and belong to the mechanism by now."""
+    """The two projections belonged to the layer's unit, and belong to the mechanism by now."""
     _, _, model = train.build(small.job(tmp_path, numbers, "dynamic+deformable", ("encoder",)))
     new = model.state_dict()
     old = {name.replace(".then.attention.", ".then."): value for name, value in new.items()}

@@ -1,6 +1,6 @@
 """Put labels beside crowded points so that none covers another label, a point or the frame.
 
-Every label tries the same places around its point, near ones first, and takes the first that is
+Every label tries the same spots around its point, near ones first, and takes the first that is
 free: the same figure always comes out the same. No optimisation, no random start.
 """
 
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.drawing.boxes import Box, Point, Segment, intersect
 
-__all__ = ["Label", "Place", "arrange", "draw"]
+__all__ = ["Label", "Spot", "arrange", "draw"]
 
 DISTANCES = (4, 7, 11, 16, 22, 30, 39, 50, 62, 76, 92, 110, 135, 165, 200)
 """Gaps between point and label to try, in typographic points."""
@@ -40,7 +40,7 @@ STEEP = 6
 """Taller than this many times its width, a leader looks like an error bar."""
 
 
-class Place(NamedTuple):
+class Spot(NamedTuple):
     """Where a label may go: its box, the line to its point, the gap in typographic points."""
 
     box: Box
@@ -65,9 +65,9 @@ def draw(axes: Axes, labels: Sequence[Label], marker: float, keep_clear: Sequenc
     Parameters
     ----------
     axes: Axes
-        Its limits and its place in the figure must be final: labels are placed on the canvas.
+        Its limits and its position in the figure must be final: labels are placed on the canvas.
     labels: sequence of Label
-        Earlier ones get the nearer places.
+        Earlier ones get the nearer spots.
     marker: float
         Diameter of the points, in typographic points.
     keep_clear: sequence of Box
@@ -96,8 +96,8 @@ def draw(axes: Axes, labels: Sequence[Label], marker: float, keep_clear: Sequenc
         sizes.append((extent.width, extent.height))
         anchors.append((float(centre[0]), float(centre[1])))
     bounds = Box(*axes.get_window_extent().extents)
-    places = arrange(anchors, sizes, marker * unit, bounds, keep_clear, unit)
-    for label, text, anchor, (box, leader, _) in zip(labels, texts, anchors, places, strict=True):
+    spots = arrange(anchors, sizes, marker * unit, bounds, keep_clear, unit)
+    for label, text, anchor, (box, leader, _) in zip(labels, texts, anchors, spots, strict=True):
         text.set_position(((box.x0 - anchor[0]) / unit, (box.y0 - anchor[1]) / unit))
         if leader is not None:
             ends = axes.transData.inverted().transform(leader)
@@ -111,7 +111,7 @@ def arrange(
     bounds: Box,
     keep_clear: Sequence[Box] = (),
     unit: float = 1.0,
-) -> list[Place]:
+) -> list[Spot]:
     """Find a box, and a leader line where the box is far, for every anchor.
 
     Parameters
@@ -129,34 +129,32 @@ def arrange(
 
     Notes
     -----
-    Where the frame is so full that no place is free, the label takes the one that covers least.
+    Where the frame is so full that no spot is free, the label takes the one that covers least.
     """
     radius = marker / 2
     points = [Box(x - radius, y - radius, x + radius, y + radius) for x, y in anchors]
     inner = bounds.grown(-CLEARANCE * unit)
-    result: list[Place] = []
+    result: list[Spot] = []
     for index, (anchor, size) in enumerate(zip(anchors, sizes, strict=True)):
-        places = [p for p in _places(anchor, size, radius, unit) if inner.contains(p.box)]
-        placed = [place.box for place in result]
+        spots = [p for p in _spots(anchor, size, radius, unit) if inner.contains(p.box)]
+        placed = [spot.box for spot in result]
         solid = [box.grown(CLEARANCE * unit) for box in points + placed]
         others = points[:index] + points[index + 1 :] + placed
-        leaders = [place.leader for place in result if place.leader is not None]
+        leaders = [spot.leader for spot in result if spot.leader is not None]
         choice, cost = None, math.inf
-        for place in places:
-            if place.distance / WORTH >= cost:
+        for spot in spots:
+            if spot.distance / WORTH >= cost:
                 break  # they only get farther
-            if any(map(place.box.overlaps, solid)):
+            if any(map(spot.box.overlaps, solid)):
                 continue
-            faults = _faults(place, others, leaders, keep_clear)
-            if faults + place.distance / WORTH < cost:
-                choice, cost = place, faults + place.distance / WORTH
-        result.append(choice or _least(places, solid, anchor, size))
+            faults = _faults(spot, others, leaders, keep_clear)
+            if faults + spot.distance / WORTH < cost:
+                choice, cost = spot, faults + spot.distance / WORTH
+        result.append(choice or _least(spots, solid, anchor, size))
     return result
 
 
-def _places(
-    anchor: Point, size: tuple[float, float], radius: float, unit: float
-) -> Iterator[Place]:
+def _spots(anchor: Point, size: tuple[float, float], radius: float, unit: float) -> Iterator[Spot]:
     (x, y), (width, height) = anchor, size
     for distance in DISTANCES:
         gap = radius + distance * unit
@@ -175,26 +173,26 @@ def _places(
                     (x + (end[0] - x) * begin, y + (end[1] - y) * begin),
                     (x + (end[0] - x) * stop, y + (end[1] - y) * stop),
                 )
-            yield Place(box, leader, distance)
+            yield Spot(box, leader, distance)
 
 
 def _faults(
-    place: Place, others: Sequence[Box], leaders: Sequence[Segment], keep_clear: Sequence[Box]
+    spot: Spot, others: Sequence[Box], leaders: Sequence[Segment], keep_clear: Sequence[Box]
 ) -> float:
     """Count what the label lies on and, four times as bad, what its leader runs across."""
-    covered = sum(map(place.box.overlaps, keep_clear)) + sum(map(place.box.crossed_by, leaders))
-    if place.leader is None:
+    covered = sum(map(spot.box.overlaps, keep_clear)) + sum(map(spot.box.crossed_by, leaders))
+    if spot.leader is None:
         return covered / 2
-    (x, y), (x_end, y_end) = leader = place.leader
+    (x, y), (x_end, y_end) = leader = spot.leader
     crossed = sum(box.crossed_by(leader) for box in others)
     crossed += sum(intersect(leader, other) for other in leaders)
     return covered / 2 + 2 * crossed + (abs(y_end - y) > STEEP * abs(x_end - x))
 
 
 def _least(
-    places: Sequence[Place], solid: Sequence[Box], anchor: Point, size: tuple[float, float]
-) -> Place:
-    if not places:  # the label is larger than the frame
+    spots: Sequence[Spot], solid: Sequence[Box], anchor: Point, size: tuple[float, float]
+) -> Spot:
+    if not spots:  # the label is larger than the frame
         (x, y), (width, height) = anchor, size
-        return Place(Box(x, y, x + width, y + height), None, 0)
-    return min(places, key=lambda place: sum(map(place.box.common_area, solid)))
+        return Spot(Box(x, y, x + width, y + height), None, 0)
+    return min(spots, key=lambda spot: sum(map(spot.box.common_area, solid)))

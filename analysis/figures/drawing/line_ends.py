@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 from scipy.optimize import isotonic_regression
 
-__all__ = ["End", "place", "spread", "write"]
+__all__ = ["End", "move", "spread", "write"]
 
 FONT_SIZE = 6.8
 PITCH = 8.6  # from one name to the next, in typographic points
@@ -29,7 +29,7 @@ class End:
 
 
 def write(axes: Axes, ends: Sequence[End]) -> list[Annotation]:
-    """Write the names beside the axes, so that a layout makes room for them; then :func:`place`."""
+    """Write the names beside the axes, so that a layout makes room for them; then :func:`move`."""
     return [
         axes.annotate(
             end.text,
@@ -47,8 +47,8 @@ def write(axes: Axes, ends: Sequence[End]) -> list[Annotation]:
     ]
 
 
-def place(axes: Axes, ends: Sequence[End], texts: Sequence[Annotation]) -> None:
-    """Move the names to their lines; the place and the limits of the axes must be final."""
+def move(axes: Axes, ends: Sequence[End], texts: Sequence[Annotation]) -> None:
+    """Move the names to their lines; the position and the limits of the axes must be final."""
     if not ends:
         return
     # Lines that are drawn from here on must not change the limits.

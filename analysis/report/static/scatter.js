@@ -6,21 +6,21 @@ const scatter = (() => {
   const axis = document.getElementById("axis");
   const titles = Object.fromEntries([...axis.options].map((option) => [option.value, option.textContent]));
   const formats = { seconds: format.seconds, peak_memory_bytes: format.bytes };
-  let shown = [], place = null, drawn = null, current = 0;
+  let shown = [], group = null, drawn = null, current = 0;
 
   function draw() {
     const cost = axis.value, show = formats[cost] ?? format.scaled;
     const runs = shown.filter((run) => !missing(run.value) && !missing(run[cost]));
-    if (!place || !runs.length) {
+    if (!group || !runs.length) {
       holder.replaceChildren(make("p", { class: "source" }, "No finished run to show here."));
       return;
     }
     const values = runs.map((run) => run.value);
     const { svg, px, py } = chart.axes(holder, {
       x: chart.costs(runs.map((run) => run[cost])), y: chart.linear(values),
-      xTitle: titles[cost], yTitle: place.metric ?? "", xFormat: (value) => show(value).replace(/\.0+(?= |$)/, "").replace(/(\.\d*?)0+(?= |$)/, "$1"), yFormat: format.number,
+      xTitle: titles[cost], yTitle: group.metric ?? "", xFormat: (value) => show(value).replace(/\.0+(?= |$)/, "").replace(/(\.\d*?)0+(?= |$)/, "$1"), yFormat: format.number,
       height: Math.max(260, Math.min(420, holder.clientWidth * 0.5)),
-      label: `${place.metric} against ${titles[cost]}, ${runs.length} runs; arrow keys go from run to run`,
+      label: `${group.metric} against ${titles[cost]}, ${runs.length} runs; arrow keys go from run to run`,
     });
     // From the cheapest to the most expensive, as the arrow keys go.
     const ordered = [...runs].sort((a, b) => a[cost] - b[cost] || a.value - b.value);
@@ -29,7 +29,7 @@ const scatter = (() => {
       link.setAttribute("href", pageOf(run.id));
       link.setAttribute("tabindex", -1);
       link.setAttribute("data-id", run.id);
-      link.setAttribute("aria-label", `${run.label}: ${place.metric} ${format.score(run)}, ${show(run[cost])}`);
+      link.setAttribute("aria-label", `${run.label}: ${group.metric} ${format.score(run)}, ${show(run[cost])}`);
       link.setAttribute("transform", `translate(${px(run[cost]).toFixed(1)},${py(run.value).toFixed(1)})`);
       link.append(make("circle", { class: "hit", r: 10 }), chart.sign(study.data.style[run.mechanism] ?? ["#8C8C8C", "o"]));
       return link;
@@ -40,7 +40,7 @@ const scatter = (() => {
       const run = ordered[n];
       box.show(px(run[cost]), py(run.value),
         make("b", {}, run.label),
-        make("div", {}, `${place.metric} ${format.score(run)}, seed ${run.seed}`),
+        make("div", {}, `${group.metric} ${format.score(run)}, seed ${run.seed}`),
         make("div", {}, `${titles[cost]}: ${show(run[cost])}`));
     };
     const go = (n) => {
@@ -94,8 +94,8 @@ const scatter = (() => {
   return {
     show(runs, where) {
       // Another order of the table is the same picture.
-      const same = where === place && drawn === axis.value && runs.length === shown.length && runs.every((run, n) => run === shown[n]);
-      [shown, place, drawn] = [runs, where, axis.value];
+      const same = where === group && drawn === axis.value && runs.length === shown.length && runs.every((run, n) => run === shown[n]);
+      [shown, group, drawn] = [runs, where, axis.value];
       if (!same) draw();
     },
     watch: () => chart.redrawn(holder, draw),

@@ -1,7 +1,7 @@
 // The table of all runs: sorted by its headers, filtered by the form, both kept in the address.
 "use strict";
 (() => {
-  const { runs, places } = study.data;
+  const { runs, groups } = study.data;
   const scored = [...new Set(runs.map((run) => run.metric).filter(Boolean))];
   const COLUMNS = [
     { key: "label", title: "run" },
@@ -27,7 +27,7 @@
   const form = document.getElementById("filters");
   const field = (name) => document.getElementById(name);
   const [head, body] = [document.querySelector("#runs thead"), document.querySelector("#runs tbody")];
-  const place = field("place"), axis = field("axis"), link = field("compare");
+  const group = field("place"), axis = field("axis"), link = field("compare");
   const collator = new Intl.Collator("en");
   const more = field("more");
   const STEP = 100;
@@ -161,12 +161,12 @@
     const title = COLUMNS.find((column) => column.key === sort.key)?.title;
     field("count").textContent = `${shown.length} of ${runs.length}`
       + (title ? `, by ${title}, ${sort.down ? "descending" : "ascending"}` : "");
-    const where = Number(place.value);
-    scatter.show(shown.filter((run) => run.places.includes(where)), places[where]);
+    const where = Number(group.value);
+    scatter.show(shown.filter((run) => run.groups.includes(where)), groups[where]);
     const chosen = Object.fromEntries(["q", ...CHOICES].map((name) => [name, field(name).value]));
     address.write({
       ...chosen, sort: sort.key && (sort.down ? "-" : "") + sort.key,
-      place: place.value === "0" ? "" : place.value, cost: axis.selectedIndex ? axis.value : "",
+      place: group.value === "0" ? "" : group.value, cost: axis.selectedIndex ? axis.value : "",
     });
   }
 
@@ -179,34 +179,34 @@
     }
     const key = (kept.sort ?? "").replace(/^-/, "");
     sort = COLUMNS.some((column) => column.key === key) ? { key, down: kept.sort.startsWith("-") } : { key: "", down: false };
-    place.value = kept.place ?? best();
-    if (place.selectedIndex < 0) place.value = best();
+    group.value = kept.place ?? best();
+    if (group.selectedIndex < 0) group.value = best();
     axis.value = kept.cost ?? axis.options[0].value;
     if (axis.selectedIndex < 0) axis.selectedIndex = 0;
   }
 
-  // The place of the task asked for, if there is one; else the first.
+  // The group of the task asked for, if there is one; else the first.
   function best() {
     const task = field("task").value, sites = field("sites").value;
-    const found = places.findIndex((each) => (!task || each.task === task) && (!sites || each.sites === sites));
+    const found = groups.findIndex((each) => (!task || each.task === task) && (!sites || each.sites === sites));
     return String(Math.max(0, found));
   }
 
   for (const name of CHOICES) options(field(name), name);
-  place.replaceChildren(...places.map((each, n) => make("option", { value: n }, each.title)));
-  place.closest("label").hidden = places.length < 2;
+  group.replaceChildren(...groups.map((each, n) => make("option", { value: n }, each.title)));
+  group.closest("label").hidden = groups.length < 2;
   header();
   restore();
   refresh();
   scatter.watch();
 
   form.addEventListener("input", (event) => {
-    if (["task", "sites"].includes(event.target.id)) place.value = best();
+    if (["task", "sites"].includes(event.target.id)) group.value = best();
     refresh();
   });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(refresh));
-  place.addEventListener("change", refresh);
+  group.addEventListener("change", refresh);
   document.addEventListener("choice", refresh);
   addEventListener("hashchange", () => { restore(); refresh(); });
 })();

@@ -1,10 +1,10 @@
 """What a model and its mechanisms cost: multiply-accumulates (MACs) and parameters.
 
-One multiply-accumulate counts 1, so that the figures compare with papers; torch's counter gives 2
-for it. Two figures are told apart. *Executed* are the MACs that the modules really perform,
-counted while they run: convolutions and matrix products, with formulas for the operators that torch
-2.13 leaves at zero on a CPU: fused attention, and the product inside mmcv's deformable convolution.
-*Canonical* are those of the mechanism's definition, from its closed form: the same for every way of
+One multiply-accumulate counts 1, as in papers; torch's counter counts it as 2. There are two
+figures. *Executed* MACs are those that the modules really perform, counted while they run:
+convolutions and matrix products, with formulas for the operators that torch 2.13 leaves at zero on
+a CPU: fused attention, and the product inside mmcv's deformable convolution. *Canonical* MACs are
+those of the mechanism's definition, from its closed form: they are the same for every way of
 evaluating it, however clever.
 
 A model on the meta device, which keeps shapes and no numbers, is counted like one on a CPU in a
@@ -66,12 +66,13 @@ def count(
 ) -> Cost:
     """Count one forward pass, on a CPU or on the meta device.
 
-    What has no closed form - the layers around the mechanisms - is canonical as executed.
+    The layers around the mechanisms have no closed form: their canonical MACs are the executed
+    ones.
 
     Parameters
     ----------
     model: nn.Module
-        Its parameters are counted; each once, also where modules share it.
+        Its parameters are counted, each once even if modules share it.
     forward: callable
         Runs the forward pass of `inputs` inputs through `model`.
     input_shape: list of int
@@ -156,7 +157,7 @@ def _watched(
     inputs: int,
 ) -> Iterator[tuple[Counter[nn.Module], Counter[nn.Module]]]:
     """Add up executed and canonical MACs of modules while the context is open."""
-    # Not the counter's own figures by module: it names a module by the way it was first called.
+    # The counter's own figures by module do not serve: it names a module by its first call.
     executed: Counter[nn.Module] = Counter()
     canonical: Counter[nn.Module] = Counter()
 
@@ -182,7 +183,7 @@ def _watched(
 
 
 def _canonical(module: nn.Module, arguments: tuple[Any, ...], inputs: int) -> int:
-    """Return the canonical MACs of one call, from the shapes of what the module was called with."""
+    """Return the canonical MACs of one call, from the shapes of its arguments."""
     form = module.closed_form
     assert callable(form)
     tensors = [x for x in arguments if isinstance(x, Tensor)]
@@ -190,13 +191,13 @@ def _canonical(module: nn.Module, arguments: tuple[Any, ...], inputs: int) -> in
         batch, _, height, width = tensors[0].shape
         return batch * form(height, width).macs
     sequences = [x for x in tensors if x.dim() == 3]
-    # Whether time or batch comes first differs between modules, the number of positions not.
+    # Modules differ in whether time or batch comes first; the number of positions is the same.
     lengths = [x.numel() // x.shape[-1] // inputs for x in sequences]
     return form(lengths[0], lengths[min(1, len(lengths) - 1)]).macs * inputs
 
 
 class _Unasked(TorchDispatchMode):
-    """Lets a model on the meta device go on where it asks for a number.
+    """Lets a model on the meta device continue where it asks for a number.
 
     The answer is that of a tensor without elements: `all` is true, `any` is not, a number is 0. So
     nothing is padding, and no energies are too far apart for their cheapest form.

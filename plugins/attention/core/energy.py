@@ -21,7 +21,7 @@ def check_terms(terms: str) -> tuple[bool, bool, bool, bool]:
 
 
 def exactly(x: Tensor) -> AbstractContextManager:
-    """Calculate in the tensors' own types, also where autocast would take half precision."""
+    """Calculate in the tensors' own types, even where autocast would use half precision."""
     kind = x.device.type
     if kind == "meta" or not torch.is_autocast_enabled(kind):
         return nullcontext()

@@ -1,7 +1,7 @@
 """What a mechanism is: one class in one file, found by the entry point ``study.mechanisms``.
 
-The class tells planning, counting and building all that there is to know. It imports no torch: the
-method that builds the module imports it.
+Planning, counting and building ask this class and nothing else. It imports no torch; only the
+method that builds the module does.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class Mechanism(BaseModel):
     """A mechanism with its options, which are its fields.
 
     In a grid an option is written ``name:option=value``, for example ``squeeze_excite:ratio=8``;
-    what has its default is not written. The option ``spatial_range`` is written ``name@3``.
+    an option with its default is left out. The option ``spatial_range`` is written ``name@3``.
 
     Attributes
     ----------
     name: str
         Its word, which is also the name of its entry point.
     version: int
-        Grows when the same word means another training. Runs of this mechanism then count as
-        others, and no other runs do.
+        Grows when the same word means another training. This renames the runs of this mechanism and
+        no others.
     formula: str
         The weight of a key k for a query q, or the output.
     paper, url: str
@@ -47,7 +47,7 @@ class Mechanism(BaseModel):
         The kinds of site where it stands, and the places that it can take there, the usual one
         first.
     uses: frozenset of str
-        The fields of a recipe, of those that only mechanisms read, that it depends on.
+        The fields of a recipe that it depends on, among those that only mechanisms read.
     beside: bool
         Whether it is written behind another word, or behind ``none``: ``none+deformable``.
     module_name: str
@@ -87,16 +87,17 @@ class Mechanism(BaseModel):
     def build(self, site: Site) -> nn.Module:
         """Return the module for a site, whose `place` is the one that is taken.
 
-        For a `MapSite` it maps (N, C, H, W) to that shape; instead of a convolution it does what
-        ``site.convolution`` says, and is given its weight where a state dict has one of the same
-        name. For a `SequenceSite` it is a
+        For a `MapSite` it maps (N, C, H, W) to that shape. A module that replaces a convolution
+        does what ``site.convolution`` says, and gets the convolution's weight if its own state dict
+        has one of the same name. For a `SequenceSite` it is a
         :class:`~plugins.attention.core.sequence.SequenceModule`. For a `PairSite` it is called with
         (N, T, C) and (N, S, key_channels), and with ``key_padding_mask`` (N, S), true where there
         is nothing to attend to.
 
-        A module may have a method ``own_loss()`` that returns a loss to add to the task's, or
-        None; and attributes ``training_step`` and ``training_steps``, which are then set before
-        each step of a training: how many there were, and how many there will be (None if unknown).
+        A module may have a method ``own_loss()``, which returns a loss to add to the task's, or
+        None. It may have attributes ``training_step`` and ``training_steps``. They are set before
+        each step of a training, to the number of steps made and the number in all (None if
+        unknown).
         """
         raise NotImplementedError
 
@@ -115,7 +116,7 @@ class Mechanism(BaseModel):
         return {}
 
     def options(self) -> dict[str, str]:
-        """Return the options that have not their default, as they are written, but the range."""
+        """Return the options with other than their defaults, as written, without the range."""
         fields = type(self).model_fields
         return {
             name: _written(getattr(self, name))

@@ -8,9 +8,9 @@ The closed forms count the dense definition as mmcv's module evaluates it:
   free;
 - on feature maps rows and columns are encoded apart, and each table of one axis is projected; in
   sequences each distinct offset is projected once, as in Transformer-XL;
-- of a spatial range only the pairs within the window count, axis by axis, wherever a product is
-  over pairs: energies, tables, weights times values. The projections of contents count in full;
-- a causal mask hides pairs, which count nevertheless.
+- with a spatial range, a product over pairs (energies, tables, weights times values) counts only
+  the pairs within the window, axis by axis; the projections of contents count in full;
+- pairs that a causal mask hides count nevertheless.
 """
 
 from __future__ import annotations

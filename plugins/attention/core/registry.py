@@ -13,7 +13,7 @@ from plugins.attention.core.mechanism import NAME, Mechanism
 
 __all__ = ["BrokenMechanism", "mechanism_class", "names"]
 
-GROUP = "study.mechanisms"
+ENTRY_POINTS = "study.mechanisms"
 
 
 class BrokenMechanism(ValueError):
@@ -23,7 +23,7 @@ class BrokenMechanism(ValueError):
 @functools.cache
 def _entries() -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=GROUP):
+    for entry in entry_points(group=ENTRY_POINTS):
         if entry.name in found and found[entry.name].value != entry.value:
             raise BrokenMechanism(
                 f"two installed packages bring a mechanism {entry.name!r}:"

@@ -10,8 +10,8 @@ __all__ = ["SequenceModule"]
 class SequenceModule(nn.Module):
     """A mechanism over sequences. Derive from it and write :meth:`forward`.
 
-    That alone is enough: in decoding all steps are then computed anew at each step, and the newest
-    are kept. A module that can do with less overrides :meth:`remember` and :meth:`step`.
+    That is enough: each step of decoding then computes all positions anew and keeps the newest. A
+    module that needs less overrides :meth:`remember` and :meth:`step`.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class SequenceModule(nn.Module):
         memory: Tensor, optional
             (N, S, key_channels), the sequence attended to; None: the query itself.
         causal: bool
-            Whether what is behind a position is hidden from it.
+            Whether later positions are hidden from a position.
         key_padding_mask: Tensor, optional
             (N, S), true where the sequence attended to is padding.
         """
@@ -79,8 +79,8 @@ class SequenceModule(nn.Module):
         Returns
         -------
         tuple
-            (N, T, C), and the weights (N or 1, heads, T or 1, S), None if there are no such or they
-            were not asked for.
+            (N, T, C), and the weights (N or 1, heads, T or 1, S), None if there are none or nobody
+            asked for them.
         """
         memory = kept["memory"]
         if cross:

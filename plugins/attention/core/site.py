@@ -26,7 +26,7 @@ class Place(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """One place of a network where mechanisms stand, of one of the three kinds.
+    """Where mechanisms stand in a network; one of three kinds.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Site:
     heads: int = 1
 
     def at(self, place: Place) -> Self:
-        """Return the same site with one place alone, that which a mechanism takes."""
+        """Return the same site with one place alone, the one that a mechanism takes."""
         return replace(self, places=(place,))
 
     @property
@@ -52,7 +52,7 @@ class Site:
 
 @dataclass(frozen=True, kw_only=True)
 class Convolution:
-    """The convolution whose place a mechanism takes; the words are those of ``torch.nn.Conv2d``."""
+    """The convolution that a mechanism replaces; the fields are those of ``torch.nn.Conv2d``."""
 
     in_channels: int
     out_channels: int
@@ -74,11 +74,11 @@ class MapSite(Site):
     stride: int, optional
         Pixels of the image between two positions.
     kv_stride: int
-        Every how many positions a key is taken, as the recipe has it.
+        Positions from one key to the next, as the recipe has it.
     size: (int, int)
         H and W; 0 while they are not known.
     convolution: Convolution, optional
-        What stood at the site, where the place taken is that of a convolution.
+        The convolution that stood at the site, if the mechanism replaces one.
     """
 
     kind: ClassVar[str] = "map"
@@ -99,7 +99,7 @@ class SequenceSite(Site):
     channels: int
         C; 0 where only the built network can tell.
     causal: bool
-        Whether keys behind the query are hidden; then the sequence may grow step by step.
+        Whether keys after the query are hidden; then the sequence may grow step by step.
     cross: bool
         Whether another sequence is attended to.
     key_channels: int, optional

@@ -79,8 +79,8 @@ def _no_place(part: Mechanism, sites: Mapping[str, Site]) -> str:
 def build(part: Mechanism, site: Site) -> nn.Module:
     """Build the module of one mechanism for a site, marked as such for counting and looking.
 
-    A module that marks some of its own parts by ``is_mechanism`` is counted by these: the rest of
-    it is what the network would have had anyway.
+    If a module marks some of its own parts by ``is_mechanism``, only these are counted: the network
+    would have had the rest anyway.
     """
     part.check(site)
     module = part.build(site)
@@ -102,7 +102,7 @@ def cost_at(word: Word, site: Site) -> ClosedForm:
 
 
 class _Form:
-    """The closed form of a module by the sizes that it meets; can be copied with the module."""
+    """The closed form of a module by the sizes that it meets; a copy of the module copies it."""
 
     def __init__(self, part: Mechanism, site: Site) -> None:
         self.part, self.site = part, site

@@ -7,7 +7,7 @@
 ``dynamic``           dynamic convolution
 ``0100@3``            keys within 3 positions of the query only, on each axis
 ``name``              any mechanism that is installed, see `plugins.attention.core.registry`
-``name:ratio=8``      the same with an option that has not its default
+``name:ratio=8``      the same with an option that differs from its default
 ``0010+deformable``   two mechanisms that take different places at a site
 ``none+deformable``   deformable convolution alone
 ====================  ===============================================================

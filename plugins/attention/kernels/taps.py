@@ -1,8 +1,8 @@
 """Convolution with a kernel for each position: the cheapest exact way to apply given kernels.
 
-Unfolding copies the input once for each tap, which is what costs, not the arithmetic; `unfolded` is
-kept as the definition. Measured on a CPU, forward and backward, shifting the input is cheapest for
-few taps and a product with a band matrix, which wastes arithmetic on zeros, for more.
+Unfolding copies the input once for each tap. The copy costs more than the arithmetic; `unfolded` is
+kept as the definition. On a CPU, forward and backward, shifting the input was cheapest for few
+taps. For more taps a product with a band matrix was cheapest, though it wastes arithmetic on zeros.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def convolve2d(weight: Tensor, x: Tensor) -> Tensor:
                 out = term if out is None else out + term
         assert out is not None
         return out.flatten(1, 2)
-    # Each row of taps is a convolution of the map's rows, as of as many sequences.
+    # Each row of taps convolves the map's rows as if they were so many sequences.
     x = F.pad(x, (0, 0, edge, edge)).permute(0, 2, 3, 1).contiguous()
     by_row = weight.permute(2, 0, 4, 5, 1, 3).flatten(1, 2)  # (K, N * height, width, H, K)
     out = None
@@ -85,7 +85,7 @@ def convolve2d(weight: Tensor, x: Tensor) -> Tensor:
 
 
 def unfolded(weight: Tensor, x: Tensor, before: int, start: int = 0) -> Tensor:
-    """Do as `convolve` does, in the plain form of the definition."""
+    """Compute `convolve` by the plain form of the definition."""
     _, _, heads, taps = weight.shape
     x = F.pad(x, (0, 0, before, taps - 1 - before))[:, start:]
     window = x.unfold(1, taps, 1).unflatten(2, (heads, -1))  # (N, T, H, C / H, K)
@@ -93,7 +93,7 @@ def unfolded(weight: Tensor, x: Tensor, before: int, start: int = 0) -> Tensor:
 
 
 def unfolded2d(weight: Tensor, x: Tensor) -> Tensor:
-    """Do as `convolve2d` does, in the plain form of the definition."""
+    """Compute `convolve2d` by the plain form of the definition."""
     batch, heads, size, _, height, width = weight.shape
     window = F.unfold(x, size, padding=size // 2).view(batch, heads, -1, size**2, height, width)
     weight = weight.flatten(2, 3).to(x.dtype).permute(0, 1, 3, 4, 2).unsqueeze(-2)

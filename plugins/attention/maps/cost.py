@@ -54,7 +54,7 @@ def generalized(
 def dynamic(size: tuple[int, int], channels: int, *, heads: int, kernel_size: int) -> ClosedForm:
     """Return the cost of dynamic convolution: kernels, their application, the two projections.
 
-    Canonical are all taps at all positions, those that see the zeros beyond the border too.
+    All taps at all positions are canonical, even those that see the zeros beyond the border.
     """
     positions, taps = size[0] * size[1], kernel_size**2
     found = (
@@ -72,7 +72,7 @@ def deformable(
 ) -> ClosedForm:
     """Return the cost of the offsets; `size` is that of the convolution's output.
 
-    The product of deformable convolution is that of the convolution whose place it takes.
+    The product belongs to the convolution that deformable convolution replaces.
     """
     offsets = 2 * kernel_size**2 * deform_groups
     learned = offsets * kernel_size**2 * channels

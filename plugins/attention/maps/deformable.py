@@ -19,7 +19,7 @@ __all__ = ["DeformableConv2d"]
 HALF = (torch.float16, torch.bfloat16)
 
 COMPILED_ON = ("cuda",)
-"""Devices where mmcv's compiled operator is taken, if it is there.
+"""Devices that use mmcv's compiled operator, if it is there.
 
 Not on a CPU: forward and backward the form in torch takes 0.2 to 0.3 of its time there (256
 channels of 50x84, 512 of 25x42, one thread), and 0.1 on small maps (64 channels of 16x16). On a GPU
@@ -28,7 +28,7 @@ neither was measured: the operator does not keep the columns between the two pas
 
 
 class DeformableConv2d(nn.Module):
-    """Deformable convolution of a feature map, in place of a plain convolution.
+    """Deformable convolution of a feature map, instead of a plain convolution.
 
     Parameter names, shapes and the order of offsets (row, column for each tap) are those of mmcv's
     ``DeformConv2dPack``, so that its checkpoints load. Offsets start at 0: the module starts as
@@ -72,7 +72,7 @@ class DeformableConv2d(nn.Module):
         self.conv_offset = nn.Conv2d(
             in_channels, deform_groups * 2 * kernel_size**2, kernel_size, stride, padding, dilation
         )
-        # Only the offsets cost more than the plain convolution, whose product remains.
+        # The plain convolution's product remains; only the offsets cost more.
         self.conv_offset.is_mechanism = True  # type: ignore[assignment]
         self.init_weights()
 
@@ -101,7 +101,7 @@ class DeformableConv2d(nn.Module):
         return self.sample_in_torch(x, offset)
 
     def sample_in_torch(self, x: Tensor, offset: Tensor) -> Tensor:
-        """Do as :meth:`sample` does, with torch alone: one interpolation, one product."""
+        """Compute :meth:`sample` with torch alone: one interpolation, one product."""
         batch, channels, height, width = x.shape
         out_height, out_width = offset.shape[-2:]
         size, groups = self.kernel_size, self.deform_groups
@@ -114,7 +114,7 @@ class DeformableConv2d(nn.Module):
         y, x_ = row + offset[:, :, 0], column + offset[:, :, 1]
         # grid_sample wants (x, y) with -1 and 1 at the outer edges of the border pixels.
         grid = torch.stack([_unit(x_, width), _unit(y, height)], dim=-1)
-        # The taps are one tall picture, which lies in memory as the product wants its columns.
+        # The taps form one tall picture; its layout in memory is that of the product's columns.
         sampled = F.grid_sample(
             x.reshape(batch * groups, channels // groups, height, width),
             grid.flatten(1, 2),

@@ -1,8 +1,8 @@
-"""The plain dense form of 2-D attention: what the cheap forms are measured by.
+"""The plain dense form of 2-D attention: the standard for the cheap forms.
 
-Every energy of every pair of query and key is made, and their softmax is multiplied with the
-values, for all term sets but `0010`, which has one query as in mmcv's module. Its products are
-those that the cost of a term set is stated in.
+It makes the energy of every pair of query and key, and multiplies their softmax with the values.
+The term set `0010` alone has one query, as in mmcv's module. The cost of a term set is stated in
+these products.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from plugins.attention.core.energy import exactly, with_bias
 from plugins.attention.core.position import relative_sinusoid
 from plugins.attention.kernels.maps.axis import WAVELENGTH
 from plugins.attention.kernels.maps.block import Block2d
-from plugins.attention.kernels.maps.parts import in_single
+from plugins.attention.kernels.maps.tiles import in_single
 
-__all__ = ["dense", "look"]
+__all__ = ["dense", "weights_at"]
 
 
 def dense(block: Block2d, x: Tensor) -> Tensor:
@@ -58,8 +58,10 @@ def dense(block: Block2d, x: Tensor) -> Tensor:
     return attended.transpose(1, 2).flatten(2).unflatten(1, grid)
 
 
-def look(block: Block2d, x: Tensor, positions: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
-    """Calculate what the queries at some input positions (row, column) look at.
+def weights_at(
+    block: Block2d, x: Tensor, positions: Sequence[tuple[int, int]]
+) -> dict[str, Tensor]:
+    """Return the weights and energies of the queries at some input positions (row, column).
 
     With a query stride, a position means the nearest query above and to the left of it.
 
@@ -71,9 +73,9 @@ def look(block: Block2d, x: Tensor, positions: Sequence[tuple[int, int]]) -> dic
     """
     queries, keys = block.subsample(x)
     key_grid = keys.shape[-2:]
-    for place in positions:
-        if not all(0 <= at < size for at, size in zip(place, x.shape[-2:], strict=True)):
-            raise ValueError(f"position {place} is outside of the map of {tuple(x.shape[-2:])}")
+    for position in positions:
+        if not all(0 <= at < size for at, size in zip(position, x.shape[-2:], strict=True)):
+            raise ValueError(f"position {position} is outside of the map of {tuple(x.shape[-2:])}")
     index = torch.tensor(positions, device=x.device).reshape(-1, 2) // block.q_stride
     row, column = index.unbind(1)
     shape = (len(x), block.heads, len(index), *key_grid)

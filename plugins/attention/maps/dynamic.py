@@ -21,7 +21,7 @@ class DynamicConv2d(nn.Module):
     """Dynamic convolution over a feature map, as a residual block that starts as the identity.
 
     It is framed like ``GeneralizedAttention2d`` - value and output projection, gamma - so that the
-    two differ in how the weights come about and in nothing else.
+    two differ only in how they compute the weights.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Generalized attention over feature maps.
 
 Zhu et al. 2019, https://arxiv.org/abs/1904.05873, equations (1) and (2): the weight of key k for
-query q is the softmax over k of the sum of those of four energies that are switched on,
+query q is the softmax over k of a sum of energies, those of these four that are switched on,
 
     E1 = q . k          query content and key content
     E2 = q . r(k - q)   query content and relative position
@@ -23,9 +23,9 @@ from plugins.attention.core.closed_form import ClosedForm
 from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.maps.block import Block2d
 from plugins.attention.kernels.maps.forms import Form, form_of
-from plugins.attention.kernels.maps.parts import Parts
+from plugins.attention.kernels.maps.tiles import Tiles
 from plugins.attention.maps import cost
-from plugins.attention.maps.dense import dense, look
+from plugins.attention.maps.dense import dense, weights_at
 
 __all__ = ["GeneralizedAttention2d"]
 
@@ -34,9 +34,9 @@ class GeneralizedAttention2d(Block2d):
     """Multi-head attention of a feature map to itself, with any of the 16 term sets.
 
     Parameter names and shapes are those of mmcv's ``GeneralizedAttention``, so that its checkpoints
-    load. As there, energies carry no 1/sqrt(d); strides subsample; the row and the column encoding
-    are projected apart and their sum is divided by sqrt(2); the block is residual and starts as
-    the identity. Unlike there, every term set is right on every map.
+    load. As in mmcv, energies carry no 1/sqrt(d); strides subsample; the row and the column
+    encoding are projected apart and their sum is divided by sqrt(2); the block is residual and
+    starts as the identity. Unlike in mmcv, every term set is right on every map.
 
     Parameters
     ----------
@@ -69,13 +69,13 @@ class GeneralizedAttention2d(Block2d):
         return self.attend(x, form)
 
     def attend(self, x: Tensor, form: Form) -> Tensor:
-        """Attend by a form of one's choice, of :mod:`plugins.attention.kernels.maps.forms`.
+        """Attend by a given form, one of :mod:`plugins.attention.kernels.maps.forms`.
 
-        All that can do the terms at hand give the same result.
+        All forms that support these terms give the same result.
         """
-        parts = Parts(self, x)
+        tiles = Tiles(self, x)
         with exactly(x):
-            attended = form(parts)
+            attended = form(tiles)
         return self._residual(x, attended)
 
     def closed_form(self, height: int, width: int) -> ClosedForm:
@@ -116,7 +116,7 @@ class GeneralizedAttention2d(Block2d):
         ValueError
             If a position is not in the map.
         """
-        return look(self, x, queries)
+        return weights_at(self, x, queries)
 
     def _residual(self, x: Tensor, attended: Tensor) -> Tensor:
         """Project what was attended, (N, H or 1, W or 1, M * d), and add it to the input."""

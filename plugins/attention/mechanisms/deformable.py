@@ -1,8 +1,8 @@
 """Deformable convolution, written behind another word: ``0010+deformable``, ``none+deformable``.
 
-On feature maps it takes a 3x3 convolution's place: its product is that convolution's, and only the
-offsets are the mechanism's cost. In a sequence model it is a unit of its own before the attention
-and costs all that it does.
+On feature maps it replaces a 3x3 convolution: the product belongs to that convolution, and the
+mechanism costs the offsets alone. In a sequence model it is a layer of its own before the
+attention, and its whole cost counts.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Deformable(Mechanism):
         return DeformableConv1d(site.channels, causal=site.causal)
 
     def cost(self, site: Site) -> ClosedForm:
-        """Return the closed form: of the offsets on maps, of the whole unit in sequences."""
+        """Return the closed form: of the offsets on maps, of the whole layer in sequences."""
         assert isinstance(site, MapSite | SequenceSite)
         if isinstance(site, MapSite):
             return on_maps.deformable(site.size, site.channels)

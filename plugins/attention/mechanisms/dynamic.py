@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dynamic"]
 
-TAPS = 3  # an axis, without a range
+TAPS = 3  # along an axis, without a range
 
 
 class Dynamic(Mechanism):
@@ -37,13 +37,14 @@ class Dynamic(Mechanism):
         MapSite: (Place.AFTER, Place.BACKBONE),
         SequenceSite: (Place.ATTENTION,),
     }
-    uses = frozenset({"heads", "kv_stride"})  # not the stride, but its runs have hashed it
+    uses = frozenset({"heads", "kv_stride"})  # the stride is unused, but run ids hash it
     module_name = "dynamic_conv_block"
 
     spatial_range: int | None = Field(None, ge=1)
 
     def taps(self, site: Site) -> int:
-        """Return the taps an axis; where keys lie on one side of the query, k + 1 for a range k."""
+        """Return the taps along an axis; k + 1 for a range k if all keys lie on one side of the
+        query."""
         if self.spatial_range is None:
             return TAPS
         causal = isinstance(site, SequenceSite) and site.causal

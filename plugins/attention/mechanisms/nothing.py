@@ -17,4 +17,4 @@ class Nothing(Mechanism):
     paper = "Zhu et al. 2019, An Empirical Study of Spatial Attention Mechanisms in Deep Networks"
     url = "https://arxiv.org/abs/1904.05873"
     places: ClassVar[Places] = {}
-    uses = frozenset({"heads", "kv_stride"})  # it does not, but its runs have hashed them
+    uses = frozenset({"heads", "kv_stride"})  # it uses neither, but the ids of its runs hash both

@@ -62,7 +62,7 @@ def dynamic(queries: int, channels: int, *, heads: int, kernel_size: int) -> Clo
 
 
 def deformable(queries: int, channels: int, *, kernel_size: int = 3) -> ClosedForm:
-    """Return the cost of the offsets and of the convolution, a unit of its own."""
+    """Return the cost of the offsets and of the convolution."""
     found = (
         ("N k C", queries * kernel_size * channels),
         ("N k C²", queries * kernel_size * channels**2),

@@ -18,7 +18,7 @@ class DeformableConv1d(SequenceModule):
     """Deformable convolution of a sequence, with linear interpolation between positions.
 
     The offset of a tap is linear in the content at the query alone, as in the formula above, so
-    that nothing behind the query is looked at. Offsets start at 0.
+    that nothing after the query is looked at. Offsets start at 0.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class DeformableConv1d(SequenceModule):
     kernel_size: int
         K taps; odd unless causal.
     causal: bool
-        Taps start at and before the query instead of around it, and a tap that moves behind the
-        query stops at it.
+        Taps start at and before the query instead of around it, and a tap that moves past the query
+        stops at it.
     """
 
     is_mechanism = True
@@ -80,7 +80,8 @@ class DeformableConv1d(SequenceModule):
         x: Tensor
             (N, T, C).
         key_padding_mask: Tensor, optional
-            (N, T), True where `x` is padding, which is sampled as zeros like all beyond the ends.
+            (N, T), True where `x` is padding, which is sampled as zeros, like everything beyond the
+            ends.
         query_start: int
             First position to compute: in incremental decoding only the newest is wanted.
         """

@@ -1,7 +1,7 @@
-"""The plain dense form of 1-D attention: what the cheap forms are measured by.
+"""The plain dense form of 1-D attention: the standard for the cheap forms.
 
-Every projection and every energy of the definition is made, and their softmax is multiplied with
-the values. Its products are those that the cost of a term set is stated in.
+It makes every projection and every energy of the definition, and multiplies their softmax with the
+values. The cost of a term set is stated in these products.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def dense(
     hidden = far[None]
     if key_padding_mask is not None:
         hidden = far | key_padding_mask[:, None]
-        # A query that would see nothing, itself in the padding, sees padding instead.
+        # A query in the padding may have no key to see; it then sees padding.
         hidden = torch.where(hidden.all(dim=-1, keepdim=True), far, hidden)
     if bool(hidden.any()):
         energy = energy.masked_fill(hidden[:, None], -math.inf)

@@ -1,8 +1,8 @@
 """Generalized attention over sequences: the same four energies as over feature maps.
 
-The position enters as in Transformer-XL (Dai et al. 2019, https://arxiv.org/abs/1901.02860): by
-sinusoids of the offset, and all energies are divided by sqrt(d). `1000` is then the Transformer's
-multi-head attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
+Position enters by sinusoids of the offset, as in Transformer-XL (Dai et al. 2019,
+https://arxiv.org/abs/1901.02860). All energies are divided by sqrt(d). `1000` is then the
+Transformer's multi-head attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class GeneralizedAttention1d(Block1d):
         causal: bool = False,
         key_padding_mask: Tensor | None = None,
     ) -> Tensor:
-        """Attend, in the cheapest form that computes these terms.
+        """Attend by the cheapest form that computes these terms.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class GeneralizedAttention1d(Block1d):
         memory: Tensor, optional
             (N, S, key_channels), the sequence attended to; default `query`.
         causal: bool
-            Whether keys behind the query are hidden.
+            Whether keys after the query are hidden.
         key_padding_mask: Tensor, optional
             (N, S), True where `memory` is padding. Padding must be at the end: positions count
             from the first column.
@@ -137,7 +137,7 @@ class GeneralizedAttention1d(Block1d):
         query_start: int = 0,
         need_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend from the newest positions to all; few forms come by the weights."""
+        """Attend from the newest positions to all; few forms compute the weights."""
         key, value = kept.get("key"), kept["value"]
         options: dict[str, Any] = {
             "causal": causal, "key_padding_mask": key_padding_mask, "query_start": query_start

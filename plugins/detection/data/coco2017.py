@@ -1,6 +1,6 @@
 """COCO 2017, from a copy that its user has.
 
-Nothing is converted: what is written are links, ::
+Nothing is converted. The folder gets links, ::
 
     annotations/train.json   -> COPY/annotations/instances_train2017.json
     annotations/val.json     -> COPY/annotations/instances_val2017.json
@@ -67,7 +67,7 @@ class _Split(NamedTuple):
 
 
 def recognises(folder: Path) -> bool:
-    """Tell whether a folder looks like a copy of COCO, of whatever year and however complete."""
+    """Tell whether a folder looks like a copy of COCO of any year, complete or not."""
     if not folder.is_dir():
         return False
     names = {entry.name for entry in folder.iterdir()}

@@ -58,9 +58,9 @@ DIGITS = (2, 6)
 LONGER_SIDE = (20, 64)
 # Light ink: the photo is mostly grass, trees and their shadows.
 INK = (160, 255)
-# Fainter ink than this (of 255) is neither drawn nor counted to the box.
+# Fainter ink than this (of 255) is not drawn and does not count for the box.
 FAINT = 26
-PLACES_TRIED = 50
+BOXES_TRIED = 50
 MNIST_SIDE = 28
 
 
@@ -95,12 +95,12 @@ def _scaled(digit: Image, longer: int) -> Image:
     return ink.crop(ink.getbbox())
 
 
-def _place(
+def _free_box(
     rng: random.Random, size: tuple[int, int], taken: list[tuple[int, int, int, int]]
 ) -> tuple[int, int, int, int] | None:
-    """Return a random place in the scene that touches no taken one, or None if none was found."""
+    """Return a random box in the scene that touches no taken one, or None if none was found."""
     width, height = size
-    for _ in range(PLACES_TRIED):
+    for _ in range(BOXES_TRIED):
         x, y = rng.randrange(SCENE - width + 1), rng.randrange(SCENE - height + 1)
         box = (x, y, x + width, y + height)
         if all(
@@ -156,7 +156,7 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
                 index = rng.randrange(*pool)
                 ink = _scaled(digits[label][index], rng.randint(*LONGER_SIDE))
                 colour = (rng.randint(*INK), rng.randint(*INK), rng.randint(*INK))
-                box = _place(rng, ink.size, taken)
+                box = _free_box(rng, ink.size, taken)
                 if box is None:
                     continue
                 scene.paste(colour, box, ink)

@@ -1,7 +1,7 @@
 """Cityscapes, finely annotated, from a copy that its user has.
 
-The images are linked to; ``*_gtFine_labelTrainIds.png``, which the archives do not contain, are
-made from ``*_gtFine_labelIds.png``: ::
+The images are links. The archives have no ``*_gtFine_labelTrainIds.png``; they are made from
+``*_gtFine_labelIds.png``: ::
 
     leftImg8bit/train, val   -> COPY/leftImg8bit/train, val
     gtFine/<split>/<city>/*_gtFine_labelTrainIds.png
@@ -95,7 +95,7 @@ SPLITS = ("train", "val")
 
 
 def recognises(folder: Path) -> bool:
-    """Tell whether a folder looks like a copy of Cityscapes, however complete."""
+    """Tell whether a folder looks like a copy of Cityscapes, complete or not."""
     return any((folder / name).is_dir() for name in (IMAGES, LABELS))
 
 

@@ -1,8 +1,8 @@
 """Land cover of the Earth: NASA's Blue Marble photo, labelled by the MODIS land-cover map of 2019.
 
 Photo and map were made independently of each other. The photo is divided into geographic blocks of
-256 px (17 degrees); a block and every tile in it belong to one split. The files lie as those of
-Cityscapes do, but the classes are other ones.
+256 px (17 degrees); a block and every tile in it belong to one split. The files have the layout of
+Cityscapes, with other classes.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def _labels(codes: np.ndarray) -> np.ndarray:
 def _on_grid(codes: np.ndarray, height: int, width: int) -> np.ndarray:
     """Sample the map (rows, columns) at the centres of a photo of `height` x `width` pixels.
 
-    Both cover the globe from 180 W, 90 N. In whole numbers, because a third of the centres lie on
-    the line between two pixels of the map, where rounding would decide.
+    Both cover the globe from 180 W, 90 N. It computes in whole numbers, because a third of the
+    centres lie on the line between two pixels of the map, where rounding would decide.
     """
     import numpy as np
 
@@ -148,8 +148,8 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
     Notes
     -----
     Tiles are 128 px, 64 px apart inside a train block and disjoint inside the others. Their names
-    give block and place: ``r03c07_y064_x128`` lies 64 px below and 128 px right of the upper left
-    corner of the block in row 3, column 7.
+    give block and position: ``r03c07_y064_x128`` lies 64 px below and 128 px right of the upper
+    left corner of the block in row 3, column 7.
     """
     import numpy as np
     from PIL import Image

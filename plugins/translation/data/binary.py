@@ -19,7 +19,7 @@ def binarise(
 ) -> None:
     """Run fairseq-preprocess on ``<split>.spm.<language>``; write ``bin``.
 
-    The one dictionary of both languages is that of the split ``train``.
+    Both languages share one dictionary, made from the split ``train``.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def binarise(
     splits: sequence of str
         Of train, valid and test.
     workers: int
-        Processes that share the work; what is written does not depend on them.
+        Processes that share the work; the result does not depend on their number.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def binarise(
     command += ["--joined-dictionary", "--workers", str(workers), "--destdir", str(destination)]
     for name in splits:
         command += [f"--{name}pref", str(out / f"{name}.spm")]
-    # Its own process, since importing fairseq changes the logging of the whole process.
+    # It has its own process, because importing fairseq changes the logging of a whole process.
     done = subprocess.run(
         command,
         capture_output=True,
@@ -59,5 +59,5 @@ def binarise(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(destination))
         last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise PrepareError(f"fairseq-preprocess failed: {last[0]}; is fairseq installed?")
-    # It holds time and temporary paths, which would make every copy of the data set differ.
+    # The file has times and temporary paths; with it every copy of the data set would differ.
     (destination / "preprocess.log").unlink(missing_ok=True)

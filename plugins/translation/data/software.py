@@ -1,7 +1,7 @@
 """English-German sentences from the translation catalogues of Home Assistant and pretix.
 
 Both catalogues are translated by people and licensed under Apache-2.0 (pretix's code is not; its
-``locale`` folder is). Written are natural text for detokenised BLEU, the same text in subword
+``locale`` folder is). The set has natural text for detokenised BLEU, the same text in subword
 units, and fairseq's binary form of the latter.
 """
 
@@ -121,7 +121,8 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
     Notes
     -----
     ``{train,valid,test}.{en,de}`` is natural text, ``*.spm.*`` the same in subword units,
-    ``spm.model`` the units, ``bin`` what fairseq loads. Units and dictionary know train alone.
+    ``spm.model`` the units, ``bin`` what fairseq loads. Units and dictionary are learned from train
+    alone.
     """
     import sentencepiece
 

@@ -7,11 +7,11 @@ Train is Europarl v7, Common Crawl and News Commentary v9, valid newstest2013, t
   natural text, so that BLEU is measured on natural text by sacrebleu. Vaswani et al. 2017 and
   fairseq's script learn about as many (37,000 and 40,000) from text that was tokenised before, and
   BLEU of tokenised text, as they report it, is another number.
-- The text is kept as it is but for invisible characters and runs of spaces, so that references
-  need no normalisation. Of all characters 0.01 % may be unknown: Common Crawl has sentences in many
+- The text stays as it is except for invisible characters and runs of spaces, so that references
+  need no normalisation. 0.01 % of all characters may be unknown: Common Crawl has sentences in many
   scripts, which would take thousands of units.
-- Of train, pairs with an empty side, a side of more than 250 units, or one side more than 1.5 times
-  as long as the other are left out, as ``clean-corpus-n.perl -ratio 1.5 ... 1 250`` does in
+- Train leaves out pairs with an empty side, with a side of more than 250 units, or with one side
+  more than 1.5 times as long as the other, as ``clean-corpus-n.perl -ratio 1.5 ... 1 250`` does in
   fairseq's ``prepare-wmt14en2de.sh``: many of these are misaligned. Valid and test stay whole.
 - valid is newstest2013, as in Vaswani et al. 2017, not a part of train, as in fairseq's script.
 """
@@ -67,7 +67,7 @@ CORPORA = {
     "commoncrawl.de-en": 2_399_123,
     "news-commentary-v9.de-en": 201_288,
 }
-PLACES = ("", "training", "dev", "test-full", "test")
+FOLDERS = ("", "training", "dev", "test-full", "test")
 """Folders that the archives unpack to."""
 
 # By split: name, pairs, sacrebleu's name for it.
@@ -113,7 +113,7 @@ def _invisible() -> re.Pattern[str]:
 
 
 def is_clean(source: list[str], target: list[str]) -> bool:
-    """Tell whether a training pair, in units, is short enough, and its sides alike in length."""
+    """Tell whether a training pair, in units, is short enough and its sides similar in length."""
     short, long = sorted((len(source), len(target)))
     return short >= 1 and long <= MOST_UNITS and long <= LARGEST_RATIO * short
 
@@ -147,8 +147,8 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
     Notes
     -----
     ``{valid,test}.{en,de}`` is natural text, ``*.spm.*`` the same in subword units, ``spm.model``
-    the units, ``bin`` what fairseq loads. Units and dictionary know train alone, of which only the
-    binary data are kept.
+    the units, ``bin`` what fairseq loads. Units and dictionary are learned from train alone; only
+    the binary data of train are kept.
     """
     check_folder(copy, CARD)
     corpora = {name: _corpus(copy, name) for name in CORPORA}
@@ -195,10 +195,10 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
 
 def _find(copy: Path, *names: str) -> Path | None:
     """Return the first of `names` that is there, in any of the folders of the archives."""
-    for place in PLACES:
+    for folder in FOLDERS:
         for name in names:
-            if (copy / place / name).is_file():
-                return copy / place / name
+            if (copy / folder / name).is_file():
+                return copy / folder / name
     return None
 
 
@@ -224,16 +224,16 @@ def _given(copy: Path, name: str) -> Files | None:
 
 
 def _downloaded(copy: Path, name: str, known_as: str) -> Files:
-    """Return a test set's files in sacrebleu's store, which it fills if need be."""
+    """Return a test set's files in sacrebleu's store; sacrebleu downloads them if need be."""
     import sacrebleu
 
     pair = "-".join(LANGUAGES)
     patience = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_SECONDS)  # sacrebleu itself would wait for ever
+    socket.setdefaulttimeout(DOWNLOAD_SECONDS)  # sacrebleu alone would wait for ever
     try:
         source = sacrebleu.get_source_file(known_as, pair)
         (reference,) = sacrebleu.get_reference_files(known_as, pair)
-    # It ends the program if the file is not the one that it knows.
+    # sacrebleu ends the program if the file is not the one that it knows.
     except (OSError, SystemExit) as error:
         raise PrepareError(
             f"{copy} has no {name}, and sacrebleu cannot download it ({error}); put {name}.en and "
@@ -268,7 +268,7 @@ def _same(files: Files, lines: dict[str, int]) -> int:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Any]:
-    """Open a text whose lines end with line feeds alone, though it may hold other separators."""
+    """Open a text whose lines end only with line feeds; other separators may stand in a line."""
     try:
         with file.open(encoding="utf-8", newline="\n") as stream:
             yield stream
@@ -303,7 +303,7 @@ def _write_train(corpora: dict[str, Files], out: Path) -> None:
 def _learn_subwords(out: Path, exactly: bool) -> int:
     """Learn joint byte-pair units from train; write ``spm.model``, return their number.
 
-    Unless it must be `exactly` 37,000 there are fewer for a text that does not have so many.
+    Unless it must be `exactly` 37,000, a small text gets fewer.
     """
     import sentencepiece
 

@@ -20,7 +20,7 @@ from study.runs.attempt import Attempt, cancelled_by
 from study.runs.folder import RunFolder
 from study.runs.provenance import MORE_VARIABLES
 
-__all__ = ["Place", "find", "note_stop"]
+__all__ = ["Position", "find", "note_stop"]
 
 POLL_SECONDS = 0.5
 FIRST_PROCESS_SECONDS = 120.0  # for which the others wait until the first has taken an attempt
@@ -28,8 +28,8 @@ PORT = 20000  # a job's port is this and its id modulo this
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where this process stands, as Slurm says."""
+class Position:
+    """The position of this process in its job, as Slurm says."""
 
     job: str
     index: int
@@ -40,7 +40,7 @@ class Place:
     nodes: int
 
     @classmethod
-    def read(cls) -> Place:
+    def read(cls) -> Position:
         """Read the environment of a step of an array task."""
         index = os.environ["SLURM_ARRAY_TASK_ID"]
         return cls(
@@ -78,12 +78,12 @@ def _first_node() -> str:
     return call("scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()[0]
 
 
-def find(batch: Batch, place: Place) -> list[tuple[RunFolder, Attempt]]:
+def find(batch: Batch, position: Position) -> list[tuple[RunFolder, Attempt]]:
     """Return the attempts for this process; a broken run costs the others nothing."""
     found = []
-    for run in batch.cells(place.index):
+    for run in batch.cells(position.index):
         try:
-            attempt = (_wait_for if place.rank else _take)(run, batch, place)
+            attempt = (_wait_for if position.rank else _take)(run, batch, position)
         except StudyError as error:
             print(f"error: {error}", file=sys.stderr)
             continue
@@ -99,7 +99,7 @@ def note_stop(attempt: Attempt, state: str) -> None:
         attempt.note(state)
 
 
-def _take(run: RunFolder, batch: Batch, place: Place) -> Attempt | None:
+def _take(run: RunFolder, batch: Batch, position: Position) -> Attempt | None:
     """Take the attempt that this task is to execute; None if it has nothing to do here.
 
     After a restart that is a new one, and how the one before ended is recorded if it is not yet.
@@ -108,16 +108,16 @@ def _take(run: RunFolder, batch: Batch, place: Place) -> Attempt | None:
     if run.result is not None or attempt is None or attempt.submission is None:
         return None
     mine = (attempt.submission.get("token"), attempt.submission.get("index"))
-    if mine != (batch.token, place.index):
+    if mine != (batch.token, position.index):
         return None  # it was taken for lost, and the run given to another job
     if who := cancelled_by(attempt):
         attempt.write_off("killed", f"cancelled by {who}", scheduler="CANCELLED")
         return None
     if attempt.start is None:
-        return attempt if attempt.begin(place.job) else None
-    if attempt.start.get("job") != place.job:
+        return attempt if attempt.begin(position.job) else None
+    if attempt.start.get("job") != position.job:
         return None  # at work in another job of this name: sbatch was called again, and heard twice
-    state = ended_before(place.job)
+    state = ended_before(position.job)
     if attempt.exit is None:
         told = f"Slurm started the job again after {state}"
         ended = CAUSES.get(state, "preempted")
@@ -129,18 +129,18 @@ def _take(run: RunFolder, batch: Batch, place: Place) -> Attempt | None:
     successor = run.claim()
     if successor is None:
         return None
-    successor.queue(NAME, batch.token, place.index, place.restart)
-    return successor if successor.begin(place.job) else None
+    successor.queue(NAME, batch.token, position.index, position.restart)
+    return successor if successor.begin(position.job) else None
 
 
-def _wait_for(run: RunFolder, batch: Batch, place: Place) -> Attempt | None:
+def _wait_for(run: RunFolder, batch: Batch, position: Position) -> Attempt | None:
     """Return the attempt that the first process has taken; None if it takes none."""
     deadline = time.monotonic() + FIRST_PROCESS_SECONDS
     while time.monotonic() < deadline and run.result is None:
         attempt = run.newest
         if attempt and attempt.start and attempt.exit is None:
             theirs = (attempt.submission or {}).get("restart"), attempt.start.get("job")
-            if theirs == (place.restart, place.job):
+            if theirs == (position.restart, position.job):
                 return attempt
         time.sleep(POLL_SECONDS)
     return None

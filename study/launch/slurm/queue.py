@@ -21,7 +21,7 @@ from study.launch.slurm.command import Refused, Unreachable, call
 from study.launch.slurm.words import CAUSES, SAYS_MORE, WAITING, WORDS
 from study.runs.attempt import Attempt, cancelled_by
 
-__all__ = ["Queue", "Task", "ended_before", "preempted"]
+__all__ = ["ArrayTask", "Queue", "ended_before", "preempted"]
 
 LOST_SECONDS = 600.0
 """How long an attempt may show no sign of life and be unknown to a scheduler that answers."""
@@ -37,7 +37,7 @@ MAY_COME_BACK = ("preempted", "timeout", "killed")
 
 
 @dataclass(frozen=True)
-class Task(Job):
+class ArrayTask(Job):
     """A task of a job array."""
 
     @property
@@ -58,7 +58,7 @@ class Queue(Jobs):
         Whether ``squeue`` answered.
     """
 
-    tasks: dict[tuple[str, int], Task] = field(default_factory=dict)
+    tasks: dict[tuple[str, int], ArrayTask] = field(default_factory=dict)
     answered: bool = field(default=False, kw_only=True)
 
     @classmethod
@@ -93,7 +93,7 @@ class Queue(Jobs):
             ]
             if not index.isdecimal():
                 continue  # an abbreviated list, or a job that is no array: none of ours
-            task = Task(f"{job}_{index}", state, _reason(reason), node, _time(ended))
+            task = ArrayTask(f"{job}_{index}", state, _reason(reason), node, _time(ended))
             self.tasks[name, int(index)] = task
 
     def read_sacct(self, names: list[str], since: float) -> None:
@@ -114,9 +114,11 @@ class Queue(Jobs):
                 continue
             state = state.split(" ")[0].rstrip("+")  # "CANCELLED by 1000"
             if state in CAUSES:  # the accounting may be behind in all that is no end
-                self.tasks[name, int(index)] = Task(job, state, _reason(reason), node, _time(ended))
+                self.tasks[name, int(index)] = ArrayTask(
+                    job, state, _reason(reason), node, _time(ended)
+                )
 
-    def job(self, attempt: Attempt) -> Task | None:
+    def job(self, attempt: Attempt) -> ArrayTask | None:
         """Return the task that executes `attempt`, None if none is known."""
         return self.tasks.get(_key(attempt))
 

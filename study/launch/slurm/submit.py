@@ -75,7 +75,7 @@ class Submission:
 
     def scripts(self, folders: Sequence[RunFolder], said: Answers) -> Iterator[str]:
         """Yield the scripts that `submit` would hand in; makes and claims nothing."""
-        code = snapshot.place(self.root / FOLDER / "code", self.packages)
+        code = snapshot.folder_for(self.root / FOLDER / "code", self.packages)
         for memory, tasks, parallel in self._arrays(folders, said):
             if parallel != 0:
                 batch = Batch.new(self.root)

@@ -19,7 +19,7 @@ from typing import Any
 from study.launch.answers import cause
 from study.launch.retries import may_retry
 from study.launch.slurm.batch import Batch
-from study.launch.slurm.cells import Place, find, note_stop
+from study.launch.slurm.cells import Position, find, note_stop
 from study.launch.slurm.command import Refused, Unreachable, call
 from study.launch.slurm.queue import preempted
 from study.runs.attempt import Attempt, cancelled_by
@@ -38,14 +38,14 @@ STOPPED_BY = {signal.SIGTERM: "preempted", signal.SIGUSR2: "timeout"}
 def main(arguments: list[str] | None = None) -> int:
     """Carry out the task; 0 if all its runs are complete."""
     (folder,) = arguments if arguments is not None else sys.argv[1:]
-    batch, place = Batch(Path(folder)), Place.read()
+    batch, position = Batch(Path(folder)), Position.read()
     stop = _Stop()
     _check_code(batch)
-    cells = find(batch, place)
+    cells = find(batch, position)
     options = batch.record["options"]
     workers = [
-        _Worker(run, attempt, place, options, slot, len(cells))
-        for slot, (run, attempt) in enumerate(cells)
+        _Worker(run, attempt, position, options, index, len(cells))
+        for index, (run, attempt) in enumerate(cells)
     ]
     while sum(worker.ended() for worker in workers) < len(workers):
         if stop.number:
@@ -55,11 +55,11 @@ def main(arguments: list[str] | None = None) -> int:
             if cancelled_by(worker.attempt):
                 worker.tell(signal.SIGTERM)
         time.sleep(POLL_SECONDS)
-    if place.rank:
+    if position.rank:
         return max((worker.code for worker in workers), default=0)
     unfinished = [(run, attempt) for run, attempt in cells if run.result is None]
     if stop.number and unfinished:
-        _leave(place, stop.number, unfinished, options["requeue"])
+        _leave(position, stop.number, unfinished, options["requeue"])
     return 1 if unfinished else 0
 
 
@@ -71,7 +71,7 @@ def _check_code(batch: Batch) -> None:
 
 
 def _leave(
-    place: Place, number: int, unfinished: list[tuple[RunFolder, Attempt]], requeue: bool
+    position: Position, number: int, unfinished: list[tuple[RunFolder, Attempt]], requeue: bool
 ) -> None:
     """Put a job that was told to stop back into the queue, if its runs are to go on.
 
@@ -79,7 +79,7 @@ def _leave(
     the job must do it.
     """
     if number == signal.SIGTERM:
-        if not preempted(place.job):
+        if not preempted(position.job):
             # Cancelled, requeued, or its node given up. Slurm knows what follows, unless the job
             # ends by itself.
             time.sleep(LAST_SECONDS)
@@ -89,7 +89,7 @@ def _leave(
         requeue = True
     ended = [[cause(attempt) for attempt in run.attempts] for run, _ in unfinished]
     if requeue and any(map(may_retry, ended)):
-        _requeue(place.job)
+        _requeue(position.job)
 
 
 class _Stop:
@@ -111,25 +111,25 @@ class _Worker:
         self,
         run: RunFolder,
         attempt: Attempt,
-        place: Place,
+        position: Position,
         options: dict[str, Any],
-        slot: int,
-        slots: int,
+        index: int,
+        workers: int,
     ) -> None:
-        self.run, self.attempt, self.rank = run, attempt, place.rank
+        self.run, self.attempt, self.rank = run, attempt, position.rank
         self.started, self.reminded = time.time(), 0.0
         cuda = bool(options["gpus"])
-        environment = os.environ | place.variables
-        threads = str(max(1, int(os.environ.get("SLURM_CPUS_PER_TASK", cores())) // slots))
+        environment = os.environ | position.variables
+        threads = str(max(1, int(os.environ.get("SLURM_CPUS_PER_TASK", cores())) // workers))
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment[name] = threads
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        if cuda and slots > 1:
-            environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+        if cuda and workers > 1:
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
         # -P: take no code from the folder in which sbatch was called.
         command = [sys.executable, "-P", "-m", "study.worker", str(run.path), str(attempt.n)]
         command += ["--device", "cuda" if cuda else "cpu"]
-        suffix = f".{place.rank}" if place.rank else ""
+        suffix = f".{position.rank}" if position.rank else ""
         with (
             (attempt.path / f"stdout{suffix}").open("ab") as out,
             (attempt.path / f"stderr{suffix}").open("ab") as err,

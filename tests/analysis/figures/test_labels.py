@@ -26,7 +26,7 @@ def crowd(n, spread, seed):
 @pytest.mark.parametrize("spread", [1, 15, 40])
 def test_labels_cover_neither_each_other_nor_points_nor_the_frame(spread, seed):
     anchors, sizes = crowd(20, spread, seed)
-    boxes = [place.box for place in arrange(anchors, sizes, MARKER, FRAME)]
+    boxes = [spot.box for spot in arrange(anchors, sizes, MARKER, FRAME)]
     points = [Box(x, y, x, y).grown(MARKER / 2) for x, y in anchors]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     assert not any(box.overlaps(point) for box in boxes for point in points)
@@ -36,31 +36,31 @@ def test_labels_cover_neither_each_other_nor_points_nor_the_frame(spread, seed):
 
 
 def test_a_lonely_label_stands_right_beside_its_point_without_a_leader():
-    (place,) = arrange([(100, 100)], [(30, 8)], MARKER, FRAME)
-    assert place.leader is None
-    assert place.box.x0 > 100 + MARKER / 2
-    assert place.box.y0 + place.box.y1 == pytest.approx(200)
+    (spot,) = arrange([(100, 100)], [(30, 8)], MARKER, FRAME)
+    assert spot.leader is None
+    assert spot.box.x0 > 100 + MARKER / 2
+    assert spot.box.y0 + spot.box.y1 == pytest.approx(200)
 
 
 def test_at_the_right_edge_a_label_stands_to_the_left():
-    (place,) = arrange([(395, 100)], [(30, 8)], MARKER, FRAME)
-    assert place.box.x1 < 395 - MARKER / 2
+    (spot,) = arrange([(395, 100)], [(30, 8)], MARKER, FRAME)
+    assert spot.box.x1 < 395 - MARKER / 2
 
 
 def test_a_far_label_is_tied_to_its_point_and_a_near_one_is_not():
     anchors, sizes = crowd(20, 10, 0)
-    for (x, y), place in zip(anchors, arrange(anchors, sizes, MARKER, FRAME), strict=True):
-        assert (place.leader is not None) == (place.distance >= LEADER)
-        if place.leader is not None:
-            start, end = place.leader
+    for (x, y), spot in zip(anchors, arrange(anchors, sizes, MARKER, FRAME), strict=True):
+        assert (spot.leader is not None) == (spot.distance >= LEADER)
+        if spot.leader is not None:
+            start, end = spot.leader
             assert math.dist(start, (x, y)) == pytest.approx(MARKER / 2)
-            assert place.box.grown(2).overlaps(Box(*end, *end).grown(0.01))
+            assert spot.box.grown(2).overlaps(Box(*end, *end).grown(0.01))
 
 
 def test_what_is_to_be_kept_clear_moves_a_label():
     wall = Box(104, 50, 140, 150)
-    (place,) = arrange([(100, 100)], [(30, 8)], MARKER, FRAME, [wall])
-    assert not place.box.overlaps(wall)
+    (spot,) = arrange([(100, 100)], [(30, 8)], MARKER, FRAME, [wall])
+    assert not spot.box.overlaps(wall)
 
 
 def test_a_frame_too_small_for_its_labels_is_no_error():

@@ -25,8 +25,8 @@ class Axis:
     """Queries and keys along one axis, in T tiles of t queries that share k candidate keys.
 
     Without a range there is one tile of all queries and all keys. With a range, the candidates of
-    a tile are the keys that any of its queries may see, so that work falls with the range; which of
-    them a query may see is `near`.
+    a tile are the keys that any of its queries may see, so that work falls with the range; `near`
+    says which of them a query may see.
 
     Parameters
     ----------

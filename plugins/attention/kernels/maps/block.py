@@ -80,7 +80,7 @@ class Block2d(nn.Module):
         nn.init.zeros_(self.gamma)
 
     def subsample(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the positions of `x` that ask and those that are asked, (N, C, H, W) each."""
+        """Return the queries and the keys among the positions of `x`, (N, C, H, W) each."""
         queries = x[..., :: self.q_stride, :: self.q_stride]
         return queries, x[..., :: self.kv_stride, :: self.kv_stride]
 

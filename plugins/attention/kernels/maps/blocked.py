@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from plugins.attention.core.energy import exactly
-from plugins.attention.kernels.maps.parts import Parts, in_single
+from plugins.attention.kernels.maps.tiles import Tiles, in_single
 
 __all__ = ["attend", "blocked", "blocks"]
 
@@ -151,14 +151,14 @@ def attend(
     return _Attend.apply(*tensors).unflatten(0, rows.shape[:2])
 
 
-def blocked(parts: Parts) -> Tensor:
+def blocked(tiles: Tiles) -> Tensor:
     """Any terms: (N, H, W, M * d)."""
-    value, query, key = parts.value.flatten(2, 3), None, None
-    if parts.block.e1:
-        query, key = in_single(parts.content_query), in_single(parts.key.flatten(2, 3))
-    elif parts.block.e3:
+    value, query, key = tiles.value.flatten(2, 3), None, None
+    if tiles.block.e1:
+        query, key = in_single(tiles.content_query), in_single(tiles.key.flatten(2, 3))
+    elif tiles.block.e3:
         # One feature: 1 of every query and E3 of the key.
-        key = parts.key_energy.flatten(2).unsqueeze(3)
-        query = key.new_ones(1).expand(*key.shape[:2], parts.tile[0] * parts.tile[1], 1)
-    attended = attend(query, key, in_single(value), parts.along_rows(), parts.along_columns())
-    return parts.join(attended.to(value.dtype))
+        key = tiles.key_energy.flatten(2).unsqueeze(3)
+        query = key.new_ones(1).expand(*key.shape[:2], tiles.tile[0] * tiles.tile[1], 1)
+    attended = attend(query, key, in_single(value), tiles.along_rows(), tiles.along_columns())
+    return tiles.join(attended.to(value.dtype))

@@ -1,9 +1,9 @@
 """Position without E1: the weight of a key is a product over rows and columns.
 
 The softmax numerator of key (y, x) for query q is ``exp(Ey(q, y)) exp(Ex(q, x)) exp(E3(y, x))``.
-The first two are as many as rows and columns, and the third belongs to the value. The output is
-then ``sum_y ay(q, y) sum_x ax(q, x) v(y, x)``: one large product over the columns, one small over
-the rows, and no number for a pair of query and key.
+There are as many of the first two as there are rows and columns; the third goes with the value. The
+output is then ``sum_y ay(q, y) sum_x ax(q, x) v(y, x)``: one large product over the columns, one
+small over the rows, and no number for a pair of query and key.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.maps.blocked import blocked, blocks
-from plugins.attention.kernels.maps.parts import Parts, in_single
+from plugins.attention.kernels.maps.tiles import Tiles, in_single
 
 __all__ = ["contract", "factored"]
 
@@ -89,27 +89,27 @@ def contract(along_y: Tensor, along_x: Tensor, value: Tensor) -> Tensor:
     return _Contract.apply(*tensors).unflatten(0, along_y.shape[:2])
 
 
-def factored(parts: Parts) -> Tensor:
+def factored(tiles: Tiles) -> Tensor:
     """0100, 0101, 0110, 0111: (N, H, W, M * d)."""
-    if parts.value.shape[3] < parts.value.shape[4]:
+    if tiles.value.shape[3] < tiles.value.shape[4]:
         return blocked(
-            parts
+            tiles
         )  # fewer key columns than features: products would be larger than weights
-    along_x = parts.along_columns()
-    if not parts.block.e3:
-        weights = parts.along_rows().softmax(dim=-1), along_x.softmax(dim=-1)
-        return parts.join(contract(*weights, in_single(parts.value)).to(parts.value.dtype))
-    key = parts.key_energy
+    along_x = tiles.along_columns()
+    if not tiles.block.e3:
+        weights = tiles.along_rows().softmax(dim=-1), along_x.softmax(dim=-1)
+        return tiles.join(contract(*weights, in_single(tiles.value)).to(tiles.value.dtype))
+    key = tiles.key_energy
     if not _fits(along_x, key):
-        return blocked(parts)
+        return blocked(tiles)
     # Shifts cancel in the quotient, and so need no gradient.
     top = key.detach().amax(dim=3)  # (B, M, k_y)
-    along_y = (parts.along_rows() + top.unsqueeze(2)).softmax(dim=-1)
+    along_y = (tiles.along_rows() + top.unsqueeze(2)).softmax(dim=-1)
     along_x = (along_x - along_x.detach().amax(dim=3, keepdim=True)).exp()
     scale = (key - top.unsqueeze(3)).exp().unsqueeze(4)
-    value = torch.cat([in_single(parts.value) * scale, scale], dim=4)
+    value = torch.cat([in_single(tiles.value) * scale, scale], dim=4)
     total = contract(along_y, along_x, value)
-    return parts.join((total[..., :-1] / total[..., -1:]).to(parts.value.dtype))
+    return tiles.join((total[..., :-1] / total[..., -1:]).to(tiles.value.dtype))
 
 
 def _fits(along_x: Tensor, key: Tensor) -> bool:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from plugins.attention.core.position import relative_sinusoid
 from plugins.attention.kernels.maps.axis import WAVELENGTH, Axis
-from plugins.attention.kernels.maps.parts import Parts
+from plugins.attention.kernels.maps.tiles import Tiles
 
 __all__ = ["folded_low_rank", "folded_one_hot", "fused"]
 
@@ -31,16 +31,16 @@ _MULTIPLE = 8
 """Flash kernels take head dimensions that are multiples of it."""
 
 
-def fused(parts: Parts) -> Tensor:
+def fused(tiles: Tiles) -> Tensor:
     """1000, 1010: plain fused attention; (N, H, W, M * d)."""
-    query, key = parts.content_query, parts.key.flatten(2, 3)
-    value = parts.value.flatten(2, 3)
-    return parts.join(F.scaled_dot_product_attention(query, key, value, scale=1.0))
+    query, key = tiles.content_query, tiles.key.flatten(2, 3)
+    value = tiles.value.flatten(2, 3)
+    return tiles.join(F.scaled_dot_product_attention(query, key, value, scale=1.0))
 
 
-def folded_low_rank(parts: Parts) -> Tensor:
+def folded_low_rank(tiles: Tiles) -> Tensor:
     """Any terms with position, at the encoding's numerical rank; (N, H, W, M * d)."""
-    block, value = parts.block, parts.value
+    block, value = tiles.block, tiles.value
 
     def basis(axis: Axis) -> Tensor:
         found = _basis(
@@ -49,22 +49,22 @@ def folded_low_rank(parts: Parts) -> Tensor:
             block.position_dim // 2,
             _TOLERANCE[value.dtype],
         )
-        return torch.tensor(found, dtype=_energy_type(parts), device=value.device)
+        return torch.tensor(found, dtype=_energy_type(tiles), device=value.device)
 
-    return _folded(parts, basis(parts.rows), basis(parts.columns))
+    return _folded(tiles, basis(tiles.rows), basis(tiles.columns))
 
 
-def folded_one_hot(parts: Parts) -> Tensor:
+def folded_one_hot(tiles: Tiles) -> Tensor:
     """Any terms with position, with a feature a key row and a key column; (N, H, W, M * d)."""
 
     def basis(axis: Axis) -> Tensor:
-        return torch.eye(axis.keys, dtype=_energy_type(parts), device=parts.x.device)
+        return torch.eye(axis.keys, dtype=_energy_type(tiles), device=tiles.x.device)
 
-    return _folded(parts, basis(parts.rows), basis(parts.columns))
+    return _folded(tiles, basis(tiles.rows), basis(tiles.columns))
 
 
-def _energy_type(parts: Parts) -> torch.dtype:
-    return torch.promote_types(parts.x.dtype, torch.float32)
+def _energy_type(tiles: Tiles) -> torch.dtype:
+    return torch.promote_types(tiles.x.dtype, torch.float32)
 
 
 @lru_cache(maxsize=64)
@@ -76,47 +76,47 @@ def _basis(keys: int, step: float, dim: int, tolerance: float) -> numpy.ndarray:
     return left[:, singular > tolerance * singular[0]]
 
 
-def _folded(parts: Parts, rows: Tensor, columns: Tensor) -> Tensor:
+def _folded(tiles: Tiles, rows: Tensor, columns: Tensor) -> Tensor:
     """One fused call with bases (k_y, r_y) and (k_x, r_x) of the energies of position."""
-    block, value = parts.block, parts.value.flatten(2, 3)
+    block, value = tiles.block, tiles.value.flatten(2, 3)
     kind, shape = value.dtype, value.shape
     query, key = [], []
     if block.e1:
-        query.append(parts.content_query)
-        key.append(parts.key.flatten(2, 3))
+        query.append(tiles.content_query)
+        key.append(tiles.key.flatten(2, 3))
     elif block.e3:
-        energy = parts.key_energy.flatten(2).unsqueeze(3)
-        query.append(energy.new_ones(1).expand(*shape[:2], parts.tile[0] * parts.tile[1], 1))
+        energy = tiles.key_energy.flatten(2).unsqueeze(3)
+        query.append(energy.new_ones(1).expand(*shape[:2], tiles.tile[0] * tiles.tile[1], 1))
         key.append(energy)
-    along_rows = _coefficients(parts, parts.rows, block.appr_geom_fc_y, rows, "nmyxd,myrd->nmyxr")
+    along_rows = _coefficients(tiles, tiles.rows, block.appr_geom_fc_y, rows, "nmyxd,myrd->nmyxr")
     query.append(along_rows)
     key.append(
-        rows.unsqueeze(1).expand(-1, parts.keys.shape[3], -1).flatten(0, 1).expand(*shape[:3], -1)
+        rows.unsqueeze(1).expand(-1, tiles.keys.shape[3], -1).flatten(0, 1).expand(*shape[:3], -1)
     )
     along_columns = _coefficients(
-        parts, parts.columns, block.appr_geom_fc_x, columns, "nmyxd,mxrd->nmyxr"
+        tiles, tiles.columns, block.appr_geom_fc_x, columns, "nmyxd,mxrd->nmyxr"
     )
     query.append(along_columns)
-    key.append(columns.expand(parts.keys.shape[2], -1, -1).flatten(0, 1).expand(*shape[:3], -1))
+    key.append(columns.expand(tiles.keys.shape[2], -1, -1).flatten(0, 1).expand(*shape[:3], -1))
     queries = torch.cat([part.to(kind) for part in query], dim=3)
     keys = torch.cat([part.to(kind) for part in key], dim=3)
     # Flash kernels want one size for all three.
     size = -(-max(queries.shape[3], shape[3]) // _MULTIPLE) * _MULTIPLE
     queries, keys, padded = (F.pad(t, (0, size - t.shape[3])) for t in (queries, keys, value))
     attended = F.scaled_dot_product_attention(queries, keys, padded, scale=1.0)
-    return parts.join(attended[..., : shape[3]])
+    return tiles.join(attended[..., : shape[3]])
 
 
 def _coefficients(
-    parts: Parts, axis: Axis, projection: nn.Linear, basis: Tensor, product: str
+    tiles: Tiles, axis: Axis, projection: nn.Linear, basis: Tensor, product: str
 ) -> Tensor:
     """Energies of position along one axis in terms of the basis: (N, M, H * W, r)."""
-    block = parts.block
+    block = tiles.block
     if block.e2:
-        encoded = parts.encoding(axis, projection).squeeze(1)  # (M, t, k, d)
+        encoded = tiles.encoding(axis, projection).squeeze(1)  # (M, t, k, d)
         encoded = torch.einsum("mtkd,kr->mtrd", encoded, basis)
-        energy = torch.einsum(product, parts.position_query[:, 0, 0], encoded)
+        energy = torch.einsum(product, tiles.position_query[:, 0, 0], encoded)
     else:
-        energy = (parts.table(axis, projection) @ basis)[0]  # (M, t, r)
-        energy = energy.unsqueeze(2) if axis is parts.rows else energy.unsqueeze(1)
-    return energy.expand(parts.x.shape[0], block.heads, *parts.tile, -1).flatten(2, 3)
+        energy = (tiles.table(axis, projection) @ basis)[0]  # (M, t, r)
+        energy = energy.unsqueeze(2) if axis is tiles.rows else energy.unsqueeze(1)
+    return energy.expand(tiles.x.shape[0], block.heads, *tiles.tile, -1).flatten(2, 3)

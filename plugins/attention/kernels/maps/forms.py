@@ -1,9 +1,9 @@
 """Which exact form calculates which terms.
 
-All give the same function; :mod:`~plugins.attention.maps.dense` is what they are measured by. The
-device decides, and whether there is a range: on a CPU a block of energies stays in the cache and
-position is cheap to add to it; on a GPU one fused kernel serves, which takes products only, and so
-position becomes features of queries and keys. With a range the forms work on tiles
+All compute the same function; :mod:`~plugins.attention.maps.dense` is the reference. The choice
+depends on the device and on whether there is a range. On a CPU a block of energies stays in the
+cache, and position is cheap to add to it. On a GPU one fused kernel serves; it takes products only,
+so position becomes features of queries and keys. With a range the forms work on tiles
 (:mod:`~plugins.attention.kernels.maps.axis`), each of which is a small problem of the same kind.
 """
 
@@ -17,13 +17,13 @@ from torch import Tensor
 from plugins.attention.kernels.maps.blocked import blocked
 from plugins.attention.kernels.maps.factored import factored
 from plugins.attention.kernels.maps.folded import folded_low_rank, fused
-from plugins.attention.kernels.maps.parts import Parts
 from plugins.attention.kernels.maps.separable import mean, nested, pooled, separable
+from plugins.attention.kernels.maps.tiles import Tiles
 
 __all__ = ["FORMS", "Form", "Forms", "form_of"]
 
-Form = Callable[[Parts], Tensor]
-"""From the parts to what is attended, (N, H, W, M * d), or (N, 1, 1, M * d) for all queries."""
+Form = Callable[[Tiles], Tensor]
+"""From the tiles to what is attended, (N, H, W, M * d), or (N, 1, 1, M * d) for all queries."""
 
 
 @dataclass(frozen=True)

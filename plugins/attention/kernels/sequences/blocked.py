@@ -1,10 +1,10 @@
 """Attention over a sequence in blocks that stay in the cache, forward and backward.
 
 A block is the queries of some neighbours in some sentences, together with the keys that they can
-reach: of a causal mask or a spatial range only the part near the diagonal is computed. Nothing of
-the size queries x keys is kept: the backward pass computes each block's weights anew, as in
-FlashAttention (Dao et al. 2022, https://arxiv.org/abs/2205.14135), which has no learned energies
-of relative positions.
+reach: with a causal mask or a spatial range, only the part near the diagonal is computed. Nothing
+of the size queries x keys is kept: the backward pass computes each block's weights anew, as in
+FlashAttention (Dao et al. 2022, https://arxiv.org/abs/2205.14135), which has no learned energies of
+relative positions.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ __all__ = ["attend_in_blocks"]
 ROWS = 64
 """Queries of a block; measured best of 32, 64 and 128 on a CPU."""
 
-CELLS = {"cpu": 1 << 18, "meta": 1 << 18}
-"""Energies of a block, by device: a megabyte in single precision, half of a usual L2 cache. On the
-meta device, where cost is counted, as on a CPU."""
+BLOCK_ENERGIES = {"cpu": 1 << 18, "meta": 1 << 18}
+"""Energies of a block, by device: a megabyte in single precision, half of a usual L2 cache. The
+meta device, where cost is counted, is treated as a CPU."""
 
-MANY_CELLS = 1 << 26
+MANY_ENERGIES = 1 << 26
 """The same elsewhere, where few large operations are better than many small ones."""
 
 
@@ -40,7 +40,7 @@ def attend_in_blocks(energies: Energies, value: Tensor, visible: Visible) -> Ten
 
     Energies and weights are of at least single precision, also under autocast.
     """
-    # A block at the edge holds offsets, too, that no query can see.
+    # A block at the edge also holds offsets that no query can see.
     seen, rows = visible.offsets(), min(ROWS, visible.queries)
     offsets = range(seen.start - rows + 1, seen.stop + rows - 1)
     relative, table = energies.relative, energies.table
@@ -65,7 +65,7 @@ def attend_in_blocks(energies: Energies, value: Tensor, visible: Visible) -> Ten
 
 @dataclass
 class _Factors:
-    """What is as in `Energies`, with heads first; or the gradients with respect to it."""
+    """The factors of `Energies` with heads first, or the gradients with respect to them."""
 
     content: Tensor | None
     key: Tensor | None
@@ -157,7 +157,7 @@ def _blocks(f: _Factors, visible: Visible, last_offset: int) -> Iterator[_Block]
     """Cut the work into blocks. `last_offset` is that of the first column of `table`, plus 1."""
     heads, sentences = f.value.shape[:2]
     device, dtype = f.value.device, f.value.dtype
-    cells = CELLS.get(device.type, MANY_CELLS)
+    most = BLOCK_ENERGIES.get(device.type, MANY_ENERGIES)
     for first in range(0, visible.queries, ROWS):
         rows = slice(first, min(first + ROWS, visible.queries))
         keys = visible.reach(rows)
@@ -171,7 +171,7 @@ def _blocks(f: _Factors, visible: Visible, last_offset: int) -> Iterator[_Block]
         if far is not None:
             far = torch.zeros(far.shape, dtype=dtype, device=device).masked_fill_(far, -math.inf)
             shared = far[None, None] if shared is None else shared + far
-        step = max(1, cells // (heads * count * width))
+        step = max(1, most // (heads * count * width))
         for n in range(0, sentences, step):
             some = slice(n, min(n + step, sentences))
             bias, padding = shared, visible.padded(some, rows, keys)

@@ -20,16 +20,16 @@ __all__ = ["Energies", "score_of_key", "score_of_memory"]
 class Energies:
     """Factors whose products add up to the energies; None where a term is off.
 
-    The factors on the side of the query are divided by sqrt(d) already.
+    The query's factors are already divided by sqrt(d).
 
     Attributes
     ----------
     content, key: Tensor, optional
-        (N, M, T, d) and (N, M, S, d), the product is E1, and E3 in one with it.
+        (N, M, T, d) and (N, M, S, d); their product is E1 and, if it is on, E3.
     score: Tensor, optional
         (N, M, S), E3 without E1.
     position, relative: Tensor, optional
-        (N, M, T, d) and (M, offsets, d), the product is E2, and E4 in one with it.
+        (N, M, T, d) and (M, offsets, d); their product is E2 and, if it is on, E4.
     table: Tensor, optional
         (M, offsets), E4 without E2.
     offsets: range
@@ -131,7 +131,7 @@ def _rows(block: Block1d, offsets: range) -> Tensor:
         if block.e2:
             rows: Tensor = block.appr_geom_fc(encoded)
             return rows
-        # v.(V R) is computed as (v V).R: M products in the place of C.
+        # v.(V R) is computed as (v V).R: M products instead of C.
         return encoded @ _fold(block, "geom_bias", weight).transpose(0, 1)
 
     if torch.is_grad_enabled() or block.training:

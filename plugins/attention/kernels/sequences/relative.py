@@ -40,9 +40,9 @@ TOGETHER = 32
 class OffsetRows:
     """Rows that depend on an offset and on parameters, kept while the parameters stay.
 
-    A step of decoding then computes rows once in so many steps, and the next sentence none. Rows
-    are kept for inference only, and not while a module trains: some optimizers write to parameters
-    in a way that leaves no trace.
+    Decoding then computes rows only once in many steps, and none for the next sentence. Rows are
+    kept for inference only, not while a module trains: some optimizers write to parameters without
+    a trace.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class OffsetRows:
         kind = parameters[0].device.type
         autocast = kind != "meta" and torch.is_autocast_enabled(kind)
         of = (*((id(p), p.data_ptr(), p._version, p.dtype) for p in parameters), autocast)
-        # Always the same offsets in one product, so that no bit depends on what was asked before.
+        # One product always has the same offsets, so that no bit depends on earlier calls.
         first = offsets.start // TOGETHER * TOGETHER
         stop = -(-offsets.stop // TOGETHER) * TOGETHER
         if of != self._of or self._rows is None:
@@ -98,7 +98,7 @@ def spread(energies: Tensor, keys: int) -> Tensor:
     """Move from offsets to keys: (..., T, T + S - 1) to (..., T, S), without a copy.
 
     Column j of the first query is the offset to key j - (T - 1); each further query is one
-    further. In memory that is a row shorter by one.
+    further. In memory each row is shorter by one.
     """
     queries, columns = energies.shape[-2:]
     if queries == 1:

@@ -13,7 +13,7 @@ __all__ = ["Visible"]
 
 @dataclass(frozen=True)
 class Visible:
-    """The keys that T queries see among S keys, and what follows for whoever computes with them.
+    """The keys that T queries see among S keys, and what follows from that for the forms.
 
     Parameters
     ----------
@@ -22,13 +22,13 @@ class Visible:
     start: int
         Position of the first query; the first key has position 0.
     causal: bool
-        Whether keys behind the query are hidden.
+        Whether keys after the query are hidden.
     spatial_range: int, optional
         Keys farther than this from the query are hidden.
     padding: Tensor, optional
-        (N, S), true where keys are padding, and hidden. A query whose every key within reach is
-        padding - one in the padding itself, under a spatial range - sees it as if it were not:
-        nobody cares what comes out there, but NaN would reach the others in the next layer.
+        (N, S), true where keys are padding, and hidden. Under a spatial range a query in the
+        padding may have nothing but padding within reach. It then sees the padding: its result does
+        not matter, but NaN would reach the others in the next layer.
     """
 
     queries: int
@@ -49,7 +49,7 @@ class Visible:
         return range(first, max(first, stop))
 
     def reach(self, rows: slice) -> slice:
-        """Keys among which are all that the queries `rows` could see."""
+        """Return a slice with all keys that the queries `rows` could see."""
         first, stop = 0, self.keys
         if self.causal:
             stop = min(stop, self.start + rows.stop)
@@ -60,19 +60,20 @@ class Visible:
 
     @property
     def reaches_all(self) -> bool:
-        """Whether every query could see every key, were it not for padding."""
+        """Whether every query could see every key if there were no padding."""
         first, last = self.start - self.keys + 1, self.start + self.queries - 1
         offsets = self.offsets()
         return first in offsets and last in offsets
 
     @property
     def all_reach_some(self) -> bool:
-        """Whether every query could see a key, were it not for padding."""
+        """Whether every query could see a key if there were no padding."""
         last = self.start + self.queries - 1
         return self.spatial_range is None or last - self.spatial_range < self.keys
 
     def unreachable(self, rows: slice, keys: slice, device: torch.device) -> Tensor | None:
-        """(rows, keys), true where the key is too far or behind the query; None if nowhere."""
+        """(rows, keys), true where the key is too far from the query or after it; None if
+        nowhere."""
         offsets = self.offsets()
         nearest = self.start + rows.start - keys.stop + 1
         if nearest in offsets and self.start + rows.stop - 1 - keys.start in offsets:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from plugins.attention.kernels.maps.axis import Axis
 from plugins.attention.kernels.maps.block import Block2d
 
-__all__ = ["Parts", "in_single"]
+__all__ = ["Tiles", "in_single"]
 
 
 def in_single(tensor: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def in_single(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-class Parts:
+class Tiles:
     """Projections and energies of one input.
 
     Projections have the type that autocast asks for, or that of the input; energies and softmaxes
@@ -54,8 +54,8 @@ class Parts:
         """Apply a 1x1 convolution without bias; (N, C, H, W) to (N, H, W, features).
 
         Features come last because every form multiplies over them or copies them as one run, and
-        fused attention takes no other layout. A convolution, since that is the faster product on a
-        CPU with several threads (oneDNN's, where a matrix product is MKL's).
+        fused attention takes no other layout. It is a convolution, because oneDNN's convolution is
+        faster than MKL's matrix product on a CPU with several threads.
         """
         x = x.to(self.kind).contiguous(memory_format=torch.channels_last)
         return F.conv2d(x, layer.weight.to(self.kind)).permute(0, 2, 3, 1)
@@ -107,7 +107,7 @@ class Parts:
     def key_energy(self) -> Tensor:
         """E3 alone, float32, (B, M, k_y, k_x).
 
-        u . (K x) is calculated as (u K) . x: M products a key in the place of M * d.
+        u . (K x) is calculated as (u K) . x: M products a key instead of M * d.
         """
         weight = in_single(self.block.key_conv.weight).flatten(1)
         weight = weight.unflatten(0, (self.block.heads, self.block.head_dim))

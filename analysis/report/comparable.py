@@ -10,10 +10,10 @@ from analysis.figures.drawing.palette import color, marker
 from analysis.stats.group import Group
 from analysis.stats.metrics import axis, metric_of
 
-__all__ = ["belonging", "places", "styles"]
+__all__ = ["belonging", "choices", "styles"]
 
 
-def places(groups: Sequence[Group]) -> list[dict[str, str | None]]:
+def choices(groups: Sequence[Group]) -> list[dict[str, str | None]]:
     """Return title, task, sites and metric of each group, for the choice on the page of runs."""
     found: list[dict[str, str | None]] = []
     for group in groups:
@@ -28,7 +28,7 @@ def places(groups: Sequence[Group]) -> list[dict[str, str | None]]:
 def belonging(groups: Sequence[Group]) -> dict[str, list[int]]:
     """Return the numbers of the groups that each run belongs to, by its id.
 
-    A run without sites belongs to all places of its recipe.
+    A run without sites belongs to all groups of its recipe.
     """
     found: dict[str, list[int]] = {}
     for number, group in enumerate(groups):

@@ -1,4 +1,4 @@
-"""The place of an attention module in fairseq's Transformer layers.
+"""The attention unit of fairseq's Transformer layers.
 
 fairseq hands over sequences as (time, batch, channels), keeps what a decoder has seen in an
 ``incremental_state``, and in beam search reorders that state through ``reorder_incremental_state``
@@ -13,14 +13,14 @@ import torch
 from fairseq.incremental_decoding_utils import FairseqIncrementalState
 from torch import Tensor, nn
 
-__all__ = ["AttentionSlot", "State"]
+__all__ = ["AttentionUnit", "State"]
 
 State = dict[str, dict[str, Any]]
 """fairseq's ``incremental_state``."""
 
 
-class AttentionSlot(FairseqIncrementalState, nn.Module):
-    """What fairseq's layers expect of a ``MultiheadAttention``; a mechanism fills it.
+class AttentionUnit(FairseqIncrementalState, nn.Module):
+    """The attention of one layer: fairseq's layers use it as a ``MultiheadAttention``.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
     def __init__(self, part: str, channels: int, heads: int, remembered: int | None = None) -> None:
         super().__init__()
         self.part, self.remembered = part, remembered
-        # Under these names the decoder's layers ask for them.
+        # The decoder's layers read these two names.
         self.num_heads, self.head_dim = heads, channels // heads
 
     def forward(
@@ -59,16 +59,16 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
         query: Tensor
             (T, N, C); with `incremental_state` the new steps only.
         key, value: Tensor
-            (S, N, C), the sequence attended to, twice; in self-attention that of the query.
+            (S, N, C), the sequence attended to, given twice; in self-attention the query's own.
         key_padding_mask: Tensor, optional
             (N, S), true where that sequence is padding.
         incremental_state: dict, optional
             What earlier steps left.
         need_weights: bool
-            Return the attention weights, if the mechanism has such, averaged over the heads.
+            Return the attention weights, if the mechanism has any, averaged over the heads.
         static_kv: bool
-            fairseq says here that the sequence attended to is the same in every step. A slot knows
-            by its part.
+            fairseq's way to say that the sequence attended to is the same in every step. Ignored:
+            a unit knows this from its part.
         attn_mask: Tensor, optional
             (T, T), fairseq's mask of the future in a decoder. Without it and without
             `incremental_state` the whole sentence is seen.
@@ -83,7 +83,7 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
         Raises
         ------
         ValueError
-            If there is an `attn_mask` elsewhere than in a decoder's self-attention.
+            If there is an `attn_mask` outside a decoder's self-attention.
         """
         need_weights = need_weights or need_head_weights
         if attn_mask is not None and self.part != "decoder":
@@ -110,7 +110,7 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
         causal: bool,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend from (N, T, C) to (N, S, C); return (N, T, C) and the weights, if there are such.
+        """Attend from (N, T, C) to (N, S, C); return (N, T, C) and the weights, if there are any.
 
         The weights are (N or 1, M, T or 1, S). Where they are not needed they may be None, which
         is cheaper. `padding` is (N, S).
@@ -134,7 +134,7 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
         Returns
         -------
         tuple
-            Such tensors and such a mask with all steps, and the number of steps before the new.
+            The tensors and the mask with all steps, and the number of steps before the new ones.
         """
         grown = {name: tensor for name, tensor in new.items() if tensor is not None}
         if state is None:
@@ -160,15 +160,15 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
         return grown, padding, start
 
     def recall(self, state: State | None) -> dict[str, Any]:
-        """Return what this slot remembers; empty before the first step."""
+        """Return what this unit remembers; empty before the first step."""
         return FairseqIncrementalState.get_incremental_state(self, state, "attention") or {}
 
     def remember(self, state: State, **memory: Any) -> None:
-        """Keep tensors, whose first dimension is the sentence, and others, for the next step."""
+        """Keep values for the next step; the first dimension of tensors is the sentence."""
         FairseqIncrementalState.set_incremental_state(self, state, "attention", memory)
 
     def reorder_incremental_state(self, incremental_state: State, new_order: Tensor) -> State:
-        """Follow beam search: sentence i goes on from what was sentence ``new_order[i]``."""
+        """Follow beam search: sentence i continues the former sentence ``new_order[i]``."""
         memory = self.recall(incremental_state)
         for name, value in memory.items():
             if isinstance(value, Tensor):
@@ -176,5 +176,5 @@ class AttentionSlot(FairseqIncrementalState, nn.Module):
         return incremental_state
 
     def _get_input_buffer(self, incremental_state: State | None) -> dict[str, Any]:
-        # The decoder's layers ask under this name, for an option that we do not offer.
+        # The decoder's layers call this for an option that we do not offer.
         return self.recall(incremental_state)
