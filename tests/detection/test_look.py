@@ -7,7 +7,6 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
-from plugins.detection.look import look
 
 from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
@@ -17,6 +16,8 @@ from plugins.detection.task import Detection
 from study import data
 
 pytestmark = pytest.mark.data
+
+look = Detection().look
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,7 @@ def test_what_cannot_be_looked_at_is_said(job, image, tmp_path):
     for source, query, message in (
         (image, (256, 0), "pixel 256,0 is outside the image"),
         (tmp_path / "absent.png", (0, 0), "no such image"),
+        (tmp_path, (0, 0), "no such image"),
         (text, (0, 0), "is not an image"),
     ):
         with pytest.raises(ValueError, match=message):
