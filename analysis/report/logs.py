@@ -31,7 +31,7 @@ COMPLAINT = re.compile(
     r"(?:^|[\s|\[])(?:ERROR|CRITICAL|FATAL)\b|^(?:\S+: )?(?:fatal )?error:|^Killed\b"
     r"|[Oo]ut of memory|Segmentation fault|oom[-_ ]?kill"
 )
-"""A line that reports an error without a traceback, as Slurm and the kernel write them."""
+"""A line that reports an error without a traceback, as schedulers and the kernel write them."""
 
 
 @dataclass(frozen=True)

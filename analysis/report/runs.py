@@ -11,6 +11,7 @@ import yaml
 
 from analysis.report.logs import Log, logs
 from study.errors import StudyError
+from study.launch.protocol import title
 from study.runs.archive import ArchivedRun
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
@@ -198,6 +199,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "n": attempt.n,
         "launcher": submission.get("launcher"),
+        "title": title(submission.get("launcher")),
         "job": start.get("job"),
         "host": start.get("host") or submission.get("host"),
         "pid": start.get("pid") or submission.get("pid"),

@@ -92,7 +92,7 @@ def _prepare(
     steps = [s for s in cfg.val_dataloader.dataset.pipeline if s["type"] != "LoadAnnotations"]
     try:
         sample = Compose(steps)({"img_path": str(image), "img_id": 0, "seg_fields": []})
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise ValueError(f"no such image: {image}") from None
     except AssertionError:  # mmcv's way to say that OpenCV cannot decode it
         raise ValueError(f"{image} is not an image") from None

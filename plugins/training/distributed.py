@@ -61,7 +61,7 @@ def process_group(job: Job) -> Iterator[None]:
 def gpu() -> int:
     """Return the index of this process's GPU among those it can see, 0 if it sees none.
 
-    If Slurm shows each process its own GPU alone, that GPU is number 0 for each of them.
+    If a scheduler shows each process its own GPU alone, that GPU is number 0 for each of them.
     """
     return int(os.environ.get("LOCAL_RANK", "0")) % max(1, torch.cuda.device_count())
 

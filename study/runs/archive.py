@@ -172,8 +172,7 @@ def store(folder: RunFolder, file: Path) -> bool:
 
 
 def _write(file: Path, record: Mapping[str, Any]) -> None:
-    """Write the same bytes for the same record: a line for each entry, a line for each
-    measurement."""
+    """Write the same bytes for the same record: a line per entry, a line per measurement."""
     parts = []
     for key, value in record.items():
         text = _compact(value)

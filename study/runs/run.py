@@ -63,8 +63,7 @@ def science_hash(science: dict[str, Any]) -> str:
 
 
 def identity(science: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a science configuration that identifies the run: all that its mechanism
-    uses."""
+    """Return what identifies a run: the science configuration without unused fields."""
     if "unused" not in science:
         return science
     recipe = {k: v for k, v in science["recipe"].items() if k not in science["unused"]}

@@ -222,7 +222,9 @@ class Child:
         self._pass_on()
         if code >= 0:
             return ChildFailed(self._last or f"exit code {code}")
-        memory = ", as Linux and Slurm do for want of memory" if -code == signal.SIGKILL else ""
+        memory = (
+            ", as Linux and schedulers do for want of memory" if -code == signal.SIGKILL else ""
+        )
         return ChildFailed(f"its process was ended by {signal.Signals(-code).name}{memory}")
 
 

@@ -17,7 +17,7 @@ CAUSE_OF_SIGNAL = {
 }
 
 STOP_SECONDS = 10.0
-"""From the signal to the end at the latest. Slurm's KillWait, 30 s by default, must be longer."""
+"""From the signal to the end at the latest. A scheduler must wait longer before it kills."""
 
 PEERS_SECONDS = 2.0
 """Within this time all processes that train a run together get the signal to stop."""

@@ -12,13 +12,18 @@ from study.runs.run import Run, open_folder
 TOKEN = "study-0123456789ab"
 
 
-def toy_run(mechanism="1111", seed=0, grid="grid", **recipe):
-    """The run that a grid file of the toy task asks for."""
+def toy_task():
+    """The toy task, in this process."""
     module = {}
     exec(textwrap.dedent(TASK), module)
+    return module["Toy"]()
+
+
+def toy_run(mechanism="1111", seed=0, grid="grid", **recipe):
+    """The run that a grid file of the toy task asks for."""
     science = {"task": "toy", "mechanism": mechanism, "seed": seed, "version": 1}
     science["sites"] = [] if mechanism == "none" else ["a"]
-    return Run(grid, {**science, "recipe": module["ToyRecipe"](**recipe).model_dump(mode="json")})
+    return Run(grid, {**science, "recipe": toy_task().Recipe(**recipe).model_dump(mode="json")})
 
 
 def planned(root, mechanism="1111", seed=0, **recipe):

@@ -51,7 +51,9 @@ def toy(monkeypatch, tmp_path):
         SOURCES=(),
         prepare=lambda sources, out, progress: {"items": {"train": 1, "val": 1}},
     )
-    monkeypatch.setattr(data, "datasets", lambda: {"toys": "toys_module", "other": "other_module"})
+    monkeypatch.setattr(
+        "study.data.sets.datasets", lambda: {"toys": "toys_module", "other": "other_module"}
+    )
     monkeypatch.setitem(sys.modules, "toys_module", module)
     monkeypatch.setitem(sys.modules, "other_module", other)
     monkeypatch.setenv("STUDY_DATA", str(tmp_path / "prepared"))

@@ -118,7 +118,7 @@ def toy(monkeypatch):
         return {"items": {"train": 3, "val": 2}}
 
     module.prepare = build
-    monkeypatch.setattr(data, "datasets", lambda: {"toy": "toy_module"})
+    monkeypatch.setattr("study.data.sets.datasets", lambda: {"toy": "toy_module"})
     monkeypatch.setitem(sys.modules, "toy_module", module)
     return module
 

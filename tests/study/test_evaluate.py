@@ -268,8 +268,8 @@ def test_what_is_no_checkpoint_is_told(grid, tmp_path):
     assert given("crash.pth") == "error: cannot evaluate crash.pth: RuntimeError: out of order"
     (tmp_path / "killed").write_text("killed")
     assert given("killed") == (
-        "error: cannot evaluate killed: its process was ended by SIGKILL, as Linux and Slurm do for"
-        " want of memory"
+        "error: cannot evaluate killed: its process was ended by SIGKILL, as Linux and"
+        " schedulers do for want of memory"
     )
     assert "http://127.0.0.1:9/x.pth cannot be downloaded" in given("http://127.0.0.1:9/x.pth")
     assert "http://127.0.0.1:9/ names no file" in given("http://127.0.0.1:9/")

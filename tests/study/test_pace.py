@@ -5,14 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from plugins.contracts.tasks import find_task as find
 from study.files import append_jsonl, read_json, write_json
 from study.grid.grid import load
+from study.status import pace
 from study.status.pace import Paces, newest, share
 
-from .made import planned
+from .made import planned, toy_task
 
 WMT14 = Path(__file__).parents[2] / "grids" / "wmt14" / "self_attention.yaml"
 AGO = 100.0  # seconds since the present attempt began
+
+
+@pytest.fixture(autouse=True)
+def _know_the_toy_task(monkeypatch):
+    """It is installed for the commands of other tests only, not in this process."""
+    monkeypatch.setattr(pace, "find_task", lambda name: toy_task() if name == "toy" else find(name))
 
 
 @pytest.fixture
@@ -49,7 +57,9 @@ def test_where_updates_rule_they_are_what_is_counted():
     updates, epochs = science["recipe"]["updates"], science["recipe"]["epochs"]
     assert share(science, {"step": updates // 4, "epoch": 5 * epochs}) == pytest.approx(0.25)
     assert share(science, {"step": updates, "epoch": 20 * epochs}) == 1.0
-    assert share({"recipe": {"epochs": 8}}, {"step": 700, "epoch": 2}) == 0.25
+    of_epochs = {"task": "detection", "recipe": {"data": "trees", "epochs": 8}}
+    assert share(of_epochs, {"step": 700, "epoch": 2}) == 0.25
+    assert share({**of_epochs, "task": "unheard of"}, {"step": 700, "epoch": 2}) == 0.0
     assert share(science, None) == 0.0
 
 

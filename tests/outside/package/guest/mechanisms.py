@@ -64,7 +64,7 @@ class Gate(Mechanism):
     ) -> dict[str, Tensor]:
         if inputs[0].dim() == 4:
             return {"gate": module.gate(inputs[0])}
-        return {"gate": module.gate(inputs[0], module.site.causal)}
+        return {"gate": module.gate(inputs[0], module.site.causal).squeeze(1)}
 
 
 class Pyramid(Mechanism):
