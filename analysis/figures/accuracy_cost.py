@@ -33,7 +33,7 @@ def draw(groups: Sequence[Group], out: Path, cost: Cost = MACS) -> list[Path]:
     Parameters
     ----------
     groups: sequence of Group
-        Those in which no mechanism has both a mean and a cost are left out. The mean of a group's
+        Groups are left out if no mechanism has both a mean and a cost. The mean of a group's
         baseline, usually ``none``, is the dashed line.
     out: Path
         Created if need be.
@@ -43,8 +43,8 @@ def draw(groups: Sequence[Group], out: Path, cost: Cost = MACS) -> list[Path]:
     Returns
     -------
     list of Path
-        The files written. Recipes that differ within a task and data set get figures of their
-        own, told apart by eight hexadecimal digits.
+        The files written. Different recipes of one task and data set get figures of their own, with
+        eight hexadecimal digits in the name.
     """
     written = []
     shown = [group for group in groups if len(panel.drawn(group, cost))]
@@ -93,7 +93,7 @@ def notes(groups: Sequence[Group], cost: Cost) -> list[str]:
 
 
 def _other_seeds(group: Group) -> list[str]:
-    """Name the mechanisms whose mean is over other seeds than that of the baseline."""
+    """Name the mechanisms whose mean is over other seeds than the baseline's."""
     base = group.seeds.get(str(group.baseline))
     rows = group.rows[group.rows["n"] > 0]
     same = (rows["pairs"] == rows["n"]) & (rows["n"] == base)

@@ -22,7 +22,7 @@ def kinds() -> dict[str, Kind]:
     Raises
     ------
     StudyError
-        If what an entry point names is none.
+        If an entry point names something else.
     """
     found = {}
     for entry in entry_points(group="study.figures"):
@@ -56,7 +56,7 @@ def draw_all(frame: pd.DataFrame, out: Path, baseline: str | None) -> dict[str, 
     StudyError
         As `analysis.stats.group.groups` does.
     """
-    # The same runs in another order are the same figures.
+    # The same runs in another order give the same figures.
     frame = frame.sort_values("id", kind="stable", ignore_index=True)
     found = [group for group in groups(frame, baseline) if len(group.done)]
     return {name: kind.draw(found, out) for name, kind in kinds().items()}

@@ -1,8 +1,8 @@
 """Where a query looks: over an image by term and head, or as an alignment of two sentences.
 
-The form of the paper's Figure 1 for images: the weight of each key, laid over the picture. What
-other mechanisms weigh is drawn by its shape: a number a channel as a curve, a number a position as
-a heat map.
+Images have the form of the paper's Figure 1: the weight of each key, laid over the picture. The
+shape decides how the weights of other mechanisms are drawn: a number per channel as a curve, a
+number per position as a heat map.
 """
 
 from __future__ import annotations
@@ -91,13 +91,13 @@ def _over_image(
     laid = []
     if weights is not None:
         laid.append(("all terms, mean of heads", weights.mean(axis=0)))
-        # What the softmax would be if the others were off.
+        # The softmax as if the other terms were off.
         laid += [
             (f"{term}  {MEANINGS[term]} alone", _softmax(energy).mean(axis=0))
             for term, energy in terms.items()
         ]
         laid += [(f"head {index + 1}", head) for index, head in enumerate(weights)]
-    # How peaked a map is shows in how far its largest weight exceeds the uniform one.
+    # The largest weight relative to the uniform one shows how peaked a map is.
     titled = [(f"{text}\nmax {map.max() * map.size:.1f} × uniform", map) for text, map in laid]
     titled += [(f"{name}\n{map.min():.3g} to {map.max():.3g}", map) for name, map in maps.items()]
     image = arrays["image"]
@@ -163,7 +163,7 @@ def _alignment(
 
 
 def _curves(axes: Sequence[Axes], curves: Mapping[str, np.ndarray]) -> None:
-    """Draw numbers by channel, the largest first; switch off the axes that are left."""
+    """Draw numbers by channel, the largest first; hide the axes that are left over."""
     for ax, (name, values) in zip(axes, curves.items(), strict=False):
         ax.plot(np.arange(1, len(values) + 1), np.sort(values)[::-1], color=CURVE_COLOR, lw=1.2)
         ax.set_title(f"{name}\n{len(values)} channels, the largest first", fontsize=6)

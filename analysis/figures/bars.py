@@ -92,7 +92,7 @@ def _panel(axes: Axes, title: str, group: pd.DataFrame) -> None:
         own = group[group["threads"] == threads].set_index("configuration")["speedup"]
         means.append(f"{np.exp(np.log(own).mean()):.1f}")
         at = np.arange(len(names)) - 0.4 + width * (index + 0.5)
-        # From 1 on: a bar that points down is a configuration that became slower.
+        # Bars start at 1: one that points down is a configuration that became slower.
         axes.bar(
             at,
             own[names] - 1,

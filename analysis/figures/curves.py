@@ -33,7 +33,7 @@ def draw(groups: Sequence[Group], out: Path) -> list[Path]:
     Parameters
     ----------
     groups: sequence of Group
-        One whose runs have no curve of the metric is left out.
+        A group is left out if its runs have no curve of the metric.
     out: Path
         Created if need be.
     """
@@ -55,7 +55,7 @@ def figure(groups: Sequence[Group], heading: str) -> Figure:
     for index, group in enumerate(groups):
         left, right = grid[2 * index : 2 * index + 2]
         for axes, column in ((left, "curve"), (right, "loss_curve")):
-            # The loss of a batch is noise enough; its seeds would hide the means.
+            # The loss of a batch is noisy enough; thin lines of its seeds would hide the means.
             ends = _lines(axes, group.done, column, seeds=column == "curve")
             named.append((axes, ends, line_ends.write(axes, ends)))
         left.set_ylabel(axis(group.metric))
@@ -73,7 +73,7 @@ def mean_curve(curves: Sequence[np.ndarray]) -> np.ndarray:
     Parameters
     ----------
     curves: sequence of numpy.ndarray, each (n, 2)
-        Epochs, ascending, and values. Between its points a curve is taken to be straight.
+        Epochs, ascending, and values. A curve is straight between its points.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def _lines(axes: Axes, runs: pd.DataFrame, column: str, seeds: bool) -> list[End
         if key and seeds and len(curves) > 1:
             for curve in curves:
                 axes.plot(*curve.T, lw=0.6, alpha=0.4, zorder=2.4, **style)
-        # Shapes as in the other figures, where they would not run into each other.
+        # Use the markers of the other figures if they do not run into each other.
         sign = marker(mechanism) if key and len(mean) <= FEW else "none"
         width, layer = (1.4, 3) if key else (0.8, 2)
         axes.plot(*mean.T, marker=sign, ms=3.5, lw=width, zorder=layer, gid=mechanism, **style)

@@ -1,4 +1,4 @@
-"""What each term brings: main effects above, two-way interactions below, one panel per place.
+"""What each term brings: main effects above, two-way interactions below, one panel per group.
 
 The same effects give the same bytes.
 """

@@ -20,14 +20,14 @@ class Kind:
     title: str
         Heads the figures in the report.
     needs: str
-        What they cannot be drawn without, in words that follow "it needs".
+        What the figures cannot do without, in words that follow "it needs".
     draw: callable
         ``draw(groups, out)`` writes files into the folder `out`, which it creates if need be, and
-        returns their paths: none where the groups, which all have finished runs, do not suffice.
-        The report shows the SVG of each. Colours, pages and panels are in
+        returns their paths. All groups have finished runs; it returns no path if they do not
+        suffice. The report shows the SVG of each. Colours, pages and panels are in
         `analysis.figures.drawing`.
     rank: int
-        Place among all kinds, the lowest first; equal ones by name.
+        Order among all kinds, the lowest first; equal ones by name.
     """
 
     title: str

@@ -31,7 +31,7 @@ Front = Mapping[str, Callable[[Any], str]]
 
 
 def row(group: Group, mechanism: str, reference: str) -> dict[str, Any]:
-    """Return what a comparison says of a mechanism.
+    """Return a comparison's row for a mechanism.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def draw(
     Parameters
     ----------
     groups, out, name
-        What is compared, the folder to write into, and what the comparison is called.
+        What to compare, the folder to write into, and the name of the comparison.
     rows: callable
         ``rows(group)`` returns the columns of `front`, and `COLUMNS`.
     figure: callable
@@ -97,7 +97,7 @@ def markdown(group: Group, rows: pd.DataFrame, front: Front, against: str) -> st
     front: Front
         Columns that come first.
     against: str
-        What the difference is to.
+        The reference of the difference, in words.
     """
     decimals = group.metric.decimals
     size, unit = MACS.unit(rows["mechanism_macs"])

@@ -1,6 +1,6 @@
 """Deformable convolution against E2: both let the query choose positions, at different cost.
 
-The members of a family share the other terms: nothing is added to them, or E2, or deformable
+The members of a family share the other terms. They add nothing to these, or E2, or deformable
 convolution, or both.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["DEFORMABLE", "draw", "figure", "rows"]
 
 SUFFIX = "+deformable"
 FAMILIES = ("none", "0010", "1011")
-"""Other terms that are shown even if only E2 was added to them; further ones are if both were."""
+"""Other terms that are shown even if only E2 was added to them; the rest are shown if both were."""
 
 ADDED = ("neither", "E2", "deformable", "both")
 LINES = {"E2": ("-", "#0072B2", "E2 added"), "deformable": ("--", "#D55E00", "deformable added")}
@@ -75,7 +75,7 @@ def draw(groups: Sequence[Group], out: Path) -> list[Path]:
 
 
 def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figure:
-    """Draw a panel a group: its rows as accuracy against cost, lines from what is added to."""
+    """Draw a panel a group: its rows as accuracy against cost, with lines between its rows."""
     groups = [group for group, _ in compared]
     image, grid = page(f"Deformable convolution against E2 · {heading}", len(compared), [
         *data(groups),
@@ -103,7 +103,7 @@ def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figu
     for axes, (group, table) in zip(grid, compared, strict=True):
         clear = []
         for line in _lines(table):
-            # A slanting line is kept clear by what it passes, not by all that it spans.
+            # For a slanting line, labels avoid what it crosses, not its whole bounding box.
             begin, end = axes.transData.transform(list(zip(line.x, line.y, strict=True)))
             spots = np.linspace(begin, end, STEPS).tolist()
             clear += [Box(*spot, *spot).grown(2.0) for spot in spots]

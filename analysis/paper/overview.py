@@ -52,12 +52,12 @@ class Choice:
 
 
 def choose(groups: Sequence[Group]) -> list[Choice]:
-    """Choose for each panel the group with the most finished runs; the first of equal ones."""
+    """Choose for each panel the group with the most finished runs; on a tie the first."""
     choices = []
     for title, belongs in PANELS:
         fitting = [g for g in groups if belongs(g) and len(panel.drawn(g, MACS))]
         best = max(fitting, key=lambda g: len(g.done), default=None)
-        # Without a mechanism nothing is compared; the paper draws no other line.
+        # A panel without a mechanism compares nothing; the paper draws no other line.
         chosen = None if best is None else replace(best, baseline=WITHOUT)
         choices.append(Choice(title, chosen, max(len(fitting) - 1, 0)))
     return choices
@@ -73,7 +73,7 @@ def draw(groups: Sequence[Group], out: Path) -> list[Path]:
 
 
 def figure(choices: Sequence[Choice]) -> Figure:
-    """Draw the panels that have runs; each keeps the letter that it has in the paper's figure."""
+    """Draw the panels that have runs; each keeps its letter in the paper's figure."""
     lettered = [
         (f"({letter})", choice.title, choice.group)
         for letter, choice in zip("abcd", choices, strict=True)

@@ -1,4 +1,4 @@
-"""Pages, data and figures into one folder, which then takes the place of the old one."""
+"""Write pages, data and figures into one folder, then replace the old folder with it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from study.runs.folder import RunFolder
 __all__ = ["MARKER", "Built", "build"]
 
 MARKER = "report.json"
-"""Its presence says that a folder is a report, and may be replaced by one."""
+"""A folder with this file is a report, and may be replaced by one."""
 
 IN_TABLE = (
     *("id", "label", "grid", "task", "data", "mechanism", "sites", "seed", "state", "archived"),
@@ -52,12 +52,12 @@ class Built:
 def build(selections: Sequence[Selection], out: Path) -> Built:
     """Build the report on `selections` as the folder `out`.
 
-    An older report there is replaced when the new one is whole; until then it stays as it is.
+    An older report stays as it is until the new one is whole, which then replaces it.
 
     Raises
     ------
     StudyError
-        If `out` is something else than a report, or there is no run.
+        If `out` is something other than a report, or there is no run.
     """
     _refuse_foreign(out)
     frames = [collect(selection.folders) for selection in selections]
@@ -90,7 +90,7 @@ def _refuse_foreign(out: Path) -> None:
 def _swap(building: Path, out: Path) -> None:
     """Put the new folder where the old one is: two renames, then the old one goes."""
     old = building.with_suffix(".old")
-    _refuse_foreign(out)  # it may have come meanwhile
+    _refuse_foreign(out)  # it may have appeared meanwhile
     if out.exists():
         out.rename(old)
     building.rename(out)
@@ -190,7 +190,7 @@ def _runs(
 
 
 def _cell(record: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what runs have in common that differ in their seed alone."""
+    """Return what runs share that differ in their seed alone."""
     return (*record["groups"], record["mechanism"], record["sites"])
 
 

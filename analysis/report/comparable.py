@@ -1,4 +1,4 @@
-"""Which runs the pages compare: those of one group of `analysis.stats.group`."""
+"""Which runs the pages compare: the runs of one group of `analysis.stats.group`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run wrote, cut to what a page can hold, with the lines that tell of an error."""
+"""What a run wrote, cut to what a page can hold, with the lines that report an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TAIL_BYTES, TAIL_LINES = 128 << 10, 2_500
 
 CHUNK = 1 << 20
 
-# Colours, cursor movements and titles that a terminal would act on and a page would only show.
+# Colours, cursor movements and titles: a terminal acts on them, a page would only show them.
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -31,7 +31,7 @@ COMPLAINT = re.compile(
     r"(?:^|[\s|\[])(?:ERROR|CRITICAL|FATAL)\b|^(?:\S+: )?(?:fatal )?error:|^Killed\b"
     r"|[Oo]ut of memory|Segmentation fault|oom[-_ ]?kill"
 )
-"""A line that tells of an error without a traceback, as schedulers and the kernel write them."""
+"""A line that reports an error without a traceback, as schedulers and the kernel write them."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,17 @@ class Log:
     Attributes
     ----------
     name, note: str
-        What it is, and what must be said about it first.
+        What it is, and a remark to read first.
     size: int
         Bytes of the whole file.
     head, tail: str
-        Its beginning and its end; `tail` is empty where `head` is all of it.
+        Its beginning and its end; `tail` is empty if `head` is all of it.
     resumes: int
         Number of the first line of `tail`, counted from 1.
     left_out: int
         Bytes between the two.
     errors: tuple of int
-        Numbers of the lines that tell of errors, of those that are shown.
+        Numbers of the shown lines that report errors.
     """
 
     name: str
@@ -107,15 +107,15 @@ def read(path: Path, name: str, note: str = "") -> Log:
 
 
 def readable(raw: bytes) -> str:
-    """Return bytes of a log as a terminal shows them in the end, without what only it acts on."""
+    """Return bytes of a log as a terminal finally shows them, without control characters."""
     text = ESCAPES.sub("", raw.decode(errors="replace")).replace("\r\n", "\n")
-    # A progress bar is written over itself: what counts is its last account.
+    # A progress bar overwrites itself: its last state counts.
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
     return CONTROL.sub(lambda match: _picture(match.group()), "\n".join(lines))
 
 
 def _picture(sign: str) -> str:
-    """Return the Unicode picture of a control character, which HTML may not hold."""
+    """Return the Unicode picture of a control character; HTML may not hold the character."""
     return "\u2421" if sign == "\x7f" else chr(0x2400 + ord(sign))
 
 
@@ -155,5 +155,5 @@ def _errors(text: str, first: int) -> Iterator[int]:
             begun = 0
         elif not begun and COMPLAINT.search(line):
             yield number
-    if begun:  # cut off before it said what was raised
+    if begun:  # cut off before the exception's name
         yield begun

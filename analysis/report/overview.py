@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 FIRST = "overview"
-"""The kind that shows all tasks at once, and stands above the verdicts."""
+"""The kind that shows all tasks at once; it stands above the verdicts."""
 
 COST = "cost"
 
@@ -46,12 +46,12 @@ PIXELS = 96 / 72
 """Of CSS, in a typographic point."""
 
 UNUSABLE = (StudyError, ValueError, ArithmeticError)
-"""What numbers raise that cannot be compared or drawn; an overflow is an ArithmeticError."""
+"""Errors from numbers that cannot be compared or drawn; an overflow is an ArithmeticError."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The runs of one grid, or all there are where `name` is empty."""
+    """The runs of one grid, or all runs if `name` is empty."""
 
     name: str
     baseline: str | None
@@ -111,9 +111,9 @@ class Judged:
     Attributes
     ----------
     tested: list
-        Claims with the verdicts that the runs allow.
+        Claims that the runs test, with their verdicts.
     untested: list of Verdict
-        Of the claims that they do not test.
+        Verdicts of the claims that the runs do not test.
     counts: list
         How many verdicts of each kind there are.
     notes: list of str
@@ -190,7 +190,7 @@ def judged(frame: pd.DataFrame) -> Judged:
 
 
 def _trouble(what: str, error: Exception) -> str:
-    """Say why something is not shown; only a StudyError says by itself what is wrong."""
+    """Say why something is not shown; only a StudyError explains itself."""
     if isinstance(error, StudyError):
         return str(error)
     return f"{what} are incomplete, perhaps for an absurd number in a run: {error}"
@@ -204,7 +204,7 @@ def tally(states: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def failures(folders: Mapping[str, RunFolder], states: Mapping[str, str]) -> list[triage.Failure]:
-    """Return the failed runs in groups of one cause, the largest first."""
+    """Return the failures of the runs, the one with most runs first."""
     failed = [name for name, state in states.items() if state in triage.FAILURES]
     found = States(of=dict(states), seen=dict(folders))
     return triage.failures(found, failed)
@@ -230,7 +230,7 @@ def _size(svg: Path) -> list[int]:
 
 
 def _draw(frame: pd.DataFrame, out: Path, baseline: str | None) -> dict[str, list[Path]]:
-    # matplotlib tells of substituted glyphs and the like, which nobody can act on here.
+    # matplotlib reports substituted glyphs and the like, which nobody can act on here.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     return draw_all(frame, out, baseline)
 

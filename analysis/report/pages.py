@@ -1,6 +1,6 @@
-"""Templates into pages, and values into text that a page can hold.
+"""Make pages from templates, and text that a page can hold from values.
 
-Whatever a run brings (labels, errors, logs, names of files) is text and nothing else: jinja2
+Everything from a run (labels, errors, logs, names of files) is text and nothing else: jinja2
 escapes it in HTML, `script` in JavaScript, `href` in addresses.
 """
 
@@ -32,7 +32,7 @@ STATES = {
     "planned": "○",
     "preempted": "↺",
 }
-"""A sign for each state, so that colour alone says nothing; all others need somebody: ✗."""
+"""A sign for each state, so that colour is not the only mark; all other states need somebody: ✗."""
 
 VERDICTS = {"supported": "✓", "contradicted": "✗", "inconclusive": "≈", "not tested": "–"}
 
@@ -47,7 +47,7 @@ def page(template: str, **context: Any) -> str:
 def script(call: str, *values: Any) -> str:
     """Return JavaScript that calls a function with values.
 
-    It stays JavaScript with the same values wherever it stands: no ``<``, nothing but ASCII.
+    It is safe anywhere in a page: no ``<``, nothing but ASCII.
     """
     texts = (json.dumps(_finite(value), separators=(",", ":")) for value in values)
     return f"{call}({','.join(texts)});\n".replace("<", "\\u003c")
@@ -79,7 +79,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _finite(value: Any) -> Any:
-    """Return the value with None for the numbers that JSON does not have."""
+    """Return the value with None for numbers that JSON cannot hold."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -140,5 +140,5 @@ def _moment(time: float | str | None) -> str:
 
 
 def _entry(value: Any) -> str:
-    """Return a value of a configuration as its file would have it."""
+    """Return a value of a configuration as its file has it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -44,13 +44,13 @@ class View:
     Attributes
     ----------
     row: dict
-        What the table of all runs shows of it.
+        What the table of all runs shows.
     science, provenance, outcome: dict
         Configuration, origin and result, nested keys joined by dots.
     curves: dict
         For each quantity its (epoch, value) pairs; the training loss under ``loss``.
     attempts: list of dict
-        Who executed it when, and how that ended, the first one first.
+        Who executed it when, and how that ended, the first attempt first.
     logs: list of Log
         What it wrote.
     diff: str
@@ -58,9 +58,9 @@ class View:
     grid_file: str
         A grid file that asks for this run and no other.
     commands: list of str
-        What reproduces it, given that file.
+        Commands that reproduce it, given that file.
     notes: list of str
-        What must be known before that.
+        What to know before that.
     """
 
     row: dict[str, Any]
@@ -77,7 +77,7 @@ class View:
 
     @property
     def file_name(self) -> str:
-        """Of the grid file, as the commands call it."""
+        """The grid file's name in the commands."""
         return f"{self.row['id'].rpartition('-')[2]}.yaml"
 
     @property
@@ -93,7 +93,7 @@ def view(folder: RunFolder, row: Mapping[str, Any]) -> View:
     Parameters
     ----------
     folder: RunFolder
-        The run; of an archived one there are no logs.
+        The run; an archived one has no logs.
     row: mapping
         Its row of the runs table, missing values as None.
 
@@ -146,7 +146,7 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def grid_file(run: Mapping[str, Any]) -> str:
     """Return the text of a grid file that asks for this run and no other.
 
-    The recipe is written out, so that defaults that change later change nothing. The name of the
+    The recipe is written out, so that later changes of defaults change nothing. The name of the
     file does not matter: the id of a run depends on its science configuration alone.
     """
     science = run["science"]
@@ -166,7 +166,7 @@ def grid_file(run: Mapping[str, Any]) -> str:
 def _reproduce(
     run: Mapping[str, Any], origin: Mapping[str, Any], made: Sequence[Attempt]
 ) -> tuple[list[str], list[str]]:
-    """Return the commands that train the run again, and what must be known before."""
+    """Return the commands that train the run again, and what to know before."""
     notes = []
     commit = origin.get("commit")
     checkout = [f"git checkout {commit}"] if commit else []
@@ -219,7 +219,7 @@ def _last_error(made: Sequence[Attempt]) -> str | None:
 
 
 def _curves(metrics: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
-    """Return what was measured against the epoch; the loss, of which there is most, thinned."""
+    """Return what was measured against the epoch; the loss has most points and is thinned."""
     curves: dict[str, list[tuple[float, float]]] = {}
     for line in metrics:
         split, epoch = line.get("split"), line.get("epoch")

@@ -1,6 +1,6 @@
 """Show a report to a browser on this machine: loopback only, reading only, nothing but the report.
 
-Whoever else is logged in on this machine can connect too, as to anything on a loopback port.
+Other users of this machine can connect too, as to anything on a loopback port.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ __all__ = ["Server", "locate", "serve"]
 
 ADDRESS = "127.0.0.1"
 NAMES = ("127.0.0.1", "localhost")
-"""What a request may call this server. A page elsewhere whose name was bent to 127.0.0.1 says its
-own name here (DNS rebinding), and gets nothing."""
+"""Host names that a request may use. A foreign page whose name was redirected to 127.0.0.1 sends
+its own name (DNS rebinding), and gets nothing."""
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -39,7 +39,7 @@ TYPES = {
 }
 
 HEADERS = {
-    # A file of its own is 'self' here, and nothing needs the scheme that pages on a disk do.
+    # Here its own files are 'self', so the scheme for pages on a disk is not needed.
     "Content-Security-Policy": POLICY.replace(" file:", "") + "; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -54,7 +54,7 @@ SILENCE = 30.0  # seconds after which a connection that says nothing is closed
 
 
 def locate(root: Path, target: str) -> Path | None:
-    """Return the file below `root` that a request asks for; None if it may not have it.
+    """Return the file below `root` that a request asks for; None if that is not allowed.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def locate(root: Path, target: str) -> Path | None:
     if any(part in ("", ".", "..") for part in parts):
         return None
     try:
-        # The new report takes the old one's place by renaming, so each request resolves afresh.
+        # A new report replaces the old one by renaming, so each request resolves afresh.
         top = root.resolve(strict=True)
         file = top.joinpath(*parts).resolve(strict=True)
     except (OSError, RuntimeError):
@@ -105,7 +105,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             file.close()
 
     def _open(self) -> BinaryIO | None:
-        """Answer up to the body, which is returned where there is one."""
+        """Answer up to the body; return the body if there is one."""
         if not self._for_us():
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
             return None
@@ -127,7 +127,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         hosts = self.headers.get_all("Host") or []
         if len(hosts) != 1:
             return False
-        # ssh may have led another port here, so the port says nothing.
+        # ssh may forward another port to this one, so the port proves nothing.
         return hosts[0].partition(":")[0].lower() in NAMES
 
     def end_headers(self) -> None:
@@ -137,14 +137,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         super().end_headers()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer with an error; a method other than GET and HEAD is not implemented but refused."""
+        """Answer with an error; methods other than GET and HEAD are refused."""
         if code == HTTPStatus.NOT_IMPLEMENTED:
             code = HTTPStatus.METHOD_NOT_ALLOWED
         self.close_connection = True
         super().send_error(code)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: what is printed above shall stay in sight."""
+        """Say nothing, so that the address above stays in sight."""
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -157,7 +157,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__((ADDRESS, port), Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a browser that went away."""
+        """Say nothing about a browser that disconnected."""
 
 
 def serve(root: Path, port: int) -> None:

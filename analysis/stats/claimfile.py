@@ -163,7 +163,7 @@ class Claim(_Strict):
     tasks: list of str
         Names of tasks.
     attention: str
-        ``cross`` is encoder-decoder attention, ``self`` every other place.
+        ``cross`` is encoder-decoder attention, ``self`` all other attention.
     margins: dict of str to float
         What makes no difference, by metric, in its units.
     """

@@ -17,8 +17,7 @@ class CheckpointError(ValueError):
 
 
 class Stopped(BaseException):
-    """A run ends early, to be resumed. It is no `Exception`, so no framework handles it as an
-    error."""
+    """A run ends early, to be resumed. No `Exception`, so no framework takes it for an error."""
 
 
 @dataclass(frozen=True)

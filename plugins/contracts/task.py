@@ -129,8 +129,7 @@ class Smokes(ABC):
 
     @abstractmethod
     def smoke(self, recipe: Any) -> Any:
-        """Return a recipe of the same kind that trains in a minute on a laptop, on embedded
-        data."""
+        """Return a recipe of the same kind for embedded data and a minute on a laptop."""
 
 
 class Evaluates(ABC):

@@ -56,8 +56,7 @@ def blocks_in(config: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def in_words_of_modules(config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return type and arguments of a layer's config; for a mechanism's word, those of its
-    module."""
+    """Return type and arguments of a layer's config, or of the module of a mechanism's word."""
     arguments = dict(config)
     kind = arguments.pop("type", None)
     if not (isinstance(kind, str) and kind.startswith(WORDED)):

@@ -119,8 +119,7 @@ def check_whole(path: Path) -> None:
 
 
 def entry(path: Path, holder: Mapping[str, Any], key: str, *kinds: type) -> Any:
-    """Return an entry of a file's content, None without it; CheckpointError if its type is
-    wrong."""
+    """Return an entry of a file's content or None; CheckpointError if its type is wrong."""
     value = holder.get(key)
     if value is None or isinstance(value, kinds):
         return value

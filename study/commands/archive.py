@@ -11,7 +11,7 @@ from study.commands.select import Grids, Mechanisms, Names, Root, Seeds, notes, 
 
 __all__ = ["register"]
 
-LARGE = 100_000  # bytes of one file, above which a repository would rather not have it
+LARGE = 100_000  # bytes of one file; larger ones burden a repository
 
 
 def register(app: typer.Typer) -> None:
@@ -31,8 +31,8 @@ def archive(
 ) -> None:
     """Write finished runs to <out>/<grid>/<run id>.json, small enough to commit.
 
-    An archived run counts as done wherever that file is, and its numbers are in every table. Again
-    is safe: what is there stays as it is, and a different content is an error.
+    An archived run counts as done wherever that file is, and its numbers are in every table. It is
+    safe to repeat: a file that is there stays, and a different content is an error.
     """
     from study.runs.archive import ArchivedRun, index, results_root, store
     from study.runs.run import existing_root
@@ -49,7 +49,7 @@ def archive(
         elif isinstance(folder, ArchivedRun):
             same += 1
         else:
-            # A run that two grids ask for has one file, in the folder of the first.
+            # A run of two grids has one file, in the folder of the first.
             file = there.get(name) or place / found.asked[name].grid / f"{name}.json"
             new = store(folder, file)
             written, same = written + new, same + (not new)

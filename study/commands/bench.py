@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True)
-WIDTH = 100  # columns that the tables take, also where the output is no terminal
+WIDTH = 100  # columns of the tables, even if the output is no terminal
 
 
 @app.callback()
@@ -167,7 +167,7 @@ def _measure(
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    # Redrawn only when a case is done: in between it would disturb the measurement.
+    # Redraw only when a case is done: otherwise it would disturb the measurement.
     with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         task = progress.add_task("starting", total=len(cases) * (len(threads) + 1))
         progress.refresh()
@@ -179,7 +179,7 @@ def _measure(
 
 
 def _machine(distributions: Sequence[str]) -> dict[str, str]:
-    """What the numbers depend on beside the code, which its commit names."""
+    """What the numbers depend on besides the code; the commit names that."""
     from study.runs.provenance import cores, git_state
 
     state = git_state()
@@ -211,9 +211,9 @@ def _write(path: Path, rows: list[dict[str, Any]], machine: dict[str, str]) -> N
 
 
 def _load(group: str, name: str) -> Any:
-    """Load what a distribution offers under a name, such as ``attention`` of ``study.benchmarks``.
+    """Load an entry point by its name, such as ``attention`` of ``study.benchmarks``.
 
-    By name, since this room knows neither torch nor matplotlib.
+    Loading is by name, because this room knows neither torch nor matplotlib.
     """
 
     found = entry_points(group=group, name=name)

@@ -21,7 +21,7 @@ TIMEOUT = 120  # seconds for a framework to import; a cold disk takes its time
 
 
 def run_checks() -> list[Check]:
-    """Look at everything, the imports in processes of their own."""
+    """Check everything; each import has a process of its own."""
     tasks = [find_task(name) for name in task_names()]
     packages = dict.fromkeys([*PACKAGES, *(name for task in tasks for name in task.packages)])
     return [
@@ -46,7 +46,7 @@ def _package(name: str) -> Check:
 
 
 def import_here(modules: list[str]) -> None:
-    """Import modules, in a process that may become whatever they make of it."""
+    """Import modules, in a process of their own that they may change in any way."""
     for name in modules:
         importlib.import_module(name)
 

@@ -12,7 +12,7 @@ __all__ = ["clusters", "mechanisms", "run_ids", "states"]
 
 
 def run_ids(context: typer.Context, incomplete: str) -> list[str]:
-    """Ids of the runs in the folder of runs, and of those that are archived."""
+    """Ids of the runs in the folder of runs, and of the archived ones."""
     from study.runs.archive import RUN_ID, index
     from study.runs.run import default_root
 
@@ -32,7 +32,7 @@ def states(incomplete: str) -> list[str]:
 
 
 def mechanisms(incomplete: str) -> list[str]:
-    """Names of mechanisms; behind ``+`` those that can be joined; imports none of them."""
+    """Names of mechanisms; after ``+`` those that can be joined; imports none of them."""
     from plugins.attention.core.registry import names
 
     before, plus, _ = incomplete.rpartition("+")

@@ -46,7 +46,7 @@ def prepare(
         raise StudyError(f"name data sets to prepare, or use --all; valid: {', '.join(known)}")
     wanted = data.embedded() if every else list(names or [])
     if copy is None and root and len(wanted) == 1 and data.looks_like_copy(wanted[0], root):
-        # A folder of prepared sets looks otherwise, so this can only mean one thing.
+        # A folder of prepared sets looks different, so this folder must be a copy.
         typer.echo(f"{wanted[0]}: {root} is a copy of it; read as --from {root}", err=True)
         copy, root = root, None
     if copy is None:

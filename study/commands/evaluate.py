@@ -1,4 +1,4 @@
-"""``study evaluate``: what weights from a file reach, beside what was published for them."""
+"""``study evaluate``: the metrics of weights from a file, beside the published ones."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _plain(line: str) -> str:
 
 
 def _cell(runs: list[Run], mechanism: str | None, sites: str | None) -> Run:
-    """Return a run of the one cell that is meant; which seed it has does not matter."""
+    """Return a run of the chosen cell; its seed does not matter."""
     from plugins.attention.core.word import Word
     from study.runs.run import science_hash
 

@@ -27,7 +27,7 @@ FIGURES = {
     "executed_macs": "executed (G)",
     "parameters": "parameters (M)",
 }
-"""What is counted, of the whole model and of the mechanism, and the unit that people read it in."""
+"""What is counted of the whole model and of the mechanism, and its unit for people."""
 
 UNITS = {"macs": 1e9, "executed_macs": 1e9, "parameters": 1e6}
 
@@ -97,7 +97,7 @@ class Table:
     rows: DataFrame
         mechanism, and ``model_<figure>`` and ``mechanism_<figure>`` in single units.
     uncounted: dict of str to int
-        Operators without a formula: the elements that they produce at most in one configuration.
+        Operators without a formula, and the most elements that each produces in a configuration.
     """
 
     heading: dict[str, str]
@@ -121,7 +121,7 @@ class Table:
 
 
 def _once(runs: Iterable[Run]) -> list[Run]:
-    """Keep one run of those that differ in the seed alone."""
+    """Keep one of the runs that differ in their seed alone."""
     return list({(run.mechanism, run.sites): run for run in reversed(list(runs))}.values())[::-1]
 
 
@@ -130,7 +130,7 @@ def _tables(grid: str, runs: Sequence[Run], counted: Sequence[dict[str, Any]]) -
 
     rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     uncounted: dict[tuple[str, ...], dict[str, int]] = {}
-    # A network without a mechanism has no site: it is a row of every table.
+    # A network without a mechanism has no site, so it is a row of every table.
     all_sites = [key for key in dict.fromkeys(run.sites for run in runs) if key] or [()]
     for run, cost in zip(runs, counted, strict=True):
         shape = "x".join(map(str, cost["input_shape"]))

@@ -47,7 +47,7 @@ def inspect(run: RunId, as_json: Json = False, root: Root = None) -> None:
 
 
 def _facts(folder: RunFolder, states: States) -> dict[str, Any]:
-    """Return everything; ``command`` is None where nothing should be run by hand."""
+    """Return everything; ``command`` is None if nothing should be run by hand."""
     from study.runs.archive import ArchivedRun
     from study.runs.folder import SETTLED
 
@@ -130,7 +130,7 @@ def _print(facts: dict[str, Any], attempts: Sequence[Attempt], console: Console)
 
 
 def _account(attempt: Attempt, about: dict[str, Any]) -> str:
-    """Return in a line who executed an attempt, and how that ended."""
+    """Return a line: who executed an attempt, and how that ended."""
     from study.launch.protocol import title
 
     if attempt.launcher is None:

@@ -31,8 +31,8 @@ def logs(
 ) -> None:
     """Print the log of a run: what the framework wrote, over all attempts.
 
-    With --attempt or --err, what one attempt's process wrote. Of a job whose worker has not begun,
-    what the job itself wrote.
+    With --attempt or --err, print what one attempt's process wrote. If a job's worker has not
+    begun, print what the job itself wrote.
     """
     from study.errors import StudyError
     from study.runs.archive import ArchivedRun
@@ -43,7 +43,7 @@ def logs(
         raise StudyError(f"{folder.path.name} is archived in {folder.file}, its logs are not")
     _check(folder, attempt)
     if follow:
-        # With a number the file is one; without it, attempts that come later count too.
+        # With a number there is one file; without it, later attempts count too.
         states = following.follow(folder, attempt, err, _write, _tell)
         notes(states)
         _tell(f"{folder.path.name} is {states.of[folder.path.name]}")
@@ -94,7 +94,7 @@ def _nothing(folder: RunFolder, number: int | None, err: bool) -> str:
 
 
 def _write(chunk: bytes) -> None:
-    # Bytes as they are: a chunk may end within a character.
+    # Write bytes as they are: a chunk may end within a character.
     sys.stdout.flush()
     sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()

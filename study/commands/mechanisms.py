@@ -70,7 +70,7 @@ def mechanisms(
 
 
 def _rows() -> list[dict[str, Any]]:
-    """Return a row a mechanism; the cost is None where it has no place at such a site."""
+    """Return a row a mechanism; the cost is None if it cannot stand at such a site."""
     from plugins.attention.core.closed_form import ClosedForm
     from plugins.attention.core.registry import mechanism_class, names
     from plugins.attention.core.site import MapSite, Place, SequenceSite
@@ -84,7 +84,7 @@ def _rows() -> list[dict[str, Any]]:
     )
     in_sequence = SequenceSite(channels=SEQUENCE_CHANNELS, heads=HEADS, queries=TOKENS, keys=TOKENS)
     rows = []
-    # What is written beside others comes last.
+    # Mechanisms that are written beside others come last.
     for kind in sorted(map(mechanism_class, names()), key=lambda kind: kind.beside):
         part = kind()
         costs = []

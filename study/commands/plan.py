@@ -92,7 +92,7 @@ def plan(
 
 
 def _steps(runs: Sequence[Run]) -> dict[str, str]:
-    """Return what a step of each grid's optimizer learns from, in the words of its task."""
+    """Return what a step of each grid's optimizer learns from, as its task says it."""
     from plugins.contracts.tasks import find_task
 
     first = {run.grid: run for run in reversed(runs)}
@@ -125,7 +125,7 @@ def _profile(cluster: str, runs: Sequence[Run]) -> Profile:
 
 
 def _limits(profile: Profile, missing: int) -> dict[str, float]:
-    """Return what so many runs may take at most."""
+    """Return the most that so many runs may take."""
     return {
         "gpu_hours_at_most": round(missing * profile.gpu_hours, 2),
         "node_hours_at_most": round(missing * profile.node_hours, 2),
@@ -133,7 +133,7 @@ def _limits(profile: Profile, missing: int) -> dict[str, float]:
 
 
 def _hours(missing: Sequence[Run], found: States, root: Path) -> dict[str, Any]:
-    """Return what the missing runs will take by the finished ones."""
+    """Return what the missing runs will take, judged by the finished ones."""
     from study.status.estimate import estimates
 
     hours: dict[str, Any] = {"missing": len(missing)}
@@ -180,7 +180,7 @@ def _listed(runs: Sequence[Run], found: States, known: Costs) -> Iterator[Table]
 
 
 def _summed(runs: Sequence[Run], found: States, known: Costs) -> Iterator[Table]:
-    """Yield a table a grid, a row a mechanism and place."""
+    """Yield a table a grid, with a row for each mechanism and choice of sites."""
     for here, title, several in _grids(runs):
         table = _table(title, ["mechanism", "runs", "states"], several)
         cells: dict[tuple[str, str], list[Run]] = {}
@@ -189,7 +189,7 @@ def _summed(runs: Sequence[Run], found: States, known: Costs) -> Iterator[Table]
         for (mechanism, sites), members in cells.items():
             states = found.only([run.id for run in members]).count()
             told = ", ".join(f"{n} {state}" for state, n in states.items())
-            # Seeds cost the same; the first that was counted speaks for all.
+            # Seeds cost the same; take the first that was counted.
             cost = next((known[run.id] for run in members if run.id in known), None)
             where = [sites] if several else []
             table.add_row(mechanism, str(len(members)), told, *where, *_figures(cost))

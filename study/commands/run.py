@@ -32,8 +32,8 @@ def run(
 ) -> None:
     """Train what is missing, on this machine. What is finished is not trained again.
 
-    What is archived, or queued on a cluster, is left alone. Exit code 0 if all runs are complete, 1
-    if some are not, 130 if you stopped it.
+    Archived runs, and runs queued on a cluster, are left alone. Exit code 0 if all runs are
+    complete, 1 if some are not, 130 if you stopped it.
     """
     from study import data
     from study.grid.changed import changed_recipes
@@ -58,7 +58,7 @@ def run(
     for run, folder in zip(runs, folders, strict=True):
         state = states.of[run.id]
         wanted = state not in SETTLED
-        # A folder that is there is compared with the grid, whether or not it is needed now.
+        # Compare existing folders with the grid, even if they are not needed now.
         if wanted or (folder.path.exists() and state != "broken"):
             open_folder(run, where)
         if wanted:

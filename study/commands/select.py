@@ -89,12 +89,12 @@ def runs_of(
     seeds: list[int] | None = None,
     smoke: bool = False,
 ) -> list[Run]:
-    """Return the runs of all grids, or of their smoke forms, each once, in order.
+    """Return the runs of all grids, or their smoke forms, each once and in order.
 
     Raises
     ------
     StudyError
-        If a mechanism or a seed is named that none of the runs has.
+        If none of the runs has a mechanism or a seed that was named.
     """
     from study.grid.grid import find, load
 
@@ -114,16 +114,16 @@ def select(
     seeds: list[int] | None = None,
     names: list[str] | None = None,
 ) -> tuple[list[RunFolder], States]:
-    """Return the folders of the runs that pass all filters, and the states of these.
+    """Return the folders of the runs that pass all filters, and their states.
 
-    Without `grids` all runs in the folder of runs and all that are archived; of a grid also those
-    that have no folder yet.
+    Without `grids` these are all runs in the folder of runs and all archived ones. With grids they
+    include runs that have no folder yet.
 
     Raises
     ------
     StudyError
-        If a state or a mechanism does not exist, a filter other than `states` names what none of
-        the runs has, or there is no such folder of runs.
+        If a state or a mechanism does not exist, no run passes a filter other than `states`, or
+        there is no such folder of runs.
     """
     from study.errors import StudyError
     from study.runs.archive import every_run
@@ -176,7 +176,7 @@ def find(root: Path | None, name: str) -> RunFolder:
 
 
 def notes(states: States) -> None:
-    """Say on standard error what the scheduler could not be asked."""
+    """Report on standard error what the scheduler could not answer."""
     for trouble in states.trouble:
         typer.echo(f"note: the scheduler was no help, states may be old: {trouble}", err=True)
 
@@ -201,9 +201,9 @@ def _mechanisms(words: Sequence[str]) -> set[str]:
 def _passing(
     cells: Mapping[str, tuple[str, int]], words: set[str], seeds: Sequence[int], hint: str = ""
 ) -> list[str]:
-    """Return the names of the runs, given with mechanism and seed, that pass both filters.
+    """Return the names of the runs that pass both filters; `cells` has mechanism and seed of each.
 
-    StudyError if a filter names what no run has, or none that passes the other one.
+    StudyError if no run has what a filter names, or none of those that pass the other one.
     """
     from study.errors import MOST_NAMES, StudyError, nearest
 
@@ -234,7 +234,7 @@ def _passing(
 
 
 def _cell(folder: RunFolder, asked: Run | None) -> tuple[str, int] | None:
-    """Return mechanism and seed; None of a run that cannot be read."""
+    """Return mechanism and seed; None if the run cannot be read."""
     from study.files import BrokenFile
 
     try:

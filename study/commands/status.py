@@ -37,7 +37,7 @@ def status(
 ) -> None:
     """Count the runs in each state and name those that need attention. Writes nothing.
 
-    With --state the runs in these states are named, whatever they are.
+    With --state, name the runs in these states, whatever they are.
 
     Exit code 0 if all are completed, 1 if some need attention (failed, oom, killed, timeout,
     preempted, lost, broken), 3 if some are planned, queued or running and none needs attention.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-CONFIRM_ABOVE = 20  # runs that are cancelled or trained again without a question
+CONFIRM_ABOVE = 20  # runs to cancel or train again without asking
 
 EVERY_SECONDS = 300.0
 
@@ -83,11 +83,11 @@ def submit(
     smoke: Smoke = False,
     root: Root = None,
 ) -> None:
-    """Queue what is missing, and leave. Again is safe: each run is queued once.
+    """Queue what is missing, and leave. It is safe to repeat: each run is queued once.
 
-    What was preempted, timed out, was lost or lacked memory is queued again, up to a limit for each
-    cause; what failed is not (study retry). Exit code 0 if nothing is left to submit, 1 if a file
-    of a run is torn, 3 if the queue had no room for all.
+    Runs that were preempted, timed out, were lost or lacked memory are queued again, up to a limit
+    for each cause. Failed runs are not; see study retry. Exit code 0 if nothing is left to submit,
+    1 if a file of a run is torn, 3 if the queue had no room for all.
     """
     from rich.console import Console
 
@@ -133,7 +133,7 @@ def submit(
         wanted = {folder.path for folder in due}
         broken = [name for name, state in states.of.items() if state == "broken"]
         for run in runs:
-            # A folder that is there is compared with the grid, whether or not it is needed now.
+            # Compare existing folders with the grid, even if they are not needed now.
             there = (where / run.id).exists() and run.id not in broken
             if (where / run.id) in wanted or there:
                 open_folder(run, where)
@@ -165,9 +165,9 @@ def retry(
     yes: Yes = False,
     root: Root = None,
 ) -> None:
-    """Train again what did not end well, whatever its limit; it goes on from its last checkpoint.
+    """Train again what did not end well, whatever its limit, from its last checkpoint.
 
-    With --cluster local in the foreground, as study run does.
+    With --cluster local it trains in the foreground, as study run does.
     """
     from rich.console import Console
 
@@ -207,7 +207,7 @@ def cancel(
 ) -> None:
     """End runs that are queued or running; they leave their checkpoints.
 
-    study submit leaves them alone from then on, study retry goes on with them.
+    After that study submit leaves them alone; study retry continues them.
     """
     from rich.console import Console
 
@@ -230,7 +230,7 @@ def _profile(
     max_parallel: int | None,
     pack: int,
 ) -> Profile:
-    """Return what a run may use; StudyError if it cannot be had, or nothing be submitted."""
+    """Return what a run may use; StudyError if that, or any submission, is impossible."""
     from study.errors import StudyError
 
     more = [f"max_parallel={max_parallel}"] if max_parallel else []
@@ -288,7 +288,7 @@ def _submit(
     states: States,
     console: Console,
 ) -> bool:
-    """Submit, and say what became of it; True if something is left to submit."""
+    """Submit, and report the outcome; True if something is left to submit."""
     left = {state: n for state, n in states.count().items() if state != "planned"}
     if not due:
         console.print("nothing to submit: " + ", ".join(f"{n} {s}" for s, n in left.items()))
@@ -327,7 +327,7 @@ def _refuse(states: list[str] | None, fit: tuple[str, ...], what: str) -> None:
 def _agree(
     folders: Sequence[RunFolder], states: States, what: str, yes: bool, console: Console
 ) -> None:
-    """End the command if there is nothing to do, or too much of it and nobody agrees."""
+    """End the command if there is nothing to do, or much to do and the user does not agree."""
     if not folders:
         console.print(f"nothing to {what}")
         raise typer.Exit

@@ -36,10 +36,10 @@ def triage(
     as_json: Json = False,
     root: Root = None,
 ) -> None:
-    """Group the runs that failed by what they failed of. Writes nothing.
+    """Group the failed runs by their mistake. Writes nothing.
 
-    Failed are those that are failed, oom, killed, timeout or lost. Numbers, addresses, folders and
-    run ids make no difference, so that a thousand failures of one cause are one line.
+    Failed means failed, oom, killed, timeout or lost. Numbers, addresses, folders and run ids make
+    no difference: a thousand failures of one cause are one line.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console

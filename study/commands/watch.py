@@ -12,7 +12,7 @@ from study.commands.select import Mechanisms, Names, Root, Seeds, SomeGrids, not
 __all__ = ["register"]
 
 POLL_SECONDS = 0.2
-QUIET_LOOKS = 2  # without a run that is queued or running: `study run` starts the next in between
+QUIET_REFRESHES = 2  # with no run queued or running: between two runs `study run` has none
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def watch(
     grids: SomeGrids = None,
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 10.0,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two refreshes.")] = 10.0,
     mechanism: Mechanisms = None,
     seed: Seeds = None,
     run: Names = None,
@@ -30,8 +30,8 @@ def watch(
 ) -> None:
     """Follow runs until none is queued or running; Ctrl-C ends the watch, not the runs.
 
-    A live table on a terminal, a line a change elsewhere. Writes nothing. The scheduler is asked
-    every ten seconds at most. Exit codes as of study status; 130 after Ctrl-C.
+    On a terminal it shows a live table; elsewhere, a line for each change. Writes nothing. The
+    scheduler is asked every ten seconds at most. Exit codes as of study status; 130 after Ctrl-C.
     """
     from study.status.progress import PatientConsole, Progress
     from study.status.rows import tally
@@ -47,7 +47,7 @@ def watch(
             while True:
                 under_way = {"queued", "running"} & {*progress.states.of.values()}
                 quiet = 0 if under_way else quiet + 1
-                if quiet == QUIET_LOOKS or progress.states.code == 0:
+                if quiet == QUIET_REFRESHES or progress.states.code == 0:
                     break
                 before = progress.refreshes
                 while progress.refreshes == before:

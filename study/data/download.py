@@ -1,7 +1,7 @@
-"""Files of package registries, fetched by the registries' own clients and held to a hash.
+"""Files of package registries, fetched by the registries' own clients and checked by a hash.
 
-A file appears under its name only when it is whole and right. Until then it lies in a folder of
-its own beside it, whose name says that it may be deleted.
+A file appears under its name only when it is whole and right. Until then it lies beside that in a
+folder of its own, whose name says that it may be deleted.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class _CutError(Exception):
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock file `path`; call `waiting` once if another process holds it already.
+    """Hold the lock file `path`; call `waiting` once if another process holds it.
 
-    The file stays: a lock file that is deleted can be held by two processes at once.
+    The file stays: two processes can hold a lock file that is deleted in between.
     """
     with path.open("a") as file:
         try:
@@ -51,14 +51,14 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[N
 
 @contextmanager
 def partial_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Give a new folder for making `name` in, and remove it at the end if it is still there.
+    """Give a new folder to make `name` in, and remove it at the end if it is still there.
 
-    The caller holds the lock of `name`: other partial folders of that name are then left over
-    from processes that were killed, and are removed first.
+    The caller holds the lock of `name`. So other partial folders of that name are left from killed
+    processes; they are removed first.
     """
     for stale in parent.glob(f".{name}.*.partial"):
         shutil.rmtree(stale, ignore_errors=True)
-    # Not tempfile: its 0700 would hide the result from colleagues who share the disk.
+    # tempfile's mode 0700 would hide the result from colleagues who share the disk.
     folder = parent / f".{name}.{secrets.token_hex(8)}.partial"
     folder.mkdir()
     try:
@@ -94,12 +94,12 @@ def fetch(source: Source, store: Path, tick: Callable[[int], None] = lambda _: N
     store: Path
         Where files are kept; made if missing.
     tick: callable
-        Told now and then how many bytes have arrived.
+        Called now and then with the bytes that have arrived.
 
     Raises
     ------
     StudyError
-        If the file cannot be had after three attempts, or is not the one that was pinned.
+        If three attempts do not bring the file, or it is not the pinned one.
     OSError
         If it cannot be written.
     """
@@ -165,7 +165,7 @@ def _download(source: Source, folder: Path, tick: Callable[[int], None]) -> Path
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # On the same disk, and gone with the folder, whatever becomes of the client.
+            # This is on the same disk, and vanishes with the folder, even if the client is killed.
             env=os.environ | {"TMPDIR": str(temporary)},
         )
         try:
@@ -189,7 +189,7 @@ def _download(source: Source, folder: Path, tick: Callable[[int], None]) -> Path
 
 
 def _reason(said: str) -> str:
-    """The line of a client's output that tells most: the last error, else the last line."""
+    """The most telling line of a client's output: the last error, else the last line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
     return (errors or lines or [""])[-1].removeprefix("ERROR: ")

@@ -1,11 +1,11 @@
 """The data sets: what there is, where it lies, and how it gets there.
 
-A data set is a folder ``<root>/<name>`` with a ``card.json``. It is built beside its place and
-renamed into it, so it is either whole or absent. What a data set contains is the business of the
+A data set is a folder ``<root>/<name>`` with a ``card.json``. It is built under another name and
+then renamed, so it is either whole or absent. What a data set contains is the business of the
 module behind its name (entry points ``study.datasets``).
 
-Embedded sets are downloaded. The others are prepared from a copy that the user has, which stays
-as it is: the prepared folder leads to its large files by links.
+Embedded sets are downloaded. The others are prepared from the user's copy, which stays as it is:
+the prepared folder has links to its large files.
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ def embedded() -> list[str]:
 
 
 def looks_like_copy(name: str, folder: Path) -> bool:
-    """Tell whether a folder looks like a copy of a data set that is prepared from one."""
+    """Tell whether a folder looks like a copy from which the data set can be prepared."""
     module = _load(name)
     return _needs_copy(name) and cast(CopiedDataSet, module).recognises(folder)
 
 
 def is_prepared(name: str, root: Path | None = None) -> bool:
-    """Tell whether the data set is there, whole."""
+    """Tell whether the data set is there and whole."""
     return is_whole((root or data_root()) / name)
 
 
@@ -100,9 +100,9 @@ def card(name: str, root: Path | None = None) -> dict[str, Any]:
     Keys: ``schema``, ``name``, ``version``, ``task``, ``line`` (the sentence under every table),
     ``content``, ``licence``, ``unit``, ``composed``, ``in_domain``, ``not_comparable_with``,
     ``notes``, ``sources``, ``packages``, ``counts`` (as measured when it was built), ``size``
-    (files and bytes) and ``fingerprint`` (sha256 over all files and `packages`). That of a set that
-    was prepared from a copy also has ``copy`` (where it was) and ``links`` (the number of files in
-    each folder of it that is linked to); `fingerprint` knows names and sizes of these.
+    (files and bytes) and ``fingerprint`` (sha256 over all files and `packages`). The card of a set
+    from a copy also has ``copy`` (where it was) and ``links`` (the number of files in each linked
+    folder); `fingerprint` covers names and sizes of these.
 
     Raises
     ------
@@ -196,8 +196,8 @@ def prepare(names: Iterable[str], root: Path | None = None, console: Console | N
     Raises
     ------
     StudyError
-        If a name is unknown or that of a set that needs a copy, a file cannot be had or is a wrong
-        one, or the disk is full. Nothing half-made is left; sets that were finished before stay.
+        If a name is unknown, a set needs a copy, a file cannot be downloaded or is a wrong one, or
+        the disk is full. Nothing half-made is left; finished sets stay.
     """
     from rich.console import Console
 
@@ -228,7 +228,7 @@ def prepare_from(
     console: Console | None = None,
     subset: bool = False,
 ) -> None:
-    """Prepare a data set from a copy that the user has, which is only read.
+    """Prepare a data set from the user's copy, which is only read.
 
     Parameters
     ----------
@@ -246,8 +246,8 @@ def prepare_from(
     Raises
     ------
     StudyError
-        If the name is unknown or that of an embedded set, the copy is not what it should be, the
-        set was prepared from another copy, or the disk is full. Nothing half-made is left.
+        If the name is unknown, the set is embedded, the copy is not what it should be, the set was
+        prepared from another copy, or the disk is full. Nothing half-made is left.
     """
     from rich.console import Console
 

@@ -1,8 +1,8 @@
 """Finished runs as small files to commit: what tables and figures need of a run folder.
 
 ``results/<grid>/<run id>.json`` holds the run, its result, where it came from, its curve and how
-its attempts ended; logs, checkpoints and most of the training curve stay behind. A run whose file
-is there counts as done on every machine that has it. `ArchivedRun` reads it as it would the folder.
+its attempts ended; logs, checkpoints and most of the training curve are not in it. A run counts as
+done on every machine that has its file. `ArchivedRun` reads the file as a run folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SCHEMA = 1  # of these files, the newest that this code reads
 
 TRAIN_LINES = 100  # of the training curve that are kept, evenly spaced
 DIFF_CHARACTERS = 4_000  # of uncommitted changes; a hash tells the rest
-ERROR_CHARACTERS = 500  # of the error of an attempt that a later one made good
+ERROR_CHARACTERS = 500  # of an attempt's error that a later attempt overcame
 
 RUN_ID = re.compile(r".+-[0-9a-f]{16}")
 OF_SUBMISSION = ("launcher", "host", "slots", "token", "index")
@@ -46,13 +46,13 @@ def index(runs: Path, results: Path | None = None) -> dict[str, Path]:
     Parameters
     ----------
     runs: Path
-        The folder of run folders, which is no archive even if it lies below `results`.
+        The folder of run folders; it is no archive even if it lies below `results`.
     results: Path, optional
         Where to look, at any depth; `results_root` by default.
     """
     found: dict[str, Path] = {}
     for folder, below, files in os.walk(results or results_root()):
-        # Run folders, of this or another folder of runs, have nothing for us and are many.
+        # Skip run folders, of this or another folder of runs: they have no archives and are many.
         below[:] = sorted(name for name in below if name[0] != "." and not RUN_ID.fullmatch(name))
         if Path(folder).resolve() == runs.resolve():
             below.clear()
@@ -66,7 +66,7 @@ def index(runs: Path, results: Path | None = None) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class ArchivedRun(RunFolder):
-    """A finished run of which this file is here and the folder, `path`, may be elsewhere."""
+    """A finished run with this file; its folder, `path`, may be elsewhere."""
 
     file: Path = Path()
 
@@ -101,12 +101,12 @@ class ArchivedRun(RunFolder):
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """As in ``metrics.jsonl``, of the training's lines at most `TRAIN_LINES`."""
+        """As in ``metrics.jsonl``, with at most `TRAIN_LINES` lines of the training."""
         return self.content["metrics"]
 
     @property
     def attempts(self) -> list[Attempt]:
-        """How often it was executed, by what, and how each execution ended."""
+        """The executions, by what each was made, and how it ended."""
         return [
             Attempt(a["n"], self.path / "attempts" / str(a["n"]), a["submission"], None, a["exit"])
             for a in self.content["attempts"]
@@ -119,7 +119,7 @@ class ArchivedRun(RunFolder):
 
 
 def every_run(runs: Path) -> list[RunFolder]:
-    """Return the runs in `runs`, and after them the archived ones that were not begun there."""
+    """Return the runs in `runs`, then the archived ones that have not begun there."""
     archived = index(runs)
     folders = [f for f in iter_runs(runs) if f.path.name not in archived or _begun(f)]
     names = {folder.path.name for folder in folders}
@@ -149,7 +149,7 @@ def store(folder: RunFolder, file: Path) -> bool:
     Raises
     ------
     StudyError
-        If another content is there, with what differs.
+        If the file has another content; the message shows the differences.
     """
     from study.runs.run import differences
 
@@ -172,7 +172,7 @@ def store(folder: RunFolder, file: Path) -> bool:
 
 
 def _write(file: Path, record: Mapping[str, Any]) -> None:
-    """Write the same bytes whenever the record is the same: a line a part, a line a measurement."""
+    """Write the same bytes for the same record: a line per entry, a line per measurement."""
     parts = []
     for key, value in record.items():
         text = _compact(value)
@@ -206,7 +206,7 @@ def _ending(attempt: Attempt) -> dict[str, Any]:
 
 
 def _thinned(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Keep every measurement, and of the training's lines the first, the last and some between."""
+    """Keep every measurement; keep the first, the last and some other lines of the training."""
     train = [number for number, line in enumerate(lines) if line.get("split") == "train"]
     if len(train) <= TRAIN_LINES:
         return lines

@@ -2,7 +2,7 @@
 
 ``submission.json`` says who will execute it: a process of some host, or a job in a scheduler's
 queue. ``start.json`` says that such a job has begun, ``exit.json`` how the attempt ended. Each is
-written once; of two writers the first counts.
+written once; if two processes try, the first counts.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ __all__ = ["CAUSES", "Attempt", "cancelled_by", "process_record"]
 CAUSES = ("completed", "failed", "preempted", "timeout", "oom", "killed", "lost")
 """What ``exit.json`` may name."""
 
-PID_TOLERANCE = 1.0  # seconds by which two readings of one process's start may differ
-CLAIM_GRACE = 10.0  # seconds in which to write submission.json before a claim counts as abandoned
+PID_TOLERANCE = 1.0  # seconds between two readings of one process's start
+CLAIM_GRACE = 10.0  # seconds to write submission.json until a claim counts as abandoned
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Attempt:
 
     @property
     def by_job(self) -> bool:
-        """Whether a scheduler's job executes it, about which only its launcher can ask."""
+        """Whether a scheduler's job executes it; only its launcher can ask about that."""
         return self.submission is not None and "token" in self.submission
 
     def submit(self, launcher: str, pid: int, **more: Any) -> None:
@@ -62,7 +62,7 @@ class Attempt:
     def queue(self, launcher: str, token: str, index: int, restart: int = 0) -> None:
         """Record that task `index` of the launcher's job named `token` is to execute the attempt.
 
-        `restart` counts how often the scheduler had put that task back into the queue before.
+        `restart` counts how often the scheduler has put that task back into the queue.
         """
         write_json(
             self.path / "submission.json",
@@ -78,18 +78,17 @@ class Attempt:
         )
 
     def begin(self, job: str) -> bool:
-        """Record that this process, of the scheduler's job `job`, has begun the attempt.
+        """Record that this process of the scheduler's job `job` has begun the attempt.
 
-        False if another process has begun it, or if it was written off. Then it must not be
-        executed.
+        False if another process has begun it, or it was written off. It must not be executed then.
         """
         return write_once(self.path / "start.json", {**process_record(os.getpid()), "job": job})
 
     def write_off(self, cause: str, error: str, ended: float | None = None, **more: Any) -> bool:
-        """Record the end of an attempt that left no record; False if it did, or is at work.
+        """Record the end of an attempt that left no record; False if it left one or is at work.
 
-        An attempt that has not begun is closed to any job that might still come to it. `ended` is
-        the time of the end in seconds since the epoch, if that is known.
+        A job that comes later cannot begin an attempt that is written off. `ended` is the time of
+        the end in seconds since the epoch, if that is known.
         """
         if self.start is None:
             closed = {"host": socket.gethostname(), "time": round(time.time(), 3), "job": None}
@@ -104,8 +103,8 @@ class Attempt:
     ) -> bool:
         """Record how the attempt ended that began at `started`, in seconds since the epoch.
 
-        False if a record is there already. When several processes train a run together, the first
-        one to fail knows why; the others only know that they lost it.
+        False if there is a record. When several processes train a run together, the first one to
+        fail knows why; the others only know that they lost it.
         """
         return self._end(cause, code, time.time() - started, error, trace, more)
 
@@ -123,7 +122,7 @@ class Attempt:
         return write_once(self.path / "exit.json", record)
 
     def cancel(self, user: str) -> None:
-        """Record that `user` asked for its end, which would look like a preemption otherwise."""
+        """Record that `user` asked for its end; without this it would look like a preemption."""
         write_json(self.path / "cancel.json", {"user": user, "time": round(time.time(), 3)})
 
     def note(self, state: str) -> None:
@@ -132,15 +131,15 @@ class Attempt:
 
     @property
     def ending(self) -> dict[str, Any]:
-        """How it ended: ``exit.json``, and the scheduler's word where that was recorded."""
+        """How it ended: ``exit.json``, and the scheduler's state if that was recorded."""
         noted = read_json(self.path / "scheduler.json") if self.by_job else None
         return {**(self.exit or {}), **(noted or {})}
 
     @property
     def in_hand(self) -> bool:
-        """Whether a process of this host holds it, or may on another host or under a scheduler.
+        """Whether a process of this host holds it, or one on another host or of a scheduler may.
 
-        True also in the first seconds after the claim, before the submission is written.
+        It is also true in the first seconds after the claim, before the submission is written.
         """
         if self.exit is not None:
             return False
@@ -156,7 +155,7 @@ def cancelled_by(attempt: Attempt) -> str | None:
 
 
 def process_record(pid: int) -> dict[str, Any]:
-    """Return what tells a process of this host from others: host, pid, its start; and the time."""
+    """Return what identifies a process of this host (host, pid, start), and the time."""
     return {
         "host": socket.gethostname(),
         "pid": pid,
@@ -170,7 +169,7 @@ def _elsewhere(submission: dict[str, Any]) -> bool:
 
 
 def _lives(submission: dict[str, Any]) -> bool:
-    """Whether the recorded process lives on this host, and not another with its number."""
+    """Whether the recorded process, and not another with its number, lives on this host."""
     pid, created = submission.get("pid"), submission.get("pid_created")
     if not isinstance(pid, int) or not isinstance(created, int | float):
         return False

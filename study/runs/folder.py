@@ -1,7 +1,7 @@
 """The run folder on disk: the only thing that passes from training to analysis.
 
-``docs/run-folder.md`` is the contract. The state of a run is derived here from its files and, if a
-job of a cluster works on it, from what the scheduler says. Imports no framework.
+``docs/run-folder.md`` is the contract. This module derives the state of a run from its files and,
+if a job of a cluster works on it, from the scheduler's answer. Imports no framework.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ STATES = ("planned", "queued", "running", *CAUSES)
 """Every state of a run; the causes are how its newest attempt ended."""
 
 SETTLED = ("completed", "queued", "running", "broken")
-"""Conditions of a run in which no attempt should be started."""
+"""Conditions of a run in which no attempt should start."""
 
 Scheduler = Callable[[Attempt], str | None]
-"""Says the state of an attempt that a job executes; None where the attempt's record stands."""
+"""Returns the state of an attempt that a job executes; None if the attempt's record decides."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class RunFolder:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """``result.json``, None until the run is done; its schema is checked likewise."""
+        """``result.json``, None until the run is done; checks the schema too."""
         keys = ("metric", "metrics", "untrained", "loss", "cost", "seconds")
         return _of_known_schema(self.path / "result.json", keys)
 
@@ -76,11 +76,11 @@ class RunFolder:
         """Derive the state, one of `STATES`; nothing on disk holds it.
 
         A process on another host cannot be seen from here: without an ``exit.json`` it counts as
-        running, as a job of a cluster does where `scheduler` is not asked. An ``exit.json`` that
+        running. So does a job of a cluster without a `scheduler` to ask. An ``exit.json`` that
         claims completion without a ``result.json`` (somebody deleted it) is ``failed``, so that the
-        run can be had again.
+        run can be trained again.
         """
-        _ = self.run  # refuses a newer schema, whose attempts this code cannot judge
+        _ = self.run  # refuses a newer schema; this code cannot judge its attempts
         if self.result is not None:
             return "completed"
         if (attempt := self.newest) is None:
@@ -92,7 +92,7 @@ class RunFolder:
                 return "running" if attempt.start else "queued"
             if attempt.in_hand:
                 return "running"
-            # A process that ended between the two looks has written its record by now.
+            # A process that ended between the two checks has written its record by now.
             attempt = Attempt.read(attempt.path)
         return self._ended(attempt)
 
@@ -107,7 +107,7 @@ class RunFolder:
         return str(cause)
 
     def condition(self, scheduler: Scheduler | None = None) -> str:
-        """`state`, or ``broken`` where a file of the run cannot be read: for many runs at once."""
+        """`state`, or ``broken`` if a file of the run cannot be read; for many runs at once."""
         try:
             return self.state(scheduler)
         except BrokenFile:
@@ -116,12 +116,12 @@ class RunFolder:
     def claim(self) -> Attempt | None:
         """Take the next attempt; None if the run is done or somebody else has it.
 
-        The creation of the folder is the claim: one of any number of claimants succeeds. Later
-        ones are refused while the winner's process lives on this host, and for some seconds while
-        its submission is unwritten. A process on another host and a job of a cluster count as
-        living until an ``exit.json`` says otherwise.
+        Creating the folder is the claim: only one of any number of claimants succeeds. Later ones
+        are refused while the winner's process lives on this host, and for some seconds while its
+        submission is unwritten. A process on another host and a job of a cluster count as living
+        until an ``exit.json`` says otherwise.
         """
-        # The number is taken before the checks: whoever claims in between makes mkdir fail.
+        # Take the number before the checks: a claim in between then makes mkdir fail.
         paths = self._attempt_paths()
         if self.result is not None or (paths and Attempt.read(paths[-1]).in_hand):
             return None
@@ -138,7 +138,7 @@ class RunFolder:
 def iter_runs(root: Path) -> Iterator[RunFolder]:
     """Yield the folders under `root` that hold a ``run.json``, sorted by name.
 
-    One that may not be looked into is yielded too, for its reader to say so.
+    A folder without read permission is yielded too, so that its reader reports it.
     """
     for path in sorted(root.iterdir()) if root.is_dir() else []:
         try:

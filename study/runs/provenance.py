@@ -23,11 +23,11 @@ PACKAGES = ("spatial-attention-study", "torch", "numpy")
 """Distributions that every run depends on; its task names others."""
 
 SNAPSHOT_FILE = "snapshot.json"
-"""Where a copy of the code says what it is a copy of."""
+"""File in a copy of the code that names its origin."""
 
 VARIABLES = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 MORE_VARIABLES = "STUDY_RECORDED_VARIABLES"
-"""Variable by which a launcher names further ones to record, such as that of a job's id."""
+"""Variable in which a launcher names further variables to record, such as a job's id."""
 
 DIFF_LIMIT = 1_000_000  # characters of uncommitted changes that are kept
 
@@ -35,7 +35,7 @@ DIFF_LIMIT = 1_000_000  # characters of uncommitted changes that are kept
 def provenance(science: dict[str, Any], device: str) -> dict[str, Any]:
     """Return the content of ``provenance.json``, for a run of a science configuration.
 
-    Of the environment only the named variables are written: others may hold secrets.
+    Only the named variables of the environment are written: others may hold secrets.
     """
     data_name = science["recipe"]["data"]
     card = data.card(data_name)
@@ -58,7 +58,7 @@ def provenance(science: dict[str, Any], device: str) -> dict[str, Any]:
 
 
 def _distributions(science: dict[str, Any]) -> list[str]:
-    """Return the distributions whose versions a result depends on, as far as is known."""
+    """Return the distributions whose versions a result depends on, as far as known."""
     task, word = find_task(science["task"]), Word.parse(science["mechanism"])
     owners = packages_distributions()
     modules = {type(each).__module__.partition(".")[0] for each in (task, *word.parts)}
@@ -67,9 +67,9 @@ def _distributions(science: dict[str, Any]) -> list[str]:
 
 
 def git_state() -> dict[str, Any]:
-    """Return commit, whether the tree differs from it, and how; empty outside a checkout.
+    """Return the commit, and whether and how the tree differs from it; empty outside a checkout.
 
-    A snapshot of the code answers with what was so when it was taken.
+    A snapshot of the code returns the state at the time of the snapshot.
     """
     if (taken := read_json(Path(__file__).parents[2] / SNAPSHOT_FILE)) is not None:
         return taken

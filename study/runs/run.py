@@ -36,16 +36,16 @@ def default_root() -> Path:
 
 
 def root_to_fill(named: Path | None, smoke: bool) -> Path:
-    """Return where runs are trained: `named`, else the default; for smoke runs a new one beside it.
+    """Return the folder to train runs in: `named`, else the default, or a new one for smoke runs.
 
-    What a smoke run shows is whether everything works now, so that none is taken for done.
+    A smoke run shows whether everything works now, so no earlier one counts as done.
     """
     beside = default_root().parent / "smoke" / time.strftime("%Y%m%d-%H%M%S")
     return (named or (beside if smoke else default_root())).resolve()
 
 
 def elsewhere(root: Path) -> str:
-    """Return what commands need behind them to find runs in `root`: nothing, or ``--runs``."""
+    """Return what commands need to find runs in `root`: nothing, or ``--runs``."""
     return "" if root.resolve() == default_root().resolve() else f" --runs {root}"
 
 
@@ -63,7 +63,7 @@ def science_hash(science: dict[str, Any]) -> str:
 
 
 def identity(science: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a science configuration makes the run: all but what its mechanism ignores."""
+    """Return what identifies a run: the science configuration without unused fields."""
     if "unused" not in science:
         return science
     recipe = {k: v for k, v in science["recipe"].items() if k not in science["unused"]}
@@ -71,9 +71,9 @@ def identity(science: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete(science: dict[str, Any]) -> dict[str, Any]:
-    """Return a science configuration with what its recipe leaves to defaults, for people to read.
+    """Return a science configuration with its recipe's defaults, for people to read.
 
-    As it is where the task is not installed, or knows other fields by now.
+    Return it unchanged if the task is not installed, or now has other fields.
     """
     from plugins.contracts.tasks import find_task
 
@@ -93,9 +93,9 @@ class Run:
     grid: str
         Name of the grid that asks for it, such as ``demo/detection``.
     science: dict
-        All that decides the outcome: task, mechanism, sites, seed, the task's version, recipe; and
-        where there is something to say ``unused``, the fields of the recipe that the mechanism does
-        not depend on, and ``mechanisms``, the versions of mechanisms beyond the first.
+        All that decides the outcome: task, mechanism, sites, seed, the task's version, recipe. It
+        may also have ``unused``, the fields of the recipe that the mechanism does not depend on,
+        and ``mechanisms``, the versions of mechanisms beyond the first.
     """
 
     grid: str
@@ -130,7 +130,7 @@ class Run:
     def label(self) -> str:
         """The readable half of the id."""
         parts = [self.task, self.data, self.mechanism, ".".join(self.sites), f"s{self.seed}"]
-        # A site may be a pattern of paths, whose signs mean something to a shell.
+        # A site may be a pattern of paths, with characters that mean something to a shell.
         return re.sub(r"[*?\[\]]", "_", "-".join(filter(None, parts)))
 
     @functools.cached_property
@@ -145,7 +145,7 @@ class Run:
 
 
 def open_folder(run: Run, root: Path) -> RunFolder:
-    """Return the run's folder, made on first use, compared with `run` on every later one.
+    """Return the run's folder; make it on first use, compare it with `run` on later ones.
 
     Raises
     ------

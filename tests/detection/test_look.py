@@ -49,7 +49,7 @@ def job(tmp_path):
 
 
 def test_every_block_shows_weights_and_terms_for_the_pixel(job, image):
-    arrays = look(job, str(image), (100, 60))
+    arrays = Detection().look(job, str(image), (100, 60))
     assert arrays["image"].shape == (256, 256, 3)
     assert arrays["query"].tolist() == [100, 60]
     blocks = {key.rpartition("/")[0] for key in arrays if "/" in key}
@@ -75,7 +75,7 @@ def test_what_cannot_be_looked_at_is_said(job, image, tmp_path):
         (text, (0, 0), "is not an image"),
     ):
         with pytest.raises(ValueError, match=message):
-            look(job, str(source), query)
+            Detection().look(job, str(source), query)
     (tmp_path / "checkpoints" / "epoch_1.pth").unlink()
     with pytest.raises(ValueError, match="train the run first"):
-        look(dataclasses.replace(job), str(image), (0, 0))
+        Detection().look(dataclasses.replace(job), str(image), (0, 0))

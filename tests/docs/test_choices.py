@@ -14,7 +14,7 @@ from plugins.contracts.tasks import find_task
 from study.grid.grid import load
 
 GRIDS = Path(__file__).parents[2] / "grids"
-PLACES = {"Detection": "coco", "Segmentation": "cityscapes", "Translation": "wmt14"}
+FOLDERS = {"Detection": "coco", "Segmentation": "cityscapes", "Translation": "wmt14"}
 # MMDetection's own recipe, which is the other column of the table.
 APART = GRIDS / "coco" / "mmdetection.yaml"
 
@@ -41,10 +41,10 @@ def in_yaml(value) -> str:
     return str(value) if isinstance(value, int | str) else f"{value:g}"
 
 
-@pytest.mark.parametrize("section", PLACES)
+@pytest.mark.parametrize("section", FOLDERS)
 def test_our_column_has_the_values_of_the_grids(section):
     checked = 0
-    for path in (GRIDS / PLACES[section]).glob("*.yaml"):
+    for path in (GRIDS / FOLDERS[section]).glob("*.yaml"):
         if path == APART:
             continue
         grid = load(path)
@@ -59,7 +59,7 @@ def test_our_column_has_the_values_of_the_grids(section):
 def test_our_ranges_of_dynamic_convolution_are_those_of_the_grids():
     for section in ("Detection", "Translation"):
         (here,) = (row[3] for row in rows(section) if "dynamic convolution" in row[0])
-        words = [word for word, _ in load(GRIDS / PLACES[section] / "dynamic.yaml").cells()]
+        words = [word for word, _ in load(GRIDS / FOLDERS[section] / "dynamic.yaml").cells()]
         ranges = [word.removeprefix("dynamic@") for word in words if "dynamic@" in word]
         assert re.findall(r"@(\d+)", here) == ranges
         if section == "Detection":

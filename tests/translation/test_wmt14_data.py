@@ -18,7 +18,7 @@ from study.data import contents
 PAIRS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
 SIZES = {"europarl-v7.de-en": 200, "commoncrawl.de-en": 150, "news-commentary-v9.de-en": 100}
 TESTS = {"newstest2013": 12, "newstest2014": 9}
-PLACES = {"commoncrawl.de-en": "", "newstest2013": "dev", "newstest2014": "test-full"}
+FOLDERS = {"commoncrawl.de-en": "", "newstest2013": "dev", "newstest2014": "test-full"}
 
 
 def sentences(count: int, chance: random.Random) -> dict[str, list[str]]:
@@ -38,7 +38,7 @@ def copy(tmp_path) -> Path:
     folder, chance = tmp_path / "datasets, of us" / "wmt14", random.Random(0)
     for name, count in (SIZES | TESTS).items():
         for lang, lines in sentences(count, chance).items():
-            write(folder / PLACES.get(name, "training") / f"{name}.{lang}", lines)
+            write(folder / FOLDERS.get(name, "training") / f"{name}.{lang}", lines)
     return folder
 
 

@@ -11,7 +11,7 @@ Segment = tuple[Point, Point]
 
 
 class Box(NamedTuple):
-    """A rectangle on the canvas. Tens of thousands are compared: matplotlib's Bbox is slow."""
+    """A rectangle on the canvas. There are tens of thousands, and matplotlib's Bbox is slow."""
 
     x0: float
     y0: float

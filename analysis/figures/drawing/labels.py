@@ -1,7 +1,7 @@
 """Put labels beside crowded points so that none covers another label, a point or the frame.
 
 Every label tries the same spots around its point, near ones first, and takes the first that is
-free: the same figure always comes out the same. No optimisation, no random start.
+free: the same figure always comes out the same. There is no optimisation and no random start.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CLEARANCE = 1.5
 """Free space around a label, in typographic points."""
 
 WORTH = 50
-"""Typographic points that a label goes farther away for one fault less (see `_faults`)."""
+"""Typographic points that a label moves farther away to avoid one fault (see `_faults`)."""
 
 STEEP = 6
 """Taller than this many times its width, a leader looks like an error bar."""
@@ -71,7 +71,7 @@ def draw(axes: Axes, labels: Sequence[Label], marker: float, keep_clear: Sequenc
     marker: float
         Diameter of the points, in typographic points.
     keep_clear: sequence of Box
-        Other things not to write over if it can be helped, in display coordinates.
+        Other things that labels avoid if they can, in display coordinates.
     """
     figure = axes.get_figure(root=True)
     assert isinstance(figure, Figure)
@@ -112,7 +112,7 @@ def arrange(
     keep_clear: Sequence[Box] = (),
     unit: float = 1.0,
 ) -> list[Spot]:
-    """Find a box, and a leader line where the box is far, for every anchor.
+    """Find a box for every anchor, and a leader line if the box is far away.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def arrange(
 
     Notes
     -----
-    Where the frame is so full that no spot is free, the label takes the one that covers least.
+    If the frame is too full for a free spot, the label takes the spot that covers least.
     """
     radius = marker / 2
     points = [Box(x - radius, y - radius, x + radius, y + radius) for x, y in anchors]

@@ -51,7 +51,7 @@ def move(axes: Axes, ends: Sequence[End], texts: Sequence[Annotation]) -> None:
     """Move the names to their lines; the position and the limits of the axes must be final."""
     if not ends:
         return
-    # Lines that are drawn from here on must not change the limits.
+    # Later lines must not change the limits.
     axes.set_xlim(axes.get_xlim())
     axes.set_ylim(axes.get_ylim())
     unit = axes.figure.dpi / 72
@@ -67,17 +67,17 @@ def move(axes: Axes, ends: Sequence[End], texts: Sequence[Annotation]) -> None:
 
 
 def spread(wanted: Sequence[float], pitch: float, low: float, high: float) -> np.ndarray:
-    """Move heights apart, each as little as may be (least squares), and keep their order.
+    """Move heights apart, each as little as possible (least squares), and keep their order.
 
     Parameters
     ----------
     wanted: sequence of float, (n,)
-        Where they would be alone.
+        Where each would be alone.
     pitch: float
         Least distance of two.
     low, high: float
-        None comes nearer to these than half a `pitch`, unless there are too many: then they run
-        over on both sides.
+        No height comes nearer to these than half a `pitch`. If there are too many, they run over on
+        both sides.
     """
     heights = np.asarray(wanted, dtype=float)
     order = np.argsort(heights, kind="stable")

@@ -32,8 +32,8 @@ def pages(groups: Sequence[Group]) -> Iterator[tuple[str, str, list[Group]]]:
     Yields
     ------
     tuple of str, str, list of Group
-        File name without suffix, heading, and groups: one per sites. Recipes that differ
-        within a task and data set are told apart by eight hexadecimal digits in the name.
+        File name without suffix, heading, and groups: one per sites. Different recipes of one task
+        and data set have eight hexadecimal digits in the name.
     """
     key = attrgetter("task", "data", "variant")
     for (task, data, variant), found in itertools.groupby(sorted(groups, key=key), key):
@@ -51,7 +51,7 @@ def page(
     Parameters
     ----------
     heading: str
-        Broken into lines where it is longer than the figure is wide.
+        Broken into lines if it is longer than the figure is wide.
     panels: int
         How many axes to make.
     notes: sequence of str
@@ -93,7 +93,7 @@ def _filled(text: str, width: float, font: FontProperties) -> list[str]:
 
 
 def settle(image: Figure) -> None:
-    """Give the axes their final place: labels need it, and must not move them afterwards."""
+    """Give the axes their final position: labels need it, and must not move them afterwards."""
     image.draw_without_rendering()
     # Not "none", a placeholder that would make savefig draw twice.
     image.set_layout_engine(None)

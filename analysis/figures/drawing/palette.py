@@ -1,8 +1,8 @@
 """Colour, sign and stroke of a mechanism, the same in every figure and in the report.
 
-Both palettes can be told apart with every kind of colour vision: that of Okabe and Ito ("Color
-Universal Design", 2008) belongs to the paper's mechanisms, that of Tol ("Colour Schemes", 2021,
-muted) to all others, which get a colour and a sign by their name alone.
+Both palettes can be told apart with every kind of colour vision: the paper's mechanisms have that
+of Okabe and Ito ("Color Universal Design", 2008); all others have that of Tol ("Colour Schemes",
+2021, muted), and their name alone decides on colour and sign.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ MORE_SIGNS = ("P", "X", "v", "<", ">", "p", "h", "*")
 def color(mechanism: str) -> str:
     """Return the colour of a mechanism, whatever its range and options.
 
-    It is that of the first one in the word; of a mechanism beside one without a colour its own.
+    It is the colour of the first mechanism in the word. If that has none, the mechanism beside it
+    gives its own.
     """
     first, *_ = names(mechanism)
     own = _own(mechanism)
@@ -66,7 +67,7 @@ def dashes(mechanism: str) -> Any:
 
 
 def ink(tone: str) -> str:
-    """Return the colour for words beside a point: a thin stroke looks paler than a dot."""
+    """Return the colour for text beside a point: a thin stroke looks paler than a dot."""
     return to_hex([0.8 * part for part in to_rgb(tone)])  # type: ignore[arg-type]
 
 

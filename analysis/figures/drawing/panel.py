@@ -41,7 +41,7 @@ class Cost:
     units: tuple of (float, str)
         Units to choose from, the largest first, with their sizes.
     least: float
-        How many of a unit the largest value must come to.
+        How many of a unit the largest value must have.
     zero: bool
         Whether zero is on the axis.
     """
@@ -131,11 +131,11 @@ def names(
     keep_clear: Sequence[Box] = (),
     only: Collection[str] | None = None,
 ) -> None:
-    """Write the mechanisms' words beside their points; the place of the axes must be final."""
+    """Write the mechanisms' words beside their points; the position of the axes must be final."""
     rows = drawn(group, cost, only)
     key = np.array([color(mechanism) != OTHERS for mechanism in rows["mechanism"]], dtype=bool)
     texts = []
-    lines = []  # intervals and the dashed line: better not written over
+    lines = []  # intervals and the dashed line, which labels should avoid
     for row in pd.concat([rows[key], rows[~key]]).to_dict("records"):
         tone, at, mean = color(row["mechanism"]), row[cost.column], row["mean"]
         weight = "normal" if tone == OTHERS else "bold"
@@ -207,6 +207,6 @@ class _InUnit(MaxNLocator):
         self.unit = unit
 
     def tick_values(self, vmin: float, vmax: float) -> list[float]:
-        """The places of the ticks between two values."""
+        """The positions of the ticks between two values."""
         ticks = super().tick_values(vmin / self.unit, vmax / self.unit)
         return [self.unit * tick for tick in ticks]

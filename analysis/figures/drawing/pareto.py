@@ -18,8 +18,8 @@ def front(cost: Sequence[float], accuracy: Sequence[float]) -> list[int]:
     Parameters
     ----------
     cost, accuracy: sequences of float
-        One number a point, in any unit; less cost and more accuracy is better. A point that lacks
-        one of the two (NaN) is never on the front.
+        One number a point, in any unit; less cost and more accuracy is better. A point without one
+        of the two (NaN) is never on the front.
     """
     points = [
         (c, -a, index)

@@ -33,7 +33,7 @@ PANEL_TITLE: dict[str, Any] = {"fontsize": 8.5, "loc": "left", "color": "#444444
 
 FORMATS = ("png", "svg", "pdf")
 
-# Neither the date nor a version, or files would differ from run to run and machine to machine.
+# Write neither date nor version: files would differ from run to run and machine to machine.
 METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},

@@ -43,8 +43,7 @@ class Dynamic(Mechanism):
     spatial_range: int | None = Field(None, ge=1)
 
     def taps(self, site: Site) -> int:
-        """Return the taps along an axis; k + 1 for a range k if all keys lie on one side of the
-        query."""
+        """Return the taps along an axis; k + 1 for a range k if keys lie on one side only."""
         if self.spatial_range is None:
             return TAPS
         causal = isinstance(site, SequenceSite) and site.causal

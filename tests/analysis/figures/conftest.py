@@ -19,7 +19,7 @@ DEFORMABLE = ["none+deformable", "0010+deformable", "1011+deformable", "1111+def
 RANGED = ["dynamic", "dynamic@3", "dynamic@7", "0100@1", "0100@3", "0100@7"]
 CROWD = ["none", *TERMS, *DEFORMABLE, *RANGED]
 
-PLACES = [
+GROUPS = [
     ("detection", "trees", "conv4.conv5", "mAP", CROWD),
     ("segmentation", "landcover", "conv4.conv5.head", "mIoU", CROWD),
     ("translation", "software", "encoder", "BLEU", CROWD),
@@ -86,7 +86,7 @@ def crowd() -> Callable[..., pd.DataFrame]:
     def make(seeds: int = 3, tasks=("detection", "segmentation", "translation")) -> pd.DataFrame:
         chance = np.random.default_rng(0)
         rows = []
-        for task, data, sites, metric, mechanisms in (p for p in PLACES if p[0] in tasks):
+        for task, data, sites, metric, mechanisms in (p for p in GROUPS if p[0] in tasks):
             scale = 20 if metric == "BLEU" else 0.4
             for index, mechanism in enumerate(mechanisms):
                 for seed in range(seeds):

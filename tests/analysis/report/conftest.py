@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from analysis.report.build import build
-from analysis.report.overview import Part
+from analysis.report.overview import Selection
 from study.runs.archive import ArchivedRun, light
 from study.runs.folder import RunFolder, iter_runs
 
@@ -143,5 +143,5 @@ def folders(runs) -> list[RunFolder]:
 def site(folders, tmp_path_factory) -> Path:
     """Return the folder of the report on them."""
     out = tmp_path_factory.mktemp("site") / "report"
-    build([Part("", "none", folders)], out)
+    build([Selection("", "none", folders)], out)
     return out

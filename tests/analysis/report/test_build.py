@@ -13,7 +13,7 @@ import pytest
 
 from analysis.report import build as building
 from analysis.report.build import MARKER, build
-from analysis.report.overview import Part
+from analysis.report.overview import Selection
 from analysis.report.pages import script
 from analysis.report.runs import PlannedRun, flat, grid_file
 from study.errors import StudyError
@@ -121,7 +121,7 @@ def test_a_run_that_a_grid_only_asks_for_has_a_page_too(make, tmp_path):
     record = RunFolder(path).run
     asked = type("Asked", (), {k: record[k] for k in ("id", "label", "hash", "grid", "science")})
     shutil.rmtree(path)
-    built = build([Part("g", "1111", [PlannedRun(path, asked)])], tmp_path / "out")
+    built = build([Selection("g", "1111", [PlannedRun(path, asked)])], tmp_path / "out")
     assert built.runs == 1
     assert "planned" in Page(tmp_path / "out" / "runs" / f"{path.name}.html").text
     assert "No run has finished yet" in Page(tmp_path / "out" / "index.html").text
@@ -139,29 +139,29 @@ def test_the_grid_file_of_a_run_asks_for_that_run_alone(grid, tmp_path):
 
 def test_a_report_is_replaced_and_nothing_else_is(make, tmp_path):
     out = tmp_path / "place" / "out"
-    parts = [Part("", None, [RunFolder(make(tmp_path, "1000", 0, None))])]
-    build(parts, out)
+    selections = [Selection("", None, [RunFolder(make(tmp_path, "1000", 0, None))])]
+    build(selections, out)
     (out / "left-over.html").write_text("old")
-    build(parts, out)
+    build(selections, out)
     assert not (out / "left-over.html").exists()
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
     (out / MARKER).unlink()
     (out / "thesis.tex").write_text("years of work")
     with pytest.raises(StudyError, match="not a report"):
-        build(parts, out)
+        build(selections, out)
     assert (out / "thesis.tex").read_text() == "years of work"
 
     link = tmp_path / "link"
     link.symlink_to(out)
     with pytest.raises(StudyError, match="not a folder"):
-        build(parts, link)
+        build(selections, link)
 
 
 def test_a_build_that_fails_leaves_the_report_of_before(make, tmp_path, monkeypatch):
     out = tmp_path / "place" / "out"
-    parts = [Part("", None, [RunFolder(make(tmp_path, "1000", 0, None))])]
-    build(parts, out)
+    selections = [Selection("", None, [RunFolder(make(tmp_path, "1000", 0, None))])]
+    build(selections, out)
     before = (out / "index.html").read_text()
 
     def full(*args, **kwargs):
@@ -169,14 +169,14 @@ def test_a_build_that_fails_leaves_the_report_of_before(make, tmp_path, monkeypa
 
     monkeypatch.setattr(building, "page", full)
     with pytest.raises(OSError, match="No space"):
-        build(parts, out)
+        build(selections, out)
     assert (out / "index.html").read_text() == before
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
 def overview_of(folders, out):
     """Build a report; return what its first page says."""
-    build([Part("", None, [RunFolder(folder) for folder in folders])], out)
+    build([Selection("", None, [RunFolder(folder) for folder in folders])], out)
     return " ".join(Page(out / "index.html").text.split())
 
 
@@ -227,7 +227,7 @@ def test_an_infinite_result_is_a_broken_run(make, tmp_path):
 
 def test_no_run_is_an_error(tmp_path):
     with pytest.raises(StudyError, match="no runs"):
-        build([Part("", None, [])], tmp_path / "out")
+        build([Selection("", None, [])], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

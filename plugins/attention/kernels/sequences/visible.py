@@ -72,8 +72,7 @@ class Visible:
         return self.spatial_range is None or last - self.spatial_range < self.keys
 
     def unreachable(self, rows: slice, keys: slice, device: torch.device) -> Tensor | None:
-        """(rows, keys), true where the key is too far from the query or after it; None if
-        nowhere."""
+        """(rows, keys), true where the key is too far or after the query; None if nowhere."""
         offsets = self.offsets()
         nearest = self.start + rows.start - keys.stop + 1
         if nearest in offsets and self.start + rows.stop - 1 - keys.start in offsets:
