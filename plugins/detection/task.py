@@ -40,7 +40,9 @@ class Detection(Task, Smokes, Evaluates, Looks, Publishes):
 
     def site(self, name: str, recipe: Any) -> MapSite:
         """Return a stage, the image, or a module of the backbone."""
-        return common.site(name, recipe.base_channels, recipe.heads, recipe.kv_stride, STRIDES)
+        return common.site(
+            name, recipe.base_channels, recipe.depth, recipe.heads, recipe.kv_stride, STRIDES
+        )
 
     def smoke(self, recipe: Any) -> Any:
         """Return the same training at toy width: two steps on embedded data, and an evaluation."""

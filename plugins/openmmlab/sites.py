@@ -15,7 +15,7 @@ from plugins.attention.core.mechanism import Mechanism
 from plugins.attention.core.site import MapSite, Place
 from plugins.attention.core.standing import parts_at
 from plugins.attention.core.word import Word
-from plugins.openmmlab.backbone import BASIC_DEPTHS
+from plugins.openmmlab.backbone import BASIC_DEPTHS, expansion
 
 __all__ = ["IMAGE", "STAGES", "attend", "backbone_arguments", "block", "by_path", "site"]
 
@@ -39,15 +39,17 @@ def by_path(name: str) -> bool:
     return _PATH.fullmatch(name) is not None
 
 
-def site(name: str, channels: int, heads: int, kv_stride: int, strides: Sequence[int]) -> MapSite:
+def site(
+    name: str, channels: int, depth: int, heads: int, kv_stride: int, strides: Sequence[int]
+) -> MapSite:
     """Return what is known of a site of a ResNet.
 
     Parameters
     ----------
     name: str
         A stage, `IMAGE`, or a path.
-    channels: int
-        Of the first stage.
+    channels, depth: int
+        Channels of the first stage, and layers of the network.
     heads, kv_stride: int
         Those of the recipe.
     strides: sequence of int
@@ -64,7 +66,13 @@ def site(name: str, channels: int, heads: int, kv_stride: int, strides: Sequence
     if name in STAGES:
         number = STAGES.index(name)
         width = channels * 2**number
-        return MapSite(places=IN_A_BLOCK, channels=width, stride=strides[number], **options)
+        return MapSite(
+            places=IN_A_BLOCK,
+            channels=width,
+            branch_channels=width * expansion(depth),
+            stride=strides[number],
+            **options,
+        )
     if (path := _PATH.fullmatch(name)) is not None:
         places = (Place.INSTEAD,) if path[1] == "instead_of" else ON_A_MAP
         return MapSite(places=places, **options)
@@ -110,7 +118,7 @@ def attend(
 
 
 def _parts(word: Word, name: str, heads: int, kv_stride: int) -> dict[Place, Mechanism]:
-    return parts_at(word, site(name, 1, heads, kv_stride, (1, 1, 1, 1)))
+    return parts_at(word, site(name, 1, BASIC_DEPTHS[0], heads, kv_stride, (1, 1, 1, 1)))
 
 
 def _by_place(

@@ -32,4 +32,6 @@ def site(name: str, recipe: Recipe) -> MapSite:
             heads=recipe.heads,
             kv_stride=recipe.kv_stride,
         )
-    return common.site(name, recipe.base_channels, recipe.heads, recipe.kv_stride, STRIDES)
+    return common.site(
+        name, recipe.base_channels, recipe.depth, recipe.heads, recipe.kv_stride, STRIDES
+    )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from plugins.attention.core.closed_form import ClosedForm
     from plugins.attention.core.mechanism import Mechanism
+    from plugins.attention.core.site import Site
 
 __all__ = ["register"]
 
@@ -17,6 +19,8 @@ MAP_SIZE, MAP_CHANNELS = (50, 84), 256
 """A block of conv4 in a ResNet-50 that sees an image of 800x1344 pixels."""
 TOKENS, SEQUENCE_CHANNELS = 32, 512
 """Self-attention of an encoder, of the Transformer's base width, to a sentence of 32 tokens."""
+WORDS, WORD_CHANNELS, REGIONS, REGION_CHANNELS = 14, 512, 36, 2048
+"""A question to the regions of an image, as in Anderson et al. 2018, arXiv 1707.07998."""
 
 WIDTH = 100  # columns; wider is no easier to read
 UNITS = ("macs", "parameters")
@@ -44,10 +48,10 @@ def mechanisms(
     numbers.add_column("weight of key k for query q", overflow="fold")
     for column in ("map\nMACs", "\nparams", "sequence\nMACs", "\nparams", "ref."):
         numbers.add_column(column, justify="right", no_wrap=True)
-    products = Table("MACs of", "map", "sequence", box=SIMPLE_HEAD)
+    products = Table("MACs of", "map", "sequence", "pair", box=SIMPLE_HEAD)
     for row in rows:
-        costs = [row["map"], row["sequence"]]
-        cells = [f"{cost[unit] / 1e6:,.2f}" if cost else "" for cost in costs for unit in UNITS]
+        costs = [row["map"], row["sequence"], row["pair"]]
+        cells = [f"{cost[unit] / 1e6:,.2f}" if cost else "" for cost in costs[:2] for unit in UNITS]
         source = sources.index((row["paper"], row["url"])) + 1
         numbers.add_row(row["mechanism"], row["formula"], *cells, str(source))
         products.add_row(row["mechanism"], *(cost["formula"] if cost else "" for cost in costs))
@@ -73,7 +77,7 @@ def _rows() -> list[dict[str, Any]]:
     """Return a row a mechanism; the cost is None if it cannot stand at such a site."""
     from plugins.attention.core.closed_form import ClosedForm
     from plugins.attention.core.registry import mechanism_class, names
-    from plugins.attention.core.site import MapSite, Place, SequenceSite
+    from plugins.attention.core.site import MapSite, PairSite, Place, SequenceSite
 
     on_map = MapSite(
         places=tuple(Place),
@@ -83,16 +87,19 @@ def _rows() -> list[dict[str, Any]]:
         size=MAP_SIZE,
     )
     in_sequence = SequenceSite(channels=SEQUENCE_CHANNELS, heads=HEADS, queries=TOKENS, keys=TOKENS)
+    between = PairSite(
+        channels=WORD_CHANNELS,
+        key_channels=REGION_CHANNELS,
+        heads=HEADS,
+        queries=WORDS,
+        keys=REGIONS,
+    )
     rows = []
     # Mechanisms that are written beside others come last.
     for kind in sorted(map(mechanism_class, names()), key=lambda kind: kind.beside):
         part = kind()
-        costs = []
-        for site in (on_map, in_sequence):
-            place = part.place(site)
-            costs.append(None if place is None else part.cost(site.at(place)))
-        if not part.places:
-            costs = [ClosedForm(), ClosedForm()]
+        sites = (on_map, in_sequence, between)
+        costs = [_cost_at(part, site) if part.places else ClosedForm() for site in sites]
         rows.append(
             {
                 "mechanism": f"+{kind.name}" if kind.beside else kind.name,
@@ -100,9 +107,28 @@ def _rows() -> list[dict[str, Any]]:
                 "options": _options(kind),
                 "map": _cost(costs[0], channels=MAP_CHANNELS, size=MAP_SIZE, kv_stride=KV_STRIDE),
                 "sequence": _cost(costs[1], channels=SEQUENCE_CHANNELS, length=TOKENS),
+                "pair": _cost(
+                    costs[2],
+                    channels=WORD_CHANNELS,
+                    key_channels=REGION_CHANNELS,
+                    queries=WORDS,
+                    keys=REGIONS,
+                ),
             }
         )
     return rows
+
+
+def _cost_at(part: Mechanism, site: Site) -> ClosedForm | None:
+    """Return what a mechanism costs at a site, None if it cannot stand there."""
+    place = part.place(site)
+    if place is None:
+        return None
+    try:
+        part.check(site.at(place))
+    except ValueError:
+        return None
+    return part.cost(site.at(place))
 
 
 def _options(kind: type[Mechanism]) -> dict[str, Any]:

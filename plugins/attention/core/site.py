@@ -77,6 +77,8 @@ class MapSite(Site):
         Positions from one key to the next, as the recipe has it.
     size: (int, int)
         H and W; 0 while they are not known.
+    branch_channels: int
+        Channels on the branch before the residual sum, where these are others; 0: C.
     convolution: Convolution, optional
         The convolution that stood at the site, if the mechanism replaces one.
     """
@@ -87,7 +89,13 @@ class MapSite(Site):
     stride: int | None = None
     kv_stride: int = 1
     size: tuple[int, int] = (0, 0)
+    branch_channels: int = 0
     convolution: Convolution | None = None
+
+    def at(self, place: Place) -> Self:
+        """Return the same site with one place alone, and the channels there."""
+        there = self.branch_channels if place is Place.BRANCH else 0
+        return replace(self, places=(place,), channels=there or self.channels)
 
 
 @dataclass(frozen=True, kw_only=True)
