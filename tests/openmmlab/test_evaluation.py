@@ -9,6 +9,7 @@ import few_steps
 import pytest
 import torch
 
+from plugins.attention.core.word import Word
 from plugins.contracts.job import CheckpointError
 from plugins.detection import train as detection
 from plugins.segmentation import train as segmentation
@@ -81,7 +82,6 @@ def test_the_checkpoint_of_another_mechanism_is_refused(trained, tmp_path):
     """1011 and 1111 have parameters of the same names and shapes."""
     task, job, records = trained
     checkpoint = job.folder / f"checkpoints/epoch_{records[-1]['epoch']}.pth"
-    other = dataclasses.replace(job.mechanism, base="1011")
-    job = dataclasses.replace(job, mechanism=other, folder=tmp_path)
+    job = dataclasses.replace(job, mechanism=Word.parse("1011"), folder=tmp_path)
     with pytest.raises(CheckpointError, match="terms '1111' instead of '1011'"):
         TASKS[task].evaluate(job, checkpoint)
