@@ -93,7 +93,7 @@ class GeneralizedAttention1d(Block1d):
         key_padding_mask: Tensor | None = None,
         query_start: int = 0,
     ) -> Tensor:
-        """Attend to keys and values made by :meth:`keys_values`.
+        """Attend to keys and values made by `keys_values`.
 
         `query_start` is the position of the first query: in incremental decoding the number of
         steps before this one. The other arguments are those of :meth:`forward`.
