@@ -15,8 +15,8 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from scipy import stats
+from statsmodels.regression.linear_model import OLS  # statsmodels.api takes half a second more
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
 __all__ = ["REPEATED", "Estimate", "Model"]
@@ -104,7 +104,7 @@ class Model:
         with warnings.catch_warnings():
             # Mechanisms without a common seed; `contrast` tells what can still be estimated.
             warnings.simplefilter("ignore", SingularMatrixWarning)
-            self._fit = sm.OLS(runs["value"].to_numpy(dtype=float), self._design).fit()
+            self._fit = OLS(runs["value"].to_numpy(dtype=float), self._design).fit()
         self.df = int(self._fit.df_resid)
         self.sd = math.sqrt(self._fit.ssr / self.df) if self.df else math.nan
         self._seeds = runs.groupby("mechanism")["seed"].agg(set)

@@ -10,6 +10,7 @@ the prepared folder has links to its large files.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -61,6 +62,7 @@ def data_root() -> Path:
     return Path(chosen or "~/.cache/spatial-attention-study/data").expanduser()
 
 
+@functools.cache
 def datasets() -> dict[str, str]:
     """Return the module behind each data set's name, in the order of the names."""
     return {entry.name: entry.value for entry in sorted(entry_points(group=ENTRY_POINTS))}
