@@ -1,16 +1,17 @@
-"""Attempts at a run by a worker of its own, which are ended by a signal or end by themselves."""
+"""Attempts at a run, each by a forked worker that a signal ends, or that ends by itself."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import time
 
+from study.launch.local.slots import THREADLESS
 from study.runs.folder import RunFolder
+from study.worker.warm import Nursery
 
 __all__ = ["Payload", "assert_equal", "curve", "finish", "kill", "steps", "stop", "torn"]
 
@@ -19,18 +20,19 @@ PATIENCE = 300  # seconds
 
 def finish(path):
     """Carry out the run at `path` to its end; return what the worker wrote to stderr."""
-    process, _ = _start(path)
-    _, errors = process.communicate(timeout=2 * PATIENCE)
-    assert process.returncode == 0, errors.decode()
-    return errors.decode()
+    process, attempt = _start(path)
+    code = _end(process)
+    errors = (attempt.path / "stderr").read_text()
+    assert code == 0, errors
+    return errors
 
 
 def kill(path, after_epoch):
     """Begin, and kill the worker once something of the next epoch is recorded."""
     process, attempt = _start(path)
-    _wait(process, path, lambda line: line["epoch"] > after_epoch)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    _wait(process, attempt, path, lambda line: line["epoch"] > after_epoch)
+    os.kill(process.pid, signal.SIGKILL)
+    _end(process)
     assert RunFolder(path).result is None
     (attempt.path / "exit.json").write_text(
         json.dumps({"cause": "killed", "code": -9, "seconds": 1.0, "error": ""})
@@ -40,26 +42,45 @@ def kill(path, after_epoch):
 def stop(path, after_step, number):
     """Begin, send the signal once a later step is recorded, and return the cause of the end."""
     process, attempt = _start(path)
-    _wait(process, path, lambda line: line["step"] > after_step)
-    process.send_signal(number)
-    process.communicate(timeout=PATIENCE)
+    _wait(process, attempt, path, lambda line: line["step"] > after_step)
+    os.kill(process.pid, number)
+    _end(process)
     assert RunFolder(path).result is None
     return json.loads((attempt.path / "exit.json").read_text())["cause"]
 
 
+@functools.cache
+def _nursery(task, python_path):
+    """Import the framework once for all attempts, as ``study run`` does."""
+    nursery = Nursery(task, os.environ | THREADLESS)
+    deadline = time.monotonic() + PATIENCE
+    while not nursery.imported():
+        assert time.monotonic() < deadline, f"importing {task} does not end"
+        time.sleep(0.02)
+    assert nursery.obstacle is None, nursery.obstacle
+    return nursery
+
+
 def _start(path):
-    attempt = RunFolder(path).claim()
-    worker = [sys.executable, "-m", "study.worker", str(path), str(attempt.n)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(worker, env=environment, stdout=subprocess.DEVNULL, stderr=-1)
-    return process, attempt
+    folder = RunFolder(path)
+    attempt = folder.claim()
+    nursery = _nursery(folder.run["science"]["task"], os.environ.get("PYTHONPATH"))
+    return nursery.fork([str(path), str(attempt.n)], attempt.path, os.environ), attempt
 
 
-def _wait(process, path, reached):
+def _end(process):
+    deadline = time.monotonic() + 2 * PATIENCE
+    while (code := process.poll()) is None:
+        assert time.monotonic() < deadline, "no end"
+        time.sleep(0.02)
+    return code
+
+
+def _wait(process, attempt, path, reached):
     deadline = time.monotonic() + PATIENCE
     while not any(line["split"] == "train" and reached(line) for line in RunFolder(path).metrics):
         assert time.monotonic() < deadline, "no progress"
-        assert process.poll() is None, process.stderr.read().decode()
+        assert process.poll() is None, (attempt.path / "stderr").read_text()
         time.sleep(0.02)
 
 

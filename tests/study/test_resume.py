@@ -16,12 +16,14 @@ pytestmark = [pytest.mark.data, pytest.mark.train]
 GRIDS = {
     "detection": """
 task: detection
-recipe: {data: trees, epochs: 3, decay_epochs: [2], image_scale: [96, 96], rois: 16, proposals: 50}
+recipe: {data: trees, epochs: 3, decay_epochs: [2], image_scale: [96, 96], rois: 16, proposals: 50,
+  training_images: 120, evaluation_images: 8}
 product: {mechanism: [0110+deformable]}
 """,
     "segmentation": """
 task: segmentation
-recipe: {data: landcover, epochs: 3, crop: [48, 48], batch_size: 16}
+recipe: {data: landcover, epochs: 3, crop: [48, 48], batch_size: 16, training_images: 192,
+  evaluation_images: 16}
 product: {mechanism: [1011]}
 """,
 }
