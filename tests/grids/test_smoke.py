@@ -76,8 +76,8 @@ def test_smoke_runs_are_kept_apart_and_filters_choose_among_them(tmp_path, monke
 
 
 def test_a_task_may_do_without(toy, tmp_path):
-    recipe = tmp_path / "site" / "toytask" / "recipe.py"
-    recipe.write_text(recipe.read_text().replace("def smoke", "def no_smoke"))
+    task = tmp_path / "site" / "toytask" / "task.py"
+    task.write_text(task.read_text().replace("class Toy(Task, Smokes):", "class Toy(Task):"))
     grid = toy("task: toy\nproduct: {mechanism: [none]}\n")
     done = study("plan", grid, "--smoke")
     assert (done.returncode, done.stderr) == (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 from toy import runs, states, study, submit
@@ -63,6 +64,10 @@ def begun(folder: RunFolder, n: int = 1):
 
 
 def causes(folder):
+    """Why each attempt ended, once the last one has said so: it writes its result before that."""
+    deadline = time.monotonic() + 10
+    while folder.newest.exit is None and time.monotonic() < deadline:
+        time.sleep(0.05)
     return [attempt.ending.get("cause") for attempt in folder.attempts]
 
 
