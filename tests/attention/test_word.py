@@ -121,3 +121,13 @@ def test_an_option_of_its_own_type_is_read():
         (part,) = Word.parse("gate:dropout=0.5:open=true:pooling=max").parts
     assert (part.dropout, part.open, part.pooling) == (0.5, True, "max")
     assert part.model_fields["pooling"].annotation == Literal["mean", "max"]
+
+
+def test_a_large_number_has_no_plus():
+    fields = {"__annotations__": {"scale": float}, "scale": 1.0, "__module__": Gate.__module__}
+    wide = type("WideGate", (Gate,), fields)
+    with installed(gate=wide):
+        for scale, written in ((1e20, "1e20"), (1.5e-7, "1.5e-07"), (1234567.5, "1234567.5")):
+            word = Word((wide(scale=scale),))
+            assert str(word) == f"gate:scale={written}"
+            assert Word.parse(str(word)) == word
