@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -128,9 +131,21 @@ def _fused(value: Tensor, query: Tensor | None) -> Any:
     """Return the module with the kernel if it serves these tensors, else None."""
     if value.device.type != "cuda":
         return None
-    from plugins.attention.kernels.attend import launch
+    launch = _launch()
+    return launch if launch is not None and launch.serves(value, query) else None
 
-    return launch if launch.serves(value, query) else None
+
+@functools.cache
+def _launch() -> ModuleType | None:
+    """Return the module with the kernels, None without Triton; said once."""
+    try:
+        from plugins.attention.kernels.attend import launch
+    except ImportError as error:
+        warnings.warn(
+            f"attention has no fused kernel without Triton, and is slower: {error}", stacklevel=2
+        )
+        return None
+    return launch
 
 
 def _grid(query: Tensor | None, outer: Tensor | None, inner: Tensor | None) -> tuple[int, int]:
