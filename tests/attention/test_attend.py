@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from plugins.attention.kernels.attend import Window, attend, in_torch
+from plugins.attention.kernels.attend.trial import LARGEST, trial
 
 NAMES = ("query", "key", "value", "outer", "inner", "score", "bias")
 
@@ -219,3 +220,24 @@ def test_needs_something_to_know_the_queries_from():
     value = torch.randn(1, 1, 2, 2, 3)
     with pytest.raises(ValueError, match="a query or a table"):
         attend(None, None, value, score=torch.zeros(1, 1, 2, 2))
+
+
+def test_the_trial_of_a_device_agrees_with_double_precision():
+    found = trial("cpu")
+    assert not found["kernel"]
+    assert found["deviations"].keys() == LARGEST.keys()
+    for precision, deviation in found["deviations"].items():
+        assert 0 < deviation < LARGEST[precision]
+
+
+def test_the_trial_sees_a_wrong_gradient(monkeypatch):
+    backward = in_torch.backward
+
+    def wrong(grad, *arguments):
+        found = list(backward(grad, *arguments))
+        if grad.dtype == torch.float32:
+            found[4] = found[4] * 1.001
+        return found
+
+    monkeypatch.setattr(in_torch, "backward", wrong)
+    assert trial("cpu")["deviations"]["float32"] > 5e-4
