@@ -179,7 +179,8 @@ def _attend(
     grid = _grid(query, outer, inner)
     kernel = kernel_for(value, query)
     if kernel is not None:
-        found: tuple[Tensor, Tensor] = kernel.forward(*arguments, grid)
+        with torch.cuda.device_of(value):
+            found: tuple[Tensor, Tensor] = kernel.forward(*arguments, grid)
         return found
     return in_torch.forward(*arguments, grid), value.new_empty(0, dtype=torch.float32)
 
@@ -203,7 +204,8 @@ def _attend_backward(
     arguments = (query, key, value, outer, inner, score, bias, scale, _window(window))
     kernel = kernel_for(value, query)
     if kernel is not None:
-        found = kernel.backward(grad, *arguments, out, total, wants_score)
+        with torch.cuda.device_of(value):
+            found = kernel.backward(grad, *arguments, out, total, wants_score)
     else:
         found = in_torch.backward(grad, *arguments, wants_score)
     # An operator returns no None.
