@@ -16,7 +16,8 @@ from study import data
 from study.files import read_json
 
 __all__ = [
-    *("MORE_VARIABLES", "PACKAGES", "SNAPSHOT_FILE", "cores", "git_state", "provenance"),
+    *("MORE_VARIABLES", "PACKAGES", "SNAPSHOT_FILE", "cores", "git_state"),
+    *("processor", "provenance"),
 ]
 
 PACKAGES = ("spatial-attention-study", "torch", "numpy")
@@ -85,6 +86,14 @@ def git_state() -> dict[str, Any]:
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def processor() -> str:
+    """Return the processor's name: ``platform`` has none on Linux."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _git(*arguments: str) -> str:
