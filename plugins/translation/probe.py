@@ -51,7 +51,7 @@ def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
                 watch.after_step()
     parts = f"{len(usual)} x " if len(usual) > 1 else ""
     return watch.result(
-        f"{parts}{usual[0]['nsentences']} pairs of {COST_TOKENS} tokens;"
+        f"{parts}{usual[0]['nsentences']} pairs of {_length(job, COST_TOKENS)} tokens;"
         f" memory with {long[0]['nsentences']} of {_length(job, LONGEST)}"
     )
 

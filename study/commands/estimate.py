@@ -59,10 +59,8 @@ def sentences(told: Estimate) -> Iterator[str]:
     for (grid, label, where), runs in misfits.items():
         yield f"does not fit into {where}: {label}, {runs} runs ({grid})"
     for grid, runs in told.unknown.items():
-        yield (
-            f"{runs} runs of {grid}: no run of this recipe was measured or probed; study probe"
-            " measures it"
-        )
+        how = "" if grid in told.unprobeable else "; study probe measures it"
+        yield f"{runs} runs of {grid}: no run of this recipe was measured or probed{how}"
 
 
 def _hours(group: Probed) -> str:

@@ -110,13 +110,14 @@ def _here(
     from rich.console import Console
 
     from study.launch.clusters import check_share
+    from study.launch.local.slots import visible_gpus
     from study.runs.probe import FAILED
     from study.worker.probe import device_here, probe
 
     check_share(processes, runs, f"--processes {processes}")
     found: Found = {}
     with Console(stderr=True).status("looking for a GPU") as shown:
-        here = device_here(device)
+        here = device_here(device or ("cuda" if visible_gpus() else "cpu"))
         name = here["device"]["name"]
         for number, run in enumerate(runs, 1):
             for known in () if again else probes.of(run):
@@ -218,8 +219,9 @@ def _tables(runs: Sequence[Run], found: Found) -> Iterator[Table]:
                 table.add_row(*words, probe.outcome)
                 continue
             least = without.get(run.sites, without.get(()))
-            share = "" if least is None else f"{1 - least / probe.milliseconds:.0%}"
-            taken = [f"{probe.milliseconds:,.1f}", "" if run.mechanism == "none" else share]
+            known = least is not None and probe.milliseconds and run.mechanism != "none"
+            share = f"{1 - least / probe.milliseconds:.0%}" if known else ""
+            taken = [f"{probe.milliseconds:,.1f}", share]
             table.add_row(
                 *words, *taken, f"{probe.memory:.2f}", f"{probe.record['probed']['kernels']:,}"
             )

@@ -17,7 +17,7 @@ from study.files import read_json
 
 __all__ = [
     *("MORE_VARIABLES", "PACKAGES", "SNAPSHOT_FILE", "cores", "git_state"),
-    *("processor", "provenance"),
+    *("package_version", "processor", "provenance"),
 ]
 
 PACKAGES = ("spatial-attention-study", "torch", "numpy")
@@ -42,7 +42,7 @@ def provenance(science: dict[str, Any], device: str) -> dict[str, Any]:
     card = data.card(data_name)
     return {
         **git_state(),
-        "packages": {name: _version(name) for name in _distributions(science)},
+        "packages": {name: package_version(name) for name in _distributions(science)},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
@@ -104,7 +104,8 @@ def _git(*arguments: str) -> str:
     ).stdout
 
 
-def _version(name: str) -> str:
+def package_version(name: str) -> str:
+    """Return the version of an installed distribution, empty if there is none."""
     try:
         return version(name)
     except PackageNotFoundError:

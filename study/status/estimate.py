@@ -103,12 +103,15 @@ class Estimate:
         Grid and probe of each configuration that did not fit.
     unknown: dict of str to int
         How many runs of each grid nothing is known of.
+    unprobeable: set of str
+        Grids of tasks that cannot be probed.
     """
 
     measured: list[Measured] = field(default_factory=list)
     probed: list[Probed] = field(default_factory=list)
     misfits: list[tuple[str, Probe]] = field(default_factory=list)
     unknown: dict[str, int] = field(default_factory=dict)
+    unprobeable: set[str] = field(default_factory=set)
 
 
 def estimate(
@@ -167,6 +170,8 @@ def by_probes(missing: Sequence[Run], best: Mapping[str, Probe]) -> Estimate:
         probe = best.get(run.configuration)
         if probe is None or probe.outcome == FAILED:
             told.unknown[run.grid] = told.unknown.get(run.grid, 0) + 1
+            if not isinstance(find_task(run.task), CanProbe):
+                told.unprobeable.add(run.grid)
         elif probe.outcome == MISFIT:
             told.misfits.append((run.grid, probe))
         else:

@@ -19,7 +19,7 @@ from study.files import write_json
 from study.runs.folder import SCHEMA as RUN_SCHEMA
 from study.runs.folder import RunFolder
 from study.runs.probe import FAILED, MEASURED, MISFIT, SCHEMA, Probe, Probes
-from study.runs.provenance import cores, git_state, processor
+from study.runs.provenance import cores, git_state, package_version, processor
 from study.runs.run import Run
 from study.worker.child import ask
 from study.worker.job import job_without_data
@@ -41,27 +41,28 @@ def check(runs: Iterable[Run]) -> None:
             )
 
 
-def device_here(wanted: str | None = None) -> dict[str, Any]:
-    """Describe the first GPU, or this machine's processor if there is none or `wanted` is ``cpu``.
+def device_here(kind: str) -> dict[str, Any]:
+    """Describe the first GPU, or this machine's processor if `kind` is ``cpu``.
 
     Raises
     ------
     StudyError
         If a GPU is wanted and torch finds none.
     """
-    return ask(f"{__name__}:describe", {"wanted": wanted}, _visible(wanted))
+    device = {"kind": kind, "name": processor(), "memory_bytes": None, "threads": _threads()}
+    if kind == "cpu":
+        return {"device": device, "torch": package_version("torch"), "cuda": None}
+    gpu = ask(f"{__name__}:gpu_here", {})
+    return {**gpu, "device": device | gpu["device"]}
 
 
-def describe(wanted: str | None) -> dict[str, Any]:
-    """Do what `device_here` does, in this process."""
+def gpu_here() -> dict[str, Any]:
+    """Describe the first GPU, in a process that has torch."""
     torch = importlib.import_module("torch")
-    there = torch.cuda.is_available()
-    if wanted == "cuda" and not there:
+    if not torch.cuda.is_available():
         raise StudyError("the device is cuda, but torch finds no GPU")
-    device = {"kind": "cpu", "name": processor(), "memory_bytes": None, "threads": _threads()}
-    if there and wanted != "cpu":
-        gpu = torch.cuda.get_device_properties(0)
-        device |= {"kind": "cuda", "name": gpu.name, "memory_bytes": gpu.total_memory}
+    gpu = torch.cuda.get_device_properties(0)
+    device = {"name": gpu.name, "memory_bytes": gpu.total_memory}
     return {"device": device, "torch": torch.__version__, "cuda": torch.version.cuda}
 
 
@@ -98,7 +99,9 @@ def probe(
         "steps": steps or STEPS[kind],
     }
     try:
-        answer = ask(f"{__name__}:probe_here", asked, _visible(kind))
+        # Where there is a GPU, MMEngine uses it unless it cannot see it.
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if kind == "cpu" else {}
+        answer = ask(f"{__name__}:probe_here", asked, hidden)
     except StudyError as error:
         answer = {"outcome": FAILED, "error": str(error)}
     state = git_state()
@@ -180,11 +183,6 @@ def _missing(asked: dict[str, Any], probes: Probes) -> Iterator[Run]:
         done = (each.time > asked["time"] for each in probes.of(run))
         if not any(done):
             yield run
-
-
-def _visible(device: str | None) -> dict[str, str]:
-    # Where there is a GPU, MMEngine uses it unless it cannot see it.
-    return {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
 
 
 def _threads() -> int:
