@@ -169,10 +169,11 @@ def _there(
 
 def _show(runs: Sequence[Run], found: Found, root: Path | None, console: Console) -> None:
     """Print the tables, and what follows for the whole grids."""
-    from study.launch.fits import unfinished
+    from study.runs.folder import SETTLED, RunFolder
     from study.runs.probe import MEASURED
     from study.runs.run import default_root
     from study.status.estimate import by_probes
+    from study.status.states import states_of
 
     for table in _tables(runs, found):
         console.print(table)
@@ -181,7 +182,11 @@ def _show(runs: Sequence[Run], found: Found, root: Path | None, console: Console
             console.print(f"{each.label}: {each.outcome}: {each.record['error']}")
     for line in dict.fromkeys(_machine(each) for each in found.values()):
         console.print(line)
-    for line in sentences(by_probes(unfinished(runs, root or default_root()), found)):
+    where = root or default_root()
+    states = states_of([RunFolder(where / run.id) for run in runs]).of
+    missing = [run for run in runs if states[run.id] not in SETTLED]
+    known = [run for run in missing if run.configuration in found]
+    for line in sentences(by_probes(known, found)):
         console.print(line)
 
 
@@ -219,8 +224,9 @@ def _tables(runs: Sequence[Run], found: Found) -> Iterator[Table]:
                 table.add_row(*words, probe.outcome)
                 continue
             least = without.get(run.sites, without.get(()))
-            known = least is not None and probe.milliseconds and run.mechanism != "none"
-            share = f"{1 - least / probe.milliseconds:.0%}" if known else ""
+            share = ""
+            if least is not None and probe.milliseconds and run.mechanism != "none":
+                share = f"{1 - least / probe.milliseconds:.0%}"
             taken = [f"{probe.milliseconds:,.1f}", share]
             table.add_row(
                 *words, *taken, f"{probe.memory:.2f}", f"{probe.record['probed']['kernels']:,}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from study.errors import StudyError
-from study.runs.probe import MISFIT, Probe, Probes, cells
+from study.runs.probe import MEASURED, MISFIT, Probe, Probes, cells
 from study.runs.provenance import processor
 from study.runs.run import Run
 
@@ -22,7 +22,8 @@ def check_fit(
 ) -> list[str]:
     """Return a line for each device on which some of the runs do not fit.
 
-    A probe with fewer processes than a run is to have says nothing: each of these gets less.
+    What does not fit as a share among more processes than a run is to have does not fit among its
+    own; what fits among fewer fits too.
 
     Parameters
     ----------
@@ -43,16 +44,21 @@ def check_fit(
         If that was found on what the runs would be given: through the same profile, or on a device
         of the same name as one here.
     """
-    here = devices_here() if cluster is None else ()
     certain: list[Probe] = []
     elsewhere: dict[str, list[Probe]] = {}
+    here: tuple[str, ...] | None = None if cluster is None else ()
     for run in cells(runs):
-        known = [each for each in probes.of(run) if each.processes >= processes]
-        ours = [each for each in known if each.device in here or _through(each, cluster)]
-        if any(each.outcome == MISFIT for each in ours[-1:]):
-            certain.append(ours[-1])
-        elif not ours and known and all(each.outcome == MISFIT for each in known):
-            elsewhere.setdefault(known[-1].where, []).append(known[-1])
+        known = probes.of(run)
+        small = [p for p in known if p.outcome == MISFIT and p.processes >= processes]
+        if not small:
+            continue
+        here = devices_here() if here is None else here
+        ours = [p for p in known if p.device in here or (cluster and p.cluster == cluster)]
+        large = [p for p in known if p.outcome == MEASURED and p.processes <= processes]
+        if any(p in ours for p in small) and not any(p in ours for p in large):
+            certain.append(next(p for p in reversed(small) if p in ours))
+        elif not large:
+            elsewhere.setdefault(small[-1].where, []).append(small[-1])
     if certain and not go_on:
         raise StudyError(
             f"{_count(certain)} not fit into the memory of {certain[0].where}, as study probe found"
@@ -70,10 +76,6 @@ def check_fit(
 def unfinished(runs: Sequence[Run], root: Path) -> list[Run]:
     """Return the runs without a result in `root`."""
     return [run for run in runs if not (root / run.id / "result.json").exists()]
-
-
-def _through(probe: Probe, cluster: str | None) -> bool:
-    return cluster is not None and probe.cluster == cluster
 
 
 def _count(found: Sequence[Probe]) -> str:

@@ -110,7 +110,7 @@ class Probe:
 
 
 class Probes:
-    """The probes beside a folder of runs; files are read as they are asked for.
+    """The probes beside a folder of runs; a file is read once, when it is asked for.
 
     Parameters
     ----------
@@ -121,6 +121,7 @@ class Probes:
 
     def __init__(self, runs: Path | None = None) -> None:
         self.folder = (runs or default_root()) / FOLDER
+        self._known: dict[str, list[Probe]] = {}
 
     @functools.cached_property
     def _files(self) -> dict[str, list[Path]]:
@@ -131,8 +132,11 @@ class Probes:
 
     def of(self, run: Run) -> list[Probe]:
         """Return all probes of a run's configuration, the newest last."""
-        found = [_read(path) for path in self._files.get(run.configuration, ())]
-        return sorted(found, key=lambda probe: probe.time)
+        name = run.configuration
+        if name not in self._known:
+            found = [_read(path) for path in self._files.get(name, ())]
+            self._known[name] = sorted(found, key=lambda probe: probe.time)
+        return self._known[name]
 
     def best(
         self, run: Run, cluster: str | None = None, processes: int | None = None
@@ -156,6 +160,7 @@ class Probes:
         name = f"{record['label']}-{record['configuration']}.{device}.x{record['processes']}.json"
         write_json(self.folder / name, record)
         vars(self).pop("_files", None)
+        self._known.clear()
         return Probe(record)
 
 

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from study.errors import StudyError
+from study.launch.fits import check_fit
+from study.runs.probe import Probes
+
 from .conftest import study
-from .made import everything, finished, planned
+from .made import everything, finished, planned, toy_run
 
 GRID = """
 task: toy
@@ -88,6 +92,18 @@ def test_what_does_not_fit_on_another_device_is_a_warning(toy, tmp_path):
     told = said("run", grid)
     assert "does not fit into the memory of NVIDIA Elsewhere (8.0 GiB); here it may be" in told
     assert "6 completed" in told
+
+
+def test_what_fits_among_fewer_processes_fits_among_more_and_the_other_way_round(toy, tmp_path):
+    grid = toy(UNFIT)
+    said("probe", grid, "--processes", "2")  # 1111 does not fit as a half
+    recipe = {"epochs": 7200, "seconds": 0.5, "unfit": "1111"}
+    runs, at = [toy_run(word, **recipe) for word in ("none", "1111")], tmp_path / "runs"
+    for processes, told in ((1, 1), (2, 1), (3, 0)):
+        assert len(check_fit(runs, Probes(at), processes, None, True)) == told
+    with pytest.raises(StudyError, match="toy-toy-data-1111-a, the batch shared among 2"):
+        check_fit(runs, Probes(at), 1, None, False)
+    assert "may be larger" in check_fit(runs, Probes(at), 1, "a cluster", False)[0]
 
 
 def test_a_smaller_share_of_the_batch_is_another_probe(toy, tmp_path):
