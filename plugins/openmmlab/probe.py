@@ -72,7 +72,8 @@ def probe(job: Job, config: dict[str, Any], dataset: dict[str, Any], steps: int)
     finally:
         MMLogger._instance_dict.pop(runner.experiment_name, None)
     height, width = dataset["shape"]
-    return watch.result(f"{share} images of {height} x {width}")
+    images = "images" if share > 1 else "image"
+    return watch.result(f"{share} {images} of {height} x {width}")
 
 
 class _Watch(Hook):

@@ -66,7 +66,8 @@ def sentences(told: Estimate) -> Iterator[str]:
 def _hours(group: Probed) -> str:
     if group.steps is None:
         return f"{group.missing} runs of unknown length, as the data set is not prepared"
-    what = "GPU-hours" if group.probe.on_gpu else "hours"
+    what = "process-hours" if group.probe.processes > 1 else "hours"
+    what = "GPU-hours" if group.probe.on_gpu else what
     each = group.device_hours / group.missing
     return (
         f"{_number(group.device_hours)} {what} of training: {group.missing} runs of"
@@ -82,6 +83,10 @@ def _how(group: Probed) -> str:
     probe = group.probe
     shared = f", the batch shared among {probe.processes}" if probe.processes > 1 else ""
     return (
-        f"probed on {probe.where}, {probe.steps} steps each{shared}, at most {probe.memory:.1f}"
+        f"probed on {probe.where}, {_steps(probe.steps)} each{shared}, at most {probe.memory:.1f}"
         " GiB; evaluation and reading data not included"
     )
+
+
+def _steps(number: int) -> str:
+    return f"{number} steps" if number > 1 else "1 step"
