@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from study.benchmarks.cases import Case, all_cases, select
-from study.benchmarks.goals import goals
-from study.benchmarks.rows import Row
-from study.benchmarks.table import tables
-from study.benchmarks.timing import CONTROL, Best, disturbed
+from study.benchmarks.on_cpu.goals import goals
+from study.benchmarks.on_cpu.rows import Row
+from study.benchmarks.on_cpu.table import tables
+from study.benchmarks.on_cpu.timing import CONTROL, Best, disturbed
 from study.worker.child import Child
 
 __all__ = ["VERSIONS", "cases", "goals", "measure", "tables"]
@@ -86,7 +86,7 @@ def measure(
 
 
 def _work(cases: Sequence[Case], what: str, **options: object) -> Iterator[dict[str, Any]]:
-    """Yield the answers of a process of :mod:`study.benchmarks.worker`."""
-    with Child("study.benchmarks.worker:serve") as child:
+    """Yield the answers of a process of :mod:`study.benchmarks.on_cpu.worker`."""
+    with Child("study.benchmarks.on_cpu.worker:serve") as child:
         child.tell({"what": what, "cases": [case.to_json() for case in cases], **options})
         yield from child
