@@ -1,7 +1,7 @@
 """What a task is: one class, found by the entry point ``study.tasks``.
 
-A task derives from :class:`Task`, and from :class:`Smokes`, :class:`Evaluates`, :class:`Looks` and
-:class:`Publishes` as far as it can do these. Planning a grid imports the class, so its file imports
+A task derives from :class:`Task`, and from :class:`Smokes`, :class:`Probes`, :class:`Evaluates`,
+:class:`Looks` and :class:`Publishes` as far as it can do these. Planning a grid imports the class, so its file imports
 no framework; the methods that need one import it themselves.
 """
 
@@ -18,6 +18,7 @@ from plugins.attention.core.standing import placed
 from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
+from plugins.contracts.probe import Probed
 from plugins.contracts.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from plugins.attention.core.cost import Cost
 
-__all__ = ["Evaluates", "Looks", "Published", "Publishes", "Smokes", "Task"]
+__all__ = ["Evaluates", "Looks", "Probes", "Published", "Publishes", "Smokes", "Task"]
 
 
 class Task(ABC):
@@ -130,6 +131,46 @@ class Smokes(ABC):
     @abstractmethod
     def smoke(self, recipe: Any) -> Any:
         """Return a recipe of the same kind for embedded data and a minute on a laptop."""
+
+
+class Probes(ABC):
+    """A task that can try some steps of a training at full size, without data and weights."""
+
+    @abstractmethod
+    def probe(self, job: Job, steps: int, outputs: int | None = None) -> Probed:
+        """Make steps of a training on made-up inputs of the recipe's size, from random weights.
+
+        Parameters
+        ----------
+        job: Job
+            The run. ``job.world`` says among how many processes the recipe's batch is shared; this
+            one makes the first one's part of each step, without the others.
+        steps: int
+            To be timed.
+        outputs: int, optional
+            The number of classes, or of words in the vocabulary, if there is no data set to give
+            it. There is no ``job.data`` then.
+
+        Raises
+        ------
+        Exception
+            One of a class named ``OutOfMemoryError``, as torch's is, says that a step does not fit
+            into the device's memory. Any other is a failure.
+        """
+
+    @abstractmethod
+    def training_steps(self, recipe: Any, items: int | None, data: Path | None) -> int | None:
+        """Return how many such steps a whole training has, None if that is not known.
+
+        Parameters
+        ----------
+        recipe: BaseModel
+            The task's ``Recipe``.
+        items: int, optional
+            What there is to learn from, in the unit of the data set's card.
+        data: Path, optional
+            Folder of the prepared data set.
+        """
 
 
 class Evaluates(ABC):

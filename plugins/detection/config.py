@@ -22,7 +22,7 @@ from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks regi
 from plugins.openmmlab.backbone import expansion, small_depths
 from plugins.openmmlab.optimizer import optimizer
 
-__all__ = ["class_names", "detector", "runner_config"]
+__all__ = ["class_names", "detector", "runner_config", "training_config"]
 
 
 @MODELS.register_module()
@@ -88,20 +88,26 @@ def detector(job: Job, classes: int) -> ConfigDict:
 
 def runner_config(job: Job) -> dict[str, Any]:
     """Return model, data, schedule and evaluation as ``mmengine.Runner`` takes them."""
-    recipe: Recipe = job.recipe
     classes = class_names(job.data)
-    return {
-        "default_scope": "mmdet",
-        "model": detector(job, len(classes)),
+    return training_config(job, len(classes)) | {
         "train_dataloader": _loader(job, "train", classes),
         "val_dataloader": _loader(job, "val", classes),
-        "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_interval": 1},
         "val_cfg": {},
         "val_evaluator": {
             "type": "CocoMetric",
             "ann_file": str(job.data / "annotations" / "val.json"),
             "metric": "bbox",
         },
+    }
+
+
+def training_config(job: Job, classes: int) -> dict[str, Any]:
+    """Return the part of `runner_config` that needs no data: model, optimizer and schedule."""
+    recipe: Recipe = job.recipe
+    return {
+        "default_scope": "mmdet",
+        "model": detector(job, classes),
+        "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_interval": 1},
         "optim_wrapper": _optimizer(job),
         "param_scheduler": [
             {

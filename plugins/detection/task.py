@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from plugins.attention.core.site import MapSite
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
-from plugins.contracts.task import Evaluates, Looks, Published, Publishes, Smokes, Task
+from plugins.contracts.probe import Probed
+from plugins.contracts.task import Evaluates, Looks, Probes, Published, Publishes, Smokes, Task
 from plugins.detection.recipe import Recipe
 from plugins.openmmlab import sites as common
 
@@ -22,7 +23,7 @@ __all__ = ["Detection"]
 STRIDES = (4, 8, 16, 32)
 
 
-class Detection(Task, Smokes, Evaluates, Looks, Publishes):
+class Detection(Task, Smokes, Probes, Evaluates, Looks, Publishes):
     """Detection with MMDetection; the data sets have COCO's format."""
 
     name = "detection"
@@ -72,6 +73,16 @@ class Detection(Task, Smokes, Evaluates, Looks, Publishes):
         from plugins.detection.train import cost
 
         return cost(job, outputs)
+
+    def probe(self, job: Job, steps: int, outputs: int | None = None) -> Probed:
+        """Make steps on images of the recipe's largest size."""
+        from plugins.detection.probe import probe
+
+        return probe(job, steps, outputs)
+
+    def training_steps(self, recipe: Any, items: int | None, data: Path | None) -> int | None:
+        """Count the images' batches; the last of an epoch may be smaller."""
+        return recipe.steps(items, whole=False)
 
     def evaluate(self, job: Job, checkpoint: Path) -> dict[str, float]:
         """Return the metrics of weights of a run, or of a detector of MMDetection's."""

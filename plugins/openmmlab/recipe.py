@@ -12,10 +12,11 @@ __all__ = ["Training"]
 
 
 class Training(Recipe):
-    """Fields of both tasks; a recipe adds ``batch_size``, ``learning_rate`` and its own."""
+    """Fields of both tasks; a recipe adds the first three and its own."""
 
     batch_size: PositiveInt
     learning_rate: float
+    epochs: PositiveInt
 
     training_images: PositiveInt | None = Field(
         None, description="learn from the first so many images only"
@@ -92,6 +93,22 @@ class Training(Recipe):
         if self.base_batch_size is not None:
             rate += f" = {self.learning_rate:g} x {self.batch_size} / {self.base_batch_size}"
         return f"a step: {images}; {rate}"
+
+    def steps(self, images: int | None, whole: bool) -> int | None:
+        """Return the steps of a training on so many images, None if their number is not known.
+
+        Parameters
+        ----------
+        images: int, optional
+            Of the training set.
+        whole: bool
+            Whether an epoch's incomplete last batch is left out.
+        """
+        known = [n for n in (images, self.training_images) if n is not None]
+        if images is None:
+            return None
+        an_epoch = min(known) // self.batch_size if whole else -(-min(known) // self.batch_size)
+        return self.epochs * an_epoch
 
     def toy(self, **own: Any) -> Self:
         """Return the same training at toy width: two steps on embedded data, and an evaluation.

@@ -88,11 +88,12 @@ def runner_for(job: Job, config: dict[str, Any]) -> Runner:
     """Return MMEngine's runner for `config`; it continues from the newest whole checkpoint."""
     checkpoints = job.folder / "checkpoints"
     newest = distributed.decided(job, lambda: newest_whole_checkpoint(checkpoints))
+    evaluator = config.get("val_evaluator")
     cfg = Config(
         {
             **config,
             # Gather by messages; MMEngine's default is files in the current directory.
-            "val_evaluator": {**config["val_evaluator"], "collect_device": "gpu"},
+            "val_evaluator": evaluator and {**evaluator, "collect_device": "gpu"},
             "launcher": "none" if job.world == 1 else "pytorch",
             "work_dir": str(checkpoints),
             "load_from": str(newest) if newest else None,

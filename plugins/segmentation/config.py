@@ -22,7 +22,7 @@ from plugins.openmmlab.optimizer import optimizer
 from plugins.segmentation.recipe import Recipe
 from plugins.segmentation.sites import HEAD, site
 
-__all__ = ["AttendedFCNHead", "read_classes", "runner_config", "segmentor"]
+__all__ = ["AttendedFCNHead", "read_classes", "runner_config", "segmentor", "training_config"]
 
 
 @MODELS.register_module()
@@ -105,22 +105,28 @@ def segmentor(job: Job, classes: int) -> ConfigDict:
 
 def runner_config(job: Job) -> dict[str, Any]:
     """Return model, data, schedule and evaluation as ``mmengine.Runner`` takes them."""
-    recipe: Recipe = job.recipe
     meta = read_classes(job.data)
-    return {
-        "default_scope": "mmseg",
-        "model": segmentor(job, len(meta["classes"])),
+    return training_config(job, len(meta["classes"])) | {
         "train_dataloader": _loader(job, "train", meta),
         "val_dataloader": _loader(job, "val", meta),
+        "val_cfg": {},
+        "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
+    }
+
+
+def training_config(job: Job, classes: int) -> dict[str, Any]:
+    """Return the part of `runner_config` that needs no data: model, optimizer and schedule."""
+    recipe: Recipe = job.recipe
+    return {
+        "default_scope": "mmseg",
+        "model": segmentor(job, classes),
         "train_cfg": {
             "by_epoch": True,
             "max_epochs": recipe.epochs,
             "val_interval": recipe.evaluation_interval,
         },
-        "val_cfg": {},
         # As in MMSegmentation's own configs: training crops are of one size.
         "env_cfg": {"cudnn_benchmark": job.device == "cuda"},
-        "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
         "optim_wrapper": optimizer(job),
         "param_scheduler": [
             {

@@ -10,7 +10,8 @@ from plugins.attention.core.site import MapSite
 from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
-from plugins.contracts.task import Evaluates, Looks, Smokes, Task
+from plugins.contracts.probe import Probed
+from plugins.contracts.task import Evaluates, Looks, Probes, Smokes, Task
 from plugins.segmentation.recipe import Recipe
 from plugins.segmentation.sites import HEAD, SITES, site
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Segmentation"]
 
 
-class Segmentation(Task, Smokes, Evaluates, Looks):
+class Segmentation(Task, Smokes, Probes, Evaluates, Looks):
     """Segmentation with MMSegmentation; the data sets have the layout of Cityscapes."""
 
     name = "segmentation"
@@ -78,6 +79,16 @@ class Segmentation(Task, Smokes, Evaluates, Looks):
         from plugins.segmentation.train import cost
 
         return cost(job, outputs)
+
+    def probe(self, job: Job, steps: int, outputs: int | None = None) -> Probed:
+        """Make steps on images of the size of a training crop."""
+        from plugins.segmentation.probe import probe
+
+        return probe(job, steps, outputs)
+
+    def training_steps(self, recipe: Any, items: int | None, data: Path | None) -> int | None:
+        """Count the images' whole batches."""
+        return recipe.steps(items, whole=True)
 
     def evaluate(self, job: Job, checkpoint: Path) -> dict[str, float]:
         """Return the metrics of the validation split for the weights of a run."""

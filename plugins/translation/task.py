@@ -10,7 +10,9 @@ from plugins.attention.core.site import SequenceSite
 from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
-from plugins.contracts.task import Evaluates, Looks, Smokes, Task
+from plugins.contracts.probe import Probed
+from plugins.contracts.task import Evaluates, Looks, Probes, Smokes, Task
+from plugins.translation.batches import batches
 from plugins.translation.recipe import Recipe
 from plugins.translation.sites import SITES, check, sequence_site
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Translation"]
 
 
-class Translation(Task, Smokes, Evaluates, Looks):
+class Translation(Task, Smokes, Probes, Evaluates, Looks):
     """Translation with fairseq."""
 
     name = "translation"
@@ -90,6 +92,20 @@ class Translation(Task, Smokes, Evaluates, Looks):
         from plugins.translation.train import cost
 
         return cost(job, outputs)
+
+    def probe(self, job: Job, steps: int, outputs: int | None = None) -> Probed:
+        """Make updates on sentences of 32 tokens, after one on long sentences."""
+        from plugins.translation.probe import probe
+
+        return probe(job, steps, outputs)
+
+    def training_steps(self, recipe: Any, items: int | None, data: Path | None) -> int | None:
+        """Return the updates, or count the batches of the training pairs."""
+        if recipe.updates is not None:
+            return int(recipe.updates)
+        if data is None:
+            return None
+        return recipe.epochs * -(-batches(data, recipe.tokens_per_batch) // recipe.update_frequency)
 
     def evaluate(self, job: Job, checkpoint: Path) -> dict[str, float]:
         """Return BLEU and perplexity of the weights in a checkpoint of fairseq."""

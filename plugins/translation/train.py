@@ -38,7 +38,7 @@ with root_logger_kept():
     from plugins.translation.transformer import SpatialAttentionTransformer
     from plugins.translation.unit import AttentionUnit
 
-__all__ = ["COST_TOKENS", "build", "cost", "evaluate", "made_up", "train"]
+__all__ = ["COST_TOKENS", "build", "cost", "evaluate", "learning", "made_up", "train"]
 
 COST_TOKENS = 32
 """Tokens of the source and of the target sentence that cost is counted for."""
@@ -141,15 +141,7 @@ def _train(job: Job) -> None:
     processes = f"{job.world} processes, " if job.world > 1 else ""
     logger.info("%s%s", processes, job.recipe.step)
     logger.info(model)
-    if job.recipe.precision == "bfloat16":
-        _learn_in_bfloat16(model, job.device)
-    if job.recipe.compile:
-        # Batches differ in the number and in the length of their sentences.
-        compile_around_mechanisms(model.encoder, dynamic=True)
-        compile_around_mechanisms(model.decoder, dynamic=True)
-    criterion = task.build_criterion(configuration.criterion)
-    trained = Trained(model, job.recipe.updates)
-    _with_own_losses(criterion, trained)
+    criterion, trained = learning(job, configuration, task, model)
     evaluation = Evaluation(task, job.recipe, job.data)
     trainer = RecordingTrainer(job, evaluation, trained, configuration, task, model, criterion)
 
@@ -174,6 +166,20 @@ def _train(job: Job) -> None:
         passes = epochs.next_epoch_idx - 1 + epochs.iterations_in_epoch / len(epochs)
         last = job.recipe.epochs if job.recipe.updates is None else round(passes, 4)
         job.record("val", step=trainer.get_num_updates(), epoch=last, **measured())
+
+
+def learning(job: Job, configuration: Any, task: Any, model: Any) -> tuple[Any, Trained]:
+    """Prepare a model to learn in the recipe's way; return its criterion and its mechanisms."""
+    if job.recipe.precision == "bfloat16":
+        _learn_in_bfloat16(model, job.device)
+    if job.recipe.compile:
+        # Batches differ in the number and in the length of their sentences.
+        compile_around_mechanisms(model.encoder, dynamic=True)
+        compile_around_mechanisms(model.decoder, dynamic=True)
+    criterion = task.build_criterion(configuration.criterion)
+    trained = Trained(model, job.recipe.updates)
+    _with_own_losses(criterion, trained)
+    return criterion, trained
 
 
 def _with_own_losses(criterion: Any, trained: Trained) -> None:

@@ -80,20 +80,22 @@ class RecordingTrainer(Trainer):
         step = self.get_num_updates()
         # Nothing is logged of an update that is left out because float16 was too narrow for it.
         if logged is not None and (step == 1 or step % LOG_UPDATES == 0):
-            self.job.record(
-                "train",
-                step=step,
-                epoch=round(
-                    self.epoch - 1 + self.batches.iterations_in_epoch / len(self.batches), 4
-                ),
-                loss=float(metrics.get_meter("train_inner", "loss").avg),
-                learning_rate=self.get_lr(),
-            )
+            self._record(step)
         if self.job.stopping():
             # The calling loop saves after a number of updates, once it has reset the meters of the
             # log. A checkpoint saved here would hold meters that were not reset.
             self.cfg.checkpoint.save_interval_updates = 1
         return logged
+
+    def _record(self, step: int) -> None:
+        epochs = self.epoch - 1 + self.batches.iterations_in_epoch / len(self.batches)
+        self.job.record(
+            "train",
+            step=step,
+            epoch=round(epochs, 4),
+            loss=float(metrics.get_meter("train_inner", "loss").avg),
+            learning_rate=self.get_lr(),
+        )
 
     def _set_seed(self) -> None:
         # fairseq's seed is the same in all processes.
