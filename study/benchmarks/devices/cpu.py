@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from study.benchmarks.devices.device import Call, CaptureFails, Launched, in_turns
-from study.benchmarks.on_cpu.memory import peak_growth
+from study.benchmarks.devices.memory import peak_growth
 
 __all__ = ["Cpu"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from study.benchmarks.cases import Case
-from study.benchmarks.on_cpu.memory import in_fork, peak_growth
+from study.benchmarks.devices.memory import in_fork, peak_growth
 from study.benchmarks.on_cpu.timing import CONTROL, interleave
 from study.benchmarks.sides import PASSES, SIDES, build
 from study.worker.parent import Parent

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 from study.benchmarks.cases import Case, select
+from study.benchmarks.deadline import Deadline
 from study.benchmarks.on_cuda.cases import gpu_cases, settings
 from study.benchmarks.on_cuda.rows import Row, rows_of
 from study.benchmarks.on_cuda.table import reasons, tables
@@ -57,7 +57,7 @@ def measure(
     """
     if rounds is None:
         rounds = 1 if quick else ROUNDS
-    end = None if limit is None else time.monotonic() + limit
+    deadline = Deadline(limit)
     groups = settings(list(cases))
     with Child("study.benchmarks.on_cuda.worker:serve") as child:
         child.tell(
@@ -69,12 +69,8 @@ def measure(
             }
         )
         try:
-            begin(child.hear(_left(end)), len(groups))
+            begin(child.hear(deadline.left), len(groups))
             for group in groups:
-                yield rows_of(group, child.hear(_left(end)))
+                yield rows_of(group, child.hear(deadline.left))
         except TimeoutError:
             return  # the time is up; the process ends with the `with`
-
-
-def _left(end: float | None) -> float | None:
-    return None if end is None else max(0.0, end - time.monotonic())

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from study.benchmarks.cases import Case
-from study.benchmarks.devices.cpu import Cpu
-from study.benchmarks.devices.cuda import Cuda
+from study.benchmarks.devices.choice import DEVICES
 from study.benchmarks.devices.device import CaptureFails, Device
 from study.benchmarks.on_cuda.cases import settings
 from study.benchmarks.on_cuda.rows import OURS
@@ -26,8 +25,6 @@ WARM_UP = 2
 
 FLEX_SECONDS = 20.0
 """To compile FlexAttention for a shape; once it has taken longer, it is left out."""
-
-DEVICES: dict[str, type[Cpu] | type[Cuda]] = {"cpu": Cpu, "cuda": Cuda}
 
 
 class Autocast(nn.Module):

@@ -7,6 +7,7 @@ import typer
 from study.commands.bench.attention import attention
 from study.commands.bench.launcher import launcher
 from study.commands.bench.launches import launches
+from study.commands.bench.step import step
 from study.commands.bench.training import training
 
 __all__ = ["app"]
@@ -19,5 +20,5 @@ def bench() -> None:
     """Measure speed and memory beside other libraries."""
 
 
-for verb in (attention, launches, training, launcher):
+for verb in (attention, launches, step, training, launcher):
     app.command()(verb)
