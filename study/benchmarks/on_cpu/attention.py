@@ -20,6 +20,11 @@ VERSIONS = ("torch", "onedl-mmcv", "ve-fairseq")
 ROUNDS = 2  # the slowest calls take seconds each
 SECONDS = 1.0  # until then calls of milliseconds get further rounds
 
+CONTROL_SIZE = 2048
+"""Rows and columns. The product takes about 0.1 s: a virtual machine may count the processor time
+of further threads in ticks of 10 ms, and so shorter calls wrongly."""
+QUICK_CONTROL_SIZE = 256  # whose times mean as little as the others of a quick run
+
 
 def cases(quick: bool, pattern: str | None) -> list[Case]:
     """Return the cases to measure: all, or those whose name contains `pattern`."""
@@ -62,8 +67,11 @@ def measure(
     rows = []
     for count in threads:
         lines = []
-        seconds = 0.0 if quick else SECONDS
-        for line in _work(cases, "times", threads=count, rounds=rounds, seconds=seconds):
+        options = {
+            "seconds": 0.0 if quick else SECONDS,
+            "control": QUICK_CONTROL_SIZE if quick else CONTROL_SIZE,
+        }
+        for line in _work(cases, "times", threads=count, rounds=rounds, **options):
             lines.append(line)
             if line["pass"] == "forward+backward":  # the last of a case
                 progress(f"time, threads {count}: {cases[line['case']].name}")

@@ -59,7 +59,7 @@ def measure(
         rounds = 1 if quick else ROUNDS
     deadline = Deadline(limit)
     groups = settings(list(cases))
-    with Child("study.benchmarks.on_cuda.worker:serve") as child:
+    with Child("study.benchmarks.on_cuda.serving:serve") as child:
         child.tell(
             {
                 "device": device,

@@ -1,4 +1,4 @@
-"""The process that measures on a GPU; the command needs no torch."""
+"""Measuring the sides of each setting on a device."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from study.benchmarks.cases import Case
-from study.benchmarks.devices.choice import DEVICES
 from study.benchmarks.devices.device import CaptureFails, Device
 from study.benchmarks.on_cuda.cases import settings
 from study.benchmarks.on_cuda.rows import OURS
 from study.benchmarks.sides import Side, build
-from study.worker.parent import Parent
 
-__all__ = ["measure", "serve", "step_of"]
+__all__ = ["measure", "step_of"]
 
 WARM_UP = 2
 """Steps of each side before anything is measured."""
@@ -124,13 +122,3 @@ def _kind(module: nn.Module) -> str:
 
 def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def serve(parent: Parent) -> None:
-    """Say what the device is, and answer one request with an answer a setting."""
-    request = parent.hear()
-    device = DEVICES[request["device"]]()
-    parent.tell(device.name)
-    cases = [Case.from_json(fields) for fields in request["cases"]]
-    for answers in measure(cases, device, request["rounds"], request["seconds"]):
-        parent.tell(answers)

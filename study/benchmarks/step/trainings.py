@@ -86,7 +86,7 @@ class Training:
     @property
     def elsewhere(self) -> str | None:
         """In translation: what attends where the grid does not vary it; None for the grid's."""
-        return EVERYWHERE.get(self.mechanism)
+        return EVERYWHERE.get(self.mechanism) if self.task == "translation" else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the form in which a worker process receives it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,10 @@ class Bench:
         recipe = self.recipes[training.task]
         with tempfile.TemporaryDirectory() as folder:
             job = job_of(training, recipe, self.device.kind, self.share, Path(folder))
-            if training.task == "translation":
-                from study.benchmarks.step.translating import make
-            else:
-                from study.benchmarks.step.openmmlab import make
-            return make(training, job, self.outputs[training.task])
+            maker = "translating" if training.task == "translation" else "openmmlab"
+            module = import_module(f"study.benchmarks.step.{maker}")  # with its framework alone
+            made: Made = module.make(training, job, self.outputs[training.task])
+            return made
 
 
 def measure(
@@ -87,7 +87,8 @@ def measure(
     """Time the trainings of each group in turns; one answer a group, with one entry each."""
     for group in groups:
         bench.keep(group[0])
-        found, steps = [], {}
+        found: list[dict[str, Any]] = []
+        steps = {}
         for number, training in enumerate(group):
             try:
                 made, peak = bench.build(training)
