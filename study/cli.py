@@ -22,6 +22,7 @@ from study.commands import (
     logs,
     mechanisms,
     plan,
+    probe,
     run,
     status,
     submit,
@@ -43,8 +44,8 @@ app = typer.Typer(
 COLLECT_SELDOM = (100_000, 1_000, 1_000)  # objects and collections before each generation's turn
 
 VERBS = (
-    doctor, mechanisms, flops, plan, run, submit, status, watch, logs, inspect, evaluate, triage,
-    archive,
+    doctor, mechanisms, flops, plan, probe, run, submit, status, watch, logs, inspect, evaluate,
+    triage, archive,
 )  # fmt: skip
 for family in VERBS:
     family.register(app)

@@ -1,7 +1,7 @@
 """A task that trains in milliseconds, installed the way a third party would install one.
 
-It counts to ``epochs``, one checkpoint a step, and does as its recipe says: fails, sleeps, or eats
-memory.
+It counts to ``epochs``, one checkpoint a step, and does as its recipe says: fails, sleeps, eats
+memory, or does not fit when it is probed. A step at full size takes ``seconds``.
 """
 
 import os
@@ -20,16 +20,17 @@ TASK = """
     from plugins.attention.core.site import MapSite, Place
     from plugins.contracts.metric import Metric
     from plugins.contracts.recipe import Recipe
-    from plugins.contracts.task import Smokes, Task
+    from plugins.contracts.task import Probes, Smokes, Task
 
     class ToyRecipe(Recipe):
         data: str = "toy-data"
         epochs: int = Field(3, ge=1)
         seconds: float = 0.0
         failing: str = ""
+        unfit: str = ""
         megabytes: int = 0
 
-    class Toy(Task, Smokes):
+    class Toy(Task, Smokes, Probes):
         name = "toy"
         Recipe = ToyRecipe
         sites = ("a", "b")
@@ -57,6 +58,13 @@ TASK = """
         def train(self, job):
             from toytask import train
             train.train(job)
+
+        def probe(self, job, steps, outputs=None):
+            from toytask import train
+            return train.probe(job, steps)
+
+        def training_steps(self, recipe, items, data):
+            return recipe.epochs * items
 """
 TRAIN = """
     import random, time
@@ -69,6 +77,17 @@ TRAIN = """
 
     def cost(job):
         return Cost()
+
+    def probe(job, steps):
+        import torch
+        from plugins.contracts.probe import Probed
+
+        if job.recipe.failing == str(job.mechanism):
+            raise RuntimeError("as told")
+        if job.recipe.unfit == str(job.mechanism):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        took = job.recipe.seconds * 1000 / job.world
+        return Probed(milliseconds=(took,) * steps, warm_up=1, inputs="numbers", kernels=7)
 
     def train(job):
         state = job.folder / "checkpoints" / "count"

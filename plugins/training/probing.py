@@ -99,7 +99,9 @@ class Stopwatch:
 def _kernels(events: Any) -> int:
     """Count kernels, without copies."""
     return sum(
-        event.device_type == DeviceType.CUDA and not event.name.startswith(NO_KERNELS)
+        event.device_type == DeviceType.CUDA
+        and not event.name.startswith(NO_KERNELS)
+        and not event.is_user_annotation  # a named span of time
         for event in events
     )
 

@@ -40,9 +40,7 @@ def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
         configuration, task, model = build(alone, outputs)
         criterion, trained = learning(alone, configuration, task, model)
         no_evaluation: Any = None
-        trainer = _Trainer(
-            alone, no_evaluation, trained, configuration, task, model, criterion
-        )
+        trainer = _Trainer(alone, no_evaluation, trained, configuration, task, model, criterion)
         trainer.lr_step_begin_epoch(1)
         long, usual = (_update(job, task, tokens) for tokens in (LONGEST, COST_TOKENS))
         with metrics.aggregate("train"), suppress(Enough):
@@ -53,7 +51,7 @@ def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
                 watch.after_step()
     parts = f"{len(usual)} x " if len(usual) > 1 else ""
     return watch.result(
-        f"{parts}{usual[0]['nsentences']} pairs of {COST_TOKENS} tokens;"
+        f"{parts}{usual[0]['nsentences']} pairs of {_length(job, COST_TOKENS)} tokens;"
         f" memory with {long[0]['nsentences']} of {_length(job, LONGEST)}"
     )
 

@@ -97,7 +97,6 @@ def _plain(line: str) -> str:
 def _cell(runs: list[Run], mechanism: str | None, sites: str | None) -> Run:
     """Return a run of the chosen cell; its seed does not matter."""
     from plugins.attention.core.word import Word
-    from study.runs.run import science_hash
 
     if mechanism is not None:
         valid = {run.mechanism for run in runs}
@@ -119,7 +118,7 @@ def _cell(runs: list[Run], mechanism: str | None, sites: str | None) -> Run:
     if len(places) > 1:
         raise StudyError(f"{words[0]} stands at several sites; choose by --sites {_one(places)}")
     there = [run for run in runs if ".".join(run.sites) == places[0]]
-    meant = {science_hash({**run.science, "seed": 0}): run for run in reversed(there)}
+    meant = {run.configuration: run for run in reversed(there)}
     if len(meant) > 1:
         names = [run.grid for run in reversed(meant.values())]
         raise StudyError(f"{words[0]} is in several grids; name the file of {_one(names)}")

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from study.commands import complete
+from study.commands.estimate import figures, sentences
 from study.commands.select import Grids, Json, Mechanisms, Root, Seeds, Smoke, notes, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from rich.console import Console
     from rich.table import Table
 
     from study.launch.protocol import Profile
+    from study.runs.probe import Probe
     from study.runs.run import Run
     from study.status.states import States
 
     Costs = dict[str, dict[str, Any]]
+    Best = dict[str, Probe | None]
 
 __all__ = ["register"]
 
@@ -57,7 +59,9 @@ def plan(
 
     from study.grid.changed import changed_recipes
     from study.runs.folder import SETTLED, RunFolder
+    from study.runs.probe import Probes
     from study.runs.run import root_to_fill
+    from study.status.estimate import estimate
     from study.status.rows import json_list
     from study.status.states import states_of
     from study.worker.measure import costs
@@ -75,20 +79,25 @@ def plan(
         with Console(stderr=True).status(status):
             known |= costs([run for run in runs if run.id not in known])
     missing = [run for run in runs if found.of[run.id] not in SETTLED]
-    hours = _hours(missing, found, where)
+    probes, processes = Probes(root), profile.processes if profile else None
+    told = estimate(missing, found, where, probes, cluster, processes)
+    best = {run.id: probes.best(run, cluster, processes) for run in runs}
+    hours = {"missing": len(missing), **figures(told)}
     if profile is not None:
         hours["cluster"] = {"profile": cluster, **_limits(profile, len(missing))}
     steps = _steps(runs)
     changed = changed_recipes([run for run in runs if found.of[run.id] == "planned"], where)
     if as_json:
-        rows = json_list([_row(run, found, known) for run in runs])
+        rows = json_list([_row(run, found, known, best[run.id]) for run in runs])
         rest = {"states": found.count(), "hours": hours, "steps": steps, "changed": changed}
         typer.echo(f'{{"runs": {rows},\n{json.dumps(rest, ensure_ascii=False)[1:]}')
         return
     singly = every_run or len(runs) <= ROWS_SHOWN
-    for table in _listed(runs, found, known) if singly else _summed(runs, found, known):
+    tables = _listed if singly else _summed
+    for table in tables(runs, found, known, best):
         console.print(table)
-    _tell(found, hours, [*(f"{grid}: {step}" for grid, step in steps.items()), *changed], console)
+    lines = [*sentences(told), *(f"{grid}: {step}" for grid, step in steps.items()), *changed]
+    _tell(found, hours, lines, console)
 
 
 def _steps(runs: Sequence[Run]) -> dict[str, str]:
@@ -103,12 +112,16 @@ def _steps(runs: Sequence[Run]) -> dict[str, str]:
     return {grid: recipe.step for grid, recipe in recipes.items() if recipe.step}
 
 
-def _row(run: Run, found: States, known: Costs) -> dict[str, Any]:
+def _row(run: Run, found: States, known: Costs, probe: Probe | None) -> dict[str, Any]:
     from study.status.rows import row
 
     cost = known.get(run.id)
     counted = {key: cost[key] if cost else None for key in ("model", "mechanism")}
-    return {**row(found, run.id), "cost": counted if cost else None}
+    return {
+        **row(found, run.id),
+        "cost": counted if cost else None,
+        "probe": probe and {k: v for k, v in probe.record.items() if k != "science"},
+    }
 
 
 def _profile(cluster: str, runs: Sequence[Run]) -> Profile:
@@ -132,24 +145,6 @@ def _limits(profile: Profile, missing: int) -> dict[str, float]:
     }
 
 
-def _hours(missing: Sequence[Run], found: States, root: Path) -> dict[str, Any]:
-    """Return what the missing runs will take, judged by the finished ones."""
-    from study.status.estimate import estimates
-
-    hours: dict[str, Any] = {"missing": len(missing)}
-    hours["measured"] = [
-        {
-            "task": each.task,
-            "missing": each.missing,
-            "median_seconds": each.seconds,
-            "of_runs": each.runs,
-            "hours": round(each.hours, 3),
-        }
-        for each in estimates(missing, found, root)
-    ]
-    return hours
-
-
 def _tell(found: States, hours: dict[str, Any], lines: list[str], console: Console) -> None:
     from study.status.rows import tally
 
@@ -161,28 +156,28 @@ def _tell(found: States, hours: dict[str, Any], lines: list[str], console: Conso
         gpu, node = limits["gpu_hours_at_most"], limits["node_hours_at_most"]
         what = f"{gpu:,.1f} GPU-hours" if gpu else f"{node:,.1f} node-hours, without GPUs"
         tell(f"at most {what}: {hours['missing']} runs up to {limits['profile']}'s time limit")
-    for each in hours["measured"]:
-        one = f"{each['median_seconds']:,.0f} s a run, measured, median of {each['of_runs']}"
-        tell(f"{each['hours']:,.1f} hours of training: {each['missing']} x {one} ({each['task']})")
     for line in lines:
         tell(line)
 
 
-def _listed(runs: Sequence[Run], found: States, known: Costs) -> Iterator[Table]:
+def _listed(runs: Sequence[Run], found: States, known: Costs, probes: Best) -> Iterator[Table]:
     """Yield a table a grid, a row a run."""
     for here, title, several in _grids(runs):
-        table = _table(title, ["mechanism", "seed", "state"], several)
+        probed = any(probes[run.id] for run in here)
+        table = _table(title, ["mechanism", "seed", "state"], several, probed)
         for run in here:
             where = [".".join(run.sites)] if several else []
             cells = [run.mechanism, str(run.seed), found.of[run.id]]
-            table.add_row(*cells, *where, *_figures(known.get(run.id)))
+            more = _probed(probes[run.id]) if probed else []
+            table.add_row(*cells, *where, *_figures(known.get(run.id)), *more)
         yield table
 
 
-def _summed(runs: Sequence[Run], found: States, known: Costs) -> Iterator[Table]:
+def _summed(runs: Sequence[Run], found: States, known: Costs, probes: Best) -> Iterator[Table]:
     """Yield a table a grid, with a row for each mechanism and choice of sites."""
     for here, title, several in _grids(runs):
-        table = _table(title, ["mechanism", "runs", "states"], several)
+        probed = any(probes[run.id] for run in here)
+        table = _table(title, ["mechanism", "runs", "states"], several, probed)
         cells: dict[tuple[str, str], list[Run]] = {}
         for run in here:
             cells.setdefault((run.mechanism, ".".join(run.sites)), []).append(run)
@@ -192,7 +187,8 @@ def _summed(runs: Sequence[Run], found: States, known: Costs) -> Iterator[Table]
             # Seeds cost the same; take the first that was counted.
             cost = next((known[run.id] for run in members if run.id in known), None)
             where = [sites] if several else []
-            table.add_row(mechanism, str(len(members)), told, *where, *_figures(cost))
+            more = _probed(probes[members[0].id]) if probed else []
+            table.add_row(mechanism, str(len(members)), told, *where, *_figures(cost), *more)
         yield table
 
 
@@ -205,17 +201,26 @@ def _grids(runs: Sequence[Run]) -> Iterator[tuple[list[Run], str, bool]]:
         yield here, " · ".join([grid, *([] if several else places)]), several
 
 
-def _table(title: str, columns: list[str], several: bool) -> Table:
+def _table(title: str, columns: list[str], several: bool, probed: bool) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
     columns = [*columns, "sites"] if several else columns
     table = Table(*columns, title=escape(title), box=SIMPLE_HEAD)
-    for column in ("MACs", "params", "+MACs", "+params"):
+    figures = ["MACs", "params", "+MACs", "+params", *(["ms/step", "GiB"] if probed else [])]
+    for column in figures:
         table.add_column(column, justify="right", no_wrap=True)
     table.caption = "in millions; + is what the mechanism adds"
     return table
+
+
+def _probed(probe: Probe | None) -> list[str]:
+    if probe is None:
+        return ["", ""]
+    if probe.outcome == "does not fit":
+        return ["", probe.outcome]
+    return [f"{probe.milliseconds:,.1f}", f"{probe.memory:.1f}"]
 
 
 def _figures(cost: dict[str, Any] | None) -> list[str]:

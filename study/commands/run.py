@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.commands.select import Grids, Mechanisms, Root, Seeds, Smoke, notes, runs_of
+from study.commands.select import Grids, Mechanisms, Root, Seeds, Smoke, Unfit, notes, runs_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,6 +28,7 @@ def run(
     mechanism: Mechanisms = None,
     seed: Seeds = None,
     smoke: Smoke = False,
+    unfit: Unfit = False,
     root: Root = None,
 ) -> None:
     """Train what is missing, on this machine. What is finished is not trained again.
@@ -37,8 +38,10 @@ def run(
     """
     from study import data
     from study.grid.changed import changed_recipes
+    from study.launch.fits import check_fit, unfinished
     from study.launch.local.slots import Slots
     from study.runs.folder import SETTLED, RunFolder
+    from study.runs.probe import Probes
     from study.runs.provenance import cores
     from study.runs.run import open_folder, root_to_fill
     from study.status.progress import PatientConsole, Progress
@@ -49,6 +52,8 @@ def run(
     for name in dict.fromkeys(run.data for run in runs):
         data.verify(name)
     where = root_to_fill(root, smoke)
+    for line in check_fit(unfinished(runs, where), Probes(root), 1, None, unfit):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in changed_recipes(runs, where):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     folders = [RunFolder(where / run.id) for run in runs]

@@ -26,6 +26,7 @@ __all__ = [
     "Seeds",
     "Smoke",
     "SomeGrids",
+    "Unfit",
     "Wanted",
     "find",
     "notes",
@@ -79,6 +80,10 @@ Smoke = Annotated[
         help="Each configuration at toy width on embedded data: two steps, one seed, evaluated."
         " Does everything work?",
     ),
+]
+Unfit = Annotated[
+    bool,
+    typer.Option("--unfit", help="Also what study probe found not to fit into the GPU's memory."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

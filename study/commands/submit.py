@@ -18,6 +18,7 @@ from study.commands.select import (
     Seeds,
     Smoke,
     SomeGrids,
+    Unfit,
     Wanted,
     notes,
     runs_of,
@@ -81,6 +82,7 @@ def submit(
     mechanism: Mechanisms = None,
     seed: Seeds = None,
     smoke: Smoke = False,
+    unfit: Unfit = False,
     root: Root = None,
 ) -> None:
     """Queue what is missing, and leave. It is safe to repeat: each run is queued once.
@@ -95,8 +97,10 @@ def submit(
     from study.errors import StudyError
     from study.grid.changed import changed_recipes
     from study.launch.clusters import check_processes, default_cluster, launcher_of
+    from study.launch.fits import check_fit, unfinished
     from study.launch.protocol import SchedulerAway
     from study.runs.folder import RunFolder
+    from study.runs.probe import Probes
     from study.runs.run import elsewhere, open_folder, root_to_fill
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -111,11 +115,17 @@ def submit(
                 f"--cluster {cluster} takes --slots and --runs; the rest is for a scheduler"
             )
         filters = [f"--mechanism={word}" for word in mechanism or ()]
-        filters += [f"--seed={number}" for number in seed or ()] + ["--smoke"] * smoke
+        filters += [f"--seed={number}" for number in seed or ()]
+        filters += ["--smoke"] * smoke + ["--unfit"] * unfit
+        for line in check_fit(unfinished(runs, where), Probes(root), 1, None, unfit):
+            console.print(line)
         _detach([*map(str, grids), "--slots", str(slots), *filters], slots, where, console)
         return
     profile = _profile(launcher, cluster, option, max_parallel, pack)
     check_processes(profile, cluster, runs)
+    left = unfinished(runs, where)
+    for line in check_fit(left, Probes(root), profile.processes, cluster, unfit):
+        console.print(line)
     order = _order(where, profile, pack, runs, console)
     folders = [RunFolder(where / run.id) for run in runs]
     if dry_run:

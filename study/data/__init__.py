@@ -8,11 +8,13 @@ from study.data.sets import (
     embedded,
     is_prepared,
     looks_like_copy,
+    outputs,
     overview,
     path,
     prepare,
     prepare_from,
     task_of,
+    training_items,
     verify,
 )
 
@@ -24,10 +26,12 @@ __all__ = [
     "embedded",
     "is_prepared",
     "looks_like_copy",
+    "outputs",
     "overview",
     "path",
     "prepare",
     "prepare_from",
     "task_of",
+    "training_items",
     "verify",
 ]

@@ -45,11 +45,13 @@ __all__ = [
     "embedded",
     "is_prepared",
     "looks_like_copy",
+    "outputs",
     "overview",
     "path",
     "prepare",
     "prepare_from",
     "task_of",
+    "training_items",
     "verify",
 ]
 
@@ -136,6 +138,29 @@ def card(name: str, root: Path | None = None) -> dict[str, Any]:
 def task_of(name: str) -> str:
     """Return the task that a data set is for."""
     return _load(name).CARD.task
+
+
+def outputs(name: str) -> int | None:
+    """Return how many classes, or words, a model of the data set has; None if its files say so.
+
+    The module of a set that may not be there says it in ``OUTPUTS``.
+    """
+    known = None if is_prepared(name) else getattr(_load(name), "OUTPUTS", None)
+    return None if known is None else int(known)
+
+
+def training_items(name: str) -> int | None:
+    """Return how many images, or pairs, there are to learn from; None if that is not known.
+
+    The module of a published set may say it in ``TRAINING_ITEMS``; of a part of that set, and of
+    all others, the card does.
+    """
+    published = getattr(_load(name), "TRAINING_ITEMS", None)
+    if not is_prepared(name):
+        return published
+    counts = card(name)["counts"]
+    items = counts["items"].get("train")
+    return published if published and counts.get("official") else items
 
 
 def verify(name: str, root: Path | None = None) -> None:

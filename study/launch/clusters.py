@@ -10,7 +10,7 @@ from study.errors import StudyError
 from study.launch.protocol import Launcher, Profile, find_launcher, launcher_names
 from study.runs.run import Run
 
-__all__ = ["check_processes", "default_cluster", "launcher_of"]
+__all__ = ["check_processes", "check_share", "default_cluster", "launcher_of"]
 
 
 def default_cluster() -> str:
@@ -42,16 +42,22 @@ def check_processes(profile: Profile, cluster: str, runs: Iterable[Run]) -> None
     StudyError
         With the grid, the numbers, and which numbers of processes would do.
     """
-    if profile.processes == 1:
+    a_node = profile.processes // profile.nodes
+    check_share(
+        profile.processes,
+        runs,
+        f"a run has {profile.processes} by the profile {cluster!r}"
+        f" (nodes: {profile.nodes}, processes a node: {a_node})",
+    )
+
+
+def check_share(processes: int, runs: Iterable[Run], why: str) -> None:
+    """Refuse so many processes a run if they cannot share its batch; `why` there are so many."""
+    if processes == 1:
         return
     recipes = {json.dumps([run.grid, run.science["recipe"]]): run for run in runs}
     for run in recipes.values():
         try:
-            recipe = find_task(run.task).Recipe.model_validate(run.science["recipe"])
-            recipe.share(profile.processes)
+            find_task(run.task).Recipe.model_validate(run.science["recipe"]).share(processes)
         except ValueError as error:
-            a_node = profile.processes // profile.nodes
-            raise StudyError(
-                f"{run.grid}: {error}; a run has {profile.processes} by the profile {cluster!r}"
-                f" (nodes: {profile.nodes}, processes a node: {a_node})"
-            ) from None
+            raise StudyError(f"{run.grid}: {error}; {why}") from None

@@ -174,6 +174,10 @@ class Launcher(ABC):
             With what is wrong, where, and what would be right.
         """
 
+    def one_process(self, profile: Profile, minutes: int) -> Profile:
+        """Return what one process of a run gets by `profile`, for so many minutes at most."""
+        return profile
+
     def ready(self) -> None:
         """Raise `StudyError` if nothing can be submitted from this machine."""
         return

@@ -16,7 +16,8 @@ from study import data
 from study.files import read_json
 
 __all__ = [
-    *("MORE_VARIABLES", "PACKAGES", "SNAPSHOT_FILE", "cores", "git_state", "provenance"),
+    *("MORE_VARIABLES", "PACKAGES", "SNAPSHOT_FILE", "cores", "git_state"),
+    *("package_version", "processor", "provenance"),
 ]
 
 PACKAGES = ("spatial-attention-study", "torch", "numpy")
@@ -41,7 +42,7 @@ def provenance(science: dict[str, Any], device: str) -> dict[str, Any]:
     card = data.card(data_name)
     return {
         **git_state(),
-        "packages": {name: _version(name) for name in _distributions(science)},
+        "packages": {name: package_version(name) for name in _distributions(science)},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
@@ -87,6 +88,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def processor() -> str:
+    """Return the processor's name: ``platform`` has none on Linux."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def _git(*arguments: str) -> str:
     here = Path(__file__).parent
     command = ["git", "-C", str(here), *arguments]
@@ -95,7 +104,8 @@ def _git(*arguments: str) -> str:
     ).stdout
 
 
-def _version(name: str) -> str:
+def package_version(name: str) -> str:
+    """Return the version of an installed distribution, empty if there is none."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -138,6 +138,11 @@ class Run:
         """The other half."""
         return science_hash(self.science)
 
+    @functools.cached_property
+    def configuration(self) -> str:
+        """Hash of all that decides the outcome but the seed."""
+        return science_hash({**self.science, "seed": 0})
+
     @property
     def id(self) -> str:
         """Name of the run folder."""

@@ -15,7 +15,7 @@ from study import data
 from study.files import append_jsonl
 from study.runs.folder import RunFolder
 
-__all__ = ["job_of", "rank_and_world"]
+__all__ = ["job_of", "job_without_data", "rank_and_world"]
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -76,3 +76,16 @@ def job_of(
         world=world,
         stopping=stopping,
     )
+
+
+def job_without_data(
+    science: dict[str, Any], folder: RunFolder, device: str
+) -> tuple[Job, int | None]:
+    """Return a job that needs no data set, and how many classes or words its model has.
+
+    If the data set is prepared, or its module does not say the number, that is None and the job has
+    the data set.
+    """
+    outputs = data.outputs(science["recipe"]["data"])
+    nowhere = None if outputs is None else folder.path
+    return job_of(science, folder, device, data_folder=nowhere), outputs

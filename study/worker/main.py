@@ -27,7 +27,8 @@ from study.runs.provenance import provenance
 from study.runs.run import science_hash
 from study.worker.job import job_of, rank_and_world
 from study.worker.parent import read_weights_only
-from study.worker.result import write_result
+from study.worker.probe import probe_all
+from study.worker.result import out_of_memory, write_result
 from study.worker.stop import Stop
 
 __all__ = ["main"]
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         if stop.explains_error():
             cause = stop.cause
         else:
-            cause, error = "oom" if _out_of_memory(raised) else "failed", raised
+            cause, error = "oom" if out_of_memory(raised) else "failed", raised
     stop.ignore()
     code = EXIT_CODES.get(cause, STOPPED_CODE)
     told, trace = "", ""
@@ -90,11 +91,6 @@ def _by_hand(folder: RunFolder) -> Attempt:
     return attempt
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    # By name, since torch may not even have been imported.
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-
-
 def _attempt(folder: RunFolder, attempt: Attempt, device: str, started: float, stop: Stop) -> None:
     run = folder.run
     if run is None:
@@ -102,6 +98,9 @@ def _attempt(folder: RunFolder, attempt: Attempt, device: str, started: float, s
     science = run["science"]
     if science_hash(science) != run["hash"]:
         raise StudyError(f"{folder.path / 'run.json'} was edited: its hash is not that of science")
+    if "probes" in science:
+        probe_all(folder, attempt.n, device, started)
+        return
     task = find_task(science["task"])
     version = task.version
     if science["version"] != version:

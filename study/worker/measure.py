@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from plugins.contracts.tasks import find_task
-from study import data
 from study.errors import StudyError
 from study.runs.folder import RunFolder
-from study.runs.run import Run, science_hash
+from study.runs.run import Run
 from study.worker.child import ask
-from study.worker.job import job_of
+from study.worker.job import job_without_data
 
 __all__ = ["costs", "costs_here"]
 
@@ -32,7 +30,7 @@ def costs(
     StudyError
         If a model cannot be built; `way_out` follows on "cannot count the cost".
     """
-    distinct = {_key(run): run.science for run in runs}
+    distinct = {run.configuration: run.science for run in runs}
     if not distinct:
         return {}
     try:
@@ -40,11 +38,7 @@ def costs(
     except StudyError as error:
         raise StudyError(f"cannot count the cost{way_out}: {error}") from error
     counted = dict(zip(distinct, found, strict=True))
-    return {run.id: counted[_key(run)] for run in runs}
-
-
-def _key(run: Run) -> str:
-    return science_hash({**run.science, "seed": 0})
+    return {run.id: counted[run.configuration] for run in runs}
 
 
 def costs_here(sciences: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -61,9 +55,5 @@ def costs_here(sciences: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _cost(science: dict[str, Any], nowhere: Path) -> dict[str, Any]:
-    folder = RunFolder(nowhere)
-    task, name = find_task(science["task"]), science["recipe"]["data"]
-    outputs = getattr(importlib.import_module(data.datasets()[name]), "OUTPUTS", None)
-    if data.is_prepared(name) or outputs is None:
-        return task.cost(job_of(science, folder, "cpu")).to_json()
-    return task.cost(job_of(science, folder, "cpu", data_folder=nowhere), outputs).to_json()
+    job, outputs = job_without_data(science, RunFolder(nowhere), "cpu")
+    return find_task(science["task"]).cost(job, outputs).to_json()

@@ -13,7 +13,7 @@ from study.errors import StudyError
 from study.files import write_json
 from study.runs.folder import SCHEMA, RunFolder
 
-__all__ = ["write_result"]
+__all__ = ["out_of_memory", "peak_memory", "write_result"]
 
 SPLITS = ("untrained", "train", "val")
 
@@ -57,7 +57,7 @@ def write_result(
     if missing:
         raise StudyError(f"{folder.path}: the plugin recorded no {missing[0]} metrics")
     earlier = [a.exit.get("seconds", 0) for a in folder.attempts if a.n < attempt and a.exit]
-    memory = {"peak_memory_bytes": _peak_memory()}
+    memory = {"peak_memory_bytes": peak_memory()}
     torch = sys.modules.get("torch")
     if device == "cuda" and torch is not None:
         memory["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated()
@@ -88,7 +88,13 @@ def _values(line: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in line.items() if key not in BOOKKEEPING}
 
 
-def _peak_memory() -> int:
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the host's or a GPU's memory is too small."""
+    # By name, since torch may not even have been imported.
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def peak_memory() -> int:
     """Return the largest resident set of this program so far, in bytes (Linux).
 
     Not ``ru_maxrss``: it survives ``exec``, so that it begins at the size of the worker's parent.

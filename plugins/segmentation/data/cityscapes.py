@@ -91,6 +91,7 @@ IGNORE = 255
 IMAGES, LABELS = "leftImg8bit", "gtFine"
 IMAGE_END, LABEL_END = "_leftImg8bit.png", "_gtFine_labelIds.png"
 OFFICIAL = {"train images": 2_975, "val images": 500}
+TRAINING_ITEMS = OFFICIAL["train images"]
 SPLITS = ("train", "val")
 
 

@@ -97,8 +97,8 @@ def measure(
                 continue
             steps[str(number)] = made.step
             found.append({"text": made.text, "items": made.items, "peak": peak, "failure": ""})
-        for number, taken in bench.device.times(steps, rounds, seconds).items():
-            found[int(number)]["seconds"] = taken
+        for place, taken in bench.device.times(steps, rounds, seconds).items():
+            found[int(place)]["seconds"] = taken
         yield found
 
 

@@ -35,12 +35,12 @@ def console() -> Console:
 
 def machine(distributions: Sequence[str], **more: str) -> dict[str, str]:
     """Return what the numbers depend on besides the code; the commit names that."""
-    from study.runs.provenance import cores, git_state
+    from study.runs.provenance import cores, git_state, processor
 
     state = git_state()
     return {
         "host": socket.gethostname(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": str(cores()),
         "python": platform.python_version(),
         **more,
@@ -48,14 +48,6 @@ def machine(distributions: Sequence[str], **more: str) -> dict[str, str]:
         "commit": state["commit"],
         "dirty": str(state["dirty"]),
     }
-
-
-def _processor() -> str:
-    """The processor's name: ``platform`` has none on Linux."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def write(path: Path, rows: list[dict[str, Any]], machine: dict[str, str]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from study.errors import StudyError
 from study.launch.jobs import Answers, Jobs
 from study.launch.protocol import Check, Launcher, Order, Outcome
 from study.launch.slurm import cancel, profile
 from study.launch.slurm.batch import batch_of
+from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import Queue
 from study.launch.slurm.submit import Submission
 from study.launch.slurm.words import JOB_ID, WORDS
@@ -18,6 +20,9 @@ from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 
 __all__ = ["SlurmLauncher"]
+
+LAST_SECONDS = 20
+"""How long before its time limit a short job is told to stop; the least that a profile may say."""
 
 
 class SlurmLauncher(Launcher):
@@ -31,9 +36,15 @@ class SlurmLauncher(Launcher):
         """Return the names of the user's profiles."""
         return profile.names()
 
-    def profile(self, cluster: str, options: Sequence[str] = ()) -> profile.Profile:
+    def profile(self, cluster: str, options: Sequence[str] = ()) -> Profile:
         """Read the profile; see `study.launch.slurm.profile.load`."""
         return profile.load(cluster, options)
+
+    def one_process(self, profile: Any, minutes: int) -> Profile:
+        """Return the profile with one node, one task and, if it has any, one GPU."""
+        fewer = {"nodes": 1, "tasks": 1, "gpus": min(profile.gpus, 1)}
+        limits = {"time": min(profile.time, minutes), "signal_seconds": LAST_SECONDS}
+        return profile.model_copy(update=fewer | limits)
 
     def ready(self) -> None:
         """Look for ``sbatch``."""

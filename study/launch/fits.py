@@ -1,0 +1,103 @@
+"""Refuse runs that a probe found not to fit into a GPU's memory, before anything is queued."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from study.errors import StudyError
+from study.runs.probe import MEASURED, MISFIT, Probe, Probes, cells
+from study.runs.provenance import processor
+from study.runs.run import Run
+
+__all__ = ["check_fit", "devices_here", "unfinished"]
+
+SHOWN = 10  # configurations in a message
+
+
+def check_fit(
+    runs: Sequence[Run], probes: Probes, processes: int, cluster: str | None, go_on: bool
+) -> list[str]:
+    """Return a line for each device on which some of the runs do not fit.
+
+    What does not fit as a share among more processes than a run is to have does not fit among its
+    own; what fits among fewer fits too.
+
+    Parameters
+    ----------
+    runs: sequence of Run
+        Those that are about to be carried out.
+    probes: Probes
+        What was probed.
+    processes: int
+        How many share the batch of a run.
+    cluster: str, optional
+        The profile that they go to; None for this machine.
+    go_on: bool
+        Whether the user wants them nevertheless.
+
+    Raises
+    ------
+    StudyError
+        If that was found on what the runs would be given: through the same profile, or on a device
+        of the same name as one here.
+    """
+    certain: list[Probe] = []
+    elsewhere: dict[str, list[Probe]] = {}
+    here: tuple[str, ...] | None = None if cluster is None else ()
+    for run in cells(runs):
+        known = probes.of(run)
+        small = [p for p in known if p.outcome == MISFIT and p.processes >= processes]
+        if not small:
+            continue
+        here = devices_here() if here is None else here
+        ours = [p for p in known if p.device in here or (cluster and p.cluster == cluster)]
+        large = [p for p in known if p.outcome == MEASURED and p.processes <= processes]
+        if any(p in ours for p in small) and not any(p in ours for p in large):
+            certain.append(next(p for p in reversed(small) if p in ours))
+        elif not large:
+            elsewhere.setdefault(small[-1].where, []).append(small[-1])
+    if certain and not go_on:
+        raise StudyError(
+            f"{_count(certain)} not fit into the memory of {certain[0].where}, as study probe found"
+            f" out:\n{_listed(certain)}\nTake the batch in more parts or share it among more GPUs,"
+            " choose others by --mechanism, or add --unfit to try these too"
+        )
+    said = {f"of {certain[0].where}": certain} if certain else {}
+    said |= {f"of {where}; here it may be larger": found for where, found in elsewhere.items()}
+    return [
+        f"warning: {_count(found)} not fit into the memory {where}\n{_listed(found)}"
+        for where, found in said.items()
+    ]
+
+
+def unfinished(runs: Sequence[Run], root: Path) -> list[Run]:
+    """Return the runs without a result in `root`."""
+    return [run for run in runs if not (root / run.id / "result.json").exists()]
+
+
+def _count(found: Sequence[Probe]) -> str:
+    return f"{len(found)} configurations do" if len(found) > 1 else "1 configuration does"
+
+
+def _listed(found: Sequence[Probe]) -> str:
+    lines = [
+        f"  {each.label}, the batch shared among {each.processes}"
+        if each.processes > 1
+        else f"  {each.label}"
+        for each in found[:SHOWN]
+    ]
+    more = [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    return "\n".join([*lines, *more])
+
+
+def devices_here() -> tuple[str, ...]:
+    """Return the names of this machine's GPUs, of its processor if it has none; without torch."""
+    if shutil.which("nvidia-smi") is not None:
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        listing = subprocess.run(command, capture_output=True, text=True, check=False)
+        if names := [line.strip() for line in listing.stdout.splitlines() if line.strip()]:
+            return tuple(names)
+    return (processor(),)
