@@ -20,7 +20,7 @@ class Queue:
 
     def __init__(self, monkeypatch):
         self.now = self.allocated = self.most = 0.0
-        self.current, self.replayed = "default", 0
+        self.current, self.replayed, self.waiting = "default", 0, 0
         self.end_of_capture = None
         queue = self
 
@@ -71,6 +71,8 @@ class Queue:
             "current_stream": lambda: _Current(queue),
             "set_stream": lambda which: queue.set(which.name),
             "synchronize": lambda: None,
+            "get_sync_debug_mode": lambda: queue.waiting,
+            "set_sync_debug_mode": lambda mode: setattr(queue, "waiting", mode),
             "reset_peak_memory_stats": lambda: setattr(queue, "most", queue.allocated),
             "memory_allocated": lambda: queue.allocated,
             "max_memory_allocated": lambda: queue.most,
@@ -144,6 +146,20 @@ def test_a_capture_that_fails_gives_its_first_reason_and_the_stream_back(queue):
         Cuda().graph(call)
     assert str(failed.value) == "CUDA error: operation not permitted when stream is capturing"
     assert queue.current == "default"
+
+
+def test_a_call_that_waits_for_the_gpu_is_never_captured(queue):
+    seen = []
+
+    def call():
+        seen.append(queue.current)
+        if queue.waiting == "error":
+            raise RuntimeError("called a synchronizing CUDA operation")
+
+    with pytest.raises(CaptureFails, match=r"^called a synchronizing CUDA operation$"):
+        Cuda().graph(call)
+    assert seen == ["default"]
+    assert queue.waiting == 0
 
 
 def test_kernels_are_told_from_copies_and_from_what_the_host_does(tmp_path):

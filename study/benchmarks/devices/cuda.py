@@ -110,8 +110,24 @@ def _between_events(call: Call) -> float:
     return begin.elapsed_time(end) / 1000
 
 
+def _refuse_to_wait(call: Call) -> None:
+    """Raise CaptureFails if the call waits for the GPU.
+
+    A capture would find that out too, but one that is broken off keeps the memory that it took.
+    """
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        call()
+    except RuntimeError as error:
+        raise CaptureFails(_reason(error)) from error
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
 def _captured(call: Call) -> torch.cuda.CUDAGraph:
     """Capture; see https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs."""
+    _refuse_to_wait(call)
     before, side = torch.cuda.current_stream(), torch.cuda.Stream()
     side.wait_stream(before)
     with torch.cuda.stream(side):
