@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from plugins.attention.core.energy import exactly
-from plugins.attention.kernels.maps.blocked import blocked, blocks
+from plugins.attention.kernels.attend.in_torch import blocks
+from plugins.attention.kernels.maps.blocked import blocked
 from plugins.attention.kernels.maps.tiles import Tiles, in_single
 
 __all__ = ["contract", "factored"]
