@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from plugins.attention import GeneralizedAttention2d
 from study.benchmarks.cases import Case
-from study.benchmarks.launches import gpu_forms, worker
+from study.benchmarks.launches import gpu_forms, launches, worker
 from study.benchmarks.launches.counting import Step, count
 from study.benchmarks.launches.gpu_forms import as_on_gpu
 from study.cli import app
@@ -64,7 +64,27 @@ def test_a_dense_form_keeps_the_weights_of_every_pair_and_ours_does_not():
     assert found["dense-form"]["saved"] > 4 * pairs > found["ours"]["saved"]
 
 
-def test_the_command_writes_a_row_for_each_side(tmp_path):
+class InThisProcess:
+    """Stands in for the counting process."""
+
+    def __init__(self, function):
+        assert function == "study.benchmarks.launches.worker:serve"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def tell(self, cases):
+        self.answers = worker.measure([Case.from_json(fields) for fields in cases])
+
+    def hear(self):
+        return next(self.answers)
+
+
+def test_the_command_writes_a_row_for_each_side(tmp_path, monkeypatch):
+    monkeypatch.setattr(launches, "Child", InThisProcess)
     result = CliRunner().invoke(
         app, ["bench", "launches", "--quick", "--only", "1000 T=8 ", "--out", str(tmp_path)]
     )

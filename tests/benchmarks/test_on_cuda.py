@@ -38,7 +38,7 @@ def test_both_sides_compute_the_same(case):
         torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("terms", ["0100", "0011", "0110", "1001", "1111"])
+@pytest.mark.parametrize("terms", ["0011", "0110", "1111"])
 def test_flex_attention_computes_the_same(terms):
     case = Case("flex", terms, "small", (2, 16, 5, 6), 2)
     ours, flex = (build(case, side, torch.float64) for side in ("ours", "reference"))
@@ -93,6 +93,9 @@ class FakeGpu(Cpu):
 
     def launched(self, call):
         return Launched(100, 3)
+
+    def peak(self, call):
+        return 1000
 
 
 class FakeChild:

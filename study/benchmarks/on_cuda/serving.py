@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from study.benchmarks.cases import Case
 from study.benchmarks.devices.choice import DEVICES
 from study.worker.parent import Parent
@@ -16,6 +18,9 @@ def serve(parent: Parent) -> None:
     parent.tell(device.name)
     from study.benchmarks.on_cuda.worker import measure
 
+    # Collections between the measurements then pass over the libraries' own objects.
+    gc.collect()
+    gc.freeze()
     cases = [Case.from_json(fields) for fields in request["cases"]]
     for answers in measure(cases, device, request["rounds"], request["seconds"]):
         parent.tell(answers)

@@ -17,7 +17,7 @@ __all__ = ["Made", "job_of"]
 
 @dataclass(frozen=True)
 class Made:
-    """What :mod:`openmmlab` and :mod:`translating` return.
+    """What the builders of either framework return.
 
     Attributes
     ----------

@@ -23,7 +23,7 @@ from plugins.segmentation.probe import MadeUpSegments
 from study.benchmarks.step.made import Made
 from study.benchmarks.step.trainings import OURS, Training
 
-__all__ = ["make"]
+__all__ = ["BUILDERS", "make"]
 
 Built = tuple[Any, dict[str, Any], dict[str, Any], str]
 """A model, the config of its training, an image with what is on it, and the model's name."""
@@ -35,8 +35,7 @@ def make(training: Training, job: Job, classes: int) -> Made:
     Weights are random: pretrained ones are loaded on demand alone.
     """
     images, alone = processes.share(job), dataclasses.replace(job, world=1)
-    build = _detector if training.task == "detection" else _segmentor
-    model, config, sample, text = build(training, alone, classes)
+    model, config, sample, text = BUILDERS[training.task](training, alone, classes)
     torch.backends.cudnn.benchmark = config.get("env_cfg", {}).get("cudnn_benchmark", False)
     model = revert_sync_batchnorm(model).to(job.device).train()
     optimizer = build_optim_wrapper(model, ConfigDict(config["optim_wrapper"]))
@@ -83,6 +82,9 @@ def _segmentor(
         model.data_preprocessor.size = job.recipe.crop
     sample = MadeUpSegments(job.recipe.crop, classes)[0]
     return MODELS.build(model), config, sample, f"FCN R{model.backbone.depth}-D8"
+
+
+BUILDERS = {"detection": _detector, "segmentation": _segmentor}
 
 
 def _size(sample: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from study.benchmarks.step.made import Made, job_of
 from study.benchmarks.step.trainings import Training
 from study.worker.parent import Parent
 
-__all__ = ["measure", "serve"]
+__all__ = ["Bench", "answers", "measure", "serve"]
 
 
 class Bench:
@@ -102,13 +102,17 @@ def measure(
         yield found
 
 
-def serve(parent: Parent) -> None:
-    """Say what the device is, and answer one request with an answer a group."""
-    request = parent.hear()
+def answers(request: dict[str, Any]) -> Iterator[Any]:
+    """Yield the device's name, then an answer a group."""
     device = DEVICES[request["device"]]()
-    parent.tell(device.name)
+    yield device.name
     groups = [[Training(**fields) for fields in group] for group in request["groups"]]
     keys = ("recipes", "outputs", "share", "warm_up")
     bench = Bench(device, **{key: request[key] for key in keys})
-    for found in measure(groups, bench, request["rounds"], request["seconds"]):
-        parent.tell(found)
+    yield from measure(groups, bench, request["rounds"], request["seconds"])
+
+
+def serve(parent: Parent) -> None:
+    """Answer one request."""
+    for answer in answers(parent.hear()):
+        parent.tell(answer)
