@@ -59,8 +59,8 @@ def sentences(told: Estimate) -> Iterator[str]:
     for (grid, label, where), runs in misfits.items():
         yield f"does not fit into {where}: {label}, {runs} runs ({grid})"
     for grid, runs in told.unknown.items():
-        how = "" if grid in told.unprobeable else "; study probe measures it"
-        yield f"{runs} runs of {grid}: no run of this recipe was measured or probed{how}"
+        how = "" if grid in told.unprobeable else "; study probe tells"
+        yield f"{runs} runs of {grid} of unknown length: none alike is finished or probed{how}"
 
 
 def _hours(group: Probed) -> str:

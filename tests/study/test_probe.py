@@ -134,7 +134,7 @@ def test_a_failure_is_told_and_tried_again(toy, tmp_path):
 
 def test_plan_counts_hours_by_probes(toy):
     grid = toy(GRID.format(more=""))
-    assert "study probe measures it" in said("plan", grid, "--no-cost")
+    assert "none alike is finished or probed; study probe tells" in said("plan", grid, "--no-cost")
     said("probe", grid, "--steps", "3")
     told = said("plan", grid, "--no-cost")
     assert "6.00 hours of training: 6 runs of 7,200 steps, 1.00 a run, probed on" in told
@@ -151,7 +151,7 @@ def test_only_finished_runs_of_the_same_recipe_tell_the_hours(toy, tmp_path):
         finished(planned(tmp_path / "runs", "none", seed))
     told = said("plan", grid, "--no-cost")
     assert "measured, median" not in told
-    assert "6 runs of grid: no run of this recipe was measured or probed; study probe" in told
+    assert "6 runs of grid of unknown length: none alike is finished or probed; study probe" in told
     said("probe", grid)
     recipe = {"epochs": 7200, "seconds": 0.5}
     finished(planned(tmp_path / "runs", "none", **recipe))
@@ -166,7 +166,7 @@ def test_the_smoke_form_has_a_probe_of_its_own(toy, tmp_path):
     grid = toy(GRID.format(more=""))
     found = json.loads(said("probe", grid, "--smoke", "--json"))
     assert [each["science"]["recipe"]["epochs"] for each in found] == [2, 2, 2]
-    assert "study probe measures it" in said("plan", grid, "--no-cost")
+    assert "none alike is finished or probed; study probe tells" in said("plan", grid, "--no-cost")
     assert "probed on" in said("plan", grid, "--smoke", "--no-cost")
 
 
@@ -184,4 +184,4 @@ def test_a_task_that_cannot_be_probed_is_told(toy, tmp_path):
     told = said("probe", toy(GRID.format(more="")), code=2)
     assert "the task 'toy' cannot be probed: it does not derive from Probes" in told
     told = said("plan", toy(GRID.format(more="")), "--no-cost")
-    assert "no run of this recipe was measured or probed\n" in told
+    assert "none alike is finished or probed\n" in told
