@@ -1,7 +1,8 @@
 """The chart of a benchmark: how many times faster each configuration is, as PNG and SVG.
 
 It shows the time of forward and backward beside mmcv's module, a panel for each input, a bar for
-each number of threads. The same file gives the same bytes.
+each number of threads, or on a GPU for each precision, eager and as one graph. The same file gives
+the same bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from analysis.figures.drawing.style import PANEL_TITLE, STYLE, gridlines, write
 __all__ = ["draw"]
 
 PANEL = (6.0, 2.5)  # width and height in inches
-THREADS = ("#56B4E9", "#0072B2", "#CC79A7", "#D55E00")  # Okabe and Ito, in the order of the counts
+COLOURS = ("#56B4E9", "#0072B2", "#CC79A7", "#D55E00")  # Okabe and Ito, in the order of the series
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 PASS = "forward+backward"
 
@@ -41,12 +42,34 @@ def draw(path: Path) -> list[Path]:
         ``.png`` and ``.svg``; empty if the file has no comparison with mmcv's module.
     """
     frame = pd.read_csv(path, dtype={"configuration": str})
-    frame = frame[(frame["reference"] == "mmcv") & (frame["pass"] == PASS)]
+    frame = _on_gpu(frame) if "gpu" in frame else _on_cpu(frame)
     frame = frame[frame["configuration"].str.fullmatch("[01]{4}")]
     if frame.empty:
         return []
     with mpl.rc_context(STYLE):
         return write(_figure(frame), path.with_suffix(""), ("png", "svg"))
+
+
+def _on_cpu(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows to draw; ``series`` says which bars are theirs."""
+    chosen = frame[(frame["reference"] == "mmcv") & (frame["pass"] == PASS)]
+    chosen = chosen.sort_values("threads", kind="stable")
+    return chosen.assign(series="threads: " + chosen["threads"].astype(str))
+
+
+def _on_gpu(frame: pd.DataFrame) -> pd.DataFrame:
+    """Likewise; a time that failed on either side has no bar."""
+    chosen = frame[frame["side"] == "mmcv"]
+    series = [
+        chosen.assign(series=f"{precision}, {way}", speedup=chosen[column])[
+            chosen["precision"] == precision
+        ]
+        for precision in chosen["precision"].unique()
+        for way, column in (("eager", "eager_ratio"), ("as one graph", "graph_ratio"))
+    ]
+    return pd.concat([chosen.assign(series="", speedup=math.nan)[:0], *series]).dropna(
+        subset="speedup"
+    )
 
 
 def _figure(frame: pd.DataFrame) -> Figure:
@@ -74,7 +97,7 @@ def _figure(frame: pd.DataFrame) -> Figure:
     for axes in grid[len(groups) :]:
         axes.remove()
     for axes, (title, group) in zip(grid, groups, strict=False):
-        _panel(axes, title, group)
+        _panel(axes, title, group, list(frame["series"].unique()))
         # One scale, so that panels compare; room for a number over the highest bar.
         axes.set_ylim(min(frame["speedup"].min(), 1) / 1.15, frame["speedup"].max() * 2)
     handles, labels = grid[0].get_legend_handles_labels()
@@ -83,25 +106,26 @@ def _figure(frame: pd.DataFrame) -> Figure:
     return image
 
 
-def _panel(axes: Axes, title: str, group: pd.DataFrame) -> None:
-    counts = sorted(group["threads"].unique())
+def _panel(axes: Axes, title: str, group: pd.DataFrame, series: list[str]) -> None:
     means = []
     names = sorted(group["configuration"].unique())
-    width = 0.8 / len(counts)
-    for index, threads in enumerate(counts):
-        own = group[group["threads"] == threads].set_index("configuration")["speedup"]
-        means.append(f"{np.exp(np.log(own).mean()):.1f}")
-        at = np.arange(len(names)) - 0.4 + width * (index + 0.5)
+    width = 0.8 / len(series)
+    for index, each in enumerate(series):
+        own = group[group["series"] == each].set_index("configuration")["speedup"]
+        own = own.sort_index()
+        if not own.empty:
+            means.append(f"{np.exp(np.log(own).mean()):.1f}")
+        at = np.searchsorted(names, own.index) - 0.4 + width * (index + 0.5)
         # Bars start at 1: one that points down is a configuration that became slower.
         axes.bar(
             at,
-            own[names] - 1,
+            own - 1,
             width,
             bottom=1,
-            color=THREADS[index % len(THREADS)],
-            label=f"threads: {threads}",
+            color=COLOURS[index % len(COLOURS)],
+            label=each,
         )
-        for x, speedup in zip(at, own[names], strict=True):
+        for x, speedup in zip(at, own, strict=True):
             axes.text(
                 x,
                 max(speedup, 1) * 1.05,
@@ -125,7 +149,8 @@ def _panel(axes: Axes, title: str, group: pd.DataFrame) -> None:
 
 def _note(frame: pd.DataFrame) -> str:
     first = frame.iloc[0]
-    note = f"{first['processor']}, torch {first['torch']}, mmcv {first['onedl-mmcv']}."
-    if frame["disturbed"].any():
+    device = first["gpu"] if "gpu" in frame else first["processor"]
+    note = f"{device}, torch {first['torch']}, mmcv {first['onedl-mmcv']}."
+    if "disturbed" in frame and frame["disturbed"].any():
         note += f" {int(frame['disturbed'].sum())} of {len(frame)} timings were disturbed."
     return note

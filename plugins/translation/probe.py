@@ -17,7 +17,7 @@ from plugins.translation.log import log_to
 from plugins.translation.train import COST_TOKENS, build, learning
 from plugins.translation.trainer import RecordingTrainer
 
-__all__ = ["LONGEST", "probe"]
+__all__ = ["LONGEST", "batch", "probe"]
 
 LONGEST = 250
 """Tokens of a side at most, as in WMT14 after cleaning: such batches take the most memory."""
@@ -71,10 +71,11 @@ def _update(job: Job, task: Any, tokens: int) -> list[dict[str, Any]]:
     """Return the batches of an update: this process's part of each."""
     length = _length(job, tokens)
     sentences = range(0, job.recipe.tokens_per_batch // length, job.world)
-    return [_batch(task, len(sentences), length) for _ in range(job.recipe.update_frequency)]
+    return [batch(task, len(sentences), length) for _ in range(job.recipe.update_frequency)]
 
 
-def _batch(task: Any, sentences: int, length: int) -> dict[str, Any]:
+def batch(task: Any, sentences: int, length: int) -> dict[str, Any]:
+    """Return pairs of made-up sentences of so many tokens, as fairseq's data sets make them."""
     words = task.source_dictionary
     chance = torch.Generator().manual_seed(0)
     source, target = torch.randint(

@@ -22,6 +22,8 @@ REFERENCES = {
     "mmcv": "mmcv's GeneralizedAttention",
     "sdpa": "torch's scaled_dot_product_attention between the same projections",
     "dense": "the same with a row of energies for every query",
+    "dense-form": "our own dense form, the definition written down",
+    "flex": "torch's FlexAttention with the energies of position as captured tables",
     "mmcv-dcn": "mmcv's DeformConv2dPack",
     "conv": "torch's Conv2d of the same kernel, which does not deform",
     "fairseq": "fairseq's DynamicConv, and its MultiheadAttention as its encoder layer calls it",
@@ -49,6 +51,10 @@ class Case:
         Of the input: (N, C, H, W) or (N, T, C).
     kv_stride: int
         Of attention over maps; 1 elsewhere.
+    causal: bool
+        Whether positions after the query are hidden; of sequences.
+    precision: str, optional
+        ``float32`` or ``bfloat16``, of products; None on a CPU, where all is in single precision.
     """
 
     reference: str
@@ -56,17 +62,36 @@ class Case:
     place: str
     shape: tuple[int, ...]
     kv_stride: int = 1
+    causal: bool = False
+    precision: str | None = None
 
     @property
     def name(self) -> str:
         """What ``--only`` is matched with, such as ``mmcv 0110 conv4/2``."""
-        return f"{self.reference} {self.configuration} {self.setting}"
+        return " ".join(filter(None, (self.reference, self.ours, self.precision)))
+
+    @property
+    def ours(self) -> str:
+        """Configuration and setting, as of ``0110 conv4/2``."""
+        return f"{self.configuration} {self.setting}"
 
     @property
     def setting(self) -> str:
         """Place and stride, the heading under which cases are comparable."""
         whole = len(self.shape) == 3 or self.configuration == "deformable"
-        return self.place if whole else f"{self.place}/{self.kv_stride}"
+        place = self.place if whole else f"{self.place}/{self.kv_stride}"
+        return f"{place} causal" if self.causal else place
+
+    @property
+    def channels(self) -> int:
+        """C of the input."""
+        return self.shape[1] if len(self.shape) == 4 else self.shape[2]
+
+    @property
+    def taps(self) -> int | None:
+        """Of dynamic convolution; None for the others."""
+        name, _, taps = self.configuration.partition("-")
+        return int(taps) if name == "dynamic" else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the form in which a worker process receives the case."""

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 from analysis.figures.bars import draw
 from plugins.attention.core.word import TERM_SETS
 from study.benchmarks.cases import WRONG_IN_MMCV, Case, all_cases, select
-from study.benchmarks.goals import goals
-from study.benchmarks.memory import in_fork, peak_growth
-from study.benchmarks.rows import Row
+from study.benchmarks.devices.memory import in_fork, peak_growth
+from study.benchmarks.on_cpu.goals import goals
+from study.benchmarks.on_cpu.rows import Row
+from study.benchmarks.on_cpu.timing import CONTROL, Best, Clocks, disturbed, interleave
 from study.benchmarks.sides import build
-from study.benchmarks.timing import CONTROL, Best, Clocks, disturbed, interleave
 from study.cli import app
 from study.errors import StudyError
 

@@ -8,10 +8,11 @@ before.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from study.benchmarks.devices.device import in_turns
 
 __all__ = ["CONTROL", "Best", "Clocks", "disturbed", "interleave"]
 
@@ -76,24 +77,15 @@ def interleave(
     tuple
         The best round of each call, and how many rounds there were.
     """
-    best: dict[str, Best] = {}
-    spent, done = 0.0, 0
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        while done < rounds or spent < seconds:
-            for name, call in calls.items():
-                wall, cpu = clocks.wall(), clocks.cpu()
-                call()
-                taken = Best(clocks.wall() - wall, clocks.cpu() - cpu)
-                spent += taken.wall
-                best[name] = min(best.get(name, taken), taken, key=lambda time_: time_.wall)
-            done += 1
-    finally:
-        if collecting:
-            gc.enable()
-    return best, done
+
+    def timed(call: Callable[[], object]) -> Best:
+        wall, cpu = clocks.wall(), clocks.cpu()
+        call()
+        return Best(clocks.wall() - wall, clocks.cpu() - cpu)
+
+    taken = in_turns(calls, timed, rounds, seconds, lambda time_: time_.wall)
+    best = {name: min(each, key=lambda time_: time_.wall) for name, each in taken.items()}
+    return best, len(next(iter(taken.values())))
 
 
 def disturbed(times: Mapping[str, Best], threads: int, fastest_control: float) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plugins.attention.core.word import TERM_SETS
-from study.benchmarks.rows import Row, geometric_mean
+from study.benchmarks.on_cpu.rows import Row, geometric_mean
 
 __all__ = ["Goal", "goals"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.benchmarks.cases import Case
-from study.benchmarks.timing import CONTROL, Best
+from study.benchmarks.on_cpu.timing import CONTROL, Best
 
 __all__ = ["Row", "geometric_mean"]
 

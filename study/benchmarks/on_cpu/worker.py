@@ -9,22 +9,23 @@ from typing import Any
 import torch
 
 from study.benchmarks.cases import Case
-from study.benchmarks.memory import in_fork, peak_growth
+from study.benchmarks.devices.memory import in_fork, peak_growth
+from study.benchmarks.on_cpu.timing import CONTROL, interleave
 from study.benchmarks.sides import PASSES, SIDES, build
-from study.benchmarks.timing import CONTROL, interleave
 from study.worker.parent import Parent
 
 __all__ = ["memory", "serve", "times"]
 
-CONTROL_SIZE = 2048
-"""Rows and columns. The product takes about 0.1 s: a virtual machine may count the processor time
-of further threads in ticks of 10 ms, and so shorter calls wrongly."""
 
+def times(
+    cases: list[Case], threads: int, rounds: int, seconds: float, control: int
+) -> Iterator[dict[str, Any]]:
+    """Time both sides of each case; one answer a case and pass.
 
-def times(cases: list[Case], threads: int, rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
-    """Time both sides of each case; one answer a case and pass."""
+    `control` is the size of the matrices whose product is timed beside them.
+    """
     torch.set_num_threads(threads)
-    matrix = torch.rand(CONTROL_SIZE, CONTROL_SIZE)
+    matrix = torch.rand(control, control)
     for index, case in enumerate(cases):
         sides = {name: build(case, name) for name in SIDES}
         for side in sides.values():

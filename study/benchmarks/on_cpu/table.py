@@ -12,8 +12,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from study.benchmarks.cases import REFERENCES
-from study.benchmarks.goals import Goal
-from study.benchmarks.rows import Row, geometric_mean
+from study.benchmarks.numbers import number, ratio
+from study.benchmarks.on_cpu.goals import Goal
+from study.benchmarks.on_cpu.rows import Row, geometric_mean
 
 __all__ = ["tables"]
 
@@ -28,7 +29,7 @@ def tables(rows: Sequence[Row], verdicts: Sequence[Goal]) -> Iterator[Table]:
     rows: sequence of Row
         As measured.
     verdicts: sequence of Goal
-        What :func:`~study.benchmarks.goals.goals` says of them.
+        What :func:`~study.benchmarks.on_cpu.goals.goals` says of them.
     """
     for threads in dict.fromkeys(row.threads for row in rows):
         own = [row for row in rows if row.threads == threads]
@@ -70,10 +71,10 @@ def _comparison(title: str, rows: Sequence[Row]) -> Table:
             forward.case.configuration if forward.case.reference == "mmcv" else name,
             *_times(forward),
             *_times(step),
-            _ratio(forward.memory_ratio),
-            _number(step.peaks["reference"] / MIB),
-            _number(step.peaks["ours"] / MIB),
-            _ratio(step.memory_ratio),
+            ratio(forward.memory_ratio),
+            number(step.peaks["reference"] / MIB),
+            number(step.peaks["ours"] / MIB),
+            ratio(step.memory_ratio),
             "[yellow]![/]" if forward.disturbed or step.disturbed else "",
         )
     return table
@@ -87,29 +88,20 @@ def _means(rows: Sequence[Row]) -> list[str]:
         f"mean of {len(step)}",
         "",
         "",
-        _ratio(geometric_mean(row.speedup for row in forward)),
+        ratio(geometric_mean(row.speedup for row in forward)),
         "",
         "",
-        _ratio(geometric_mean(row.speedup for row in step)),
-        _ratio(geometric_mean(row.memory_ratio for row in forward)),
+        ratio(geometric_mean(row.speedup for row in step)),
+        ratio(geometric_mean(row.memory_ratio for row in forward)),
         "",
         "",
-        _ratio(geometric_mean(row.memory_ratio for row in step)),
+        ratio(geometric_mean(row.memory_ratio for row in step)),
     ]
 
 
 def _times(row: Row) -> tuple[str, str, str]:
     milliseconds = [1000 * row.times[side].wall for side in ("reference", "ours")]
-    return _number(milliseconds[0]), _number(milliseconds[1]), _ratio(row.speedup)
-
-
-def _number(value: float) -> str:
-    """Three digits, without the exponent of ``g``."""
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
-
-
-def _ratio(value: float) -> str:
-    return _number(value) if value >= 1 else f"[red]{_number(value)}[/]"
+    return number(milliseconds[0]), number(milliseconds[1]), ratio(row.speedup)
 
 
 def _goals(verdicts: Sequence[Goal]) -> Table:

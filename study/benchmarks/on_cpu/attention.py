@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from study.benchmarks.cases import Case, all_cases, select
-from study.benchmarks.goals import goals
-from study.benchmarks.rows import Row
-from study.benchmarks.table import tables
-from study.benchmarks.timing import CONTROL, Best, disturbed
+from study.benchmarks.on_cpu.goals import goals
+from study.benchmarks.on_cpu.rows import Row
+from study.benchmarks.on_cpu.table import tables
+from study.benchmarks.on_cpu.timing import CONTROL, Best, disturbed
 from study.worker.child import Child
 
 __all__ = ["VERSIONS", "cases", "goals", "measure", "tables"]
@@ -19,6 +19,11 @@ VERSIONS = ("torch", "onedl-mmcv", "ve-fairseq")
 
 ROUNDS = 2  # the slowest calls take seconds each
 SECONDS = 1.0  # until then calls of milliseconds get further rounds
+
+CONTROL_SIZE = 2048
+"""Rows and columns. The product takes about 0.1 s: a virtual machine may count the processor time
+of further threads in ticks of 10 ms, and so shorter calls wrongly."""
+QUICK_CONTROL_SIZE = 256  # whose times mean as little as the others of a quick run
 
 
 def cases(quick: bool, pattern: str | None) -> list[Case]:
@@ -62,8 +67,11 @@ def measure(
     rows = []
     for count in threads:
         lines = []
-        seconds = 0.0 if quick else SECONDS
-        for line in _work(cases, "times", threads=count, rounds=rounds, seconds=seconds):
+        options = {
+            "seconds": 0.0 if quick else SECONDS,
+            "control": QUICK_CONTROL_SIZE if quick else CONTROL_SIZE,
+        }
+        for line in _work(cases, "times", threads=count, rounds=rounds, **options):
             lines.append(line)
             if line["pass"] == "forward+backward":  # the last of a case
                 progress(f"time, threads {count}: {cases[line['case']].name}")
@@ -86,7 +94,7 @@ def measure(
 
 
 def _work(cases: Sequence[Case], what: str, **options: object) -> Iterator[dict[str, Any]]:
-    """Yield the answers of a process of :mod:`study.benchmarks.worker`."""
-    with Child("study.benchmarks.worker:serve") as child:
+    """Yield the answers of a process of :mod:`study.benchmarks.on_cpu.worker`."""
+    with Child("study.benchmarks.on_cpu.worker:serve") as child:
         child.tell({"what": what, "cases": [case.to_json() for case in cases], **options})
         yield from child

@@ -1,0 +1,1 @@
+"""What is measured of a call, and how on each kind of device."""

@@ -1,0 +1,1 @@
+"""What a GPU would be given to do, counted on a CPU."""

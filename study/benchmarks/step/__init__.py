@@ -1,0 +1,1 @@
+"""Whole steps of training, beside those of the frameworks' own models."""
