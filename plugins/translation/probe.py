@@ -26,7 +26,7 @@ LONGEST = 250
 def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
     """Measure updates of the run, as one of ``job.world`` processes makes them.
 
-    All sentences have :data:`COST_TOKENS` tokens; the first update is on sentences of
+    All sentences have as many tokens as cost is counted for; the first update is on sentences of
     :data:`LONGEST`, so that memory is that of the longest.
     """
     if job.recipe.precision == "float16" and job.device != "cuda":

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="no-untyped-def"
 """The fused kernels: softmax attention that adds energies from tables, forward and backward.
 
-One program calculates a block of queries (:func:`forward`, :func:`backward_queries`) or a block of
-keys (:func:`backward_keys`) of one head. Keys lie on a grid; a block of them is a part of one row
+One program calculates a block of queries (`forward`, `backward_queries`) or a block of keys
+(`backward_keys`) of one head. Keys lie on a grid; a block of them is a part of one row
 of the outer axis, so that the table of the outer axis is one number for each query, and the table
 of the inner axis is a tile that stays in registers for all rows. The softmax is that of
 FlashAttention (Dao et al. 2022, https://arxiv.org/abs/2205.14135). Every result has one writer:
