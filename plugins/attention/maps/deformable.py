@@ -98,17 +98,16 @@ class DeformableConv2d(nn.Module):
         Positions are calculated in single precision at least. The result has the type of the
         offsets, and like that of a plain convolution the layout of `x` in memory.
         """
-        device = x.device.type
-        form = self.form
-        if form is None:
-            form = FORMS.get(device, "torch")
-            if not mmcv_deform_conv.is_compiled_for(device):
-                form = "torch"
+        form = self.form or _form_on(x.device.type)
         if form == "mmcv" and mmcv_deform_conv.fits(x, offset, self.weight):
             shape = (self.stride, self.padding, self.dilation, self.deform_groups)
             out = mmcv_deform_conv.convolve(x, offset, self.weight, shape)
-            return out.contiguous(memory_format=torch.channels_last) if _is_last(x) else out
-        return self.sample_in_torch(x, offset)
+        else:
+            out = self.sample_in_torch(x, offset)
+        last = torch.channels_last
+        if x.is_contiguous(memory_format=last) and not x.is_contiguous():
+            out = out.contiguous(memory_format=last)
+        return out
 
     def sample_in_torch(self, x: Tensor, offset: Tensor) -> Tensor:
         """Compute :meth:`sample` with torch alone: one interpolation, one product."""
@@ -131,16 +130,12 @@ class DeformableConv2d(nn.Module):
         )
         columns = sampled.view(batch, channels * taps, out_height * out_width).to(offset.dtype)
         weight = self.weight.flatten(1).to(offset.dtype).expand(batch, -1, -1)
-        if _is_last(x):
-            out = torch.bmm(columns.transpose(1, 2), weight.transpose(1, 2)).transpose(1, 2)
-        else:
-            out = torch.bmm(weight, columns)
-        return out.unflatten(2, (out_height, out_width))
+        return torch.bmm(weight, columns).unflatten(2, (out_height, out_width))
 
 
-def _is_last(x: Tensor) -> bool:
-    """Whether the channels of a pixel lie together in memory."""
-    return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+def _form_on(device: str) -> str:
+    form = FORMS.get(device, "torch")
+    return form if form == "torch" or mmcv_deform_conv.is_compiled_for(device) else "torch"
 
 
 @kept(maxsize=32)
