@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 
 import torch
 from torch import Tensor
 
 __all__ = ["kept"]
 
-P = ParamSpec("P")
 
-
-def kept(
-    maxsize: int,
-) -> Callable[
-    [Callable[Concatenate[torch.device, P], Tensor]], Callable[Concatenate[Tensor, P], Tensor]
-]:
+def kept(maxsize: int) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Keep the tensors that a function returned last, by its arguments.
 
     The function takes a device, and is called with a tensor of that device instead. It runs anew
@@ -31,9 +25,7 @@ def kept(
         How many tensors are kept.
     """
 
-    def keep(
-        make: Callable[Concatenate[torch.device, P], Tensor],
-    ) -> Callable[Concatenate[Tensor, P], Tensor]:
+    def keep(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
         @functools.lru_cache(maxsize=maxsize)
         def remembered(*arguments: Any) -> Tensor:
             # A tensor made in inference mode could not be saved for a gradient later.
@@ -41,12 +33,12 @@ def kept(
                 return make(*arguments)
 
         @functools.wraps(make)
-        def get(like: Tensor, *arguments: P.args, **options: P.kwargs) -> Tensor:
+        def get(like: Tensor, *arguments: Any) -> Tensor:
             # While torch traces, tensors are of a class of its own.
             traced = torch.compiler.is_compiling() or type(like) is not Tensor
             if traced or (like.is_cuda and torch.cuda.is_current_stream_capturing()):
-                return make(like.device, *arguments, **options)
-            return remembered(like.device, *arguments, **options)
+                return make(like.device, *arguments)
+            return remembered(like.device, *arguments)
 
         return get
 

@@ -78,7 +78,7 @@ class _DynamicConv1d(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         by_weight, by_x = _operators.dynamic_conv1d_backward(grad, *ctx.saved_tensors, ctx.before)
         return by_weight, by_x, None

@@ -91,7 +91,7 @@ class _DeformConv2d(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         by_x, by_offset, by_weight, _ = ctx.needs_input_grad
         gradients = _operators.deform_conv2d_backward(

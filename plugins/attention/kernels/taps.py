@@ -92,7 +92,7 @@ def convolve(weight: Tensor, x: Tensor, before: int, start: int = 0) -> Tensor:
 
 def convolve2d(weight: Tensor, x: Tensor) -> Tensor:
     """Apply kernels (N, H, K, K, height, width) to a map (N, C, height, width)."""
-    batch, heads, size, _, height, width = weight.shape
+    batch, heads, size, _, height, _ = weight.shape
     forms = _forms(x)
     weight = weight.to(x.dtype)
     edge = size // 2
