@@ -7,23 +7,21 @@ G(k, q + p_m + w_m . x_q).
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from plugins.attention.kernels import mmcv_deform_conv
+from plugins.attention.kernels.constants import kept
+
 __all__ = ["DeformableConv2d"]
 
-HALF = (torch.float16, torch.bfloat16)
+FORMS = {"cuda": "mmcv"}
+"""Which form calculates on a type of device, where mmcv is compiled for it; "torch" elsewhere.
 
-COMPILED_ON = ("cuda",)
-"""Devices that use mmcv's compiled operator, if it is there.
-
-Not on a CPU: forward and backward the form in torch takes 0.2 to 0.3 of its time there (256
-channels of 50x84, 512 of 25x42, one thread), and 0.1 on small maps (64 channels of 16x16). On a GPU
-neither was measured: the operator does not keep the columns between the two passes.
+On a CPU, forward and backward, the form in torch takes 0.2 to 0.3 of the time of mmcv's operator
+(256 channels of 50x84, 512 of 25x42, one thread), and 0.1 on small maps (64 channels of 16x16). On
+a GPU the two were not compared: mmcv's does not keep the columns between the two passes.
 """
 
 
@@ -44,7 +42,14 @@ class DeformableConv2d(nn.Module):
         Groups of input channels that have offsets of their own.
     bias: bool
         Not offered by mmcv's module either; must be False.
+
+    Attributes
+    ----------
+    form: str, optional
+        ``"mmcv"`` or ``"torch"``, to have that one calculate; None: as in `FORMS`.
     """
+
+    form: str | None = None
 
     def __init__(
         self,
@@ -88,56 +93,77 @@ class DeformableConv2d(nn.Module):
         return self.sample(x, self.conv_offset(x))
 
     def sample(self, x: Tensor, offset: Tensor) -> Tensor:
-        """Convolve with given offsets, (N, deform_groups * 2 * K * K, H', W')."""
-        if x.device.type in COMPILED_ON:
-            compiled = _compiled()
-            if compiled is not None:
-                shape = (self.stride, self.padding, self.dilation, 1, self.deform_groups)
-                # It calculates in the type of the offsets, knows no bfloat16, and in half precision
-                # a position is off by a part of a pixel.
-                exact = offset.float() if offset.dtype in HALF else offset
-                out: Tensor = compiled(x, exact, self.weight, *shape)
-                return out.to(offset.dtype)
-        return self.sample_in_torch(x, offset)
+        """Convolve with given offsets, (N, deform_groups * 2 * K * K, H', W').
+
+        Positions are calculated in single precision at least. The result has the type of the
+        offsets, and like that of a plain convolution the layout of `x` in memory.
+        """
+        form = self.form or _form_on(x.device.type)
+        if form == "mmcv" and mmcv_deform_conv.fits(x, offset, self.weight):
+            shape = (self.stride, self.padding, self.dilation, self.deform_groups)
+            out = mmcv_deform_conv.convolve(x, offset, self.weight, shape)
+        else:
+            out = self.sample_in_torch(x, offset)
+        last = torch.channels_last
+        if x.is_contiguous(memory_format=last) and not x.is_contiguous():
+            out = out.contiguous(memory_format=last)
+        return out
 
     def sample_in_torch(self, x: Tensor, offset: Tensor) -> Tensor:
         """Compute :meth:`sample` with torch alone: one interpolation, one product."""
         batch, channels, height, width = x.shape
         out_height, out_width = offset.shape[-2:]
-        size, groups = self.kernel_size, self.deform_groups
-        offset = offset.view(batch * groups, size**2, 2, out_height, out_width)
-        row = torch.arange(out_height, device=x.device) * self.stride - self.padding
-        column = torch.arange(out_width, device=x.device) * self.stride - self.padding
-        tap = torch.arange(size, device=x.device) * self.dilation
-        row = row[:, None] + tap.repeat_interleave(size)[:, None, None]  # (taps, H', 1)
-        column = column[None, :] + tap.repeat(size)[:, None, None]  # (taps, 1, W')
-        y, x_ = row + offset[:, :, 0], column + offset[:, :, 1]
-        # grid_sample wants (x, y) with -1 and 1 at the outer edges of the border pixels.
-        grid = torch.stack([_unit(x_, width), _unit(y, height)], dim=-1)
+        groups, taps = self.deform_groups, self.kernel_size**2
+        exact = torch.float64 if torch.float64 in (x.dtype, offset.dtype) else torch.float32
+        shape = (self.kernel_size, self.stride, self.padding, self.dilation)
+        centers = _centers(offset, (height, width), (out_height, out_width), shape, exact)
+        per_pixel = _per_pixel(offset, height, width, exact)
+        # grid_sample wants (x, y), and the two axes apart in memory.
+        moved = offset.reshape(batch * groups, taps, 2, out_height, out_width).flip(2)
+        grid = torch.addcmul(centers, moved.transpose(1, 2), per_pixel)  # (N, 2, taps, H', W')
         # The taps form one tall picture; its layout in memory is that of the product's columns.
         sampled = F.grid_sample(
-            x.reshape(batch * groups, channels // groups, height, width),
-            grid.flatten(1, 2),
+            x.reshape(batch * groups, channels // groups, height, width).to(exact),
+            grid.flatten(2, 3).permute(0, 2, 3, 1),
             padding_mode="zeros",
             align_corners=False,
         )
-        columns = sampled.view(batch, channels * size**2, out_height * out_width)
-        weight = self.weight.flatten(1).expand(batch, -1, -1)
-        out = torch.bmm(weight, columns)
-        return out.view(batch, self.out_channels, out_height, out_width)
+        columns = sampled.view(batch, channels * taps, out_height * out_width).to(offset.dtype)
+        weight = self.weight.flatten(1).to(offset.dtype).expand(batch, -1, -1)
+        return torch.bmm(weight, columns).unflatten(2, (out_height, out_width))
 
 
-@functools.cache
-def _compiled() -> Callable[..., Tensor] | None:
-    """Return mmcv's operator, None without mmcv; not imported before it is wanted."""
-    try:
-        from mmcv.ops import deform_conv2d
-    except ImportError:
-        return None
-    operator: Callable[..., Tensor] = deform_conv2d
-    return operator
+def _form_on(device: str) -> str:
+    form = FORMS.get(device, "torch")
+    return form if form == "torch" or mmcv_deform_conv.is_compiled_for(device) else "torch"
 
 
-def _unit(coordinate: Tensor, size: int) -> Tensor:
-    """Pixel coordinate to grid_sample's [-1, 1]."""
-    return (2 * coordinate + 1) / size - 1
+@kept(maxsize=32)
+def _centers(
+    device: torch.device,
+    size: tuple[int, int],
+    out_size: tuple[int, int],
+    shape: tuple[int, int, int, int],
+    kind: torch.dtype,
+) -> Tensor:
+    """Columns and rows of the taps that do not move, (2, taps, H', W'), as grid_sample counts.
+
+    It has -1 and 1 at the outer edges of the border pixels.
+    """
+    kernel_size, stride, padding, dilation = shape
+    axes = []
+    for length, out_length in zip(size, out_size, strict=True):
+        position = torch.arange(out_length, dtype=kind, device=device) * stride - padding
+        tap = torch.arange(kernel_size, dtype=kind, device=device) * dilation
+        axes.append((2 * (tap[:, None] + position) + 1) / length - 1)
+    rows, columns = axes
+    every = (kernel_size, kernel_size, *out_size)
+    grid = [columns[None, :, None, :].expand(every), rows[:, None, :, None].expand(every)]
+    return torch.stack(grid).flatten(1, 2)
+
+
+@kept(maxsize=256)
+def _per_pixel(device: torch.device, height: int, width: int, kind: torch.dtype) -> Tensor:
+    """Return what a pixel is along columns and rows, as grid_sample counts: (2, 1, 1, 1)."""
+    sizes = [torch.full((1, 1, 1), 2 / size, dtype=kind, device=device) for size in (width, height)]
+    return torch.stack(sizes)

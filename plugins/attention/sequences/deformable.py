@@ -7,9 +7,11 @@ key k for tap m of query q is the linear kernel G(k, q + p_m + w_m . x_q).
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plugins.attention.core.sequence import SequenceModule
+from plugins.attention.kernels.constants import kept
 
 __all__ = ["DeformableConv1d"]
 
@@ -89,24 +91,30 @@ class DeformableConv1d(SequenceModule):
         offset = self.offset_linear(x[:, query_start:])  # (N, T', K)
         if key_padding_mask is not None:
             x = x.masked_fill(key_padding_mask.unsqueeze(-1), 0)
-        query = torch.arange(query_start, length, device=x.device)
         before = self.kernel_size - 1 if self.causal else self.kernel_size // 2
-        tap = torch.arange(self.kernel_size, device=x.device) - before
-        position = query[None, :, None] + tap + offset
+        # Half precision would round a position to a part of a step, from 256 on to whole steps.
+        exact = torch.float64 if offset.dtype == torch.float64 else torch.float32
+        centers = _centers(offset, query_start, length, self.kernel_size, before, exact)
+        position = centers + offset
         if self.causal:
-            position = torch.minimum(position, query[None, :, None].to(position.dtype))
-        left = position.floor()
-        fraction = (position - left).unsqueeze(-1)
-        left = left.long()
-        sampled = _take(x, left) * (1 - fraction) + _take(x, left + 1) * fraction
-        kernel = self.weight.permute(2, 1, 0).reshape(self.kernel_size * channels, channels)
-        return sampled.flatten(2) @ kernel + self.bias
+            position = torch.minimum(position, centers[:, -1:])
+        left = position.detach().floor()
+        fraction = (position - left).to(x.dtype).flatten(1).unsqueeze(-1)
+        # Two zeros at either end, so that beyond them a tap and its right neighbour see zeros too.
+        rows = F.pad(x, (0, 0, 2, 2))
+        index = (left.clamp(-2, length) + 2).long().flatten(1).unsqueeze(-1)
+        index = index.expand(-1, -1, channels)
+        sampled = torch.lerp(rows.gather(1, index), rows.gather(1, index + 1), fraction)
+        sampled = sampled.unflatten(1, offset.shape[1:]).flatten(2)  # (N, T', K * C)
+        kernel = self.weight.transpose(1, 2).flatten(1)
+        return F.linear(sampled, kernel, self.bias)
 
 
-def _take(x: Tensor, position: Tensor) -> Tensor:
-    """Rows of `x` (N, T, C) at `position` (N, T', K), zeros beyond the ends: (N, T', K, C)."""
-    length, channels = x.shape[1:]
-    inside = (position >= 0) & (position < length)
-    index = position.clamp(0, length - 1).flatten(1).unsqueeze(-1).expand(-1, -1, channels)
-    rows = x.gather(1, index).view(*position.shape, channels)
-    return rows * inside.unsqueeze(-1)
+@kept(maxsize=256)
+def _centers(
+    device: torch.device, start: int, length: int, taps: int, before: int, kind: torch.dtype
+) -> Tensor:
+    """Positions of the taps that do not move, (T', K)."""
+    query = torch.arange(start, length, dtype=kind, device=device)
+    tap = torch.arange(-before, taps - before, dtype=kind, device=device)
+    return query[:, None] + tap
