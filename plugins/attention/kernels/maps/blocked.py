@@ -1,16 +1,25 @@
-"""Any terms by the operator that adds energies from tables of rows and columns."""
+"""Forms for a CPU that attend by one operator: fused attention, or the one with tables."""
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from plugins.attention.kernels.attend import attend
-from plugins.attention.kernels.maps.tiles import Tiles
+from plugins.attention.kernels.maps.tiles import Tiles, over_tiles
 
-__all__ = ["blocked"]
+__all__ = ["blocked", "by_tables", "fused"]
 
 
-def blocked(tiles: Tiles) -> Tensor:
+@over_tiles
+def fused(tiles: Tiles) -> Tensor:
+    """1000, 1010: plain fused attention; (N, H, W, M * d)."""
+    query, key = tiles.content_query, tiles.key.flatten(2, 3)
+    value = tiles.value.flatten(2, 3)
+    return tiles.join(F.scaled_dot_product_attention(query, key, value, scale=1.0))
+
+
+def by_tables(tiles: Tiles) -> Tensor:
     """Any terms: (N, H, W, M * d)."""
     query = key = score = None
     if tiles.block.e1:
@@ -19,3 +28,7 @@ def blocked(tiles: Tiles) -> Tensor:
         score = tiles.key_energy
     rows, columns = tiles.along_rows().unsqueeze(2), tiles.along_columns().unsqueeze(2)
     return tiles.join(attend(query, key, tiles.value, rows, columns, score).squeeze(2))
+
+
+blocked = over_tiles(by_tables)
+"""Any terms."""
