@@ -7,7 +7,7 @@ problems of t_y * t_x queries and k_y * k_x keys. Global attention is the case o
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, wraps
+from functools import wraps
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,21 @@ def residual(block: Block2d, x: Tensor, attended: Tensor, kind: torch.dtype) -> 
     if block.q_stride > 1 and out.shape[2:] != (1, 1):
         out = F.interpolate(out, size=x.shape[-2:], mode="bilinear", align_corners=False)
     return block.gamma * out + x
+
+
+class _once:
+    """A property that is calculated once, as `cached_property`, without a lock.
+
+    The compiler does not trace the lock of Python 3.11.
+    """
+
+    def __init__(self, calculate: Callable[[Tiles], Tensor]) -> None:
+        self.calculate = calculate
+
+    def __get__(self, tiles: Tiles, _: type | None = None) -> Tensor:
+        found = self.calculate(tiles)
+        tiles.__dict__[self.calculate.__name__] = found
+        return found
 
 
 class Tiles:
@@ -89,19 +104,19 @@ class Tiles:
         heads = tokens.unflatten(-1, (self.block.heads, self.block.head_dim))
         return heads.permute(0, 3, 1, 2, 4)
 
-    @cached_property
+    @_once
     def query(self) -> Tensor:
         """Projected content of the queries, (B, M, t_y, t_x, d)."""
         tokens = self.project(self.queries, self.block.query_conv)
         return self._heads(self._tiles(tokens, self.rows.query, self.columns.query))
 
-    @cached_property
+    @_once
     def key(self) -> Tensor:
         """Projected content of the keys, (B, M, k_y, k_x, d)."""
         tokens = self.project(self.keys, self.block.key_conv)
         return self._heads(self._tiles(tokens, self.rows.key, self.columns.key))
 
-    @cached_property
+    @_once
     def value(self) -> Tensor:
         """Projected values, (B, M, k_y, k_x, d)."""
         tokens = self.project(self.keys, self.block.value_conv)
@@ -119,7 +134,7 @@ class Tiles:
         """(M * d) to (M, d)."""
         return vector.unflatten(0, (self.block.heads, self.block.head_dim))
 
-    @cached_property
+    @_once
     def key_energy(self) -> Tensor:
         """E3 alone, float32, (B, M, k_y, k_x).
 

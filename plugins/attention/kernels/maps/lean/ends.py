@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,21 +12,34 @@ from torch.autograd.function import once_differentiable
 
 from plugins.attention.kernels.maps.block import Block2d
 
-__all__ = ["project", "residual", "tokens"]
+__all__ = ["in_one", "project", "residual", "tokens"]
+
+
+def in_one(
+    operator: Callable[..., Tensor], left: Tensor, right: Tensor, kind: torch.dtype
+) -> Tensor:
+    """Return operator(left, right) in the shape of `left`, contiguous, of a type: one kernel."""
+    if torch.compiler.is_compiling():
+        # The compiler fuses these, and forgets how memory lies that is passed as `out`.
+        return operator(left, right).to(kind).contiguous()
+    made = torch.empty(left.shape, dtype=kind, device=left.device)
+    return operator(left, right, out=made)
 
 
 class _Tokens(torch.autograd.Function):
     """See :func:`tokens`. The map goes through, so that its gradients are added in one pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kind: torch.dtype, *strides: int) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, x: Tensor, kind: torch.dtype, strides: tuple[int, ...]
+    ) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         ctx.strides, ctx.shape = strides, x.shape
         last, made = x.permute(0, 2, 3, 1), []
         for stride in strides:
             every = last[:, ::stride, ::stride]
             if every.dtype != kind or not every.is_contiguous():
-                every = torch.empty(every.shape, dtype=kind, device=x.device).copy_(every)
+                every = every.to(kind, copy=True, memory_format=torch.contiguous_format)
             if stride == 1:
                 last = every  # whose features lie together
             made.append(every)
@@ -48,7 +61,7 @@ class _Tokens(torch.autograd.Function):
                 total = total if own else total.clone()
                 total[..., ::stride, ::stride].add_(gradient)
             own = True
-        return total, None, *(None for _ in ctx.strides)
+        return total, None, None
 
 
 def tokens(x: Tensor, kind: torch.dtype, *strides: int) -> tuple[Tensor, ...]:
@@ -66,7 +79,7 @@ def tokens(x: Tensor, kind: torch.dtype, *strides: int) -> tuple[Tensor, ...]:
     tuple of Tensor
         `x`, to be used in its place, and for each stride (N, H / stride, W / stride, C).
     """
-    made: tuple[Tensor, ...] = _Tokens.apply(x, kind, *strides)
+    made: tuple[Tensor, ...] = _Tokens.apply(x, kind, strides)
     return made
 
 
@@ -128,9 +141,7 @@ class _Residual(torch.autograd.Function):
             last = last.sum(dim=(1, 2), keepdim=True)
             of_gamma = torch.dot(last.flatten().to(out.dtype), out.flatten()).view(1)
         # Features together, in the type of the products that follow.
-        of_out = torch.empty(out.shape, dtype=out.dtype, device=out.device)
-        torch.mul(last, gamma, out=of_out)
-        return grad, of_gamma, of_out
+        return grad, of_gamma, in_one(torch.mul, last, gamma, out.dtype)
 
 
 def residual(block: Block2d, x: Tensor, attended: Tensor, kind: torch.dtype) -> Tensor:

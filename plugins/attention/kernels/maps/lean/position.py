@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from plugins.attention.core.position import relative_sinusoid
 from plugins.attention.kernels.maps.axis import WAVELENGTH
 from plugins.attention.kernels.maps.block import Block2d
+from plugins.attention.kernels.maps.lean.ends import in_one
 from plugins.attention.kernels.maps.tiles import in_single
 
 __all__ = ["encoding", "of_position", "of_queries"]
@@ -70,18 +71,24 @@ class _OfQueries(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, bias: Tensor | None, *constants: Tensor
+        ctx: Any,
+        query: Tensor,
+        bias: Tensor | None,
+        weight_y: Tensor,
+        encoding_y: Tensor,
+        weight_x: Tensor,
+        encoding_x: Tensor,
     ) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         heads, features = query.shape[1], query.shape[4]
         saved, tables = [], []
-        for axis, weight, encoded in zip((2, 3), constants[::2], constants[1::2], strict=True):
+        for axis, weight, encoded in ((2, weight_y, encoding_y), (3, weight_x, encoding_x)):
             lines = query.movedim((1, axis), (0, 1))  # (M, H, N, W, d), and (M, W, N, H, d)
-            content = torch.empty(lines.shape, dtype=encoded.dtype, device=query.device)
+            kind, layout = encoded.dtype, torch.contiguous_format
             if bias is None:
-                content.copy_(lines)
+                content = lines.to(kind, copy=True, memory_format=layout)
             else:
-                torch.add(lines, bias.view(heads, 1, 1, 1, features), out=content)
+                content = in_one(torch.add, lines, bias.view(heads, 1, 1, 1, features), kind)
             content = content.flatten(0, 1).flatten(1, 2)
             by_head = weight.to(encoded.dtype).view(heads, features, -1)
             projected = torch.bmm(encoded.expand(heads, -1, -1), by_head.mT)
@@ -99,7 +106,7 @@ class _OfQueries(torch.autograd.Function):
         ctx: Any, of_query: Tensor | None, *of_tables: Tensor
     ) -> tuple[Tensor | None, ...]:
         saved, found, of_contents = ctx.saved_tensors, [], []
-        batch, heads, rows, columns, _ = of_tables[0].shape
+        heads = of_tables[0].shape[1]
         for axis, of_table, at in zip((2, 3), of_tables, (0, 3), strict=True):
             content, projected, encoded = saved[at : at + 3]
             lines = of_table.movedim((1, axis), (0, 1))
@@ -111,14 +118,14 @@ class _OfQueries(torch.autograd.Function):
             found += [of_weight.flatten(0, 1), None]
         kind, of_bias_kind = ctx.kinds
         # Heads last, as the query lies.
-        both = content.new_empty(batch, rows, columns, heads, content.shape[2])
-        torch.add(*(part.permute(0, 2, 3, 1, 4) for part in of_contents), out=both)
+        parts = [part.permute(0, 2, 3, 1, 4) for part in of_contents]
+        both = in_one(torch.add, *parts, parts[0].dtype)
         of_bias = None if of_bias_kind is None else both.sum(dim=(0, 1, 2)).to(of_bias_kind)
-        both = both.permute(0, 3, 1, 2, 4)
         if of_query is None:
-            return both.to(kind), of_bias, *found
-        total = torch.empty_like(of_query)
-        return torch.add(of_query, both, out=total), of_bias, *found
+            both = both.to(kind)
+        else:
+            both = in_one(torch.add, both, of_query.permute(0, 2, 3, 1, 4), kind)
+        return both.permute(0, 3, 1, 2, 4), of_bias, *found
 
 
 def of_queries(
