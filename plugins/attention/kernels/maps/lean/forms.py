@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.attend import Window, attend
 from plugins.attention.kernels.maps.block import Block2d
 from plugins.attention.kernels.maps.lean.ends import project, residual, tokens
@@ -54,15 +55,16 @@ class _Pooled(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         keys, folded, weight, weights, pooled = ctx.saved_tensors
-        grad = grad.mT.unflatten(0, weight.shape[:2])  # (M, d, N)
-        of_weight = torch.bmm(grad, pooled.transpose(0, 1))
-        of_pooled = torch.bmm(grad.mT, weight).transpose(0, 1)  # (N, M, C)
-        of_weights = torch.bmm(keys, of_pooled.mT)
-        of_energy = torch._softmax_backward_data(of_weights, weights, 1, weights.dtype)
-        of_keys = torch.bmm(weights, of_pooled)
-        flat = of_energy.flatten(0, 1)
-        of_keys.flatten(0, 1).addmm_(flat, folded)
-        return of_keys, flat.mT @ keys.flatten(0, 1), of_weight
+        with exactly(grad):
+            grad = grad.mT.unflatten(0, weight.shape[:2])  # (M, d, N)
+            of_weight = torch.bmm(grad, pooled.transpose(0, 1))
+            of_pooled = torch.bmm(grad.mT, weight).transpose(0, 1)  # (N, M, C)
+            of_weights = torch.bmm(keys, of_pooled.mT)
+            of_energy = torch._softmax_backward_data(of_weights, weights, 1, weights.dtype)
+            of_keys = torch.bmm(weights, of_pooled)
+            flat = of_energy.flatten(0, 1)
+            of_keys.flatten(0, 1).addmm_(flat, folded)
+            return of_keys, flat.mT @ keys.flatten(0, 1), of_weight
 
 
 def pooled(block: Block2d, x: Tensor, kind: torch.dtype) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from plugins.attention.core.energy import exactly
 from plugins.attention.core.position import relative_sinusoid
 from plugins.attention.kernels.maps.axis import WAVELENGTH
 from plugins.attention.kernels.maps.block import Block2d
@@ -111,10 +112,11 @@ class _OfQueries(torch.autograd.Function):
             content, projected, encoded = saved[at : at + 3]
             lines = of_table.movedim((1, axis), (0, 1))
             of_energy = lines.reshape(len(content), -1, lines.shape[4])
-            of_content = torch.bmm(of_energy, projected).view(*lines.shape[:4], -1)
+            with exactly(lines):
+                of_content = torch.bmm(of_energy, projected).view(*lines.shape[:4], -1)
+                of_projected = torch.bmm(of_energy.mT, content).view(heads, len(encoded), -1)
+                of_weight = torch.bmm(of_projected.mT, encoded.expand(heads, -1, -1))
             of_contents.append(of_content.movedim((0, 1), (1, axis)))
-            of_projected = torch.bmm(of_energy.mT, content).view(heads, len(encoded), -1)
-            of_weight = torch.bmm(of_projected.mT, encoded.expand(heads, -1, -1))
             found += [of_weight.flatten(0, 1), None]
         kind, of_bias_kind = ctx.kinds
         # Heads last, as the query lies.
