@@ -178,6 +178,31 @@ def test_many_blocks_equal_one(terms, monkeypatch):
         assert deviation(run(made, made, x), exact) < 1e-10
 
 
+@pytest.mark.parametrize(("kind", "bound"), [(torch.bfloat16, 2e-2), (torch.float16, 7e-3)])
+@pytest.mark.parametrize("spatial_range", [None, 3])
+@pytest.mark.parametrize("on_gpu", [False, True], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("terms", TERM_SETS)
+def test_under_autocast_forms_are_as_near_to_double_precision_as_the_dense_one(
+    terms, on_gpu, spatial_range, kind, bound, record_property
+):
+    made = module(terms, channels=32, heads=4, kv_stride=2, spatial_range=spatial_range)
+    x = torch.randn(2, 32, 12, 9, dtype=torch.float64)
+    exact = run(made, made.dense, x)
+    weights = torch.linspace(-1, 1, x.numel(), dtype=x.dtype).view(x.shape)
+    summands = float((weights * (exact["out"] - x) / 0.7).abs().sum())
+    form = form_of(terms, on_gpu, spatial_range is not None)
+    made.float()
+    with torch.autocast("cpu", dtype=kind):
+        found = run(made, lambda x: made.attend(x, form), x.float())
+        dense = run(made, made.dense, x.float())
+    # The gradient of gamma is a sum that cancels.
+    gamma = abs(float(found.pop("gamma") - exact.pop("gamma")))
+    del dense["gamma"]
+    record_property(f"{kind}", deviation(found, exact))
+    assert gamma < bound / 4 * summands
+    assert deviation(found, exact) < max(bound, 1.5 * deviation(dense, exact))
+
+
 @pytest.mark.parametrize("spatial_range", [None, 3])
 @pytest.mark.parametrize("terms", TERM_SETS)
 def test_under_autocast_results_are_finite_and_near_single_precision(terms, spatial_range):

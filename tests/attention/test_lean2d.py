@@ -132,8 +132,8 @@ def test_a_step_can_be_traced(terms, column, kv_stride):
 @pytest.mark.parametrize(
     ("terms", "column"),
     [
-        *(("0111", "cpu"), ("1111", "cpu")),
-        *((terms, "gpu") for terms in ("0000", "0001", "0010", "1010", "0011", "0110", "1111")),
+        ("0111", "cpu"),
+        *((terms, "gpu") for terms in ("0001", "0010", "1010", "0011", "1111")),
     ],
 )
 def test_the_compiler_takes_a_block_whole_and_for_any_size(terms, column):
