@@ -33,7 +33,7 @@ float32, exp(-87), and so no weight that a float32 softmax would show is lost.""
 
 _LIBRARY = torch.library.Library("spatial_attention", "FRAGMENT")
 _INPUTS = "Tensor along_y, Tensor along_x, Tensor value, Tensor? score"
-_LIBRARY.define(f"factored({_INPUTS}) -> (Tensor, Tensor)")
+_LIBRARY.define(f"factored({_INPUTS}) -> (Tensor, Tensor, Tensor, Tensor)")
 _LIBRARY.define(
     f"factored_backward(Tensor grad, {_INPUTS}, Tensor out, Tensor total) "
     "-> (Tensor, Tensor, Tensor, Tensor)"
@@ -65,15 +65,16 @@ class _Factored(torch.autograd.Function):
         ctx: Any, along_y: Tensor, along_x: Tensor, value: Tensor, score: Tensor | None
     ) -> Tensor:
         out: Tensor
-        out, total = torch.ops.spatial_attention.factored(along_y, along_x, value, score)
-        ctx.save_for_backward(along_y, along_x, value, score, out, total)
+        found = torch.ops.spatial_attention.factored(along_y, along_x, value, score)
+        out, kept_y, kept_x, total = found
+        ctx.save_for_backward(kept_y, kept_x, value, score, out, total)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        found = torch.ops.spatial_attention.factored_backward(grad, *ctx.saved_tensors)
-        return (*found[:3], None if ctx.saved_tensors[3] is None else found[3])
+        gradients = torch.ops.spatial_attention.factored_backward(grad, *ctx.saved_tensors)
+        return (*gradients[:3], None if ctx.saved_tensors[3] is None else gradients[3])
 
 
 @dataclass
@@ -91,19 +92,27 @@ class _Factors:
 
     @classmethod
     def of(cls, along_y: Tensor, along_x: Tensor, value: Tensor, score: Tensor | None) -> _Factors:
+        """Make the factors of energies."""
         if score is None:
             weights = along_y.softmax(dim=-1), along_x.softmax(dim=-1)
-            return cls(*weights, value.transpose(1, 2).flatten(2), None)
-        # Shifts cancel in the quotient, and so need no gradient.
-        top = score.amax(dim=2)  # (B, k_y)
-        scale = (score - top.unsqueeze(2)).exp().unsqueeze(3)
-        wide = torch.cat([value * scale, scale], dim=3)
-        return cls(
-            (along_y + top.unsqueeze(1)).softmax(dim=-1),
-            (along_x - along_x.amax(dim=2, keepdim=True)).exp(),
-            wide.transpose(1, 2).flatten(2),
-            scale,
-        )
+        else:
+            weights = (
+                (along_y + score.amax(dim=2).unsqueeze(1)).softmax(dim=-1),
+                (along_x - along_x.amax(dim=2, keepdim=True)).exp(),
+            )
+        return cls.again(*weights, value, score)
+
+    @classmethod
+    def again(
+        cls, weights_y: Tensor, weights_x: Tensor, value: Tensor, score: Tensor | None
+    ) -> _Factors:
+        """Make the factors of weights that were kept."""
+        scale = None
+        if score is not None:
+            # Shifts cancel in the quotient, and so need no gradient.
+            scale = (score - score.amax(dim=2, keepdim=True)).exp().unsqueeze(3)
+            value = torch.cat([value * scale, scale], dim=3)
+        return cls(weights_y, weights_x, value.transpose(1, 2).flatten(2), scale)
 
     def sums(self) -> Tensor:
         """Sum the values with weights along_y * along_x: (B, queries, d or d + 1)."""
@@ -154,9 +163,7 @@ def _fits(along_x: Tensor, score: Tensor | None) -> bool:
     return bool(spread <= _SPREAD)
 
 
-def _as_attended(
-    along_y: Tensor, along_x: Tensor, value: Tensor, score: Tensor | None
-) -> tuple[Any, ...]:
+def _as_attended(along_y: Tensor, along_x: Tensor, value: Tensor, score: Tensor | None) -> Any:
     """Return the arguments in the shapes of the operator that attends."""
     score = None if score is None else score.unsqueeze(1)
     tables = along_y[:, None, None], along_x[:, None, None]
@@ -166,48 +173,53 @@ def _as_attended(
 @torch.library.impl(_LIBRARY, "factored", "CompositeExplicitAutograd")
 def _factored(
     along_y: Tensor, along_x: Tensor, value: Tensor, score: Tensor | None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return what is attended, the two weights and the denominators.
+
+    If the energies are too far apart, these are the energies themselves and 0.
+    """
     with exactly(value):
         if not _fits(along_x, score):
             arguments = _as_attended(along_y, along_x, value, score)
-            out = in_torch.forward(*arguments, (1, along_y.shape[1])).flatten(1, 3)
-            return out, out.new_ones(*out.shape[:2], 1)
-        sums = _Factors.of(along_y, along_x, value, score).sums()
-        if score is None:
-            return sums, sums.new_ones(*sums.shape[:2], 1)
-        total = sums[..., -1:].clone()
-        return sums[..., :-1] / total, total
+            out = in_torch.forward(*(*arguments, (1, along_y.shape[1]))).flatten(1, 3)
+            return out, along_y.clone(), along_x.clone(), out.new_zeros(*out.shape[:2], 1)
+        factors = _Factors.of(along_y, along_x, value, score)
+        sums = factors.sums()
+        total = sums.new_ones(*sums.shape[:2], 1)
+        if score is not None:
+            total.copy_(sums[..., -1:])
+            sums = sums[..., :-1] / total
+        return sums, factors.along_y, factors.along_x, total
 
 
 @torch.library.impl(_LIBRARY, "factored_backward", "CompositeExplicitAutograd")
 def _factored_backward(
     grad: Tensor,
-    along_y: Tensor,
-    along_x: Tensor,
+    kept_y: Tensor,
+    kept_x: Tensor,
     value: Tensor,
     score: Tensor | None,
     out: Tensor,
     total: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     with exactly(value):
-        if not _fits(along_x, score):
-            arguments = _as_attended(along_y, along_x, value, score)
-            found = in_torch.backward(grad[:, None, None], *arguments, wants_score=True)
+        if total.numel() and not total.flatten()[0]:
+            arguments = _as_attended(kept_y, kept_x, value, score)
+            found = in_torch.backward(grad[:, None, None], *(*arguments, True))
             of_value, of_y, of_x, of_score = (t for t in found if t is not None)
             return of_y[:, 0, 0], of_x[:, 0, 0], of_value[:, 0], of_score[:, 0]
-        factors = _Factors.of(along_y, along_x, value, score)
+        factors = _Factors.again(kept_y, kept_x, value, score)
         if factors.scale is not None:
             grad = grad / total
             grad = torch.cat([grad, -(grad * out).sum(dim=2, keepdim=True)], dim=2)
         of_y, of_x, of_wide = factors.gradients(grad.contiguous())
-        of_y = _of_softmax(of_y, factors.along_y)
-        of_value = of_wide.unflatten(2, (along_y.shape[2], -1)).transpose(1, 2)
+        of_y = _of_softmax(of_y, kept_y)
+        of_value = of_wide.unflatten(2, (kept_y.shape[2], -1)).transpose(1, 2)
         if factors.scale is None:
-            of_x = _of_softmax(of_x, factors.along_x)
-            return of_y, of_x, of_value.contiguous(), value.new_empty(0)
+            return of_y, _of_softmax(of_x, kept_x), of_value.contiguous(), value.new_empty(0)
         of_scale = (of_value[..., :-1] * value).sum(dim=3) + of_value[..., -1]
         of_score = of_scale * factors.scale.squeeze(3)
-        return of_y, of_x.mul_(factors.along_x), of_value[..., :-1] * factors.scale, of_score
+        return of_y, of_x.mul_(kept_x), of_value[..., :-1] * factors.scale, of_score
 
 
 def _of_softmax(gradient: Tensor, weights: Tensor) -> Tensor:
@@ -217,9 +229,10 @@ def _of_softmax(gradient: Tensor, weights: Tensor) -> Tensor:
 @torch.library.register_fake("spatial_attention::factored", lib=_LIBRARY)
 def _factored_shape(
     along_y: Tensor, along_x: Tensor, value: Tensor, score: Tensor | None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     batch, queries, _ = along_y.shape
-    return value.new_empty(batch, queries, value.shape[3]), value.new_empty(batch, queries, 1)
+    out, total = (value.new_empty(batch, queries, size) for size in (value.shape[3], 1))
+    return out, torch.empty_like(along_y), torch.empty_like(along_x), total
 
 
 @torch.library.register_fake("spatial_attention::factored_backward", lib=_LIBRARY)

@@ -34,6 +34,7 @@ def working_type(x: Tensor) -> torch.dtype:
 def residual(block: Block2d, x: Tensor, attended: Tensor, kind: torch.dtype) -> Tensor:
     """Project what was attended, (N, H or 1, W or 1, M * d), and add it to the input."""
     layer = block.proj_conv
+    assert layer.bias is not None
     features = attended.to(kind).permute(0, 3, 1, 2)
     out = F.conv2d(features, layer.weight.to(kind), layer.bias.to(kind))
     if block.q_stride > 1 and out.shape[2:] != (1, 1):

@@ -151,6 +151,7 @@ def residual(block: Block2d, x: Tensor, attended: Tensor, kind: torch.dtype) -> 
     in `kind`.
     """
     layer = block.proj_conv
+    assert layer.bias is not None
     weight, bias = layer.weight.flatten(1).to(attended.dtype), layer.bias.to(attended.dtype)
     out = F.linear(attended.flatten(0, 2), weight, bias).unflatten(0, attended.shape[:3])
     if block.q_stride > 1 and out.shape[1:3] != (1, 1):

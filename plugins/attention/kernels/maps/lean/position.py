@@ -120,8 +120,8 @@ class _OfQueries(torch.autograd.Function):
             found += [of_weight.flatten(0, 1), None]
         kind, of_bias_kind = ctx.kinds
         # Heads last, as the query lies.
-        parts = [part.permute(0, 2, 3, 1, 4) for part in of_contents]
-        both = in_one(torch.add, *parts, parts[0].dtype)
+        rows, columns = (part.permute(0, 2, 3, 1, 4) for part in of_contents)
+        both = in_one(torch.add, rows, columns, rows.dtype)
         of_bias = None if of_bias_kind is None else both.sum(dim=(0, 1, 2)).to(of_bias_kind)
         if of_query is None:
             both = both.to(kind)
@@ -131,7 +131,7 @@ class _OfQueries(torch.autograd.Function):
 
 
 def of_queries(
-    block: Block2d, query: Tensor, key_grid: tuple[int, int]
+    block: Block2d, query: Tensor, key_grid: Sequence[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """E2, or E2 + E4, of every query for the key rows and for the key columns.
 
@@ -157,7 +157,7 @@ def of_queries(
 
 
 def of_position(
-    block: Block2d, like: Tensor, grid: tuple[int, int], key_grid: tuple[int, int]
+    block: Block2d, like: Tensor, grid: Sequence[int], key_grid: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """E4 alone, the same for all queries of a row or a column: (M, H, Hk) and (M, W, Wk).
 
