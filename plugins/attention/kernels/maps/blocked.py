@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from plugins.attention.kernels.attend import attend
-from plugins.attention.kernels.maps.tiles import Tiles, over_tiles
+from plugins.attention.kernels.maps.tiles import Tiles, in_single, over_tiles
 
 __all__ = ["blocked", "by_tables", "fused"]
 
@@ -21,13 +21,17 @@ def fused(tiles: Tiles) -> Tensor:
 
 def by_tables(tiles: Tiles) -> Tensor:
     """Any terms: (N, H, W, M * d)."""
-    query = key = score = None
+    value, query, key = tiles.value, None, None
     if tiles.block.e1:
         query, key = tiles.content_query.unsqueeze(2), tiles.key
     elif tiles.block.e3:
-        score = tiles.key_energy
+        # One feature: 1 of every query and E3 of the key. A score might hide keys from all queries,
+        # which a CPU looks for at every energy.
+        value, key = in_single(value), tiles.key_energy.unsqueeze(4)
+        query = key.new_ones(1).expand(*key.shape[:2], 1, tiles.tile[0] * tiles.tile[1], 1)
     rows, columns = tiles.along_rows().unsqueeze(2), tiles.along_columns().unsqueeze(2)
-    return tiles.join(attend(query, key, tiles.value, rows, columns, score).squeeze(2))
+    attended = attend(query, key, value, rows, columns).squeeze(2)
+    return tiles.join(attended.to(tiles.value.dtype))
 
 
 blocked = over_tiles(by_tables)
