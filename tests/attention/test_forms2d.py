@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from plugins.attention import GeneralizedAttention2d
 from plugins.attention.core.cost import count
 from plugins.attention.core.word import TERM_SETS
+from plugins.attention.kernels.maps import lean
 from plugins.attention.kernels.maps.blocked import blocked
-from plugins.attention.kernels.maps.folded import folded_low_rank, folded_one_hot
 from plugins.attention.kernels.maps.forms import FORMS, form_of
 from plugins.attention.maps.dense import dense
 
-WITH_POSITION = [terms for terms in TERM_SETS if terms[1] == "1" or terms in ("1001", "1011")]
 STRIDES = [(1, 1), (2, 1), (2, 2)]
 strides_of = pytest.mark.parametrize("strides", STRIDES, ids="kv{0[0]}q{0[1]}".format)
 
@@ -93,24 +92,28 @@ def test_the_form_that_runs_equals_the_dense_one(terms, size, strides, energy, r
 
 @pytest.mark.parametrize("energy", [1, 1e3])
 @strides_of
-@pytest.mark.parametrize("form", [folded_low_rank, folded_one_hot, blocked])
-@pytest.mark.parametrize("terms", WITH_POSITION)
-def test_forms_of_other_devices_equal_the_dense_one(terms, form, strides, energy, record_property):
+@pytest.mark.parametrize("form", ["gpu", "local_gpu"])
+@pytest.mark.parametrize("terms", TERM_SETS)
+def test_forms_for_a_gpu_equal_the_dense_one(terms, form, strides, energy, record_property):
     made = module(terms, energy=energy, kv_stride=strides[0], q_stride=strides[1])
     x = torch.randn(2, 16, 9, 6, dtype=torch.float64)
-    check(made, lambda x: made.attend(x, form), x, record_property, energy)
+    forward = getattr(FORMS[terms], form)
+    check(made, lambda x: made.attend(x, forward), x, record_property, energy)
 
 
 @strides_of
 @pytest.mark.parametrize("spatial_range", [1, 3, 10])
+@pytest.mark.parametrize("on_gpu", [False, True], ids=["tiles", "window"])
 @pytest.mark.parametrize("terms", TERM_SETS)
-def test_a_range_by_tiles_equals_the_dense_mask(terms, spatial_range, strides, record_property):
+def test_a_range_equals_the_dense_mask(terms, on_gpu, spatial_range, strides, record_property):
     made = module(terms, kv_stride=strides[0], q_stride=strides[1], spatial_range=spatial_range)
     x = torch.randn(1, 16, 13, 18, dtype=torch.float64)
     exact = run(made, made.dense, x)
     floor = largest_gradient(exact)
-    double = deviation(run(made, made, x), exact, floor)
-    single = deviation(run(made.float(), made, x.float()), exact, floor)
+    form = form_of(terms, on_gpu, local=True)
+    double = deviation(run(made, lambda x: made.attend(x, form), x), exact, floor)
+    made.float()
+    single = deviation(run(made, lambda x: made.attend(x, form), x.float()), exact, floor)
     record_property("float64", double)
     record_property("float32, range", single)
     assert double < 1e-10
@@ -134,8 +137,35 @@ def test_equals_the_dense_form_on_any_shape(data):
     )
     size = draw(st.integers(1, 17)), draw(st.integers(1, 17))
     x = torch.randn(draw(st.integers(1, 3)), made.channels, *size, dtype=torch.float64)
+    form = form_of(made.terms, draw(st.booleans()), local=made.spatial_range is not None)
     exact = run(made, made.dense, x)
-    assert deviation(run(made, made, x), exact, largest_gradient(exact)) < 1e-10
+    found = run(made, lambda x: made.attend(x, form), x)
+    assert deviation(found, exact, largest_gradient(exact)) < 1e-10
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (2, 2), (1, 2)], ids="kv{0[0]}q{0[1]}".format)
+@pytest.mark.parametrize("terms", TERM_SETS)
+def test_neither_layout_nor_a_map_without_gradient_matters(terms, strides):
+    made = module(terms, kv_stride=strides[0], q_stride=strides[1])
+    form = FORMS[terms].gpu
+    plain = torch.randn(1, 16, 6, 7, dtype=torch.float64)
+    wide = torch.zeros(1, 16, 7, 12, dtype=torch.float64)
+    wide[..., 1::2] = plain.mT
+    exact = run(made, made.dense, plain)
+    weights = torch.linspace(-1, 1, plain.numel(), dtype=plain.dtype).view(plain.shape)
+    for x in (plain.contiguous(memory_format=torch.channels_last), wide[..., 1::2].mT):
+        assert not x.is_contiguous()
+        assert torch.equal(x, plain)
+        for wanted in (True, False):
+            x = x.detach().requires_grad_(wanted)
+            made.zero_grad()
+            out = made.attend(x, form)
+            (out * weights).sum().backward()
+            found = {name: value.grad for name, value in made.named_parameters()}
+            found |= {"out": out.detach(), "x": x.grad if wanted else exact["x"]}
+            assert deviation(found, exact, largest_gradient(exact)) < 1e-10
+    with torch.no_grad():
+        torch.testing.assert_close(made.attend(plain, form), exact["out"], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("terms", ["0100", "0111", "1011", "1111"])
@@ -146,6 +176,31 @@ def test_many_blocks_equal_one(terms, monkeypatch):
     for cache in (1, 63 * 10, 63 * 63 * 3):  # a query, some queries, some heads at a time
         monkeypatch.setattr("plugins.attention.kernels.attend.in_torch._CACHED", cache)
         assert deviation(run(made, made, x), exact) < 1e-10
+
+
+@pytest.mark.parametrize(("kind", "bound"), [(torch.bfloat16, 2e-2), (torch.float16, 7e-3)])
+@pytest.mark.parametrize("spatial_range", [None, 3])
+@pytest.mark.parametrize("on_gpu", [False, True], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("terms", TERM_SETS)
+def test_under_autocast_forms_are_as_near_to_double_precision_as_the_dense_one(
+    terms, on_gpu, spatial_range, kind, bound, record_property
+):
+    made = module(terms, channels=32, heads=4, kv_stride=2, spatial_range=spatial_range)
+    x = torch.randn(2, 32, 12, 9, dtype=torch.float64)
+    exact = run(made, made.dense, x)
+    weights = torch.linspace(-1, 1, x.numel(), dtype=x.dtype).view(x.shape)
+    summands = float((weights * (exact["out"] - x) / 0.7).abs().sum())
+    form = form_of(terms, on_gpu, spatial_range is not None)
+    made.float()
+    with torch.autocast("cpu", dtype=kind):
+        found = run(made, lambda x: made.attend(x, form), x.float())
+        dense = run(made, made.dense, x.float())
+    # The gradient of gamma is a sum that cancels.
+    gamma = abs(float(found.pop("gamma") - exact.pop("gamma")))
+    del dense["gamma"]
+    record_property(f"{kind}", deviation(found, exact))
+    assert gamma < bound / 4 * summands
+    assert deviation(found, exact) < max(bound, 1.5 * deviation(dense, exact))
 
 
 @pytest.mark.parametrize("spatial_range", [None, 3])
@@ -217,7 +272,9 @@ def test_work_falls_with_the_range(terms):
 def test_the_device_and_the_range_choose_the_form():
     assert FORMS.keys() == set(TERM_SETS)
     assert form_of("1111", on_gpu=False, local=False) is blocked
-    assert form_of("1111", on_gpu=True, local=False) is folded_low_rank
+    assert form_of("1111", on_gpu=True, local=False) is lean.tabled
+    assert form_of("0010", on_gpu=True, local=False) is lean.pooled
+    assert form_of("0010", on_gpu=True, local=True) is lean.tabled
 
 
 @strides_of

@@ -8,6 +8,7 @@ from mmcv.cnn.bricks.generalized_attention import GeneralizedAttention as MmcvAt
 
 from plugins.attention import GeneralizedAttention2d
 from plugins.attention.core.word import TERM_SETS
+from plugins.attention.kernels.maps.forms import FORMS
 
 WRONG_IN_MMCV = {"0100", "0110", "1100", "1110"}  # E2 without E4
 
@@ -95,8 +96,11 @@ def test_spatial_range_is_a_symmetric_window(terms, kv_stride):
         torch.testing.assert_close(m(x), formula(m, x, 1), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("column", ["cpu", "gpu"])
 @pytest.mark.parametrize("terms", TERM_SETS)
-def test_gradients_are_those_of_finite_differences(terms):
+def test_gradients_are_those_of_finite_differences(terms, column, monkeypatch):
+    form = getattr(FORMS[terms], column)
+    monkeypatch.setattr(GeneralizedAttention2d, "forward", lambda m, x: m.attend(x, form))
     m = module(terms, channels=4, heads=2, kv_stride=2)
     x = torch.randn(2, 4, 3, 2, dtype=torch.float64, requires_grad=True)
     parameters = list(m.parameters())

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from plugins.attention.core.closed_form import ClosedForm
 from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.maps.block import Block2d
 from plugins.attention.kernels.maps.forms import Form, form_of
-from plugins.attention.kernels.maps.tiles import Tiles
+from plugins.attention.kernels.maps.tiles import residual, working_type
 from plugins.attention.maps import cost
 from plugins.attention.maps.dense import dense, weights_at
 
@@ -73,10 +72,9 @@ class GeneralizedAttention2d(Block2d):
 
         All forms that support these terms give the same result.
         """
-        tiles = Tiles(self, x)
+        kind = working_type(x)
         with exactly(x):
-            attended = form(tiles)
-        return self._residual(x, attended)
+            return form(self, x, kind)
 
     def closed_form(self, height: int, width: int) -> ClosedForm:
         """Return the canonical cost on one map of that size."""
@@ -93,7 +91,9 @@ class GeneralizedAttention2d(Block2d):
 
     def dense(self, x: Tensor) -> Tensor:
         """Attend by the plain form, the reference: (queries, keys) energies for each head."""
-        return self._residual(x, dense(self, x))
+        kind, attended = working_type(x), dense(self, x)
+        with exactly(x):
+            return residual(self, x, attended, kind)
 
     def weights_at(self, x: Tensor, queries: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
         """Attention weights and each term's energies for a few queries.
@@ -117,12 +117,3 @@ class GeneralizedAttention2d(Block2d):
             If a position is not in the map.
         """
         return weights_at(self, x, queries)
-
-    def _residual(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Project what was attended, (N, H or 1, W or 1, M * d), and add it to the input."""
-        layer = self.proj_conv
-        features = attended.to(layer.weight.dtype).permute(0, 3, 1, 2)
-        out = F.conv2d(features, layer.weight, layer.bias)
-        if self.q_stride > 1 and out.shape[2:] != (1, 1):
-            out = F.interpolate(out, size=x.shape[-2:], mode="bilinear", align_corners=False)
-        return self.gamma * out + x

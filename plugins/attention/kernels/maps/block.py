@@ -84,6 +84,10 @@ class Block2d(nn.Module):
         queries = x[..., :: self.q_stride, :: self.q_stride]
         return queries, x[..., :: self.kv_stride, :: self.kv_stride]
 
+    def grid(self, x: Tensor) -> tuple[int, int]:
+        """Return rows and columns of queries in a map `x`."""
+        return -(-x.shape[2] // self.q_stride), -(-x.shape[3] // self.q_stride)
+
     def extra_repr(self) -> str:
         """Show what distinguishes this block in a printed model."""
         return (

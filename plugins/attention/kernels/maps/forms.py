@@ -1,10 +1,10 @@
 """Which exact form calculates which terms.
 
 All compute the same function; :mod:`~plugins.attention.maps.dense` is the reference. The choice
-depends on the device and on whether there is a range. On a CPU a block of energies stays in the
-cache, and position is cheap to add to it. On a GPU one fused kernel serves; it takes products only,
-so position becomes features of queries and keys. With a range the forms work on tiles
-(:mod:`~plugins.attention.kernels.maps.axis`), each of which is a small problem of the same kind.
+depends on the device and on whether there is a range. On a CPU what counts is arithmetic and the
+cache; with a range the forms work on tiles (:mod:`~plugins.attention.kernels.maps.axis`), each of
+which is a small problem of the same kind. On a GPU what counts is the number of kernels
+(:mod:`~plugins.attention.kernels.maps.lean`), and one form serves every range.
 """
 
 from __future__ import annotations
@@ -12,53 +12,55 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from plugins.attention.kernels.maps.blocked import blocked
+from plugins.attention.kernels.maps import lean
+from plugins.attention.kernels.maps.block import Block2d
+from plugins.attention.kernels.maps.blocked import blocked, fused
 from plugins.attention.kernels.maps.factored import factored
-from plugins.attention.kernels.maps.folded import folded_low_rank, fused
 from plugins.attention.kernels.maps.separable import mean, nested, pooled, separable
-from plugins.attention.kernels.maps.tiles import Tiles
 
 __all__ = ["FORMS", "Form", "Forms", "form_of"]
 
-Form = Callable[[Tiles], Tensor]
-"""From the tiles to what is attended, (N, H, W, M * d), or (N, 1, 1, M * d) for all queries."""
+Form = Callable[[Block2d, Tensor, torch.dtype], Tensor]
+"""From the map, (N, C, H, W), to the block's result, with projections of a given type."""
 
 
 @dataclass(frozen=True)
 class Forms:
-    """The form on a CPU, on a GPU, and with a spatial range."""
+    """The form on a CPU, on a GPU, and with a spatial range on a CPU and on a GPU."""
 
     cpu: Form
     gpu: Form
     local: Form
+    local_gpu: Form = lean.tabled
 
 
 FORMS: dict[str, Forms] = {
     # terms         cpu        gpu              local
-    "0000": Forms(mean, mean, separable),
-    "0001": Forms(separable, separable, separable),
-    "0010": Forms(pooled, pooled, nested),
-    "0011": Forms(nested, nested, nested),
-    "0100": Forms(factored, folded_low_rank, factored),
-    "0101": Forms(factored, folded_low_rank, factored),
-    "0110": Forms(factored, folded_low_rank, factored),
-    "0111": Forms(factored, folded_low_rank, factored),
-    "1000": Forms(fused, fused, blocked),
-    "1001": Forms(blocked, folded_low_rank, blocked),
-    "1010": Forms(fused, fused, blocked),
-    "1011": Forms(blocked, folded_low_rank, blocked),
-    "1100": Forms(blocked, folded_low_rank, blocked),
-    "1101": Forms(blocked, folded_low_rank, blocked),
-    "1110": Forms(blocked, folded_low_rank, blocked),
-    "1111": Forms(blocked, folded_low_rank, blocked),
+    "0000": Forms(mean, lean.mean, separable),
+    "0001": Forms(separable, lean.separable, separable),
+    "0010": Forms(pooled, lean.pooled, nested),
+    "0011": Forms(nested, lean.tabled, nested),
+    "0100": Forms(factored, lean.tabled, factored),
+    "0101": Forms(factored, lean.tabled, factored),
+    "0110": Forms(factored, lean.tabled, factored),
+    "0111": Forms(factored, lean.tabled, factored),
+    "1000": Forms(fused, lean.fused, blocked),
+    "1001": Forms(blocked, lean.tabled, blocked),
+    "1010": Forms(fused, lean.fused, blocked),
+    "1011": Forms(blocked, lean.tabled, blocked),
+    "1100": Forms(blocked, lean.tabled, blocked),
+    "1101": Forms(blocked, lean.tabled, blocked),
+    "1110": Forms(blocked, lean.tabled, blocked),
+    "1111": Forms(blocked, lean.tabled, blocked),
 }
 
 
 def form_of(terms: str, on_gpu: bool, local: bool) -> Form:
     """Look up the form."""
     forms = FORMS[terms]
-    if local:
-        return forms.local
-    return forms.gpu if on_gpu else forms.cpu
+    if on_gpu:
+        return forms.local_gpu if local else forms.gpu
+    return forms.local if local else forms.cpu

@@ -15,17 +15,19 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from plugins.attention.kernels.maps.tiles import Tiles, in_single
+from plugins.attention.kernels.maps.tiles import Tiles, in_single, over_tiles
 
 __all__ = ["mean", "nested", "pooled", "separable"]
 
 
+@over_tiles
 def mean(tiles: Tiles) -> Tensor:
     """0000: the projected mean of the keys, which is the mean of the values; (N, 1, 1, M * d)."""
     average = in_single(tiles.keys).mean(dim=(2, 3), keepdim=True)
     return tiles.project(average, tiles.block.value_conv)
 
 
+@over_tiles
 def pooled(tiles: Tiles) -> Tensor:
     """0010: pool the keys once a head, then project what was pooled; (N, 1, 1, M * d)."""
     weights = tiles.key_energy.flatten(2).softmax(dim=-1)  # (N, M, Hk * Wk)
@@ -36,6 +38,7 @@ def pooled(tiles: Tiles) -> Tensor:
     return value.transpose(0, 1).flatten(1)[:, None, None]
 
 
+@over_tiles
 def separable(tiles: Tiles) -> Tensor:
     """0001: two products, each over one axis; (N, H, W, M * d).
 
@@ -52,6 +55,7 @@ def separable(tiles: Tiles) -> Tensor:
     return tiles.join(attended.flatten(4, 5).flatten(0, 2))
 
 
+@over_tiles
 def nested(tiles: Tiles) -> Tensor:
     """0011: a softmax over the columns of each key row, then one over the rows; (N, H, W, M * d).
 

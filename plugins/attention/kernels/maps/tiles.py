@@ -6,7 +6,8 @@ problems of t_y * t_x queries and k_y * k_x keys. Global attention is the case o
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import wraps
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from plugins.attention.kernels.maps.axis import Axis
 from plugins.attention.kernels.maps.block import Block2d
 
-__all__ = ["Tiles", "in_single"]
+__all__ = ["Tiles", "in_single", "over_tiles", "residual", "working_type"]
 
 
 def in_single(tensor: Tensor) -> Tensor:
@@ -23,11 +24,43 @@ def in_single(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
+def working_type(x: Tensor) -> torch.dtype:
+    """Return the type that autocast asks for, or that of the input."""
+    device = x.device.type
+    autocast = device != "meta" and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if autocast else x.dtype
+
+
+def residual(block: Block2d, x: Tensor, attended: Tensor, kind: torch.dtype) -> Tensor:
+    """Project what was attended, (N, H or 1, W or 1, M * d), and add it to the input."""
+    layer = block.proj_conv
+    assert layer.bias is not None
+    features = attended.to(kind).permute(0, 3, 1, 2)
+    out = F.conv2d(features, layer.weight.to(kind), layer.bias.to(kind))
+    if block.q_stride > 1 and out.shape[2:] != (1, 1):
+        out = F.interpolate(out, size=x.shape[-2:], mode="bilinear", align_corners=False)
+    return block.gamma * out + x
+
+
+class _once:
+    """A property that is calculated once, as `cached_property`, without a lock.
+
+    The compiler does not trace the lock of Python 3.11.
+    """
+
+    def __init__(self, calculate: Callable[[Tiles], Tensor]) -> None:
+        self.calculate = calculate
+
+    def __get__(self, tiles: Tiles, _: type | None = None) -> Tensor:
+        found = self.calculate(tiles)
+        tiles.__dict__[self.calculate.__name__] = found
+        return found
+
+
 class Tiles:
     """Projections and energies of one input.
 
-    Projections have the type that autocast asks for, or that of the input; energies and softmaxes
-    are in float32 at least.
+    Energies and softmaxes are in float32 at least.
 
     Parameters
     ----------
@@ -35,13 +68,12 @@ class Tiles:
         Gives the parameters.
     x: Tensor
         (N, C, H, W).
+    kind: torch.dtype
+        Type of the projections.
     """
 
-    def __init__(self, block: Block2d, x: Tensor) -> None:
-        self.block, self.x = block, x
-        device = x.device.type
-        autocast = device != "meta" and torch.is_autocast_enabled(device)
-        self.kind = torch.get_autocast_dtype(device) if autocast else x.dtype
+    def __init__(self, block: Block2d, x: Tensor, kind: torch.dtype) -> None:
+        self.block, self.x, self.kind = block, x, kind
         self.queries, self.keys = block.subsample(x)
         height, width = self.queries.shape[-2:]
         key_height, key_width = self.keys.shape[-2:]
@@ -73,19 +105,19 @@ class Tiles:
         heads = tokens.unflatten(-1, (self.block.heads, self.block.head_dim))
         return heads.permute(0, 3, 1, 2, 4)
 
-    @cached_property
+    @_once
     def query(self) -> Tensor:
         """Projected content of the queries, (B, M, t_y, t_x, d)."""
         tokens = self.project(self.queries, self.block.query_conv)
         return self._heads(self._tiles(tokens, self.rows.query, self.columns.query))
 
-    @cached_property
+    @_once
     def key(self) -> Tensor:
         """Projected content of the keys, (B, M, k_y, k_x, d)."""
         tokens = self.project(self.keys, self.block.key_conv)
         return self._heads(self._tiles(tokens, self.rows.key, self.columns.key))
 
-    @cached_property
+    @_once
     def value(self) -> Tensor:
         """Projected values, (B, M, k_y, k_x, d)."""
         tokens = self.project(self.keys, self.block.value_conv)
@@ -103,7 +135,7 @@ class Tiles:
         """(M * d) to (M, d)."""
         return vector.unflatten(0, (self.block.heads, self.block.head_dim))
 
-    @cached_property
+    @_once
     def key_energy(self) -> Tensor:
         """E3 alone, float32, (B, M, k_y, k_x).
 
@@ -189,3 +221,15 @@ class Tiles:
         tiles = attended.unflatten(2, self.tile).unflatten(0, self.problems)
         tokens = tiles.permute(0, 1, 4, 2, 5, 3, 6).flatten(5).flatten(3, 4).flatten(1, 2)
         return tokens[:, :height, :width]
+
+
+def over_tiles(
+    attend: Callable[[Tiles], Tensor],
+) -> Callable[[Block2d, Tensor, torch.dtype], Tensor]:
+    """Make a form of what attends, given the tiles: (N, H or 1, W or 1, M * d)."""
+
+    @wraps(attend)
+    def form(block: Block2d, x: Tensor, kind: torch.dtype) -> Tensor:
+        return residual(block, x, attend(Tiles(block, x, kind)), kind)
+
+    return form
