@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from plugins.contracts.job import CheckpointError
-from plugins.training import checkpoints
-from plugins.training.checkpoints import check_whole, download
+from plugins.training import downloads
+from plugins.training.checkpoints import check_whole
+from plugins.training.downloads import download
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_a_connection_that_breaks_leaves_nothing(cache, server):
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(cache, server, monkeypatch):
-    monkeypatch.setattr(checkpoints, "PATIENCE", 0.2)
+    monkeypatch.setattr(downloads, "PATIENCE", 0.2)
     with pytest.raises(CheckpointError, match=r"cannot be downloaded into .*: timed out"):
         download(f"{server.url}/epoch_12.pth")
 
