@@ -82,10 +82,9 @@ def _table(file: str) -> dict[str, str]:
             "MMEngine's files say what the name of pretrained weights stands for; install it: make"
             " setup"
         )
-    table: dict[str, str] = json.loads(
-        (Path(spec.origin).parent / "hub" / file).read_text(encoding="utf-8")
-    )
-    return table
+    text = (Path(spec.origin).parent / "hub" / file).read_text(encoding="utf-8")
+    # torchvision listed some models before it had weights of them.
+    return {name: place for name, place in json.loads(text).items() if place}
 
 
 def _users(path: Path) -> dict[str, str]:

@@ -19,7 +19,7 @@ from study.launch.protocol import Check, find_launcher, launcher_names
 from study.runs.provenance import PACKAGES
 from study.worker.child import ask
 
-__all__ = ["run_checks"]
+__all__ = ["run_checks", "weights_checks"]
 
 GRIDS = Path(__file__).parents[2] / "grids"
 """The grids that come with the study, in a checkout."""
@@ -37,7 +37,7 @@ def run_checks() -> list[Check]:
         *(_imports(task) for task in tasks if task.imports),
         *(check for name in launcher_names() for check in find_launcher(name).checks()),
         *_data(),
-        *_weights(),
+        *weights_checks(),
     ]
 
 
@@ -84,7 +84,7 @@ def _data() -> list[Check]:
     ]
 
 
-def _weights() -> list[Check]:
+def weights_checks() -> list[Check]:
     """Check the files that the grids which come with the study start from."""
     asked: dict[WeightsFile, Path] = {}
     for path in find([GRIDS]) if GRIDS.is_dir() else ():
