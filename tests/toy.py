@@ -21,6 +21,7 @@ TASK = """
     from plugins.contracts.metric import Metric
     from plugins.contracts.recipe import Recipe
     from plugins.contracts.task import Probes, Smokes, Task
+    from plugins.openmmlab.pretrained import weights_files
 
     class ToyRecipe(Recipe):
         data: str = "toy-data"
@@ -29,6 +30,7 @@ TASK = """
         failing: str = ""
         unfit: str = ""
         megabytes: int = 0
+        pretrained: str = ""
 
     class Toy(Task, Smokes, Probes):
         name = "toy"
@@ -48,8 +50,11 @@ TASK = """
             if word.named("dynamic") and "b" in sites:
                 raise ValueError("no dynamic convolution at b")
 
+        def weights(self, recipe):
+            return weights_files(recipe.pretrained or None)
+
         def smoke(self, recipe):
-            return recipe.model_copy(update={"epochs": 2})
+            return recipe.model_copy(update={"epochs": 2, "pretrained": ""})
 
         def cost(self, job, outputs=None):
             from toytask import train

@@ -20,6 +20,7 @@ from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.probe import Probed
 from plugins.contracts.recipe import Recipe
+from plugins.contracts.weights import WeightsFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +98,16 @@ class Task(ABC):
         for other in self.elsewhere(recipe):
             found |= other.versions
         return found
+
+    def weights(self, recipe: Any) -> tuple[WeightsFile, ...]:
+        """Return the files of weights that a training starts from; nothing is fetched.
+
+        Raises
+        ------
+        ValueError
+            If the recipe names one that does not exist.
+        """
+        return ()
 
     @abstractmethod
     def train(self, job: Job) -> None:

@@ -10,8 +10,10 @@ from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.probe import Probed
 from plugins.contracts.task import Evaluates, Looks, Probes, Published, Publishes, Smokes, Task
+from plugins.contracts.weights import WeightsFile
 from plugins.detection.recipe import Recipe
 from plugins.openmmlab import sites as common
+from plugins.openmmlab.pretrained import weights_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +46,10 @@ class Detection(Task, Smokes, Probes, Evaluates, Looks, Publishes):
         return common.site(
             name, recipe.base_channels, recipe.depth, recipe.heads, recipe.kv_stride, STRIDES
         )
+
+    def weights(self, recipe: Any) -> tuple[WeightsFile, ...]:
+        """Return the file of the backbone's weights."""
+        return weights_files(recipe.pretrained)
 
     def smoke(self, recipe: Any) -> Any:
         """Return the same training at toy width: two steps on embedded data, and an evaluation."""

@@ -24,7 +24,10 @@ from plugins.attention.core.word import Word
 from plugins.attention.maps.deformable import DeformableConv2d
 from plugins.attention.maps.dynamic import DynamicConv2d
 from plugins.attention.maps.generalized import GeneralizedAttention2d
-from plugins.openmmlab import insertion  # noqa: F401  registers WithBlocks
+from plugins.openmmlab import (
+    backbone_weights,  # noqa: F401  loads torchvision:// without torchvision
+    insertion,  # noqa: F401  registers WithBlocks
+)
 
 __all__ = ["DeformableConv2d", "DynamicConv2d", "GeneralizedAttention2d", "block_config"]
 

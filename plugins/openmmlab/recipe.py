@@ -12,8 +12,9 @@ __all__ = ["Training"]
 
 
 class Training(Recipe):
-    """Fields of both tasks; a recipe adds the first three and its own."""
+    """Fields of both tasks; a recipe adds those without a default, and its own."""
 
+    pretrained: str | None
     batch_size: PositiveInt
     learning_rate: float
     epochs: PositiveInt

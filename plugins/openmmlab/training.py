@@ -11,21 +11,25 @@ from mmengine.dataset import DefaultSampler
 from mmengine.device import get_device
 from mmengine.dist import all_reduce_dict
 from mmengine.logging import MMLogger
-from mmengine.model import MMDistributedDataParallel
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.registry import DATA_SAMPLERS
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, CheckpointLoader, Runner
 from torch import nn
 
 from plugins.contracts.job import Job
 from plugins.openmmlab import records
 from plugins.openmmlab.acceleration import Accelerate, put_channels_last
+from plugins.openmmlab.backbone_weights import check_backbone, load_backbone
 from plugins.openmmlab.checkpoints import newest_whole_checkpoint
 from plugins.openmmlab.norm import normalise_jointly
+from plugins.openmmlab.pretrained import WEB
 from plugins.openmmlab.resuming import RANDOM_STATES, Reseed, StoppableLoop
 from plugins.openmmlab.telling import TellMechanisms
 from plugins.training import allocator, distributed
 
 __all__ = ["WholeBatches", "loader", "runner_for", "share", "train"]
+
+CheckpointLoader.register_scheme(WEB, load_backbone, force=True)
 
 WORKERS = {"cpu": 0, "cuda": 2}
 """Processes that load data, by device."""
@@ -177,6 +181,9 @@ class _Runner(Runner):
         return StoppableLoop(self.job, runner=self, dataloader=self._train_dataloader, **options)
 
     def _init_model_weights(self) -> None:
+        model: Any = self.model.module if is_model_wrapper(self.model) else self.model
+        if (pretrained := self.job.recipe.pretrained) is not None:
+            check_backbone(model.backbone, pretrained)
         if not self.cfg.get("channels_last"):
             super()._init_model_weights()
             return

@@ -12,6 +12,8 @@ from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.probe import Probed
 from plugins.contracts.task import Evaluates, Looks, Probes, Smokes, Task
+from plugins.contracts.weights import WeightsFile
+from plugins.openmmlab.pretrained import weights_files
 from plugins.segmentation.recipe import Recipe
 from plugins.segmentation.sites import HEAD, SITES, site
 
@@ -53,6 +55,10 @@ class Segmentation(Task, Smokes, Probes, Evaluates, Looks):
                     f"head_channels ({recipe.head_channels}) must be divisible by heads"
                     f" ({recipe.heads}) for a module at {HEAD!r}"
                 )
+
+    def weights(self, recipe: Any) -> tuple[WeightsFile, ...]:
+        """Return the file of the backbone's weights."""
+        return weights_files(recipe.pretrained)
 
     def smoke(self, recipe: Any) -> Any:
         """Return the same training at toy width: two steps on embedded data, and an evaluation."""

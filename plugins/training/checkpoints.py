@@ -1,91 +1,21 @@
-"""Checkpoints from elsewhere: download them, and refuse them in words that a user can act on."""
+"""Checkpoints from elsewhere, refused in words that a user can act on."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
-import shutil
 import zipfile
 from collections.abc import Iterable, Mapping
-from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-from urllib.parse import urlparse
-from urllib.request import Request, urlopen
 
 from plugins.contracts.job import CheckpointError
+from plugins.training.downloads import misnamed
 
-__all__ = ["check_whole", "download", "entry", "few", "misfits", "parameters", "unreadable"]
+__all__ = ["check_whole", "entry", "few", "misfits", "parameters", "unreadable"]
 
 SHOWN = 3
 """Names of a list that a message shows."""
-
-HASHED = re.compile(r"-([0-9a-f]{8,64})(\.\w+)+$")
-"""A name with the beginning of the file's SHA-256, as ``check_hash`` of torch.hub describes it."""
-
-PATIENCE = 60.0
-"""Seconds that a server may be silent."""
-
-
-def download(url: str) -> Path:
-    """Return the file behind `url`, which is downloaded unless torch's cache has it.
-
-    The cache is ``$TORCH_HOME/hub/checkpoints``, as for torch's and OpenMMLab's own tools. A name
-    that ends like ``-403cccba.pth`` has the beginning of the file's SHA-256 in it. Any other name,
-    such as ``epoch_12.pth``, may be that of many files: each URL has a folder of its own there. The
-    file appears when it is whole.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be downloaded, or is not what its name says.
-    """
-    from torch import hub
-
-    name = Path(urlparse(url).path).name
-    if not name:
-        raise CheckpointError(f"{url} names no file")
-    cache = Path(hub.get_dir()) / "checkpoints"
-    if HASHED.search(name) is None:
-        cache /= hashlib.sha256(url.encode()).hexdigest()[:16]
-    file = cache / name
-    try:
-        if not file.exists():
-            cache.mkdir(parents=True, exist_ok=True)
-            _fetch(url, file)
-    except (OSError, HTTPException, ValueError) as error:
-        raise CheckpointError(f"{url} cannot be downloaded into {cache}: {error}") from None
-    return file
-
-
-def _fetch(url: str, file: Path) -> None:
-    # torch's own function does not serve: it waits for ever, and takes a broken connection for the
-    # end.
-    temporary = file.with_name(f"{file.name}.{secrets.token_hex(8)}.partial")
-    try:
-        request = Request(url, headers={"User-Agent": "torch.hub"})
-        with urlopen(request, timeout=PATIENCE) as answer, temporary.open("xb") as part:
-            shutil.copyfileobj(answer, part)
-            size, whole = part.tell(), int(answer.headers.get("Content-Length") or part.tell())
-        if size != whole:
-            raise OSError(f"the connection broke after {size} of {whole} bytes; try again")
-        if problem := _misnamed(temporary, file.name):
-            raise OSError(f"{problem}; try again")
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _misnamed(path: Path, name: str) -> str:
-    """Say how a file's SHA-256 differs from the one in its name; empty if it does not."""
-    if (named := HASHED.search(name)) is None:
-        return ""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    begins = digest[: len(named[1])]
-    return "" if begins == named[1] else f"its SHA-256 begins with {begins}, not with {named[1]}"
 
 
 def check_whole(path: Path) -> None:
@@ -99,7 +29,7 @@ def check_whole(path: Path) -> None:
         If the file cannot be read, was cut short or has changed.
     """
     try:
-        problem = _misnamed(path, path.name)
+        problem = misnamed(path, path.name)
         if problem:
             raise CheckpointError(
                 f"{path} is not the file that its name says: {problem}. It was perhaps cut short;"

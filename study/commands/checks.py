@@ -6,17 +6,24 @@ import importlib
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from plugins.contracts.task import Task
 from plugins.contracts.tasks import find_task, task_names
+from plugins.contracts.weights import WeightsFile
 from study import data
+from study.data import weights
 from study.errors import StudyError
+from study.grid.grid import find, load
 from study.launch.local.slots import visible_gpus
 from study.launch.protocol import Check, find_launcher, launcher_names
 from study.runs.provenance import PACKAGES
 from study.worker.child import ask
 
-__all__ = ["kernel_check", "run_checks"]
+__all__ = ["kernel_check", "run_checks", "weights_checks"]
+
+GRIDS = Path(__file__).parents[2] / "grids"
+"""The grids that come with the study, in a checkout."""
 
 TIMEOUT = 120  # seconds for a framework to import; a cold disk takes its time
 
@@ -34,6 +41,7 @@ def run_checks() -> list[Check]:
         *(check for name in launcher_names() for check in find_launcher(name).checks()),
         *_kernels(),
         *_data(),
+        *weights_checks(),
     ]
 
 
@@ -103,3 +111,19 @@ def _data() -> list[Check]:
             for name in data.datasets()
         ),
     ]
+
+
+def weights_checks() -> list[Check]:
+    """Check the files that the grids which come with the study start from."""
+    asked: dict[WeightsFile, Path] = {}
+    for path in find([GRIDS]) if GRIDS.is_dir() else ():
+        for file in weights.needed(run.science for run in load(path).runs()[:1]):
+            asked.setdefault(file, path)
+    checks = []
+    for file, grid in asked.items():
+        said, where = weights.problem(file), grid.relative_to(GRIDS.parent)
+        remedy = f"study data weights {where}, or put {file.url} there yourself"
+        checks.append(
+            Check(f"weights {file.name}", said or str(file.path), not said, remedy, optional=True)
+        )
+    return checks

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Data sets: prepare them, list them.", no_args_is_help=True)
+app = typer.Typer(help="Data sets and pretrained weights: get and list them.", no_args_is_help=True)
 
 Root = Annotated[
     Path | None,
@@ -57,6 +57,26 @@ def prepare(
         raise StudyError("--from DIR is the copy of one data set: name that one")
     else:
         data.prepare_from(wanted[0], copy, root, subset=subset)
+
+
+@app.command("weights")
+def weights(
+    grids: Annotated[list[Path], typer.Argument(help="Grid files, or folders of them.")],
+) -> None:
+    """Fetch the pretrained weights that grids start from; what is there already is left alone.
+
+    They go into torch's cache, $TORCH_HOME/hub/checkpoints. study run and study submit fetch them
+    too: this is for a machine with a network, before one without.
+    """
+    from study.commands.select import runs_of
+    from study.data import weights
+
+    files = weights.needed(run.science for run in runs_of(grids))
+    weights.fetch(files, grids, typer.echo)
+    for file in files:
+        typer.echo(f"{file.name}: {file.path}")
+    if not files:
+        typer.echo("these grids start from no pretrained weights")
 
 
 @app.command("list")

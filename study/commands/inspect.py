@@ -124,6 +124,8 @@ def _print(facts: dict[str, Any], attempts: Sequence[Attempt], console: Console)
         )
         for name, card in origin["data"].items():
             tell(f"data {name}: {card['card']}")
+        for name, file in origin.get("weights", {}).items():
+            tell(f"weights {name}: {file['file']}, SHA-256 {file['sha256']}")
     if facts["command"]:
         tell("to run it by hand, in this terminal:")
         tell(f"  {facts['command']}")

@@ -57,6 +57,7 @@ def plan(
     """List the runs of grids, what is done, MACs, parameters and hours. Writes nothing."""
     from rich.console import Console
 
+    from study.data import weights
     from study.grid.changed import changed_recipes
     from study.runs.folder import SETTLED, RunFolder
     from study.runs.probe import Probes
@@ -87,16 +88,23 @@ def plan(
         hours["cluster"] = {"profile": cluster, **_limits(profile, len(missing))}
     steps = _steps(runs)
     changed = changed_recipes([run for run in runs if found.of[run.id] == "planned"], where)
+    lacking = weights.lacking(weights.needed(run.science for run in missing), grids)
     if as_json:
         rows = json_list([_row(run, found, known, best[run.id]) for run in runs])
         rest = {"states": found.count(), "hours": hours, "steps": steps, "changed": changed}
+        rest["weights"] = lacking
         typer.echo(f'{{"runs": {rows},\n{json.dumps(rest, ensure_ascii=False)[1:]}')
         return
     singly = every_run or len(runs) <= ROWS_SHOWN
     tables = _listed if singly else _summed
     for table in tables(runs, found, known, best):
         console.print(table)
-    lines = [*sentences(told), *(f"{grid}: {step}" for grid, step in steps.items()), *changed]
+    lines = [
+        *sentences(told),
+        *(f"{grid}: {step}" for grid, step in steps.items()),
+        *changed,
+        *lacking,
+    ]
     _tell(found, hours, lines, console)
 
 

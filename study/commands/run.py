@@ -37,6 +37,7 @@ def run(
     complete, 1 if some are not, 130 if you stopped it.
     """
     from study import data
+    from study.data import weights
     from study.grid.changed import changed_recipes
     from study.launch.fits import check_fit, unfinished
     from study.launch.local.slots import Slots
@@ -49,16 +50,19 @@ def run(
     from study.status.states import states_of
 
     console, runs = PatientConsole(), runs_of(grids, mechanism, seed, smoke)
+    tell = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
     for name in dict.fromkeys(run.data for run in runs):
         data.verify(name)
     where = root_to_fill(root, smoke)
     for line in check_fit(unfinished(runs, where), Probes(root), 1, None, unfit):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in changed_recipes(runs, where):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        tell(line)
     folders = [RunFolder(where / run.id) for run in runs]
     states = states_of(folders)
     notes(states)
+    due = [run.science for run in runs if states.of[run.id] not in SETTLED]
+    weights.fetch(weights.needed(due), grids, tell)
     missing = []
     for run, folder in zip(runs, folders, strict=True):
         state = states.of[run.id]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -94,6 +94,7 @@ def submit(
     from rich.console import Console
 
     from study import data
+    from study.data import weights
     from study.errors import StudyError
     from study.grid.changed import changed_recipes
     from study.launch.clusters import check_processes, default_cluster, launcher_of
@@ -114,6 +115,7 @@ def submit(
             raise StudyError(
                 f"--cluster {cluster} takes --slots and --runs; the rest is for a scheduler"
             )
+        weights.fetch(weights.needed(_unsettled(runs, where)), grids, console.print)
         filters = [f"--mechanism={word}" for word in mechanism or ()]
         filters += [f"--seed={number}" for number in seed or ()]
         filters += ["--smoke"] * smoke + ["--unfit"] * unfit
@@ -130,6 +132,8 @@ def submit(
     folders = [RunFolder(where / run.id) for run in runs]
     if dry_run:
         due, states = _due(folders, profile)
+        for line in weights.lacking(weights.needed(_of(runs, due)), grids):
+            typer.echo(line, err=True)
         for text in launcher.scripts(due, order, states.said):
             console.print(text)
         return
@@ -140,6 +144,7 @@ def submit(
     while True:
         due, states = _due(folders, profile)
         notes(states)
+        weights.fetch(weights.needed(_of(runs, due)), grids, console.print)
         wanted = {folder.path for folder in due}
         broken = [name for name, state in states.of.items() if state == "broken"]
         for run in runs:
@@ -181,6 +186,7 @@ def retry(
     """
     from rich.console import Console
 
+    from study.data import weights
     from study.launch.clusters import check_processes, default_cluster, launcher_of
     from study.runs.run import Run, existing_root
     from study.status.progress import Progress
@@ -197,6 +203,7 @@ def retry(
     runs = [Run(record["grid"], record["science"]) for f in folders if (record := f.run)]
     check_processes(profile, cluster, runs)
     _agree(folders, states, "train again", yes, console)
+    weights.fetch(weights.needed(run.science for run in runs), grids or (), console.print)
     order, said = _order(where, profile, pack, runs, console), states.said
     if launcher.keeps_queue:
         raise typer.Exit(3 if _tell(launcher.submit(folders, order, said), console) else 0)
@@ -283,6 +290,21 @@ def _due(folders: Sequence[RunFolder], profile: Profile) -> tuple[list[RunFolder
     states = states_of(folders)
     found = [f for f in folders if due(f, states.of[f.path.name], states.said, profile)]
     return found, states
+
+
+def _of(runs: Sequence[Run], folders: Sequence[RunFolder]) -> list[dict[str, Any]]:
+    """Return the science configurations of the runs that have these folders."""
+    names = {folder.path.name for folder in folders}
+    return [run.science for run in runs if run.id in names]
+
+
+def _unsettled(runs: Sequence[Run], root: Path) -> list[dict[str, Any]]:
+    """Return the science configurations of the runs that are still to be trained."""
+    from study.runs.folder import SETTLED, RunFolder
+    from study.status.states import states_of
+
+    states = states_of([RunFolder(root / run.id) for run in runs])
+    return [run.science for run in runs if states.of[run.id] not in SETTLED]
 
 
 def _pending(folders: Sequence[RunFolder]) -> bool:

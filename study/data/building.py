@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from plugins.contracts.copies import CopyCard
 from plugins.contracts.dataset import Card, PrepareError, Source
+from plugins.training.downloads import locked
 from study.data import contents
-from study.data.download import fetch, locked, partial_folder
+from study.data.download import fetch, partial_folder
 from study.errors import StudyError
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ folder of its own, whose name says that it may be deleted.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import secrets
@@ -21,9 +20,10 @@ from pathlib import Path
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from plugins.contracts.dataset import Source
+from plugins.training.downloads import locked
 from study.errors import StudyError
 
-__all__ = ["fetch", "locked", "partial_folder", "require_client"]
+__all__ = ["fetch", "partial_folder", "require_client"]
 
 ATTEMPTS = 3
 BACKOFF_SECONDS = 2.0  # before the second attempt; doubled before the third
@@ -32,21 +32,6 @@ POLL_SECONDS = 0.1
 
 class _CutError(Exception):
     """A download ended early; another attempt may succeed."""
-
-
-@contextmanager
-def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock file `path`; call `waiting` once if another process holds it.
-
-    The file stays: two processes can hold a lock file that is deleted in between.
-    """
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

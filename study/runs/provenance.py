@@ -1,4 +1,4 @@
-"""Where a result comes from: code, packages, machine, data."""
+"""Where a result comes from: code, packages, machine, data, weights."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 from plugins.attention.core.word import Word
 from plugins.contracts.tasks import find_task
 from study import data
+from study.data import weights
 from study.files import read_json
 
 __all__ = [
@@ -55,6 +56,7 @@ def provenance(science: dict[str, Any], device: str) -> dict[str, Any]:
             if name in os.environ
         },
         "data": {data_name: {"fingerprint": card["fingerprint"], "card": card["line"]}},
+        "weights": weights.fingerprints(science),
     }
 
 

@@ -12,7 +12,8 @@ from urllib.parse import urlparse
 from plugins.contracts.job import CheckpointError
 from plugins.contracts.task import Evaluates, Publishes
 from plugins.contracts.tasks import find_task
-from plugins.training.checkpoints import check_whole, download, few
+from plugins.training.checkpoints import check_whole, few
+from plugins.training.downloads import download
 from study import data
 from study.errors import StudyError, nearest
 from study.runs.folder import RunFolder

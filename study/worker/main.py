@@ -19,6 +19,7 @@ from plugins.attention.core.word import Word
 from plugins.contracts.job import Stopped
 from plugins.contracts.tasks import find_task
 from study import data
+from study.data import weights
 from study.errors import StudyError
 from study.files import write_json
 from study.runs.attempt import Attempt, cancelled_by
@@ -117,6 +118,7 @@ def _attempt(folder: RunFolder, attempt: Attempt, device: str, started: float, s
             " runs"
         )
     data.verify(science["recipe"]["data"])
+    weights.fetch(weights.of(science), (), print)
     successor = attempt.path.with_name(str(attempt.n + 1))
 
     def check_current() -> None:

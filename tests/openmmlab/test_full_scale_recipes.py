@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import few_steps
 import pytest
+import torch
+from backbones import torchvisions, with_deep_stem
 from mmseg.models import EncoderDecoder
 
 from plugins.attention.core.word import Word
@@ -14,8 +17,11 @@ from plugins.detection import train as detection
 from plugins.segmentation import train as segmentation
 from plugins.segmentation.config import runner_config
 from plugins.segmentation.recipe import Recipe
+from study.grid.grid import load
 
 pytestmark = pytest.mark.train
+
+GRIDS = Path(__file__).parents[2] / "grids"
 
 TRAIN = {"detection": detection.train, "segmentation": segmentation.train}
 
@@ -96,3 +102,35 @@ def test_later_fields_leave_no_trace_where_they_are_not_given():
     dumped = given.model_dump(mode="json")
     assert later <= set(dumped)
     assert Recipe.model_validate(dumped) == given
+
+
+SMALLER = {
+    "detection": {"image_scale": (64, 64)},
+    "segmentation": {"image_scale": (64, 64), "crop": (65, 65), "evaluation_stride": (43, 43)},
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["coco/self_attention", "coco/small/self_attention",
+     "cityscapes/self_attention", "cityscapes/small/self_attention"],
+)  # fmt: skip
+def test_a_full_scale_recipe_trains_from_its_backbone_in_its_widths(name, data, tmp_path):
+    """A grid's last mechanism; images, batch and length of the training alone are smaller."""
+    run = load(GRIDS / f"{name}.yaml").runs()[-1]
+    depth = run.science["recipe"]["depth"]
+    assert f"resnet{depth}" in run.science["recipe"]["pretrained"]
+    state = torchvisions(depth)
+    torch.save(with_deep_stem(state) if run.task == "segmentation" else state, tmp_path / "file")
+    smaller = {"batch_size": 2, "epochs": 1, "training_images": 2, "evaluation_images": 1}
+    recipe = {**run.science["recipe"], **smaller, **SMALLER[run.task]}
+    recipe["pretrained"] = str(tmp_path / "file")
+    recipe.pop("data")
+    job, lines = recorded(run.task, data, tmp_path / "run", run.mechanism, **recipe)
+    TRAIN[run.task](dataclasses.replace(job, sites=run.sites))
+    assert [line["split"] for line in lines] == ["untrained", "train", "val"]
+    trained = torch.load(tmp_path / "run/checkpoints/epoch_1.pth", weights_only=False)
+    weight = trained["state_dict"]["backbone.layer1.0.conv1.weight"]
+    same = torch.equal(weight, state["layer1.0.conv1.weight"])
+    assert same == (run.task == "detection")  # there the first stage is frozen
+    assert torch.allclose(weight, state["layer1.0.conv1.weight"], atol=0.05)

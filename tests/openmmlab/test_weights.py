@@ -17,7 +17,7 @@ from plugins.contracts.job import CheckpointError
 from plugins.openmmlab import weights
 from plugins.openmmlab.attention_config import blocks_in
 from plugins.openmmlab.checkpoints import read
-from plugins.training.checkpoints import download
+from plugins.training.downloads import download
 
 CHANNELS, HEADS = 16, 4
 WRONG = ("0100", "0110", "1100", "1110")

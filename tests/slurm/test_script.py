@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from toy import runs, study
 
 from study.launch.slurm.cells import Position
 from study.launch.slurm.profile import Profile
@@ -116,3 +117,20 @@ def test_processes_on_several_nodes_meet_on_the_first(cluster, position):
 def test_processes_of_one_node_need_no_name_of_it_and_one_alone_no_place(position):
     assert position(1, 2, 1, "gpu1").variables["MASTER_ADDR"] == "127.0.0.1"
     assert "RANK" not in position(0, 1, 1, "gpu1").variables
+
+
+def test_without_weights_nothing_is_queued(fake_slurm, toy, tmp_path, monkeypatch):
+    """The scripts are shown all the same, and name the folder where jobs look for the file."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    url = "http://127.0.0.1:9/net-0123abcd.pth"
+    grid = toy(f"task: toy\nrecipe: {{pretrained: '{url}'}}\nproduct: {{mechanism: ['1111']}}\n")
+    shown = study("submit", grid, "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert f"export TORCH_HOME={tmp_path}/torch\n" in shown.stdout
+    cache = tmp_path / "torch/hub/checkpoints"
+    assert f"weights {url}: net-0123abcd.pth is not in {cache}. Where there" in shown.stderr
+    done = study("submit", grid)
+    assert done.returncode == 2
+    assert f"{url} cannot be downloaded into {cache}: Connection refused" in done.stderr
+    assert (fake_slurm.jobs, runs()) == ([], [])

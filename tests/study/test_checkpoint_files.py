@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import socketserver
+import subprocess
+import sys
 import threading
 import zipfile
 
@@ -11,8 +14,9 @@ import pytest
 import torch
 
 from plugins.contracts.job import CheckpointError
-from plugins.training import checkpoints
-from plugins.training.checkpoints import check_whole, download
+from plugins.training import downloads
+from plugins.training.checkpoints import check_whole
+from plugins.training.downloads import download
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ def test_a_connection_that_breaks_leaves_nothing(cache, server):
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(cache, server, monkeypatch):
-    monkeypatch.setattr(checkpoints, "PATIENCE", 0.2)
+    monkeypatch.setattr(downloads, "PATIENCE", 0.2)
     with pytest.raises(CheckpointError, match=r"cannot be downloaded into .*: timed out"):
         download(f"{server.url}/epoch_12.pth")
 
@@ -128,3 +132,76 @@ def test_an_archive_that_cannot_be_read_is_told(tmp_path):
         check_whole(path)
     with pytest.raises(CheckpointError, match="cannot be read: No such file"):
         check_whole(tmp_path / "net-0123abcd.pth")
+
+
+@pytest.fixture
+def counting():
+    """A server that sends a file slowly, and counts how often it is asked."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(4096)
+            self.server.asked += 1
+            self.request.sendall(answer(10, b"12345"))
+            self.server.go_on.wait(20)
+            self.request.sendall(b"67890")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads, server.asked, server.go_on = True, 0, threading.Event()
+        server.url = f"http://127.0.0.1:{server.server_address[1]}/epoch_12.pth"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.go_on.set()
+        server.shutdown()
+        thread.join()
+
+
+DOWNLOADS = """
+import sys
+from plugins.training.downloads import download
+print(download(sys.argv[1], lambda: print("waiting", flush=True)).read_text())
+"""
+
+
+def downloading(url):
+    return subprocess.Popen(
+        [sys.executable, "-c", DOWNLOADS, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+
+
+def test_one_of_several_processes_downloads_and_the_others_wait(cache, counting):
+    first = downloading(counting.url)
+    while not counting.asked:
+        assert first.poll() is None
+    others = [downloading(counting.url) for _ in range(3)]
+    assert [process.stdout.readline() for process in others] == ["waiting\n"] * 3
+    assert not list(cache.rglob("epoch_12.pth"))  # what has arrived has another name
+    counting.go_on.set()
+    printed = [process.communicate(timeout=60)[0] for process in (first, *others)]
+    assert printed == ["1234567890\n"] * 4
+    assert counting.asked == 1
+
+
+def test_after_a_killed_download_another_begins_anew(cache, counting):
+    first = downloading(counting.url)
+    while not list(cache.rglob("*.partial")):
+        assert first.poll() is None
+    first.kill()
+    first.communicate()
+    (left,) = cache.rglob("*.partial")
+    counting.go_on.set()
+    assert download(counting.url).read_bytes() == b"1234567890"
+    assert not left.exists()
+
+
+def test_a_file_system_without_locks_will_do(cache, counting, monkeypatch):
+    def flock(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    counting.go_on.set()
+    (file,) = {download(counting.url) for _ in range(2)}
+    assert file.read_bytes() == b"1234567890"
+    assert counting.asked == 1

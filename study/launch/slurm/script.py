@@ -74,7 +74,7 @@ def script(
     if memory:
         options["mem"] = f"{round(memory * 1024)}M"
     exports = {"PYTHONPATH": _path(snapshot)}
-    for name in ("STUDY_DATA", "STUDY_RUNS"):
+    for name in ("STUDY_DATA", "STUDY_RUNS", "TORCH_HOME"):
         if value := os.environ.get(name):
             exports[name] = str(Path(value).expanduser().absolute())
     lines = [
