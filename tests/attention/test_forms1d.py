@@ -124,8 +124,8 @@ def test_large_energies_neither_overflow_nor_lose_precision(terms, case):
 @pytest.mark.parametrize("terms", ["0000", "0011", "0111", "1011", "1110"])
 def test_small_blocks_and_chunks_make_no_difference(terms, case, monkeypatch):
     monkeypatch.setattr(blocked1d, "ROWS", 5)
-    monkeypatch.setattr(blocked1d, "BLOCK_ENERGIES", {"cpu": 100})
-    monkeypatch.setattr("plugins.attention.kernels.sequences.forms.PREFIX_CHUNK", 4)
+    monkeypatch.setattr(blocked1d, "BLOCK_ENERGIES", 100)
+    monkeypatch.setattr("plugins.attention.kernels.sequences.sums.PREFIX_CHUNK", 4)
     assert_same(setting(terms, **CASES[case]), 1e-10)
 
 
