@@ -202,7 +202,7 @@ def backward_queries(
     GRAD, DELTA, D_QUERY, D_OUTER, D_INNER,
     q_b, q_p, k_b, k_p, v_b, v_p, step_o, step_i,
     o_b, o_m, o_y, o_x, i_b, i_m, i_y, i_x, s_b, s_m,
-    g_b, g_p, do_c, do_b, do_m, do_y, do_x, di_b, di_m, di_y, di_x,
+    g_b, g_p, do_b, do_m, do_y, do_x, di_b, di_m, di_y, di_x,
     heads, queries, width, keys_o, keys_i, scale,
     query_step, key_step, first, near, far,
     D: tl.constexpr, E: tl.constexpr, BD: tl.constexpr, BE: tl.constexpr,
@@ -213,8 +213,8 @@ def backward_queries(
 ):  # fmt: skip
     """Gradients of queries and tables; one program for BM queries of one head.
 
-    The gradient of the outer table has a part for each chunk of the inner axis. Where there is a
-    window, keys that no query of the block sees are left out: tables' gradients begin at 0.
+    Where there is a window, keys that no query of the block sees are left out: the gradients of
+    the tables begin at 0.
     """
     blocks = tl.cdiv(queries, BM)
     start = (tl.program_id(0) % blocks) * BM
@@ -261,7 +261,6 @@ def backward_queries(
         start, queries, width, keys_o, keys_i, query_step, key_step, first, near, far,
         BM, WINDOW, SWAP,
     )  # fmt: skip
-    first_i = first_i // BI * BI
     d_query = tl.zeros([BM, BD], tl.float32)
     for chunk in range(first_i, stop_i, BI):
         i = chunk + tl.arange(0, BI)
@@ -294,8 +293,10 @@ def backward_queries(
             if HAS_INNER:
                 d_tile += slope
             if HAS_OUTER:
-                column = tl.sum(slope, 1).to(D_OUTER.dtype.element_ty)
-                tl.store(d_outer_rows + (chunk // BI).to(tl.int64) * do_c + o, column, mask=in_q)
+                column = tl.sum(slope, 1)
+                if chunk > first_i:
+                    column += tl.load(d_outer_rows + o, mask=in_q, other=0.0).to(tl.float32)
+                tl.store(d_outer_rows + o, column.to(D_OUTER.dtype.element_ty), mask=in_q)
             if CONTENT:
                 d_query += _dot(slope.to(KEY.dtype.element_ty), key, PRECISION)
         if HAS_INNER:
@@ -303,6 +304,8 @@ def backward_queries(
                 d_inner_rows[:, None] + i[None, :], d_tile.to(D_INNER.dtype.element_ty),
                 mask=in_q[:, None] & in_i[None, :],
             )  # fmt: skip
+        # The next chunk adds to the outer table what another thread may have written.
+        tl.debug_barrier()
     if CONTENT:
         place = (batch * queries + q[:, None]) * (heads * D) + head * D + d[None, :]
         d_query = (d_query * scale).to(D_QUERY.dtype.element_ty)
@@ -369,10 +372,8 @@ def backward_keys(
         rows = queries // width
         low_y = _first(low_y, 0, query_step)
         low_x = _first(low_x, 0, query_step)
-        high_y = tl.where(high_y < 0, -1, tl.minimum(tl.maximum(high_y, 0) // query_step, rows - 1))
-        high_x = tl.where(
-            high_x < 0, -1, tl.minimum(tl.maximum(high_x, 0) // query_step, width - 1)
-        )
+        high_y = _stop(high_y, 0, query_step, rows) - 1
+        high_x = _stop(high_x, 0, query_step, width) - 1
         none = (low_y > high_y) | (low_x > high_x)
         first_q = tl.where(none, 0, low_y * width + low_x)
         stop_q = tl.where(none, 0, high_y * width + high_x + 1)
@@ -408,14 +409,14 @@ def backward_keys(
             seen = seen & ((across >= near) & (across <= far))[None, :]
             energy = tl.where(seen, energy, float("-inf"))
         if CONTENT:
-            place = batch * q_b + q.to(tl.int64)[:, None] * q_p + head * D + d[None, :]
-            query = tl.load(QUERY + place, mask=in_q[:, None] & (d < D)[None, :], other=0.0)
+            at = batch * q_b + q.to(tl.int64)[:, None] * q_p + head * D + d[None, :]
+            query = tl.load(QUERY + at, mask=in_q[:, None] & (d < D)[None, :], other=0.0)
             if BIASED:
                 query = (query + bias[None, :]).to(QUERY.dtype.element_ty)
             energy += _dot(key, tl.trans(query), PRECISION) * (scale * LOG2E)
         weight = tl.exp2(energy)
-        place = batch * g_b + q.to(tl.int64)[:, None] * g_p + head * E + e[None, :]
-        grad = tl.load(GRAD + place, mask=in_q[:, None] & (e < E)[None, :], other=0.0)
+        at = batch * g_b + q.to(tl.int64)[:, None] * g_p + head * E + e[None, :]
+        grad = tl.load(GRAD + at, mask=in_q[:, None] & (e < E)[None, :], other=0.0)
         d_value += _dot(weight.to(GRAD.dtype.element_ty), grad, PRECISION)
         slope = weight * (_dot(value, tl.trans(grad), PRECISION) - delta[None, :])
         if WANTS_SCORE:

@@ -16,9 +16,6 @@ from plugins.attention.kernels.attend.window import Window
 __all__ = ["Blocks", "backward", "blocks_of", "forward", "serves"]
 
 _KINDS = (torch.float32, torch.bfloat16, torch.float16)
-_WIDEST = 256
-"""Features of a head that a block of registers still holds."""
-
 _CAPABLE = (8, 0)
 """Ampere: the first GPUs with bfloat16."""
 
@@ -33,24 +30,31 @@ class Blocks:
     stages: int = 2
 
 
-def blocks_of(kind: torch.dtype, features: int, queries: int, keys: int, backward: bool) -> Blocks:
-    """Choose the blocks for features a head and for the size of the inner axis.
+_BLOCKS = (
+    # single, widest head, blocks
+    (True, 32, Blocks(32, 32, 4)),
+    (True, 64, Blocks(32, 32, 8)),
+    (False, 64, Blocks(64, 32, 4)),
+    (False, 128, Blocks(64, 32, 8)),
+    (False, 256, Blocks(32, 32, 8)),
+)
+"""The largest blocks that were compiled for compute capability 9.0 without spilling registers to
+memory. A table, since tuning anew for each size would stall detection, whose maps change from batch
+to batch. Wider heads than these are left to :mod:`in_torch`."""
 
-    A table, since tuning anew for each size would stall detection, whose maps change from batch to
-    batch. With these, nothing spills to memory on compute capability 9.0.
+
+def blocks_of(kind: torch.dtype, features: int, queries: int, keys: int) -> Blocks | None:
+    """Choose blocks for heads of so many features, None if they are too wide.
+
+    `queries` and `keys`, those of the inner axis, make blocks smaller that would hold few.
     """
-    single = kind == torch.float32
-    most_queries, most_keys, warps = 64, 64, 4
-    if features > 128:
-        most_queries, most_keys, warps = 32, 32, 8
-    elif features > 64 or (single and backward):
-        most_queries, most_keys, warps = 32, 32, 4
-    elif features > 32 or single:
-        most_queries, most_keys, warps = 64, 32, 4
-    return Blocks(_power(queries, most_queries), _power(keys, most_keys), warps)
+    for single, widest, blocks in _BLOCKS:
+        if single == (kind == torch.float32) and features <= widest:
+            return Blocks(_power(queries, blocks.queries), _power(keys, blocks.keys), blocks.warps)
+    return None
 
 
-def _power(size: int, most: int) -> int:
+def _power(size: int, most: int = 256) -> int:
     """The power of two that holds `size`, from 16, which products need, to `most`."""
     return max(16, min(most, 1 << max(size - 1, 0).bit_length()))
 
@@ -62,8 +66,12 @@ def _capable(device: torch.device) -> bool:
 
 def serves(value: Tensor, query: Tensor | None) -> bool:
     """Whether the kernels can calculate with tensors of this type, width and device."""
-    widest = max(value.shape[4], 0 if query is None else query.shape[4])
-    return value.dtype in _KINDS and widest <= _WIDEST and _capable(value.device)
+    fits = blocks_of(value.dtype, _widest(value, query), 1, 1) is not None
+    return fits and value.dtype in _KINDS and _capable(value.device)
+
+
+def _widest(value: Tensor, query: Tensor | None) -> int:
+    return max(value.shape[4], 0 if query is None else query.shape[4])
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,7 @@ class _Call:
         exact = torch.get_float32_matmul_precision() == "highest" or value.dtype != torch.float32
         return {
             "D": features, "E": value.shape[4],
-            "BD": _power(features, _WIDEST), "BE": _power(value.shape[4], _WIDEST),
+            "BD": _power(features), "BE": _power(value.shape[4]),
             "BM": blocks.queries, "BI": blocks.keys,
             "CONTENT": query is not None, "BIASED": bias is not None and query is not None,
             "HAS_OUTER": outer is not None, "HAS_INNER": inner is not None,
@@ -143,12 +151,15 @@ class _Call:
             "PRECISION": "ieee" if exact else "tf32",
         }  # fmt: skip
 
-    def blocks(self, backward: bool) -> Blocks:
+    @property
+    def blocks(self) -> Blocks:
         """Return the block sizes."""
         query, _, value, *_ = self.tensors
         assert value is not None
-        widest = max(value.shape[4], 0 if query is None else query.shape[4])
-        return blocks_of(value.dtype, widest, self.grid[0] * self.grid[1], self.keys[1], backward)
+        queries = self.grid[0] * self.grid[1]
+        blocks = blocks_of(value.dtype, _widest(value, query), queries, self.keys[1])
+        assert blocks is not None
+        return blocks
 
 
 def _packed(tensor: Tensor | None) -> Tensor | None:
@@ -180,7 +191,7 @@ def _score(score: Tensor) -> Tensor:
 
 def _waste(keys: int) -> float:
     """How many times as many keys the blocks of an axis hold."""
-    block = _power(keys, 64)
+    block = _power(keys, 32)
     return -(-keys // block) * block / keys
 
 
@@ -212,7 +223,7 @@ def forward(
     queries = grid[0] * grid[1]
     out = empty_heads_last((batch, heads, *grid, features), value)
     total = value.new_empty(batch * heads * queries, dtype=torch.float32)
-    blocks = call.blocks(backward=False)
+    blocks = call.blocks
     programs = batch * heads * -(-queries // blocks.queries)
     if programs:
         in_triton.forward[(programs,)](
@@ -243,41 +254,33 @@ def backward(
     call = _Call.of(query, key, value, outer, inner, score, bias, scale, window, grid)
     batch, heads, queries = value.shape[0], value.shape[1], grid[0] * grid[1]
     grad = _packed(grad)  # type: ignore[assignment]
-    blocks = call.blocks(backward=True)
+    blocks = call.blocks
     shared = call.constants(blocks)
     shared |= {"num_warps": blocks.warps, "num_stages": blocks.stages}
     of_query = None if query is None else empty_heads_last(query.shape, query)
     of_key = None if key is None else empty_heads_last(key.shape, key)
     of_value = empty_heads_last(value.shape, value)
-    of_outer, of_inner = call.tensors[3:5]
     cleared = window is not None  # keys beyond it are not visited
-    of_inner = None if of_inner is None else empty_gradient(of_inner, cleared)
-    chunks = -(-call.keys[1] // blocks.keys)
-    parts = None
-    if of_outer is not None:
-        parts = empty_gradient(of_outer, cleared)[None]
-        if chunks > 1:
-            parts = of_outer.new_zeros(chunks, *of_outer.shape)
+    of_outer, of_inner = (
+        None if table is None else empty_gradient(table, cleared) for table in call.tensors[3:5]
+    )
     of_score = value.new_empty(score.shape) if score is not None and wants_score else None
     delta = torch.empty_like(total)
     given = _given(call.tensors, value)
     programs = batch * heads * -(-queries // blocks.queries)
     if programs:
         in_triton.backward_queries[(programs,)](
-            *given, out, total, grad, delta, *_given((of_query, parts, of_inner), value),
-            *call.strides, *_place(grad), 0 if parts is None else parts.stride(0),
-            *_table(None if parts is None else parts[0]), *_table(of_inner), *call.sizes, **shared,
+            *given, out, total, grad, delta, *_given((of_query, of_outer, of_inner), value),
+            *call.strides, *_place(grad),
+            *_table(of_outer), *_table(of_inner), *call.sizes, **shared,
         )  # fmt: skip
-    programs = batch * heads * call.keys[0] * chunks
+    programs = batch * heads * call.keys[0] * -(-call.keys[1] // blocks.keys)
     if programs:
         in_triton.backward_keys[(programs,)](
             *given, total, grad, delta, *_given((of_key, of_value, of_score), value),
             *call.strides, *_place(grad), *call.sizes, **shared,
             WANTS_SCORE=of_score is not None,
         )  # fmt: skip
-    of_outer = None
-    if parts is not None:
-        of_outer = parts[0] if chunks == 1 else parts.sum(dim=0)
     if call.swap:
         of_outer, of_inner = of_inner, of_outer
     return of_query, of_key, of_value, of_outer, of_inner, of_score
