@@ -105,7 +105,7 @@ class Energies:
             table = by_offset(self.table[..., None], self.offsets, every)[..., 0]
             energy = _plus(energy, diagonals(table, visible.keys)[None])
         if energy is None:
-            return filled((1, 1, 1, visible.keys), 0.0, like.dtype, like.device)
+            return filled((), 0.0, like.dtype, like.device).expand(1, 1, 1, visible.keys)
         return energy
 
     def weights(self, visible: Visible, like: Tensor) -> Tensor:

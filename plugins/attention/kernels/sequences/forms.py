@@ -49,8 +49,9 @@ def _fused(energies: Energies, value: Tensor, visible: Visible) -> Tensor:
     """torch's fused attention: the energies are a product of queries and keys and nothing else."""
     assert energies.query is not None
     assert energies.key is not None
-    whole = visible.padding is None and visible.start == 0 and visible.queries == visible.keys
-    causal = whole and visible.causal
+    # A number, also where the compiler does not know the lengths.
+    itself = visible.start == 0 and visible.queries == visible.keys
+    causal = visible.causal and visible.padding is None and bool(itself)
     mask = None if causal else visible.bias(value)
     with sdpa_kernel(BACKENDS):
         return F.scaled_dot_product_attention(
@@ -72,9 +73,7 @@ def _tabled(energies: Energies, value: Tensor, visible: Visible) -> Tensor:
     sentences, heads = value.shape[:2]
     outer = inner = None
     if energies.query is not None and energies.relative is not None:
-        query = energies.query.transpose(0, 1)
-        by_offset = query.flatten(1, 2) @ energies.relative.transpose(1, 2)
-        inner = shifted(by_offset.unflatten(1, query.shape[1:3]), energies.offsets, visible)
+        inner = shifted(_by_query(energies.query, energies.relative), energies.offsets, visible)
     elif energies.table is not None:
         rows = energies.table[:, None, None].expand(-1, 1, visible.queries, -1).contiguous()
         inner = shifted(rows, energies.offsets, visible).expand(sentences, -1, -1, -1)
@@ -94,7 +93,17 @@ def _tabled(energies: Energies, value: Tensor, visible: Visible) -> Tensor:
         scale=energies.scale,
         window=visible.window(),
     )
-    return out[:, :, 0]
+    return out.squeeze(2)
+
+
+def _by_query(query: Tensor, relative: Tensor) -> Tensor:
+    """Product of each query with each offset, (M, N, T, offsets)."""
+    # Heads first, and of sentences and time first what is first in memory: nothing is copied.
+    axes = (1, 0, 2, 3) if query.stride(0) > query.stride(2) else (1, 2, 0, 3)
+    rows = query.permute(axes)
+    product = rows.flatten(1, 2) @ relative.transpose(1, 2)
+    product = product.unflatten(1, rows.shape[1:3])
+    return product if axes[1] == 0 else product.transpose(1, 2)
 
 
 def _on_a_row(x: Tensor | None) -> Tensor | None:
@@ -110,7 +119,7 @@ def pool(
     """
     visible = Visible(1, memory.shape[1], memory.shape[1], padding=padding)
     energies = Energies(None, None, None, score, None, None, Offsets(0, 0), 1.0)
-    weights = energies.weights(visible, memory)[:, :, 0].to(memory.dtype)
+    weights = energies.weights(visible, memory).squeeze(2).to(memory.dtype)
     pooled = weights @ memory  # (N, M or 1, features): each head has an average of its own
     if score is None:
         out: Tensor = projection(pooled)
@@ -146,19 +155,11 @@ def _in_sums(energies: Energies, value: Tensor, visible: Visible) -> Tensor:
     return attend_on_cpu(energies, value, visible, by_sums)
 
 
-def _in_one(energies: Energies, value: Tensor, visible: Visible) -> Tensor:
-    """The same in the operators of a GPU."""
-    if energies.table is not None and energies.score is None and visible.padding is None:
-        return _by_position(energies, value, visible)
-    return _tabled(energies, value, visible)
-
-
 dense = Form(_dense)
 fused = Form(_fused)
 blocked = Form(attend_on_cpu)
 in_sums = Form(_in_sums)
 tabled = Form(_tabled, Visible.shifted)
-in_one = Form(_in_one, Visible.shifted)
 
 
 class Forms(NamedTuple):
@@ -177,7 +178,7 @@ class Forms(NamedTuple):
 FORMS: dict[str, Forms] = {
     # terms         cpu      gpu
     "0000": Forms(in_sums, tabled),
-    "0001": Forms(in_sums, in_one),
+    "0001": Forms(in_sums, tabled),
     "0010": Forms(in_sums, tabled),
     "0011": Forms(in_sums, tabled),
     "0100": Forms(blocked, tabled),

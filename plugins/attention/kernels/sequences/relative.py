@@ -125,14 +125,15 @@ def spread(energies: Tensor, keys: int) -> Tensor:
 def shifted(energies: Tensor, offsets: Offsets, visible: Visible) -> Tensor:
     """Move from offsets to keys: (M, N, T, offsets) to (N, M, T, S), without a copy.
 
-    The offsets are ``visible.shifted()``. As in `spread`, a row begins one element earlier for each
-    further query. What a row takes from its neighbours belongs to keys that the query does not see.
+    `energies` is the whole of its memory, and its offsets are ``visible.shifted()``. As in `spread`,
+    a row begins one element earlier for each further query. What a row takes from its neighbours
+    belongs to keys that the query does not see. No two rows overlap, or the gradient were wrong.
     """
-    heads, sentences, queries, columns = energies.shape
-    problem = queries * columns
+    heads, sentences, queries, _ = energies.shape
+    of_head, of_sentence, of_query, _ = energies.stride()
     return energies.as_strided(
         (sentences, heads, queries, visible.keys),
-        (problem, sentences * problem, columns - 1, 1),
+        (of_sentence, of_head, of_query - 1, 1),
         offsets.stop - 1 - visible.start,
     )
 

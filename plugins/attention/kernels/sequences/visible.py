@@ -138,22 +138,20 @@ class Visible:
     def bias(self, like: Tensor) -> Tensor | None:
         """(N or 1, T or 1, S), -inf where a query does not see the key, else 0; None if nowhere."""
         hidden = self.hidden(like.device)
-        return None if hidden is None else _minus_infinity(hidden, None, like)
+        return None if hidden is None else _minus_infinity(hidden, like)
 
     def masked(self, score: Tensor | None, like: Tensor) -> Tensor | None:
-        """Return energies of the key, (N, M or 1, S), with -inf for padding; None if they are 0."""
+        """Energies of the key, (N, M or 1, S), with -inf for padding; None if they are 0."""
         if self.padding is None:
             return score
-        return _minus_infinity(self.padding[:, None], score, like)
+        bias = _minus_infinity(self.padding[:, None], like if score is None else score)
+        return bias if score is None else score + bias
 
 
-def _minus_infinity(where: Tensor, energy: Tensor | None, like: Tensor) -> Tensor:
-    """Return the energy, 0 if it is None, with -inf where something is true."""
-    of = like if energy is None else energy
-    never = filled((), -torch.inf, of.dtype, of.device)
-    return torch.where(
-        where, never, filled((), 0.0, of.dtype, of.device) if energy is None else energy
-    )
+def _minus_infinity(where: Tensor, like: Tensor) -> Tensor:
+    """Make a tensor of -inf where something is true, else 0."""
+    never = filled((), -torch.inf, like.dtype, like.device)
+    return torch.where(where, never, filled((), 0.0, like.dtype, like.device))
 
 
 @constant
