@@ -216,21 +216,27 @@ def test_half_precision_deviates_little_from_double(terms, case, half, worst):
     module = GeneralizedAttention1d(C, M, terms)
     x, memory, options = inputs(case)
     exact = copy.deepcopy(module).double()
-    inputs64 = [None if t is None else t.detach().double().requires_grad_() for t in (x, memory)]
-    wanted = dense(exact, *inputs64, **options)
+    exactly = [None if t is None else t.detach().double().requires_grad_() for t in (x, memory)]
+    seed = torch.linspace(-3, 3, x.numel()).view(x.shape).cos()
+
+    def results(of, inputs, compute):
+        out = compute(*inputs, **options)
+        named = {f"input {i}": t for i, t in enumerate(inputs) if t is not None}
+        named |= dict(of.named_parameters())
+        gradients = torch.autograd.grad(out, named.values(), seed.to(out.dtype), allow_unused=True)
+        return {"out": out, **dict(zip(named, gradients, strict=True))}
+
+    right = results(exact, exactly, lambda *given, **options: dense(exact, *given, **options))
     with torch.autocast("cpu", half):
-        out = module(x, memory, **options)
-    assert out.dtype == half
-    seed = torch.linspace(-3, 3, out.numel()).view(out.shape).cos()
-    leaves, leaves64 = (
-        [t for t in (*given, *of.parameters()) if t is not None]
-        for given, of in (((x, memory), module), (inputs64, exact))
-    )
-    found = torch.autograd.grad(out, leaves, seed.to(half), allow_unused=True)
-    right = torch.autograd.grad(wanted, leaves64, seed.double(), allow_unused=True)
-    for one, other in zip((out, *found), (wanted, *right), strict=True):
-        if other is None:
-            assert one is None
+        found = results(module, (x, memory), module)
+        plain = results(module, (x, memory), lambda *a, **options: dense(module, *a, **options))
+    assert found["out"].dtype == half
+    for name, truth in right.items():
+        if truth is None:
+            assert found[name] is None
             continue
-        scale = other.abs().max().clamp(min=1e-3)
-        assert (one.double() - other).abs().max() / scale < worst
+        scale = truth.abs().max().clamp(min=1e-3)
+        ours, theirs = ((of[name].double() - truth).abs().max() / scale for of in (found, plain))
+        # The gradients of u and v are sums over all queries that nearly cancel.
+        cancels = name in ("appr_bias", "geom_bias")
+        assert ours < (max(worst, 1.5 * float(theirs)) if cancels else worst), name

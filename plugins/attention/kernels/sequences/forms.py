@@ -9,6 +9,7 @@ may wait for a number from the device.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from plugins.attention.kernels.attend import attend
 from plugins.attention.kernels.sequences.constants import filled
 from plugins.attention.kernels.sequences.energies import Energies
 from plugins.attention.kernels.sequences.on_cpu import attend_on_cpu
-from plugins.attention.kernels.sequences.relative import by_offset, diagonals, shifted
+from plugins.attention.kernels.sequences.relative import shifted
 from plugins.attention.kernels.sequences.visible import Offsets, Visible
 
 __all__ = ["FORMS", "Form", "Forms", "form_of", "on_gpu", "pool"]
@@ -29,7 +30,7 @@ Compute = Callable[[Energies, Tensor, Visible], Tensor]
 """From energies, values (N, M, S, d) and what is visible to (N, M, T or 1, d)."""
 
 BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""Not cuDNN, which torch 2.11 chooses on Hopper: with a mask its gradient of the query is NaN at
+"""With a mask not cuDNN, which torch 2.11 chooses on Hopper: its gradient of the query is NaN at
 some lengths (pytorch #196678), and it misreads masks in single precision (#191612)."""
 
 
@@ -49,11 +50,12 @@ def _fused(energies: Energies, value: Tensor, visible: Visible) -> Tensor:
     """torch's fused attention: the energies are a product of queries and keys and nothing else."""
     assert energies.query is not None
     assert energies.key is not None
-    # A number, also where the compiler does not know the lengths.
-    itself = visible.start == 0 and visible.queries == visible.keys
-    causal = visible.causal and visible.padding is None and bool(itself)
+    causal = visible.causal and visible.padding is None and visible.start == 0
+    # A condition of its own: where a compiler does not know the lengths, it is asked.
+    if visible.queries != visible.keys:
+        causal = False
     mask = None if causal else visible.bias(value)
-    with sdpa_kernel(BACKENDS):
+    with nullcontext() if mask is None else sdpa_kernel(BACKENDS):
         return F.scaled_dot_product_attention(
             energies.query,
             energies.key,
@@ -75,8 +77,7 @@ def _tabled(energies: Energies, value: Tensor, visible: Visible) -> Tensor:
     if energies.query is not None and energies.relative is not None:
         inner = shifted(_by_query(energies.query, energies.relative), energies.offsets, visible)
     elif energies.table is not None:
-        rows = energies.table[:, None, None].expand(-1, 1, visible.queries, -1).contiguous()
-        inner = shifted(rows, energies.offsets, visible).expand(sentences, -1, -1, -1)
+        inner = _of_table(energies.table, energies.offsets, visible).expand(sentences, -1, -1, -1)
     elif energies.key is None:
         # Nothing that depends on the query: a zero says how many there are.
         outer = filled((), 0.0, value.dtype, value.device)
@@ -91,7 +92,7 @@ def _tabled(energies: Energies, value: Tensor, visible: Visible) -> Tensor:
         None if score is None else score.expand(-1, heads, -1)[:, :, None],
         bias=energies.bias,
         scale=energies.scale,
-        window=visible.window(),
+        window=None if visible.reaches_all else visible.window(),
     )
     return out.squeeze(2)
 
@@ -104,6 +105,12 @@ def _by_query(query: Tensor, relative: Tensor) -> Tensor:
     product = rows.flatten(1, 2) @ relative.transpose(1, 2)
     product = product.unflatten(1, rows.shape[1:3])
     return product if axes[1] == 0 else product.transpose(1, 2)
+
+
+def _of_table(table: Tensor, offsets: Offsets, visible: Visible) -> Tensor:
+    """Energies of E4 alone, (1, M, T, S), from those of each offset."""
+    rows = table[:, None, None].expand(-1, 1, visible.queries, -1).contiguous()
+    return shifted(rows, offsets, visible)
 
 
 def _on_a_row(x: Tensor | None) -> Tensor | None:
@@ -135,8 +142,8 @@ def pool(
 def _by_position(energies: Energies, value: Tensor, visible: Visible) -> Tensor:
     """One product of weights by offset, which all sentences share, with the values."""
     assert energies.table is not None
-    rows = by_offset(energies.table[..., None], energies.offsets, visible.every())[..., 0]
-    energy = diagonals(rows.to(torch.promote_types(rows.dtype, torch.float32)), visible.keys)
+    table = energies.table.to(torch.promote_types(energies.table.dtype, torch.float32))
+    energy = _of_table(table, energies.offsets, visible)[0]
     far = visible.unreachable(slice(0, visible.queries), slice(0, visible.keys), value.device)
     if far is not None:
         energy = energy.masked_fill(far, -torch.inf)
@@ -158,7 +165,7 @@ def _in_sums(energies: Energies, value: Tensor, visible: Visible) -> Tensor:
 dense = Form(_dense)
 fused = Form(_fused)
 blocked = Form(attend_on_cpu)
-in_sums = Form(_in_sums)
+in_sums = Form(_in_sums, Visible.shifted)
 tabled = Form(_tabled, Visible.shifted)
 
 

@@ -125,9 +125,9 @@ def spread(energies: Tensor, keys: int) -> Tensor:
 def shifted(energies: Tensor, offsets: Offsets, visible: Visible) -> Tensor:
     """Move from offsets to keys: (M, N, T, offsets) to (N, M, T, S), without a copy.
 
-    `energies` is the whole of its memory, and its offsets are ``visible.shifted()``. As in `spread`,
-    a row begins one element earlier for each further query. What a row takes from its neighbours
-    belongs to keys that the query does not see. No two rows overlap, or the gradient were wrong.
+    `energies` is all of its memory, and its offsets are ``visible.shifted()``. As in `spread`, a
+    row begins one element earlier for each further query. What it takes from its neighbours belongs
+    to keys that the query does not see. Were two rows to overlap, the gradient would be wrong.
     """
     heads, sentences, queries, _ = energies.shape
     of_head, of_sentence, of_query, _ = energies.stride()
