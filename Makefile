@@ -15,7 +15,7 @@ READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_DATA := trees landcover software-en-de
 
-.PHONY: help setup demo test lint docs slurm latex browser clean
+.PHONY: help setup demo test lint docs slurm latex browser triton clean
 
 help:
 	@echo "make demo    set up, train a small grid in all three frameworks, show table and figure"
@@ -24,6 +24,7 @@ help:
 	@echo "make setup   only set up $(VENV)"
 	@echo "make slurm latex browser"
 	@echo "             install from Debian's packages what some tests need (root only)"
+	@echo "make triton  install the compiler of the GPU kernels where torch did not bring it"
 	@echo "make clean   remove $(VENV); prepared data and pip's cache stay"
 
 setup: $(READY)
@@ -61,7 +62,7 @@ docs: setup
 	$(BIN)/python -m sphinx -b html -q -W --keep-going -n docs docs/_build
 	@echo "The pages are in docs/_build/index.html."
 
-test: lint slurm latex browser
+test: lint slurm latex browser triton
 	$(BIN)/study data prepare $(DEMO_DATA)
 	$(BIN)/python -m pytest -n $(TESTERS)
 
@@ -93,6 +94,14 @@ latex:
 
 browser:
 	$(call debian,Chromium,has chromium,chromium)
+
+# torch for CUDA brings the Triton that fits it. Beside torch for CPUs, the tests of the kernels need
+# one: they run them in its interpreter and compile them for a GPU.
+TRITON := 3.9.0
+triton: setup
+	@$(BIN)/python -c "import triton" 2>/dev/null \
+	|| $(PIP) install --quiet --no-deps triton==$(TRITON) \
+	|| echo "Triton is not installed, so its tests will be skipped."
 
 clean:
 	rm -rf $(VENV)

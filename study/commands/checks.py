@@ -11,13 +11,16 @@ from plugins.contracts.task import Task
 from plugins.contracts.tasks import find_task, task_names
 from study import data
 from study.errors import StudyError
+from study.launch.local.slots import visible_gpus
 from study.launch.protocol import Check, find_launcher, launcher_names
 from study.runs.provenance import PACKAGES
 from study.worker.child import ask
 
-__all__ = ["run_checks"]
+__all__ = ["kernel_check", "run_checks"]
 
 TIMEOUT = 120  # seconds for a framework to import; a cold disk takes its time
+
+WITHOUT_KERNELS = "please report it; STUDY_FUSED=0 in the environment does without the kernels"
 
 
 def run_checks() -> list[Check]:
@@ -29,6 +32,7 @@ def run_checks() -> list[Check]:
         *(_package(name) for name in packages),
         *(_imports(task) for task in tasks if task.imports),
         *(check for name in launcher_names() for check in find_launcher(name).checks()),
+        *_kernels(),
         *_data(),
     ]
 
@@ -58,6 +62,31 @@ def _imports(task: Task) -> Check:
     except (StudyError, TimeoutError) as error:
         return Check(what, str(error)[:100], ok=False, remedy="make setup")
     return Check(what, "can be imported", ok=True)
+
+
+def _kernels() -> list[Check]:
+    """Try the kernels of attention on the first GPU, if there is one."""
+    if not visible_gpus():
+        return []
+    what = "attention on the GPU"
+    try:
+        found = ask("plugins.attention.kernels.attend.trial:trial", {"device": "cuda"}, seconds=600)
+    except (StudyError, TimeoutError) as error:
+        return [
+            Check(what, str(error)[:200], ok=False, remedy="STUDY_FUSED=0 does without kernels")
+        ]
+    return [kernel_check(what, **found)]
+
+
+def kernel_check(
+    what: str, device: str, kernel: bool, deviations: dict[str, float], largest: dict[str, float]
+) -> Check:
+    """Judge a trial of the kernels, see :mod:`plugins.attention.kernels.attend.trial`."""
+    said = ", ".join(f"{kind} {value:.0e}" for kind, value in deviations.items())
+    how = "fused kernels" if kernel else "without fused kernels, which is slower"
+    ok = all(value <= largest[kind] for kind, value in deviations.items())
+    found = f"{device}: {how}; off by {said} at most"
+    return Check(what, found, ok, WITHOUT_KERNELS)
 
 
 def _data() -> list[Check]:

@@ -22,6 +22,14 @@ import triton.language as tl
 
 __all__ = ["backward_keys", "backward_queries", "forward"]
 
+_ANY_SIZE = (
+    "step_o", "step_i", "o_b", "o_m", "o_y", "o_x", "i_b", "i_m", "i_y", "i_x", "s_b", "s_m",
+    "do_b", "do_m", "do_y", "do_x", "di_b", "di_m", "di_y", "di_x",
+    "heads", "queries", "width", "keys_o", "keys_i",
+    "query_step", "key_step", "first", "near", "far",
+)  # fmt: skip
+"""Numbers that a kernel is not compiled anew for: in detection they change from batch to batch."""
+
 LOG2E = tl.constexpr(1.4426950408889634)
 
 INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
@@ -104,7 +112,7 @@ def _column(rows, outer, in_q, qa, key_step, near, far, HAS: tl.constexpr, WINDO
     return column
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_ANY_SIZE)
 def forward(
     QUERY, KEY, VALUE, OUTER, INNER, SCORE, BIAS, OUT, TOTAL,
     q_b, q_p, k_b, k_p, v_b, v_p, step_o, step_i,
@@ -196,7 +204,7 @@ def forward(
     tl.store(TOTAL + problem.to(tl.int64) * queries + q, log, mask=in_q)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_ANY_SIZE)
 def backward_queries(
     QUERY, KEY, VALUE, OUTER, INNER, SCORE, BIAS, OUT, TOTAL,
     GRAD, DELTA, D_QUERY, D_OUTER, D_INNER,
@@ -312,7 +320,7 @@ def backward_queries(
         tl.store(D_QUERY + place, d_query, mask=in_q[:, None] & (d < D)[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_ANY_SIZE)
 def backward_keys(
     QUERY, KEY, VALUE, OUTER, INNER, SCORE, BIAS, TOTAL, GRAD, DELTA, D_KEY, D_VALUE, D_SCORE,
     q_b, q_p, k_b, k_p, v_b, v_p, step_o, step_i,

@@ -32,13 +32,12 @@ class Blocks:
 
 _BLOCKS = (
     # single, widest head, blocks
-    (True, 32, Blocks(32, 32, 4)),
     (True, 64, Blocks(32, 32, 8)),
     (False, 64, Blocks(64, 32, 4)),
     (False, 128, Blocks(64, 32, 8)),
     (False, 256, Blocks(32, 32, 8)),
 )
-"""The largest blocks that were compiled for compute capability 9.0 without spilling registers to
+"""The largest blocks that, compiled for compute capability 9.0, spill a few registers at most to
 memory. A table, since tuning anew for each size would stall detection, whose maps change from batch
 to batch. Wider heads than these are left to :mod:`in_torch`."""
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import warnings
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -14,7 +18,7 @@ from plugins.attention.kernels.attend import in_torch
 from plugins.attention.kernels.attend.layout import empty_gradient, empty_heads_last
 from plugins.attention.kernels.attend.window import Window
 
-__all__ = ["attend"]
+__all__ = ["attend", "kernel_for"]
 
 _LIBRARY = torch.library.Library("spatial_attention", "DEF")
 _INPUTS = (
@@ -124,13 +128,27 @@ class _Attend(torch.autograd.Function):
         return (*gradients, of_bias, None, None)
 
 
-def _fused(value: Tensor, query: Tensor | None) -> Any:
-    """Return the module with the kernel if it serves these tensors, else None."""
+def kernel_for(value: Tensor, query: Tensor | None) -> Any:
+    """Return the module with the kernels if they serve these tensors, else None."""
     if value.device.type != "cuda":
         return None
-    from plugins.attention.kernels.attend import launch
+    launch = _launch()
+    return launch if launch is not None and launch.serves(value, query) else None
 
-    return launch if launch.serves(value, query) else None
+
+@functools.cache
+def _launch() -> ModuleType | None:
+    """Return the module with the kernels, None without Triton or where the user says so."""
+    if os.environ.get("STUDY_FUSED") == "0":
+        return None
+    try:
+        from plugins.attention.kernels.attend import launch
+    except ImportError as error:
+        warnings.warn(
+            f"attention has no fused kernel without Triton, and is slower: {error}", stacklevel=2
+        )
+        return None
+    return launch
 
 
 def _grid(query: Tensor | None, outer: Tensor | None, inner: Tensor | None) -> tuple[int, int]:
@@ -159,9 +177,10 @@ def _attend(
 ) -> tuple[Tensor, Tensor]:
     arguments = (query, key, value, outer, inner, score, bias, scale, _window(window))
     grid = _grid(query, outer, inner)
-    fused = _fused(value, query)
-    if fused is not None:
-        found: tuple[Tensor, Tensor] = fused.forward(*arguments, grid)
+    kernel = kernel_for(value, query)
+    if kernel is not None:
+        with torch.cuda.device_of(value):
+            found: tuple[Tensor, Tensor] = kernel.forward(*arguments, grid)
         return found
     return in_torch.forward(*arguments, grid), value.new_empty(0, dtype=torch.float32)
 
@@ -183,9 +202,10 @@ def _attend_backward(
     wants_score: bool,
 ) -> tuple[Tensor, ...]:
     arguments = (query, key, value, outer, inner, score, bias, scale, _window(window))
-    fused = _fused(value, query)
-    if fused is not None:
-        found = fused.backward(grad, *arguments, out, total, wants_score)
+    kernel = kernel_for(value, query)
+    if kernel is not None:
+        with torch.cuda.device_of(value):
+            found = kernel.backward(grad, *arguments, out, total, wants_score)
     else:
         found = in_torch.backward(grad, *arguments, wants_score)
     # An operator returns no None.
@@ -199,7 +219,7 @@ def _attend_shape(
     batch, heads, features = value.shape[0], value.shape[1], value.shape[4]
     grid = _grid(query, outer, inner)
     out = empty_heads_last((batch, heads, *grid, features), value)
-    totals = batch * heads * grid[0] * grid[1] if _fused(value, query) is not None else 0
+    totals = batch * heads * grid[0] * grid[1] if kernel_for(value, query) is not None else 0
     return out, value.new_empty(totals, dtype=torch.float32)
 
 
