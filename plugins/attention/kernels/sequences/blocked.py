@@ -110,16 +110,16 @@ def _blocks(f: Factors, visible: Visible, last_offset: int) -> Iterator[_Block]:
             shared = diagonals(f.table[:, offsets], width)[:, None]
         far = visible.unreachable(rows, keys, f.value.device)
         if far is not None:
-            bias = _bias(far, f.value)[None, None]
-            shared = bias if shared is None else shared + bias
+            beyond = _bias(far, f.value)[None, None]
+            shared = beyond if shared is None else shared + beyond
         step = max(1, BLOCK_ENERGIES // (heads * count * width))
         for n in range(0, sentences, step):
             some = slice(n, min(n + step, sentences))
             bias, hidden = shared, None if far is None else far[None]
             if visible.padding is not None:
                 padding = visible.padding[some, None, keys]
-                bias = _bias(padding, f.value)[None]
-                bias = bias if shared is None else shared + bias
+                real = _bias(padding, f.value)[None]
+                bias = real if shared is None else shared + real
                 hidden = padding if hidden is None else hidden | padding
             blind = visible.blind(hidden)
             blind = None if blind is None or not bool(blind.any()) else blind[None]

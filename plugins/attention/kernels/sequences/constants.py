@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import Any
 
 import torch
 from torch import Tensor
 
 __all__ = ["constant", "filled"]
 
-P = ParamSpec("P")
-
 KEPT = 32
 """Constants of a kind that are kept. Sentences of a training have some dozens of lengths."""
 
 
-def constant(make: Callable[P, Tensor]) -> Callable[P, Tensor]:
+def constant(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Keep what `make` returns; nobody may write to it.
 
     What is compiled makes its constants within the graph, where they follow the sizes. A fake
@@ -25,15 +23,15 @@ def constant(make: Callable[P, Tensor]) -> Callable[P, Tensor]:
     """
 
     @functools.lru_cache(maxsize=KEPT)
-    def kept(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+    def kept(*args: Any) -> Tensor:
         with torch.inference_mode(False):
-            return make(*args, **kwargs)
+            return make(*args)
 
     @functools.wraps(make)
-    def get(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+    def get(*args: Any) -> Tensor:
         if torch.compiler.is_compiling() or _is_traced():
-            return make(*args, **kwargs)
-        return kept(*args, **kwargs)
+            return make(*args)
+        return kept(*args)
 
     return get
 

@@ -121,7 +121,8 @@ def _backward(grad: Tensor, out: Tensor, *arguments: Any) -> list[Tensor]:
     call = _Call(*arguments)
     f, visible = call.factors, call.visible
     gradients = [None if factor is None else torch.zeros_like(factor) for factor in arguments[:7]]
-    found, by_head = Factors(*gradients), grad.permute(2, 0, 1, 3)
+    found = Factors(*gradients)  # type: ignore[arg-type]
+    by_head = grad.permute(2, 0, 1, 3)
     with exactly(f.value):
         weight = call.weight()
         if weight is not None:

@@ -78,7 +78,7 @@ class OffsetRows:
     ) -> Tensor:
         """Return the rows of `offsets` in falling order, computing what is missing."""
         # A tensor made in inference mode counts no versions.
-        if not offsets.count or any(p.is_inference() for p in parameters):
+        if not offsets.number or any(p.is_inference() for p in parameters):
             return compute(offsets)
         kind = parameters[0].device.type
         autocast = kind != "meta" and torch.is_autocast_enabled(kind)

@@ -137,7 +137,7 @@ class _ByPosition:
         of_weights = _columns(slope) @ _columns(weighted).transpose(1, 2)
         of_weights -= _columns(lost) @ _columns(weight).transpose(1, 2)
         energy = torch._softmax_backward_data(of_weights, self.weights, -1, of_weights.dtype)
-        rows = energy.new_zeros(*energy.shape[:2], self.every.count)
+        rows = energy.new_zeros(*energy.shape[:2], self.every.number)
         diagonal(rows).copy_(energy)
         return by_offset(rows.sum(dim=1)[..., None], self.every, self.offsets)[..., 0]
 

@@ -28,7 +28,7 @@ class Offsets(NamedTuple):
         return bool(self.first <= offset) and bool(offset < self.stop)
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """How many they are."""
         return self.stop - self.first
 
