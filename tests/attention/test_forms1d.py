@@ -14,6 +14,7 @@ from plugins.attention import GeneralizedAttention1d
 from plugins.attention.core.cost import count
 from plugins.attention.core.word import TERM_SETS
 from plugins.attention.kernels.sequences import blocked as blocked1d
+from plugins.attention.kernels.sequences import forms
 from plugins.attention.sequences.dense import dense
 
 CASES = {
@@ -96,6 +97,13 @@ def deviation(one, other, least=1e-9):
     return float((one - other).abs().max() / other.abs().max().clamp(min=least))
 
 
+@pytest.fixture(params=["cpu", "gpu"])
+def column(request, monkeypatch):
+    """The forms of a CPU, and those of a GPU on a CPU."""
+    monkeypatch.setattr(forms, "on_gpu", lambda device: request.param == "gpu")
+    return request.param
+
+
 def assert_same(made, tolerance, least=1e-9):
     for one, other in both(*made):
         assert deviation(one, other, least) < tolerance
@@ -103,14 +111,14 @@ def assert_same(made, tolerance, least=1e-9):
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("terms", TERM_SETS)
-def test_equals_the_dense_form(terms, case):
+def test_equals_the_dense_form(terms, case, column):
     assert_same(setting(terms, **CASES[case]), 1e-10)
     assert_same(setting(terms, dtype=torch.float32, **CASES[case]), 1e-5, 1e-3)
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("terms", TERM_SETS)
-def test_large_energies_neither_overflow_nor_lose_precision(terms, case):
+def test_large_energies_neither_overflow_nor_lose_precision(terms, case, column):
     # Where the softmax is saturated its gradient is rounding in any form: that of energies of
     # 1e4 is 1e-12 in double and 1e-3 in single precision.
     exact = setting(terms, 1e3, **CASES[case])
@@ -124,8 +132,8 @@ def test_large_energies_neither_overflow_nor_lose_precision(terms, case):
 @pytest.mark.parametrize("terms", ["0000", "0011", "0111", "1011", "1110"])
 def test_small_blocks_and_chunks_make_no_difference(terms, case, monkeypatch):
     monkeypatch.setattr(blocked1d, "ROWS", 5)
-    monkeypatch.setattr(blocked1d, "BLOCK_ENERGIES", {"cpu": 100})
-    monkeypatch.setattr("plugins.attention.kernels.sequences.forms.PREFIX_CHUNK", 4)
+    monkeypatch.setattr(blocked1d, "BLOCK_ENERGIES", 100)
+    monkeypatch.setattr("plugins.attention.kernels.sequences.sums.PREFIX_CHUNK", 4)
     assert_same(setting(terms, **CASES[case]), 1e-10)
 
 
@@ -136,13 +144,16 @@ def test_small_blocks_and_chunks_make_no_difference(terms, case, monkeypatch):
     lengths=st.tuples(st.integers(1, 90), st.integers(1, 90)),
     batch=st.integers(1, 4),
     shape=st.sampled_from([(2, 1), (4, 2), (12, 3)]),
+    on_gpu=st.booleans(),
 )
-def test_any_shape_equals_the_dense_form(terms, case, lengths, batch, shape):
+def test_any_shape_equals_the_dense_form(terms, case, lengths, batch, shape, on_gpu):
     channels, heads = shape
     made = setting(
         terms, lengths=lengths, batch=batch, channels=channels, heads=heads, **CASES[case]
     )
-    assert_same(made, 1e-9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forms, "on_gpu", lambda device: on_gpu)
+        assert_same(made, 1e-9)
 
 
 @settings(max_examples=50, deadline=None)
@@ -152,8 +163,9 @@ def test_any_shape_equals_the_dense_form(terms, case, lengths, batch, shape):
     spatial_range=st.integers(0, 160),
     causal=st.booleans(),
     padded=st.booleans(),
+    on_gpu=st.booleans(),
 )
-def test_any_range_equals_the_dense_form(terms, length, spatial_range, causal, padded):
+def test_any_range_equals_the_dense_form(terms, length, spatial_range, causal, padded, on_gpu):
     made = setting(
         terms,
         lengths=(length,),
@@ -163,11 +175,13 @@ def test_any_range_equals_the_dense_form(terms, length, spatial_range, causal, p
         batch=2,
         channels=4,
     )
-    assert_same(made, 1e-9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forms, "on_gpu", lambda device: on_gpu)
+        assert_same(made, 1e-9)
 
 
 @pytest.mark.parametrize("terms", TERM_SETS)
-def test_padding_before_the_first_word_is_finite(terms):
+def test_padding_before_the_first_word_is_finite(terms, column):
     for spatial_range in (None, 1):
         module, (x, _), _ = setting(terms, spatial_range=spatial_range)
         padding = torch.zeros(x.shape[:2], dtype=torch.bool)
@@ -176,9 +190,43 @@ def test_padding_before_the_first_word_is_finite(terms):
         assert_same((module, (x, None), options), 1e-10)
 
 
+@pytest.mark.parametrize("spatial_range", [None, 1])
+@pytest.mark.parametrize("terms", TERM_SETS)
+def test_a_query_that_sees_nothing_attends_to_nothing(terms, spatial_range, column):
+    module, (x, _), _ = setting(terms, spatial_range=spatial_range)
+    padding = torch.zeros(x.shape[:2], dtype=torch.bool)
+    padding[0, :5] = padding[1] = True
+    out = module(x, causal=True, key_padding_mask=padding)
+    for blind in (out[0, :5], out[1]):
+        torch.testing.assert_close(blind, module.out_proj.bias.expand_as(blind), rtol=0, atol=0)
+    assert not torch.equal(out[0, 5], module.out_proj.bias)
+    whole = module(x, key_padding_mask=padding)
+    torch.testing.assert_close(whole[1], out[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("terms", TERM_SETS)
+def test_time_first_in_memory_makes_no_difference(terms, case, column):
+    module, inputs, options = setting(terms, **CASES[case])
+    time_first = [
+        None if x is None else x.detach().transpose(0, 1).contiguous().transpose(0, 1)
+        for x in inputs
+    ]
+    time_first = [None if x is None else x.requires_grad_() for x in time_first]
+    for one, other in zip(
+        results(module, module, time_first, options),
+        results(module, module, inputs, options),
+        strict=True,
+    ):
+        assert deviation(one, other) < 1e-12
+    assert module(*time_first, **options).transpose(0, 1).is_contiguous() or (
+        terms in ("0000", "0010")
+    )
+
+
 @pytest.mark.parametrize("case", ["self", "causal", "padded", "cross", "range"])
 @pytest.mark.parametrize("terms", TERM_SETS)
-def test_autocast_keeps_energies_in_single_precision(terms, case):
+def test_autocast_keeps_energies_in_single_precision(terms, case, column):
     module, inputs, options = setting(terms, 1.0, dtype=torch.float32, **CASES[case])
     wanted = results(module, module, inputs, options)
     with torch.autocast("cpu", torch.bfloat16):

@@ -7,6 +7,7 @@ import torch
 
 from plugins.attention import GeneralizedAttention1d
 from plugins.attention.core.word import TERM_SETS
+from plugins.attention.kernels.sequences import forms
 
 
 def module(terms, channels=8, heads=2, **arguments):
@@ -51,7 +52,9 @@ def formula(m, query, memory, hidden, start=0):
 @pytest.mark.parametrize("terms", TERM_SETS)
 @pytest.mark.parametrize("padded", [False, True], ids=["whole", "padded"])
 @pytest.mark.parametrize("kind", ["self", "causal", "cross"])
-def test_equals_the_formula(terms, kind, padded):
+@pytest.mark.parametrize("on_gpu", [False, True], ids=["cpu", "gpu"])
+def test_equals_the_formula(terms, kind, padded, on_gpu, monkeypatch):
+    monkeypatch.setattr(forms, "on_gpu", lambda device: on_gpu)
     m = module(terms, **({"key_channels": 6} if kind == "cross" else {}))
     query = torch.randn(3, 5, 8, dtype=torch.float64)
     memory = torch.randn(3, 7, 6, dtype=torch.float64) if kind == "cross" else query
@@ -71,14 +74,19 @@ def test_equals_the_formula(terms, kind, padded):
     torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("spatial_range", [None, 1, 3])
+@pytest.mark.parametrize("on_gpu", [False, True], ids=["cpu", "gpu"])
 @pytest.mark.parametrize("terms", TERM_SETS)
-def test_a_later_start_continues_the_sequence(terms):
-    m = module(terms)
+def test_a_later_start_continues_the_sequence(terms, on_gpu, spatial_range, monkeypatch):
+    monkeypatch.setattr(forms, "on_gpu", lambda device: on_gpu)
+    m = module(terms, spatial_range=spatial_range)
     x = torch.randn(2, 6, 8, dtype=torch.float64)
     key, value = m.keys_values(x)
     whole = m(x, causal=True)
-    last = m.attend(x[:, 4:], key, value, causal=True, query_start=4)
-    torch.testing.assert_close(last, whole[:, 4:], rtol=1e-12, atol=1e-12)
+    for start, stop in ((4, 6), (1, 4), (5, 6)):
+        seen = [None if t is None else t[:, :, :stop] for t in (key, value)]
+        last = m.attend(x[:, start:stop], *seen, causal=True, query_start=start)
+        torch.testing.assert_close(last, whole[:, start:stop], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("terms", ["0000", "0101", "1111"])

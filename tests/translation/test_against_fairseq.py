@@ -13,9 +13,11 @@ from fairseq.models.transformer.transformer_legacy import tiny_architecture
 from fairseq.modules import MultiheadAttention
 from fairseq.modules.dynamic_convolution import DynamicConv1dTBC
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from plugins.attention import DynamicConv1d
 from plugins.attention.core.word import Word
+from plugins.attention.kernels.sequences import forms
 from plugins.translation.attention import build_attention
 
 T, S, N, C, M = 6, 9, 3, 16, 4
@@ -131,9 +133,7 @@ def test_dynamic_convolution_longer_than_the_sentence_is_that_of_fairseq():
     assert_close(ours(x.transpose(0, 1)).transpose(0, 1), theirs(x, unfold=False), **EXACT)
 
 
-@pytest.mark.parametrize("absolute", [False, True])
-def test_model_of_1000_is_the_transformer(absolute):
-    ours = small.model("1000", "1000", "1000", no_token_positional_embeddings=not absolute)
+def transformer(absolute: bool) -> TransformerModel:
     arguments = argparse.Namespace(
         encoder_embed_dim=32,
         encoder_ffn_embed_dim=64,
@@ -142,7 +142,13 @@ def test_model_of_1000_is_the_transformer(absolute):
         no_token_positional_embeddings=not absolute,
     )
     tiny_architecture(arguments)
-    theirs = TransformerModel.build_model(arguments, small.Task())
+    return TransformerModel.build_model(arguments, small.Task())
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_model_of_1000_is_the_transformer(absolute):
+    ours = small.model("1000", "1000", "1000", no_token_positional_embeddings=not absolute)
+    theirs = transformer(absolute)
     weights = {name.replace(".attention.", "."): w for name, w in ours.state_dict().items()}
     for name, value in theirs.state_dict().items():
         if name.endswith(("q_proj.bias", "k_proj.bias")):
@@ -154,3 +160,51 @@ def test_model_of_1000_is_the_transformer(absolute):
         model.double().eval()(**source, prev_output_tokens=target)[0] for model in (ours, theirs)
     )
     assert_close(mine, other, **EXACT)
+
+
+class Operators(TorchDispatchMode):
+    """Counts the operators that are dispatched, views and allocations left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        aliases = [output.alias_info for output in operator._schema.returns]
+        is_view = any(alias is not None and not alias.is_write for alias in aliases)
+        if not is_view and "empty" not in operator.__name__:
+            self.count += 1
+        return operator(*args, **(kwargs or {}))
+
+
+def operators_of_a_step(model: torch.nn.Module, padded: bool) -> tuple[int, int]:
+    """Operators of a forward and of a backward pass in training, after a first one."""
+    source, target = small.batch(), torch.randint(4, 4 + small.WORDS, (3, 7))
+    if padded:
+        target[1, -2:] = 1
+    else:
+        source["src_tokens"] = source["src_tokens"][:1]
+        target = target[:1]
+    model.train()
+    for _ in range(2):
+        model.zero_grad(set_to_none=True)
+        with Operators() as forward:
+            out, _ = model(**source, prev_output_tokens=target)
+        loss = out.sum()
+        with Operators() as backward:
+            loss.backward()
+    return forward.count, backward.count
+
+
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
+@pytest.mark.parametrize("padded", [False, True], ids=["whole", "padded"])
+def test_a_step_of_1000_on_a_gpu_dispatches_no_more_than_that_of_fairseq(padded, monkeypatch):
+    """Each operator costs a GPU the time of a launch at least; the forms of a GPU run here."""
+    monkeypatch.setattr(forms, "on_gpu", lambda device: True)
+    ours = operators_of_a_step(small.model("1000", "1000", "1000"), padded)
+    theirs = operators_of_a_step(transformer(absolute=False), padded)
+    assert ours[0] <= theirs[0]
+    assert ours[1] <= theirs[1]
+    # Positions add a product, its move to the keys, and their gradients.
+    everything = operators_of_a_step(small.model("1111", "1111", "1111"), padded)
+    assert sum(everything) <= 1.1 * sum(theirs)

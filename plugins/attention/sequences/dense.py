@@ -34,21 +34,19 @@ def dense(
     offset = offset - torch.arange(keys, device=query.device)
     energy = _energy(block, query, key, offset)
     energy = energy.to(torch.promote_types(energy.dtype, torch.float32))
-    far = torch.zeros_like(offset, dtype=torch.bool)
+    hidden = torch.zeros_like(offset, dtype=torch.bool)[None]
     if causal:
-        far |= offset < 0
+        hidden = hidden | (offset < 0)
     if block.spatial_range is not None:
-        far |= offset.abs() > block.spatial_range
-    hidden = far[None]
+        hidden = hidden | (offset.abs() > block.spatial_range)
     if key_padding_mask is not None:
-        hidden = far | key_padding_mask[:, None]
-        # A query in the padding may have no key to see; it then sees padding.
-        hidden = torch.where(hidden.all(dim=-1, keepdim=True), far, hidden)
-    if bool(hidden.any()):
-        energy = energy.masked_fill(hidden[:, None], -math.inf)
-    attended = energy.softmax(dim=-1).to(value.dtype) @ value  # (N, M, T or 1, d)
+        hidden = hidden | key_padding_mask[:, None]
+    weights = energy.masked_fill(hidden[:, None], torch.finfo(energy.dtype).min).softmax(dim=-1)
+    # A query that sees nothing attends to nothing.
+    weights = weights.masked_fill(hidden.all(dim=-1, keepdim=True)[:, None], 0.0)
+    attended = weights.to(value.dtype) @ value  # (N, M, T, d)
     out: Tensor = block.out_proj(attended.transpose(1, 2).flatten(2))
-    return out.expand(-1, queries, -1)
+    return out
 
 
 def _energy(block: Block1d, query: Tensor, key: Tensor | None, offset: Tensor) -> Tensor:
@@ -63,8 +61,8 @@ def _energy(block: Block1d, query: Tensor, key: Tensor | None, offset: Tensor) -
         bias = block.geom_bias.view(1, block.heads, 1, -1) if block.e4 else None
         content = with_bias(heads if block.e2 else None, bias)
         # An offset stands in many cells of the table: project each once, then spread.
-        first, last = int(offset.min()), int(offset.max())
-        offsets = torch.arange(first, last + 1, device=query.device)
+        first = 1 - offset.shape[1]
+        offsets = torch.arange(first, offset.shape[0], device=query.device)
         encoding = relative_sinusoid(offsets, block.position_dim, WAVELENGTH)
         relative = block.appr_geom_fc(encoding.to(block.appr_geom_fc.weight.dtype))
         relative = relative.unflatten(-1, by_head).transpose(0, 1)

@@ -12,8 +12,15 @@ from typing import Any
 from torch import Tensor
 
 from plugins.attention.kernels.sequences.block import Block1d
-from plugins.attention.kernels.sequences.energies import Energies, score_of_key, score_of_memory
+from plugins.attention.kernels.sequences.energies import Energies, score_of_key
 from plugins.attention.kernels.sequences.forms import form_of, pool
+from plugins.attention.kernels.sequences.projections import (
+    Projected,
+    linear,
+    project,
+    project_query,
+    score_of_memory,
+)
 from plugins.attention.kernels.sequences.visible import Visible
 
 __all__ = ["GeneralizedAttention1d"]
@@ -75,13 +82,11 @@ class GeneralizedAttention1d(Block1d):
         """
         memory = query if memory is None else memory
         visible = self._visible(query, memory.shape[1], causal, key_padding_mask)
-        score = score_of_memory(self, memory)
         if self.terms in ("0000", "0010") and visible.reaches_all:
-            out = self.out_proj(pool(score, memory, self.v_proj, visible, self.heads))
-            return out.expand(-1, query.shape[1], -1)
-        key = self.split_heads(self.k_proj(memory)) if self.e1 else None
-        value = self.split_heads(self.v_proj(memory))
-        return self._attend(Energies.of(self, query, key, score, visible), value, visible)
+            score = score_of_memory(self, memory)
+            pooled = pool(score, memory, self.v_proj, key_padding_mask, self.heads)
+            return self.out_proj(pooled).expand(-1, query.shape[1], -1)
+        return self._attend(project(self, query, memory), query, visible)
 
     def attend(
         self,
@@ -99,8 +104,10 @@ class GeneralizedAttention1d(Block1d):
         steps before this one. The other arguments are those of :meth:`forward`.
         """
         visible = self._visible(query, value.shape[2], causal, key_padding_mask, query_start)
-        energies = Energies.of(self, query, key, score_of_key(self, key), visible)
-        return self._attend(energies, value, visible)
+        score = score_of_key(self, key)
+        return self._attend(
+            Projected(project_query(self, query), key, score, value), query, visible
+        )
 
     def weights(
         self,
@@ -118,7 +125,7 @@ class GeneralizedAttention1d(Block1d):
         weights do not vary along it.
         """
         visible = self._visible(query, keys, causal, key_padding_mask, query_start)
-        energies = Energies.of(self, query, key, score_of_key(self, key), visible)
+        energies = self._energies(query, key, visible)
         return energies.weights(visible, query).expand(-1, self.heads, -1, -1)
 
     def remember(self, memory: Tensor) -> dict[str, Tensor]:
@@ -145,13 +152,10 @@ class GeneralizedAttention1d(Block1d):
         if not need_weights:
             return self.attend(query, key, value, **options), None
         weights = self.weights(query, key, value.shape[2], **options)
-        return self.combine(weights, value, query.shape[1]), weights
+        return self._combine(weights, value, query), weights
 
-    def combine(self, weights: Tensor, value: Tensor, queries: int) -> Tensor:
-        """Weighted sum of values, projected: (N, T, C) for `queries` = T."""
-        attended = weights.to(value.dtype) @ value  # (N, M, T or 1, d)
-        out = self.out_proj(attended.transpose(1, 2).flatten(2))
-        return out.expand(-1, queries, -1)
+    def _combine(self, weights: Tensor, value: Tensor, query: Tensor) -> Tensor:
+        return self._join(weights.to(value.dtype) @ value, query)
 
     def energy(self, query: Tensor, key: Tensor | None, keys: int, query_start: int = 0) -> Tensor:
         """Sum of the energies that are on, without masks: (N or 1, M, T or 1, S).
@@ -159,7 +163,7 @@ class GeneralizedAttention1d(Block1d):
         A dimension is 1 where the energies do not vary along it.
         """
         visible = Visible(query.shape[1], keys, query_start)
-        energies = Energies.of(self, query, key, score_of_key(self, key), visible)
+        energies = self._energies(query, key, visible)
         return energies.dense(visible, query).expand(-1, self.heads, -1, -1)
 
     def _visible(
@@ -172,7 +176,20 @@ class GeneralizedAttention1d(Block1d):
     ) -> Visible:
         return Visible(query.shape[1], keys, query_start, causal, self.spatial_range, padding)
 
-    def _attend(self, energies: Energies, value: Tensor, visible: Visible) -> Tensor:
-        attended = form_of(self.terms, visible)(energies, value, visible)
-        out = self.out_proj(attended.transpose(1, 2).flatten(2))
-        return out.expand(-1, visible.queries, -1)
+    def _energies(self, query: Tensor, key: Tensor | None, visible: Visible) -> Energies:
+        heads, score = project_query(self, query), score_of_key(self, key)
+        return Energies.of(self, heads, key, score, visible.offsets())
+
+    def _attend(self, projected: Projected, query: Tensor, visible: Visible) -> Tensor:
+        heads, key, score, value = projected
+        form = form_of(self.terms, visible, value.device)
+        energies = Energies.of(self, heads, key, score, form.offsets(visible))
+        return self._join(form.compute(energies, value, visible), query)
+
+    def _join(self, attended: Tensor, query: Tensor) -> Tensor:
+        """Project (N, M, T or 1, d) to (N, T, C), which lies in memory as the query does."""
+        rows = attended.transpose(1, 2).flatten(2)
+        if not query.is_contiguous():
+            rows = rows.transpose(0, 1).contiguous().transpose(0, 1)
+        out = linear(rows, self.out_proj.weight, self.out_proj.bias)
+        return out.expand(-1, query.shape[1], -1)

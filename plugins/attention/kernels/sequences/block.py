@@ -38,6 +38,7 @@ class Block1d(SequenceModule):
         self.e1, self.e2, self.e3, self.e4 = check_terms(terms)
         self.channels, self.heads, self.terms = channels, heads, terms
         self.head_dim = channels // heads
+        self.scale = 1 / math.sqrt(self.head_dim)
         self.spatial_range = self.reach = spatial_range
         self.position_dim = channels if position_dim is None else position_dim
         if (self.e2 or self.e4) and self.position_dim % 2:

@@ -12,68 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from plugins.attention.core.energy import exactly
-from plugins.attention.kernels.sequences.energies import Energies
-from plugins.attention.kernels.sequences.relative import by_offset, diagonals
+from plugins.attention.kernels.sequences.factors import Factors, diagonal
+from plugins.attention.kernels.sequences.relative import diagonals
 from plugins.attention.kernels.sequences.visible import Visible
 
-__all__ = ["attend_in_blocks"]
+__all__ = ["backward", "flops", "forward"]
 
 ROWS = 64
 """Queries of a block; measured best of 32, 64 and 128 on a CPU."""
 
-BLOCK_ENERGIES = {"cpu": 1 << 18, "meta": 1 << 18}
-"""Energies of a block, by device: a megabyte in single precision, half of a usual L2 cache. The
-meta device, where cost is counted, is treated as a CPU."""
-
-MANY_ENERGIES = 1 << 26
-"""The same elsewhere, where few large operations are better than many small ones."""
-
-
-def attend_in_blocks(energies: Energies, value: Tensor, visible: Visible) -> Tensor:
-    """Return the weighted sum of `value` (N, M, S, d): (N, M, T, d).
-
-    Energies and weights are of at least single precision, also under autocast.
-    """
-    # A block at the edge also holds offsets that no query can see.
-    seen, rows = visible.offsets(), min(ROWS, visible.queries)
-    offsets = range(seen.start - rows + 1, seen.stop + rows - 1)
-    relative, table = energies.relative, energies.table
-    if relative is not None:
-        relative = by_offset(relative, energies.offsets, offsets)
-    if table is not None:
-        table = by_offset(table[..., None], energies.offsets, offsets)[..., 0]
-    # Heads first: the offsets of a head serve all sentences in one product.
-    factors = [
-        None if factor is None else factor.transpose(0, 1)
-        for factor in (energies.content, energies.key, energies.score, energies.position)
-    ]
-    factors += [relative, table, value.transpose(0, 1)]
-    factors = [
-        None if factor is None else factor.to(torch.promote_types(factor.dtype, torch.float32))
-        for factor in factors
-    ]
-    with exactly(value):
-        out: Tensor = _Blocks.apply(visible, offsets.stop, *factors)
-    return out.transpose(0, 1).to(value.dtype)
-
-
-@dataclass
-class _Factors:
-    """The factors of `Energies` with heads first, or the gradients with respect to them."""
-
-    content: Tensor | None
-    key: Tensor | None
-    score: Tensor | None
-    position: Tensor | None
-    relative: Tensor | None
-    table: Tensor | None
-    value: Tensor
+BLOCK_ENERGIES = 1 << 18
+"""Energies of a block: a megabyte in single precision, half of a CPU's usual L2 cache."""
 
 
 @dataclass
@@ -85,8 +38,9 @@ class _Block:
     keys: slice
     offsets: slice
     bias: Tensor | None  # (M or 1, sentences or 1, rows, keys)
+    blind: Tensor | None  # (1, sentences or 1, rows or 1, 1), true where a query sees nothing
 
-    def weights(self, f: _Factors) -> Tensor:
+    def weights(self, f: Factors) -> Tensor:
         """Weights of the block, (M or 1, sentences or 1, rows, keys)."""
         energy = None
         if f.content is not None and f.key is not None:
@@ -96,7 +50,7 @@ class _Block:
             position = f.position[:, self.sentences, self.rows]
             relative = f.relative[:, self.offsets]
             by_offset = position.flatten(1, 2) @ relative.transpose(1, 2)
-            by_offset = _diagonals(by_offset.view(*position.shape[:3], -1))
+            by_offset = diagonal(by_offset.view(*position.shape[:3], -1))
             energy = by_offset if energy is None else energy.add_(by_offset)
         if f.score is not None:
             score = f.score[:, self.sentences, None, self.keys]
@@ -105,9 +59,10 @@ class _Block:
             energy = self.bias if energy is None else energy + self.bias
         if energy is None:
             energy = f.value.new_zeros(1, 1, 1, self.keys.stop - self.keys.start)
-        return energy.expand(-1, -1, self.rows.stop - self.rows.start, -1).softmax(dim=-1)
+        weights = energy.expand(-1, -1, self.rows.stop - self.rows.start, -1).softmax(dim=-1)
+        return weights if self.blind is None else weights.masked_fill(self.blind, 0.0)
 
-    def backward(self, f: _Factors, grad_out: Tensor, grad: _Factors) -> None:
+    def backward(self, f: Factors, grad_out: Tensor, grad: Factors) -> None:
         """Add the gradients of the block to `grad`."""
         weights, grad_out = self.weights(f), grad_out[:, self.sentences, self.rows]
         value = f.value[:, self.sentences, self.keys]
@@ -130,7 +85,7 @@ class _Block:
             assert grad.relative is not None
             position = f.position[:, self.sentences, self.rows]
             by_offset = slope.new_zeros(*slope.shape[:3], self.offsets.stop - self.offsets.start)
-            _diagonals(by_offset).copy_(slope)
+            diagonal(by_offset).copy_(slope)
             by_offset = by_offset.flatten(1, 2)
             product = by_offset @ f.relative[:, self.offsets]
             grad.position[:, self.sentences, self.rows] = product.view_as(position)
@@ -139,70 +94,78 @@ class _Block:
             assert grad.table is not None
             slope = slope.sum(dim=1)
             by_offset = slope.new_zeros(*slope.shape[:2], self.offsets.stop - self.offsets.start)
-            _diagonals(by_offset).copy_(slope)
+            diagonal(by_offset).copy_(slope)
             grad.table[:, self.offsets] += by_offset.sum(dim=1)
 
 
-def _diagonals(by_offset: Tensor) -> Tensor:
-    """View (..., rows, rows + keys - 1) by offset as (..., rows, keys); see `relative1d.spread`."""
-    rows, columns = by_offset.shape[-2:]
-    return by_offset.as_strided(
-        (*by_offset.shape[:-1], columns - rows + 1),
-        (*by_offset.stride()[:-2], columns - 1, 1),
-        by_offset.storage_offset() + rows - 1,
-    )
-
-
-def _blocks(f: _Factors, visible: Visible, last_offset: int) -> Iterator[_Block]:
+def _blocks(f: Factors, visible: Visible, last_offset: int) -> Iterator[_Block]:
     """Cut the work into blocks. `last_offset` is that of the first column of `table`, plus 1."""
     heads, sentences = f.value.shape[:2]
-    device, dtype = f.value.device, f.value.dtype
-    most = BLOCK_ENERGIES.get(device.type, MANY_ENERGIES)
-    for first in range(0, visible.queries, ROWS):
-        rows = slice(first, min(first + ROWS, visible.queries))
-        keys = visible.reach(rows)
+    for rows, keys in _rows_and_keys(visible):
         count, width = rows.stop - rows.start, keys.stop - keys.start
         start = last_offset - (visible.start + rows.stop) + keys.start
         offsets = slice(start, start + count + width - 1)
         shared = None
         if f.table is not None:
             shared = diagonals(f.table[:, offsets], width)[:, None]
-        far = visible.unreachable(rows, keys, device)
+        far = visible.unreachable(rows, keys, f.value.device)
         if far is not None:
-            far = torch.zeros(far.shape, dtype=dtype, device=device).masked_fill_(far, -math.inf)
-            shared = far[None, None] if shared is None else shared + far
-        step = max(1, most // (heads * count * width))
+            beyond = _bias(far, f.value)[None, None]
+            shared = beyond if shared is None else shared + beyond
+        step = max(1, BLOCK_ENERGIES // (heads * count * width))
         for n in range(0, sentences, step):
             some = slice(n, min(n + step, sentences))
-            bias, padding = shared, visible.padded(some, rows, keys)
-            if padding is not None:
-                hidden = torch.zeros(padding.shape, dtype=dtype, device=device)
-                hidden = hidden.masked_fill_(padding, -math.inf)
-                bias = hidden[None] if bias is None else bias + hidden
-            yield _Block(some, rows, keys, offsets, bias)
+            bias, hidden = shared, None if far is None else far[None]
+            if visible.padding is not None:
+                padding = visible.padding[some, None, keys]
+                real = _bias(padding, f.value)[None]
+                bias = real if shared is None else shared + real
+                hidden = padding if hidden is None else hidden | padding
+            blind = visible.blind(hidden)
+            blind = None if blind is None or not bool(blind.any()) else blind[None]
+            yield _Block(some, rows, keys, offsets, bias, blind)
 
 
-class _Blocks(torch.autograd.Function):
-    """See `attend_in_blocks`; its backward pass has no derivative."""
+def _bias(hidden: Tensor, like: Tensor) -> Tensor:
+    return torch.zeros_like(hidden, dtype=like.dtype).masked_fill_(hidden, -math.inf)
 
-    @staticmethod
-    def forward(ctx: Any, visible: Visible, last_offset: int, *tensors: Tensor | None) -> Tensor:
-        ctx.visible, ctx.last_offset = visible, last_offset
-        ctx.save_for_backward(*tensors)
-        f = _Factors(*tensors)  # type: ignore[arg-type]
-        heads, sentences, _, features = f.value.shape
-        out = f.value.new_empty(sentences, visible.queries, heads, features).permute(2, 0, 1, 3)
-        for block in _blocks(f, visible, last_offset):
-            value = f.value[:, block.sentences, block.keys]
-            out[:, block.sentences, block.rows] = block.weights(f) @ value
-        return out
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        f = _Factors(*ctx.saved_tensors)
-        gradients = [None if t is None else torch.zeros_like(t) for t in ctx.saved_tensors]
-        grad = _Factors(*gradients)  # type: ignore[arg-type]
-        for block in _blocks(f, ctx.visible, ctx.last_offset):
-            block.backward(f, grad_out, grad)
-        return None, None, *gradients
+def _rows_and_keys(visible: Visible) -> Iterator[tuple[slice, slice]]:
+    """The queries of each block and the keys that they reach, where there are any."""
+    for first in range(0, visible.queries, ROWS):
+        rows = slice(first, min(first + ROWS, visible.queries))
+        keys = visible.reach(rows)
+        if keys.stop > keys.start:
+            yield rows, keys
+
+
+def forward(f: Factors, visible: Visible, last_offset: int, out: Tensor) -> None:
+    """Write the weighted sum of the values to `out` (M, N, T, d)."""
+    if not visible.all_reach_some:
+        out.zero_()
+    for block in _blocks(f, visible, last_offset):
+        value = f.value[:, block.sentences, block.keys]
+        out[:, block.sentences, block.rows] = block.weights(f) @ value
+
+
+def backward(
+    f: Factors, visible: Visible, last_offset: int, grad_out: Tensor, grad: Factors
+) -> None:
+    """Add the gradients to `grad`; `grad_out` is (M, N, T, d)."""
+    for block in _blocks(f, visible, last_offset):
+        block.backward(f, grad_out, grad)
+
+
+def flops(shape: tuple[int, ...], content: int, position: int, visible: Visible) -> tuple[int, int]:
+    """FLOPs of the energies, and of the product of weights and values, as they are computed.
+
+    `shape` is that of the values, (M, N, S, d); `content` and `position` are the features of either
+    query, 0 if there is none.
+    """
+    energies = pairs = 0
+    for rows, keys in _rows_and_keys(visible):
+        count, width = rows.stop - rows.start, keys.stop - keys.start
+        energies += count * width * content + count * (count + width - 1) * position
+        pairs += count * width
+    problems = 2 * shape[0] * shape[1]
+    return problems * energies, problems * pairs * shape[3]
