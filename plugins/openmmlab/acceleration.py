@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from plugins.contracts.job import Job
-from plugins.training.compilation import compile_around_mechanisms
+from plugins.training.compilation import compile_for_training
 
 __all__ = ["Accelerate", "put_channels_last"]
 
@@ -38,7 +38,7 @@ class Accelerate(Hook):
         """
         model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if self.recipe.compile:
-            compile_around_mechanisms(model.backbone)
+            compile_for_training(model.backbone)
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Compile nothing for images that may all differ in size."""

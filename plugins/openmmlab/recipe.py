@@ -47,7 +47,7 @@ class Training(Recipe):
     )
     compile: bool = Field(
         False,
-        description="let torch.compile translate the backbone but for the mechanisms, in training;"
+        description="let torch.compile translate the backbone, mechanisms included, in training;"
         " the same up to rounding",
     )
 

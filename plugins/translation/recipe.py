@@ -78,7 +78,7 @@ class Recipe(contract.Recipe):
     )
     compile: bool = Field(
         False,
-        description="Let torch.compile translate encoder and decoder but for the mechanisms, in"
+        description="Let torch.compile translate encoder and decoder, mechanisms included, in"
         " training; the same up to rounding.",
     )
     learning_rate: float = Field(1e-3, gt=0, description="Its highest value, after warm-up.")

@@ -16,7 +16,7 @@ import torch
 from plugins.attention.core.cost import Cost, count
 from plugins.contracts.job import Job
 from plugins.training import allocator, distributed
-from plugins.training.compilation import compile_around_mechanisms
+from plugins.training.compilation import compile_for_training
 from plugins.training.mechanisms import Trained
 from plugins.translation.arguments import fairseq_arguments
 from plugins.translation.log import log_to, root_logger_kept
@@ -174,8 +174,7 @@ def learning(job: Job, configuration: Any, task: Any, model: Any) -> tuple[Any, 
         _learn_in_bfloat16(model, job.device)
     if job.recipe.compile:
         # Batches differ in the number and in the length of their sentences.
-        compile_around_mechanisms(model.encoder, dynamic=True)
-        compile_around_mechanisms(model.decoder, dynamic=True)
+        compile_for_training(model.encoder, model.decoder, dynamic=True)
     criterion = task.build_criterion(configuration.criterion)
     trained = Trained(model, job.recipe.updates)
     _with_own_losses(criterion, trained)

@@ -1,6 +1,8 @@
 """Every cheap form of GeneralizedAttention2d against the dense one: results and all gradients."""
 
+import importlib
 import math
+import sys
 
 import pytest
 import torch
@@ -99,6 +101,14 @@ def test_forms_for_a_gpu_equal_the_dense_one(terms, form, strides, energy, recor
     x = torch.randn(2, 16, 9, 6, dtype=torch.float64)
     forward = getattr(FORMS[terms], form)
     check(made, lambda x: made.attend(x, forward), x, record_property, energy)
+
+
+@pytest.mark.parametrize("energy", [1, 1e3])
+@strides_of
+def test_0011_of_many_pairs_on_a_gpu_equals_the_dense_one(strides, energy, record_property):
+    made = module("0011", energy=energy, kv_stride=strides[0], q_stride=strides[1])
+    x = torch.randn(2, 16, 9, 6, dtype=torch.float64)
+    check(made, lambda x: made.attend(x, lean.nested), x, record_property, energy)
 
 
 @strides_of
@@ -275,6 +285,21 @@ def test_the_device_and_the_range_choose_the_form():
     assert form_of("1111", on_gpu=True, local=False) is lean.tabled
     assert form_of("0010", on_gpu=True, local=False) is lean.pooled
     assert form_of("0010", on_gpu=True, local=True) is lean.tabled
+
+
+@pytest.mark.parametrize(("size", "strides", "many"), [
+    ((50, 84), (2, 1), False), ((50, 84), (1, 1), True), ((97, 97), (2, 1), True),
+    ((97, 97), (2, 2), False), ((25, 42), (1, 1), False),
+])  # fmt: skip
+def test_many_pairs_are_not_made_one_by_one(size, strides, many, monkeypatch):
+    chosen = []
+    for name in ("tabled", "nested"):
+        monkeypatch.setattr(lean, name, lambda block, x, kind, name=name: chosen.append(name))
+    monkeypatch.delitem(sys.modules, "plugins.attention.kernels.maps.forms")
+    again = importlib.import_module("plugins.attention.kernels.maps.forms")
+    made = module("0011", channels=16, heads=8, kv_stride=strides[0], q_stride=strides[1])
+    again.FORMS["0011"].gpu(made, torch.empty(2, 16, *size, device="meta"), torch.float32)
+    assert chosen == ["nested" if many else "tabled"]
 
 
 @strides_of

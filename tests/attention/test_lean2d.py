@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from plugins.attention import GeneralizedAttention2d
 from plugins.attention.core.word import TERM_SETS
 from plugins.attention.kernels.maps.forms import FORMS
+from plugins.attention.kernels.maps.lean import nested
 
 KERNELS = {
     "0000": 16, "0001": 41, "0010": 25, "0011": 45, "0100": 42, "0101": 43, "0110": 52, "0111": 53,
@@ -41,10 +42,11 @@ class Operators(TorchDispatchMode):
         return out
 
 
-def operators(terms, kv_stride, half, **arguments):
+def operators(terms, kv_stride, half, form=None, **arguments):
     """Of the second step, when constants are known."""
     block = GeneralizedAttention2d(32, 4, terms, kv_stride, **arguments)
-    form = FORMS[terms].local_gpu if arguments else FORMS[terms].gpu
+    if form is None:
+        form = FORMS[terms].local_gpu if arguments else FORMS[terms].gpu
     gradient = torch.ones(2, 32, 10, 12)
     for _ in range(2):
         block.zero_grad()
@@ -65,6 +67,13 @@ def test_a_step_takes_few_kernels(terms, kv_stride, half, record_property):
     assert len(names) <= KERNELS[terms], names
     if half and kv_stride == 2:
         assert len(names) == KERNELS[terms], names
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
+def test_0011_of_many_pairs_takes_a_third_more_kernels(half):
+    names = operators("0011", 2, half, nested)
+    assert len(names) == 58
+    assert not (WAITS | CONSTANTS) & {*names}
 
 
 @pytest.mark.parametrize("spatial_range", [None, 3])

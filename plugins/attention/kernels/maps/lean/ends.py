@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from plugins.attention.kernels.maps.block import Block2d
+from plugins.attention.kernels.maps.tiles import in_single
 
-__all__ = ["in_one", "project", "residual", "tokens"]
+__all__ = ["folded_key", "in_one", "project", "residual", "tokens"]
 
 
 def in_one(
@@ -162,3 +163,10 @@ def residual(block: Block2d, x: Tensor, attended: Tensor, kind: torch.dtype) -> 
     result: Tensor = _Residual.apply(x, block.gamma, out)
     wanted = torch.promote_types(torch.promote_types(x.dtype, block.gamma.dtype), kind)
     return result.to(wanted)
+
+
+def folded_key(block: Block2d) -> Tensor:
+    """Return u K, (M, C): u . (K x) is calculated as (u K) . x, a product less for each key."""
+    weight = in_single(block.key_conv.weight).flatten(1).unflatten(0, (block.heads, -1))
+    bias = in_single(block.appr_bias).view(block.heads, 1, -1)
+    return torch.bmm(bias, weight).squeeze(1)

@@ -25,7 +25,7 @@ from torch.autograd.function import once_differentiable
 from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.attend import Window, attend
 from plugins.attention.kernels.maps.block import Block2d
-from plugins.attention.kernels.maps.lean.ends import project, residual, tokens
+from plugins.attention.kernels.maps.lean.ends import folded_key, project, residual, tokens
 from plugins.attention.kernels.maps.lean.position import of_position, of_queries
 from plugins.attention.kernels.maps.tiles import in_single
 
@@ -71,7 +71,7 @@ def pooled(block: Block2d, x: Tensor, kind: torch.dtype) -> Tensor:
     """0010."""
     x, keys = tokens(x, _single(x), block.kv_stride)
     weight = in_single(block.value_conv.weight).view(block.heads, block.head_dim, -1)
-    value = _Pooled.apply(keys.flatten(1, 2), _folded_key(block), weight)
+    value = _Pooled.apply(keys.flatten(1, 2), folded_key(block), weight)
     return residual(block, x, value[:, None, None], kind)
 
 
@@ -121,7 +121,7 @@ def tabled(block: Block2d, x: Tensor, kind: torch.dtype) -> Tensor:
     if block.e3 and key is not None:
         bias = block.appr_bias.view(block.heads, -1)
     elif block.e3:
-        score = F.linear(in_single(keys), _folded_key(block)).permute(0, 3, 1, 2)
+        score = F.linear(in_single(keys), folded_key(block)).permute(0, 3, 1, 2)
     if block.spatial_range is not None:
         farthest = block.spatial_range
         window = Window(block.q_stride, block.kv_stride, 0, -farthest, farthest)
@@ -134,10 +134,3 @@ def tabled(block: Block2d, x: Tensor, kind: torch.dtype) -> Tensor:
 
 def _single(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
-
-
-def _folded_key(block: Block2d) -> Tensor:
-    """Return u K, (M, C): u . (K x) is calculated as (u K) . x, a product less for each key."""
-    weight = in_single(block.key_conv.weight).flatten(1).unflatten(0, (block.heads, -1))
-    bias = in_single(block.appr_bias).view(block.heads, 1, -1)
-    return torch.bmm(bias, weight).squeeze(1)
