@@ -14,7 +14,7 @@ C, M = 16, 4
 
 
 class Layer(nn.Module):
-    """Self-attention under a causal mask and with padding, and attention to another sequence."""
+    """Self-attention under a causal mask, then attention to another sequence with padding."""
 
     def __init__(self, terms):
         super().__init__()
@@ -23,15 +23,14 @@ class Layer(nn.Module):
 
     def forward(self, x, memory, padding):
         x = self.attention(x, causal=True)
-        x = self.attention(x, key_padding_mask=padding)
-        return self.attention(x, memory)
+        return self.attention(x, memory, key_padding_mask=padding)
 
 
 def results(compute, layer, length):
     torch.manual_seed(length)
     x = torch.randn(3, length, C, requires_grad=True)
     memory = torch.randn(3, length + 5, C, requires_grad=True)
-    padding = torch.arange(length) >= torch.tensor([[length], [length - 2], [3]])
+    padding = torch.arange(length + 5) >= torch.tensor([[length + 5], [length - 2], [3]])
     out = compute(x, memory, padding)
     leaves = [x, memory, *layer.parameters()]
     return out, *torch.autograd.grad(out.sin().sum(), leaves, allow_unused=True)
