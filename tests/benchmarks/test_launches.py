@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 import torch
 from typer.testing import CliRunner
 
-from plugins.attention import GeneralizedAttention2d
 from study.benchmarks.cases import Case
-from study.benchmarks.launches import gpu_forms, launches, worker
+from study.benchmarks.launches import launches, worker
 from study.benchmarks.launches.counting import Step, count
-from study.benchmarks.launches.gpu_forms import as_on_gpu
 from study.cli import app
 
 
@@ -40,21 +39,20 @@ def test_values_that_the_host_reads_and_constants_that_it_makes_are_counted():
     assert count(forward, torch.ones(3), [x]) == Step(forward=5, backward=1, reads=1, saved=12)
 
 
-def test_our_module_takes_the_form_of_a_gpu(monkeypatch):
-    torch.manual_seed(0)
-    block = GeneralizedAttention2d(16, 2, "1111", 2)
-    torch.nn.init.constant_(block.gamma, 0.5)
-    x = torch.randn(2, 16, 6, 7)
-    expected, asked = block(x), []
-
-    def form_of(terms, on_gpu, local):
-        asked.append((terms, on_gpu, local))
-        return forms(terms, on_gpu, local)
-
-    forms = gpu_forms.form_of
-    monkeypatch.setattr(gpu_forms, "form_of", form_of)
-    torch.testing.assert_close(as_on_gpu(block)(x), expected)
-    assert asked == [("1111", True, False)]
+@pytest.mark.parametrize(
+    ("configuration", "shape"),
+    [("1111", (2, 16, 6, 7)), ("1111", (2, 9, 16)), ("dynamic-7", (2, 90, 16))],
+)
+def test_ours_is_counted_in_the_forms_of_a_gpu(configuration, shape):
+    case = Case("mmcv", configuration, "small", shape, 1, precision="float32")
+    ours = [worker._count(case, "ours") for _ in range(2)]
+    assert ours[0] == ours[1]
+    side = worker.step_of(case, "ours", "cpu")
+    for _ in range(2):
+        side.forget()
+        on_cpu = count(lambda: side.module(side.x), side.seed, [])
+    assert ours[0].forward < on_cpu.forward or ours[0].backward < on_cpu.backward
+    assert ours[0].reads == 0
 
 
 def test_a_dense_form_keeps_the_weights_of_every_pair_and_ours_does_not():

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from plugins.attention.kernels import fairseq_dynamic_conv
+from plugins.attention.kernels.column import on_gpu
 
 __all__ = ["FORMS", "Forms", "convolve", "convolve2d", "unfolded", "unfolded2d"]
 
@@ -138,7 +139,7 @@ def unfolded2d(weight: Tensor, x: Tensor) -> Tensor:
 
 
 def _forms(x: Tensor) -> Forms:
-    return FORMS.get(x.device.type, FORMS["cpu"])
+    return FORMS["cuda" if on_gpu(x.device) else "cpu"]
 
 
 def _padded(x: Tensor, taps: int, before: int, start: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plugins.attention.kernels import mmcv_deform_conv
-from plugins.attention.kernels.constants import kept
+from plugins.attention.kernels.constants import constant
 
 __all__ = ["DeformableConv2d"]
 
@@ -116,8 +116,8 @@ class DeformableConv2d(nn.Module):
         groups, taps = self.deform_groups, self.kernel_size**2
         exact = torch.float64 if torch.float64 in (x.dtype, offset.dtype) else torch.float32
         shape = (self.kernel_size, self.stride, self.padding, self.dilation)
-        centers = _centers(offset, (height, width), (out_height, out_width), shape, exact)
-        per_pixel = _per_pixel(offset, height, width, exact)
+        centers = _centers(offset.device, (height, width), (out_height, out_width), shape, exact)
+        per_pixel = _per_pixel(offset.device, height, width, exact)
         # grid_sample wants (x, y), and the two axes apart in memory.
         moved = offset.reshape(batch * groups, taps, 2, out_height, out_width).flip(2)
         grid = torch.addcmul(centers, moved.transpose(1, 2), per_pixel)  # (N, 2, taps, H', W')
@@ -138,7 +138,7 @@ def _form_on(device: str) -> str:
     return form if form == "torch" or mmcv_deform_conv.is_compiled_for(device) else "torch"
 
 
-@kept(maxsize=32)
+@constant
 def _centers(
     device: torch.device,
     size: tuple[int, int],
@@ -162,7 +162,7 @@ def _centers(
     return torch.stack(grid).flatten(1, 2)
 
 
-@kept(maxsize=256)
+@constant
 def _per_pixel(device: torch.device, height: int, width: int, kind: torch.dtype) -> Tensor:
     """Return what a pixel is along columns and rows, as grid_sample counts: (2, 1, 1, 1)."""
     sizes = [torch.full((1, 1, 1), 2 / size, dtype=kind, device=device) for size in (width, height)]

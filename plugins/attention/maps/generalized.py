@@ -20,6 +20,7 @@ from torch import Tensor
 
 from plugins.attention.core.closed_form import ClosedForm
 from plugins.attention.core.energy import exactly
+from plugins.attention.kernels.column import on_gpu
 from plugins.attention.kernels.maps.block import Block2d
 from plugins.attention.kernels.maps.forms import Form, form_of
 from plugins.attention.kernels.maps.tiles import residual, working_type
@@ -64,7 +65,7 @@ class GeneralizedAttention2d(Block2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend; `x` and the result are (N, C, H, W)."""
-        form = form_of(self.terms, on_gpu=x.is_cuda, local=self.spatial_range is not None)
+        form = form_of(self.terms, on_gpu=on_gpu(x.device), local=self.spatial_range is not None)
         return self.attend(x, form)
 
     def attend(self, x: Tensor, form: Form) -> Tensor:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plugins.attention.core.sequence import SequenceModule
-from plugins.attention.kernels.constants import kept
+from plugins.attention.kernels.constants import constant
 
 __all__ = ["DeformableConv1d"]
 
@@ -94,7 +94,7 @@ class DeformableConv1d(SequenceModule):
         before = self.kernel_size - 1 if self.causal else self.kernel_size // 2
         # Half precision would round a position to a part of a step, from 256 on to whole steps.
         exact = torch.float64 if offset.dtype == torch.float64 else torch.float32
-        centers = _centers(offset, query_start, length, self.kernel_size, before, exact)
+        centers = _centers(offset.device, query_start, length, self.kernel_size, before, exact)
         position = centers + offset
         if self.causal:
             position = torch.minimum(position, centers[:, -1:])
@@ -110,7 +110,7 @@ class DeformableConv1d(SequenceModule):
         return F.linear(sampled, kernel, self.bias)
 
 
-@kept(maxsize=256)
+@constant
 def _centers(
     device: torch.device, start: int, length: int, taps: int, before: int, kind: torch.dtype
 ) -> Tensor:

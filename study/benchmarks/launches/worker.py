@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from plugins.attention.kernels.column import as_on_gpu
 from study.benchmarks.cases import Case
 from study.benchmarks.launches.counting import Step, count
-from study.benchmarks.launches.gpu_forms import as_on_gpu
 from study.benchmarks.on_cuda.cases import settings
 from study.benchmarks.on_cuda.rows import OURS
 from study.benchmarks.on_cuda.worker import step_of
@@ -26,12 +26,13 @@ def measure(cases: Sequence[Case]) -> Iterator[dict[str, dict[str, Any]]]:
 
 
 def _count(case: Case, which: str) -> Step:
-    side = step_of(case, which, "cpu", as_on_gpu if which == OURS else None)
+    side = step_of(case, which, "cpu")
     present = [side.x, *side.module.state_dict(keep_vars=True).values()]
     # The second step: what is made once and kept is no part of a step.
     for _ in range(2):
         side.forget()
-        found = count(lambda: side.module(side.x), side.seed, present)
+        with as_on_gpu():  # what is not ours has one form
+            found = count(lambda: side.module(side.x), side.seed, present)
     side.forget()
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -38,16 +38,10 @@ class Autocast(nn.Module):
             return self.module(x)
 
 
-def step_of(
-    case: Case, side: str, device: str, changed: Callable[[nn.Module], nn.Module] | None = None
-) -> Side:
-    """Build one side of a case on a device, in the case's precision.
-
-    `changed` may replace the module by another that calculates the same.
-    """
+def step_of(case: Case, side: str, device: str) -> Side:
+    """Build one side of a case on a device, in the case's precision."""
     made = build(case, side)
     module, x = made.module.to(device), made.x.detach().to(device).requires_grad_()
-    module = module if changed is None else changed(module)
     if case.precision == "bfloat16":
         module = Autocast(module, torch.bfloat16)
     return Side(module, x, made.seed.to(device))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from plugins.attention.kernels.constants import filled
 from plugins.attention.kernels.sequences.block import Block1d
-from plugins.attention.kernels.sequences.constants import filled
 from plugins.attention.kernels.sequences.projections import fold
 from plugins.attention.kernels.sequences.relative import by_offset, diagonals, encoding, spread
 from plugins.attention.kernels.sequences.visible import Offsets, Visible

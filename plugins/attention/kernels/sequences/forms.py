@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from plugins.attention.kernels.attend import attend
-from plugins.attention.kernels.sequences.constants import filled
+from plugins.attention.kernels.column import on_gpu
+from plugins.attention.kernels.constants import filled
 from plugins.attention.kernels.sequences.energies import Energies
 from plugins.attention.kernels.sequences.on_cpu import attend_on_cpu
 from plugins.attention.kernels.sequences.relative import shifted
 from plugins.attention.kernels.sequences.visible import Offsets, Visible
 
-__all__ = ["FORMS", "Form", "Forms", "form_of", "on_gpu", "pool"]
+__all__ = ["FORMS", "Form", "Forms", "form_of", "pool"]
 
 Compute = Callable[[Energies, Tensor, Visible], Tensor]
 """From energies, values (N, M, S, d) and what is visible to (N, M, T or 1, d)."""
@@ -201,11 +202,6 @@ FORMS: dict[str, Forms] = {
     "1110": Forms(blocked, tabled),
     "1111": Forms(blocked, tabled),
 }
-
-
-def on_gpu(device: torch.device) -> bool:
-    """Whether the forms for a GPU are used on a device."""
-    return device.type == "cuda"
 
 
 def form_of(terms: str, visible: Visible, device: torch.device) -> Form:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from plugins.attention.kernels.constants import filled
 from plugins.attention.kernels.sequences.block import Block1d
-from plugins.attention.kernels.sequences.constants import filled
 
 __all__ = ["Projected", "fold", "linear", "project", "project_query", "score_of_memory"]
 

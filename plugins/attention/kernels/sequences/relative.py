@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from plugins.attention.core.position import relative_sinusoid
-from plugins.attention.kernels.sequences.constants import constant
+from plugins.attention.kernels.constants import constant
 from plugins.attention.kernels.sequences.visible import Offsets, Visible
 
 __all__ = ["WAVELENGTH", "OffsetRows", "by_offset", "diagonals", "encoding", "shifted", "spread"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from plugins.attention.kernels.attend import Window
-from plugins.attention.kernels.sequences.constants import constant, filled
+from plugins.attention.kernels.constants import constant, filled
 
 __all__ = ["Offsets", "Visible"]
 

@@ -12,17 +12,13 @@ from torch.autograd.function import once_differentiable
 
 from plugins.attention.core.energy import exactly
 from plugins.attention.core.position import relative_sinusoid
+from plugins.attention.kernels.constants import constant
 from plugins.attention.kernels.maps.axis import WAVELENGTH
 from plugins.attention.kernels.maps.block import Block2d
 from plugins.attention.kernels.maps.lean.ends import in_one
 from plugins.attention.kernels.maps.tiles import in_single
 
 __all__ = ["encoding", "of_position", "of_queries"]
-
-_ENCODINGS: dict[tuple[Any, ...], Tensor] = {}
-_KEPT = 32
-"""Encodings that are kept. Maps of detection have some dozens of heights and widths; at stride 1
-and 84 columns one encoding takes 4 MB."""
 
 
 def encoding(
@@ -36,21 +32,13 @@ def encoding(
         (queries * keys, position_dim / 2), divided by sqrt(2) as mmcv's module does. A gather from
         distinct offsets would be smaller; its gradient adds up in no fixed order.
     """
-    steps, magnitude = (block.q_stride, block.kv_stride), block.position_magnitude
-    key = (queries, keys, *steps, magnitude, block.position_dim, kind, device)
-    if torch.compiler.is_compiling():
-        return _encode(*key)
-    found = _ENCODINGS.get(key)
-    if found is None:
-        with torch.inference_mode(False):
-            found = _encode(*key)
-        if type(found) is Tensor:  # one that a tracer made has no numbers
-            while len(_ENCODINGS) >= _KEPT:
-                del _ENCODINGS[next(iter(_ENCODINGS))]
-            _ENCODINGS[key] = found
-    return found
+    return _encode(
+        queries, keys, block.q_stride, block.kv_stride, block.position_magnitude,
+        block.position_dim, kind, device,
+    )  # fmt: skip
 
 
+@constant
 def _encode(
     queries: int,
     keys: int,
