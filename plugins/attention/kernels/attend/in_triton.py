@@ -23,8 +23,8 @@ import triton.language as tl
 __all__ = ["backward_keys", "backward_queries", "forward"]
 
 _ANY_SIZE = (
-    "step_o", "step_i", "o_b", "o_m", "o_y", "o_x", "i_b", "i_m", "i_y", "i_x", "s_b", "s_m",
-    "do_b", "do_m", "do_y", "do_x", "di_b", "di_m", "di_y", "di_x",
+    "step_o", "step_i", "o_b", "o_m", "o_y", "o_x", "i_b", "i_m", "i_y", "i_x", "s_b", "s_m", "s_p",
+    "do_b", "do_m", "do_y", "do_x", "di_b", "di_m", "di_y", "di_x", "ds_b", "ds_m", "ds_p",
     "heads", "queries", "width", "keys_o", "keys_i",
     "query_step", "key_step", "first", "near", "far",
 )  # fmt: skip
@@ -116,7 +116,7 @@ def _column(rows, outer, in_q, qa, key_step, near, far, HAS: tl.constexpr, WINDO
 def forward(
     QUERY, KEY, VALUE, OUTER, INNER, SCORE, BIAS, OUT, TOTAL,
     q_b, q_p, k_b, k_p, v_b, v_p, step_o, step_i,
-    o_b, o_m, o_y, o_x, i_b, i_m, i_y, i_x, s_b, s_m,
+    o_b, o_m, o_y, o_x, i_b, i_m, i_y, i_x, s_b, s_m, s_p,
     heads, queries, width, keys_o, keys_i, scale,
     query_step, key_step, first, near, far,
     D: tl.constexpr, E: tl.constexpr, BD: tl.constexpr, BE: tl.constexpr,
@@ -181,7 +181,7 @@ def forward(
                 column = _column(outer_rows, o, in_q, at_o, key_step, near, far, HAS_OUTER, WINDOW)
                 energy = energy + column[:, None]
             if HAS_SCORE:
-                score = tl.load(scores + p, mask=in_i, other=0.0).to(tl.float32) * LOG2E
+                score = tl.load(scores + p * s_p, mask=in_i, other=0.0).to(tl.float32) * LOG2E
                 energy = energy + score[None, :]
             peak = tl.maximum(top, tl.max(energy, 1))
             shift = tl.where(peak == float("-inf"), 0.0, peak)
@@ -209,7 +209,7 @@ def backward_queries(
     QUERY, KEY, VALUE, OUTER, INNER, SCORE, BIAS, OUT, TOTAL,
     GRAD, DELTA, D_QUERY, D_OUTER, D_INNER,
     q_b, q_p, k_b, k_p, v_b, v_p, step_o, step_i,
-    o_b, o_m, o_y, o_x, i_b, i_m, i_y, i_x, s_b, s_m,
+    o_b, o_m, o_y, o_x, i_b, i_m, i_y, i_x, s_b, s_m, s_p,
     g_b, g_p, do_b, do_m, do_y, do_x, di_b, di_m, di_y, di_x,
     heads, queries, width, keys_o, keys_i, scale,
     query_step, key_step, first, near, far,
@@ -290,7 +290,7 @@ def backward_queries(
                 column = _column(outer_rows, o, in_q, at_o, key_step, near, far, HAS_OUTER, WINDOW)
                 energy = energy + column[:, None]
             if HAS_SCORE:
-                score = tl.load(scores + p, mask=in_i, other=0.0).to(tl.float32) * LOG2E
+                score = tl.load(scores + p * s_p, mask=in_i, other=0.0).to(tl.float32) * LOG2E
                 energy = energy + score[None, :]
             weight = tl.exp2(energy)
             value = tl.load(
@@ -312,8 +312,9 @@ def backward_queries(
                 d_inner_rows[:, None] + i[None, :], d_tile.to(D_INNER.dtype.element_ty),
                 mask=in_q[:, None] & in_i[None, :],
             )  # fmt: skip
-        # The next chunk adds to the outer table what another thread may have written.
-        tl.debug_barrier()
+        if HAS_OUTER:
+            # The next chunk adds to the outer table what another thread may have written.
+            tl.debug_barrier()
     if CONTENT:
         place = (batch * queries + q[:, None]) * (heads * D) + head * D + d[None, :]
         d_query = (d_query * scale).to(D_QUERY.dtype.element_ty)
@@ -324,8 +325,8 @@ def backward_queries(
 def backward_keys(
     QUERY, KEY, VALUE, OUTER, INNER, SCORE, BIAS, TOTAL, GRAD, DELTA, D_KEY, D_VALUE, D_SCORE,
     q_b, q_p, k_b, k_p, v_b, v_p, step_o, step_i,
-    o_b, o_m, o_y, o_x, i_b, i_m, i_y, i_x, s_b, s_m,
-    g_b, g_p, heads, queries, width, keys_o, keys_i, scale,
+    o_b, o_m, o_y, o_x, i_b, i_m, i_y, i_x, s_b, s_m, s_p,
+    g_b, g_p, ds_b, ds_m, ds_p, heads, queries, width, keys_o, keys_i, scale,
     query_step, key_step, first, near, far,
     D: tl.constexpr, E: tl.constexpr, BD: tl.constexpr, BE: tl.constexpr,
     BM: tl.constexpr, BI: tl.constexpr,
@@ -361,7 +362,7 @@ def backward_keys(
     inners = INNER + batch * i_b + head * i_m
     score = tl.zeros([BI], tl.float32)
     if HAS_SCORE:
-        scores = SCORE + batch * s_b + head * s_m + p
+        scores = SCORE + batch * s_b + head * s_m + p * s_p
         score = tl.load(scores, mask=in_i, other=0.0).to(tl.float32) * LOG2E
     score = tl.where(in_i, score, float("-inf"))
 
@@ -440,5 +441,5 @@ def backward_keys(
     d_value = d_value.to(D_VALUE.dtype.element_ty)
     tl.store(D_VALUE + place, d_value, mask=in_i[:, None] & (e < E)[None, :])
     if WANTS_SCORE:
-        place = problem.to(tl.int64) * keys_o * keys_i + p
+        place = batch * ds_b + head * ds_m + p * ds_p
         tl.store(D_SCORE + place, d_score.to(D_SCORE.dtype.element_ty), mask=in_i)

@@ -124,7 +124,7 @@ class _Call:
         steps = (1, self.keys[0]) if self.swap else (self.keys[1], 1)
         return (
             *_place(query), *_place(key), *_place(value), *steps,
-            *_table(outer), *_table(inner), *((0, 0) if score is None else score.stride()[:2]),
+            *_table(outer), *_table(inner), *_scores(score),
         )  # fmt: skip
 
     @property
@@ -183,9 +183,7 @@ def _score(score: Tensor) -> Tensor:
     """Return (B, M, Ko, Ki) whose keys lie one after the other; batch and heads may be expanded."""
     _, _, outer, inner = score.shape
     _, _, row, place = score.stride()
-    if (place == 1 or inner == 1) and (row == inner or outer == 1):
-        return score
-    return score.contiguous()
+    return score if outer == 1 or row == inner * place else score.contiguous()
 
 
 def _waste(keys: int) -> float:
@@ -197,6 +195,13 @@ def _waste(keys: int) -> float:
 def _place(tensor: Tensor | None) -> tuple[int, int]:
     """Strides of the batch and of a position."""
     return (0, 0) if tensor is None else (tensor.stride(0), tensor.stride(3))
+
+
+def _scores(score: Tensor | None) -> tuple[int, int, int]:
+    """Strides of batch, head and key."""
+    if score is None:
+        return (0, 0, 0)
+    return (*score.stride()[:2], score.stride(3))  # type: ignore[return-value]
 
 
 def _table(table: Tensor | None) -> tuple[int, int, int, int]:
@@ -260,10 +265,10 @@ def backward(
     of_key = None if key is None else empty_heads_last(key.shape, key)
     of_value = empty_heads_last(value.shape, value)
     cleared = window is not None  # keys beyond it are not visited
-    of_outer, of_inner = (
-        None if table is None else empty_gradient(table, cleared) for table in call.tensors[3:5]
-    )
-    of_score = value.new_empty(score.shape) if score is not None and wants_score else None
+    packed_outer, packed_inner, packed_score = call.tensors[3:6]
+    of_outer = None if packed_outer is None else empty_gradient(packed_outer, cleared)
+    of_inner = None if packed_inner is None else empty_gradient(packed_inner, cleared)
+    of_score = empty_gradient(packed_score) if packed_score is not None and wants_score else None
     delta = torch.empty_like(total)
     given = _given(call.tensors, value)
     programs = batch * heads * -(-queries // blocks.queries)
@@ -277,12 +282,22 @@ def backward(
     if programs:
         in_triton.backward_keys[(programs,)](
             *given, total, grad, delta, *_given((of_key, of_value, of_score), value),
-            *call.strides, *_place(grad), *call.sizes, **shared,
+            *call.strides, *_place(grad), *_scores(of_score), *call.sizes, **shared,
             WANTS_SCORE=of_score is not None,
         )  # fmt: skip
+    found = [of_outer, of_inner]
     if call.swap:
-        of_outer, of_inner = of_inner, of_outer
-    return of_query, of_key, of_value, of_outer, of_inner, of_score
+        found.reverse()
+    pairs = zip((*found, of_score), (outer, inner, score), strict=True)
+    return of_query, of_key, of_value, *(_as_declared(*pair) for pair in pairs)
+
+
+def _as_declared(gradient: Tensor | None, of: Tensor | None) -> Tensor | None:
+    """Return a gradient of a table that lies as the operator says, also if the table was packed."""
+    if gradient is None or of is None or gradient.stride() == of.stride():
+        return gradient
+    declared = empty_gradient(of)
+    return gradient if gradient.stride() == declared.stride() else declared.copy_(gradient)
 
 
 def _given(tensors: tuple[Tensor | None, ...], value: Tensor) -> list[Tensor]:

@@ -17,9 +17,8 @@ def empty_heads_last(shape: Sequence[int], like: Tensor) -> Tensor:
 
 
 def empty_gradient(of: Tensor, cleared: bool = False) -> Tensor:
-    """Make memory for the gradient of a table, laid out as the table if that is dense."""
+    """Make memory for the gradient of a table, laid out as the table if that is not expanded."""
     sizes = zip(of.stride(), of.shape, strict=True)
     expanded = any(stride == 0 and size > 1 for stride, size in sizes)
-    dense = not expanded and of.stride(-1) == 1
-    gradient = torch.empty_like(of) if dense else of.new_empty(of.shape)
+    gradient = of.new_empty(of.shape) if expanded else torch.empty_like(of)
     return gradient.zero_() if cleared else gradient
