@@ -58,7 +58,9 @@ def probe(job: Job, config: dict[str, Any], dataset: dict[str, Any], steps: int)
     model = config["model"]
     model.pop("pretrained", None)
     model.backbone.pop("init_cfg", None)
-    alone = dataclasses.replace(job, world=1)
+    # The model is made already: it is only the file that nothing shall look for.
+    recipe = job.recipe.model_copy(update={"pretrained": None})
+    alone = dataclasses.replace(job, world=1, recipe=recipe)
     loader = training.loader(alone, dataset, share, shuffle=False)
     loader |= {"num_workers": 0, "persistent_workers": False}
     watch = Stopwatch(job.device, steps)

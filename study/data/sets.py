@@ -14,6 +14,7 @@ import functools
 import importlib
 import json
 import os
+import sys
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -64,9 +65,14 @@ def data_root() -> Path:
     return Path(chosen or "~/.cache/spatial-attention-study/data").expanduser()
 
 
-@functools.cache
 def datasets() -> dict[str, str]:
     """Return the module behind each data set's name, in the order of the names."""
+    return _datasets(tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=1)
+def _datasets(path: tuple[str, ...]) -> dict[str, str]:
+    """Look where Python looks for packages; again where that has changed."""
     return {entry.name: entry.value for entry in sorted(entry_points(group=ENTRY_POINTS))}
 
 

@@ -84,11 +84,13 @@ def test_a_pretrained_backbone_is_not_fetched_and_its_statistics_stay(tmp_path, 
         return wrap(self, config, model)
 
     monkeypatch.setattr(Runner, "wrap_model", built)
-    probe("detection", tmp_path, pretrained="torchvision://nowhere", frozen_stages=1)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    probe("detection", tmp_path, pretrained="torchvision://resnet50", frozen_stages=1)
     (backbone,) = modes
     assert backbone.norm_eval
     assert not backbone.conv1.weight.requires_grad
-    probe("segmentation", tmp_path, pretrained="open-mmlab://nowhere")
+    probe("segmentation", tmp_path, pretrained="open-mmlab://resnet50_v1c")
+    assert not (tmp_path / "torch").exists()
 
 
 def test_a_step_calls_the_operators_of_a_training_step(data, tmp_path, monkeypatch):
