@@ -15,7 +15,7 @@ from plugins.translation.arguments import fairseq_arguments
 from plugins.translation.checkpoints import LAST
 
 pytestmark = pytest.mark.train
-OPTIONS = {"updates": 12, "mechanism": "1111", "sites": ("cross",), "compile": True, "dropout": 0}
+OPTIONS = {"updates": 12, "mechanism": "1000", "sites": ("cross",), "compile": True, "dropout": 0}
 
 
 def losses(job):
