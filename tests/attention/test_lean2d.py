@@ -11,7 +11,7 @@ from plugins.attention.kernels.maps.forms import FORMS
 from plugins.attention.kernels.maps.lean import nested
 
 KERNELS = {
-    "0000": 16, "0001": 41, "0010": 25, "0011": 45, "0100": 42, "0101": 43, "0110": 52, "0111": 53,
+    "0000": 16, "0001": 41, "0010": 25, "0011": 44, "0100": 42, "0101": 43, "0110": 51, "0111": 52,
     "1000": 29, "1001": 42, "1010": 33, "1011": 43, "1100": 43, "1101": 44, "1110": 44, "1111": 45,
 }  # fmt: skip
 """Of a step forward and backward in bfloat16 with keys at every second position; others take
