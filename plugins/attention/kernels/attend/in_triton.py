@@ -59,6 +59,41 @@ def _stop(position, near, step, places):
 
 
 @triton.jit
+def _problem(number, heads):
+    """The number of an image's head, the image and the head; wide, as tensors may be large."""
+    return number.to(tl.int64), (number // heads).to(tl.int64), (number % heads).to(tl.int64)
+
+
+@triton.jit
+def _places(q, width, query_step, first, SWAP: tl.constexpr):
+    """Row and column of queries, and their positions along the keys' outer and inner axis."""
+    y = q // width
+    x = q % width
+    at_y = y * query_step
+    at_x = x * query_step + first
+    return y.to(tl.int64), x.to(tl.int64), at_x if SWAP else at_y, at_y if SWAP else at_x
+
+
+@triton.jit
+def _bias(BIAS, head, d, D: tl.constexpr, BIASED: tl.constexpr):
+    """What is added to a head's queries, (features)."""
+    if BIASED:
+        return tl.load(BIAS + head * D + d, mask=d < D, other=0.0).to(tl.float32)
+    else:
+        return tl.zeros([d.shape[0]], tl.float32)
+
+
+@triton.jit
+def _query(queries, q, in_q, q_p, bias, d, D: tl.constexpr, BIASED: tl.constexpr):
+    """Queries of a head with their bias, (queries, features)."""
+    place = q.to(tl.int64)[:, None] * q_p + d[None, :]
+    query = tl.load(queries + place, mask=in_q[:, None] & (d < D)[None, :], other=0.0)
+    if BIASED:
+        query = (query + bias[None, :]).to(queries.dtype.element_ty)
+    return query
+
+
+@triton.jit
 def _visible(
     start, queries, width, keys_o, keys_i, query_step, key_step, first, near, far,
     BM: tl.constexpr, WINDOW: tl.constexpr, SWAP: tl.constexpr,
@@ -132,27 +167,17 @@ def forward(
     """
     blocks = tl.cdiv(queries, BM)
     start = (tl.program_id(0) % blocks) * BM
-    problem = tl.program_id(0) // blocks
-    batch = (problem // heads).to(tl.int64)
-    head = (problem % heads).to(tl.int64)
+    problem, batch, head = _problem(tl.program_id(0) // blocks, heads)
     q = start + tl.arange(0, BM)
     in_q = q < queries
-    y = q // width
-    x = q % width
+    y, x, at_o, at_i = _places(q, width, query_step, first, SWAP)
     d = tl.arange(0, BD)
     e = tl.arange(0, BE)
-    at_y = y * query_step
-    at_x = x * query_step + first
-    at_o = at_x if SWAP else at_y
-    at_i = at_y if SWAP else at_x
-    outer_rows = OUTER + batch * o_b + head * o_m + y.to(tl.int64) * o_y + x.to(tl.int64) * o_x
-    inner_rows = INNER + batch * i_b + head * i_m + y.to(tl.int64) * i_y + x.to(tl.int64) * i_x
+    outer_rows = OUTER + batch * o_b + head * o_m + y * o_y + x * o_x
+    inner_rows = INNER + batch * i_b + head * i_m + y * i_y + x * i_x
     if CONTENT:
-        place = batch * q_b + q.to(tl.int64)[:, None] * q_p + head * D + d[None, :]
-        query = tl.load(QUERY + place, mask=in_q[:, None] & (d < D)[None, :], other=0.0)
-        if BIASED:
-            bias = tl.load(BIAS + head * D + d, mask=d < D, other=0.0)
-            query = (query + bias[None, :]).to(QUERY.dtype.element_ty)
+        bias = _bias(BIAS, head, d, D, BIASED)
+        query = _query(QUERY + batch * q_b + head * D, q, in_q, q_p, bias, d, D, BIASED)
     keys = KEY + batch * k_b + head * D
     values = VALUE + batch * v_b + head * E
     scores = SCORE + batch * s_b + head * s_m
@@ -201,7 +226,7 @@ def forward(
     tl.store(OUT + place, result.to(OUT.dtype.element_ty), mask=in_q[:, None] & (e < E)[None, :])
     # A query that sees nothing has weights exp2(energy - inf) = 0 in the backward pass.
     log = tl.where(blind, float("inf"), top + tl.log2(tl.where(blind, 1.0, total)))
-    tl.store(TOTAL + problem.to(tl.int64) * queries + q, log, mask=in_q)
+    tl.store(TOTAL + problem * queries + q, log, mask=in_q)
 
 
 @triton.jit(do_not_specialize=_ANY_SIZE)
@@ -226,31 +251,19 @@ def backward_queries(
     """
     blocks = tl.cdiv(queries, BM)
     start = (tl.program_id(0) % blocks) * BM
-    problem = tl.program_id(0) // blocks
-    batch = (problem // heads).to(tl.int64)
-    head = (problem % heads).to(tl.int64)
+    problem, batch, head = _problem(tl.program_id(0) // blocks, heads)
     q = start + tl.arange(0, BM)
     in_q = q < queries
-    y = q // width
-    x = q % width
+    y, x, at_o, at_i = _places(q, width, query_step, first, SWAP)
     d = tl.arange(0, BD)
     e = tl.arange(0, BE)
-    at_y = y * query_step
-    at_x = x * query_step + first
-    at_o = at_x if SWAP else at_y
-    at_i = at_y if SWAP else at_x
-    y = y.to(tl.int64)
-    x = x.to(tl.int64)
     outer_rows = OUTER + batch * o_b + head * o_m + y * o_y + x * o_x
     inner_rows = INNER + batch * i_b + head * i_m + y * i_y + x * i_x
     d_outer_rows = D_OUTER + batch * do_b + head * do_m + y * do_y + x * do_x
     d_inner_rows = D_INNER + batch * di_b + head * di_m + y * di_y + x * di_x
     if CONTENT:
-        place = batch * q_b + q.to(tl.int64)[:, None] * q_p + head * D + d[None, :]
-        query = tl.load(QUERY + place, mask=in_q[:, None] & (d < D)[None, :], other=0.0)
-        if BIASED:
-            bias = tl.load(BIAS + head * D + d, mask=d < D, other=0.0)
-            query = (query + bias[None, :]).to(QUERY.dtype.element_ty)
+        bias = _bias(BIAS, head, d, D, BIASED)
+        query = _query(QUERY + batch * q_b + head * D, q, in_q, q_p, bias, d, D, BIASED)
     keys = KEY + batch * k_b + head * D
     values = VALUE + batch * v_b + head * E
     scores = SCORE + batch * s_b + head * s_m
@@ -261,7 +274,7 @@ def backward_queries(
     place = batch * g_b + q.to(tl.int64)[:, None] * g_p + head * E + e[None, :]
     grad = tl.load(GRAD + place, mask=mask, other=0.0)
     delta = tl.sum(out * grad.to(tl.float32), 1)
-    number = problem.to(tl.int64) * queries + q
+    number = problem * queries + q
     tl.store(DELTA + number, delta, mask=in_q)
     log = tl.load(TOTAL + number, mask=in_q, other=float("inf"))
 
@@ -342,9 +355,7 @@ def backward_keys(
     chunks = tl.cdiv(keys_i, BI)
     chunk = tl.program_id(0) % chunks
     o = (tl.program_id(0) // chunks) % keys_o
-    problem = tl.program_id(0) // (chunks * keys_o)
-    batch = (problem // heads).to(tl.int64)
-    head = (problem % heads).to(tl.int64)
+    problem, batch, head = _problem(tl.program_id(0) // (chunks * keys_o), heads)
     i = chunk * BI + tl.arange(0, BI)
     in_i = i < keys_i
     d = tl.arange(0, BD)
@@ -353,9 +364,7 @@ def backward_keys(
     if CONTENT:
         place = batch * k_b + p[:, None] * k_p + head * D + d[None, :]
         key = tl.load(KEY + place, mask=in_i[:, None] & (d < D)[None, :], other=0.0)
-        bias = tl.zeros([BD], tl.float32)
-        if BIASED:
-            bias = tl.load(BIAS + head * D + d, mask=d < D, other=0.0).to(tl.float32)
+        bias = _bias(BIAS, head, d, D, BIASED)
     place = batch * v_b + p[:, None] * v_p + head * E + e[None, :]
     value = tl.load(VALUE + place, mask=in_i[:, None] & (e < E)[None, :], other=0.0)
     outers = OUTER + batch * o_b + head * o_m
@@ -393,35 +402,29 @@ def backward_keys(
     for start in range(first_q, stop_q, BM):
         q = start + tl.arange(0, BM)
         in_q = q < queries
-        y = q // width
-        x = q % width
-        number = problem.to(tl.int64) * queries + q
+        y, x, at_o, at_i = _places(q, width, query_step, first, SWAP)
+        number = problem * queries + q
         log = tl.load(TOTAL + number, mask=in_q, other=float("inf"))
         delta = tl.load(DELTA + number, mask=in_q, other=0.0)
         energy = score[:, None] - log[None, :]
         if HAS_INNER:
-            rows_i = inners + y.to(tl.int64) * i_y + x.to(tl.int64) * i_x
+            rows_i = inners + y * i_y + x * i_x
             tile = tl.load(
                 rows_i[None, :] + i[:, None], mask=in_q[None, :] & in_i[:, None], other=0.0
             )
             energy += tile.to(tl.float32) * LOG2E
         if HAS_OUTER:
-            rows_o = outers + y.to(tl.int64) * o_y + x.to(tl.int64) * o_x
+            rows_o = outers + y * o_y + x * o_x
             column = tl.load(rows_o + o, mask=in_q, other=0.0).to(tl.float32)
             energy += column[None, :] * LOG2E
         if WINDOW:
-            at_y = y * query_step
-            at_x = x * query_step + first
-            distance = (at_y if SWAP else at_x)[None, :] - (i * key_step)[:, None]
-            across = (at_x if SWAP else at_y) - o * key_step
+            distance = at_i[None, :] - (i * key_step)[:, None]
+            across = at_o - o * key_step
             seen = (distance >= near) & (distance <= far)
             seen = seen & ((across >= near) & (across <= far))[None, :]
             energy = tl.where(seen, energy, float("-inf"))
         if CONTENT:
-            at = batch * q_b + q.to(tl.int64)[:, None] * q_p + head * D + d[None, :]
-            query = tl.load(QUERY + at, mask=in_q[:, None] & (d < D)[None, :], other=0.0)
-            if BIASED:
-                query = (query + bias[None, :]).to(QUERY.dtype.element_ty)
+            query = _query(QUERY + batch * q_b + head * D, q, in_q, q_p, bias, d, D, BIASED)
             energy += _dot(key, tl.trans(query), PRECISION) * (scale * LOG2E)
         weight = tl.exp2(energy)
         at = batch * g_b + q.to(tl.int64)[:, None] * g_p + head * E + e[None, :]
