@@ -93,6 +93,18 @@ class Case:
         name, _, taps = self.configuration.partition("-")
         return int(taps) if name == "dynamic" else None
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What a file of measurements says of the input and of our module."""
+        return {
+            "configuration": self.configuration,
+            "place": self.place,
+            "kv_stride": self.kv_stride,
+            "causal": self.causal,
+            "shape": "x".join(map(str, self.shape)),
+            "precision": self.precision,
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return the form in which a worker process receives the case."""
         return asdict(self)

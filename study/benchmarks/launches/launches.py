@@ -39,15 +39,10 @@ class Row:
 
     def to_csv(self) -> dict[str, Any]:
         """Return the columns."""
-        case, found = self.case, self.found
+        found = self.found
         return {
             "side": self.side,
-            "configuration": case.configuration,
-            "place": case.place,
-            "kv_stride": case.kv_stride,
-            "causal": case.causal,
-            "shape": "x".join(map(str, case.shape)),
-            "precision": case.precision,
+            **self.case.columns,
             "forward_operators": found["forward"],
             "backward_operators": found["backward"],
             "reads": found["reads"],

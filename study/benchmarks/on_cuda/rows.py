@@ -53,15 +53,10 @@ class Row:
 
     def to_csv(self) -> dict[str, Any]:
         """Return the columns, unrounded; what failed is None."""
-        case, found = self.case, self.found
+        found = self.found
         return {
             "side": self.side,
-            "configuration": case.configuration,
-            "place": case.place,
-            "kv_stride": case.kv_stride,
-            "causal": case.causal,
-            "shape": "x".join(map(str, case.shape)),
-            "precision": case.precision,
+            **self.case.columns,
             "module": found["module"],
             "rounds": found["rounds"],
             "eager_milliseconds": self.milliseconds("eager"),
