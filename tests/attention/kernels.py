@@ -22,6 +22,7 @@ from triton.compiler import ASTSource, compile
 from triton.knobs import nvidia
 
 from plugins.attention.kernels.attend import Window, in_torch, in_triton, launch
+from plugins.attention.kernels.attend.inputs import Inputs
 
 HEADS = 2
 
@@ -31,7 +32,7 @@ def heads_last(batch, outer, inner, features):
 
 
 def example(grid, keys, widths, parts, batch=2):
-    """Arguments of `launch.forward` without scale and window, laid out as the modules have them."""
+    """The tensors of `Inputs`, without scale and window, laid out as the modules have them."""
     given = parts.split()
     key_width, features = widths
     content = "query" in given
@@ -94,10 +95,10 @@ def interpreted(name, kind="float32"):
     tensors[:3] = (None if tensor is None else tensor.to(half) for tensor in tensors[:3])
     seed = heads_last(len(tensors[2]), *grid, widths[1]).to(half)
     exact = [None if tensor is None else tensor.double() for tensor in tensors]
-    wanted = in_torch.forward(*exact, scale, window, grid)
-    right = in_torch.backward(seed.double(), *exact, scale, window, True)
-    out, total = launch.forward(*tensors, scale, window, grid)
-    grads = launch.backward(seed, *tensors, scale, window, out, total, True)
+    given, exact = Inputs(*tensors, scale, window), Inputs(*exact, scale, window)
+    wanted, right = in_torch.forward(exact), in_torch.backward(seed.double(), exact, True)
+    out, total = launch.forward(given)
+    grads = launch.backward(seed, given, out, total, True)
 
     def deviation(found, exact, largest):
         assert (found is None) == (exact is None)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from plugins.attention.core.energy import exactly
+from plugins.attention.kernels.attend.inputs import Inputs
 from plugins.attention.kernels.attend.layout import empty_gradient, empty_heads_last
-from plugins.attention.kernels.attend.window import Window
 
 __all__ = ["backward", "blocks", "forward"]
 
@@ -65,31 +65,19 @@ class _Problem:
     may_be_blind: bool
 
     @classmethod
-    def of(
-        cls,
-        query: Tensor | None,
-        key: Tensor | None,
-        value: Tensor,
-        outer: Tensor | None,
-        inner: Tensor | None,
-        score: Tensor | None,
-        bias: Tensor | None,
-        scale: float,
-        window: Window | None,
-    ) -> _Problem:
+    def of(cls, inputs: Inputs) -> _Problem:
+        query, key, value, outer, inner, score, bias, scale, window = inputs
         batch, heads, *keys, _ = value.shape
+        grid = inputs.grid
         if query is not None and bias is not None:
             query = query + bias.to(query.dtype)[:, None, None]
         if window is not None:
-            table = outer if inner is None else inner
-            grid = (query if query is not None else table).shape[2:4]  # type: ignore[union-attr]
             far = window.hidden(grid[0], keys[0], 0, value.device)
             outer = _hide(outer, far[:, None], (batch, heads, *grid, keys[0]), value)
             far = window.hidden(grid[1], keys[1], window.first, value.device)
             inner = _hide(inner, far, (batch, heads, *grid, keys[1]), value)
         return cls(
-            _flat(query, 2), _flat(key, 2), _flat(value, 2),  # type: ignore[arg-type]
-            _flat(outer, 2), _flat(inner, 2), _flat(score, 2),
+            _flat(query), _flat(key), _wide(value), _flat(outer), _flat(inner), _flat(score),
             scale, (keys[0], keys[1]), window is not None or score is not None,
         )  # fmt: skip
 
@@ -137,13 +125,14 @@ class _Problem:
         return softmax, energy
 
 
-def _flat(tensor: Tensor | None, dims: int) -> Tensor | None:
+def _flat(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else _wide(tensor)
+
+
+def _wide(tensor: Tensor) -> Tensor:
     """Put batch and heads together, and the two axes of queries or keys after them."""
-    if tensor is None:
-        return None
     tensor = tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-    tensor = tensor.flatten(2, 3) if tensor.dim() > 3 else tensor
-    return tensor.flatten(0, 1).contiguous()
+    return tensor.flatten(2, 3).flatten(0, 1).contiguous()
 
 
 def _hide(table: Tensor | None, far: Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
@@ -154,58 +143,34 @@ def _hide(table: Tensor | None, far: Tensor, shape: tuple[int, ...], like: Tenso
     return table.masked_fill(far, -math.inf)
 
 
-def forward(
-    query: Tensor | None,
-    key: Tensor | None,
-    value: Tensor,
-    outer: Tensor | None,
-    inner: Tensor | None,
-    score: Tensor | None,
-    bias: Tensor | None,
-    scale: float,
-    window: Window | None,
-    grid: tuple[int, int],
-) -> Tensor:
+def forward(inputs: Inputs) -> Tensor:
     """Attend; see :func:`plugins.attention.kernels.attend.operator.attend`."""
+    value = inputs.value
     with exactly(value):
-        problem = _Problem.of(query, key, value, outer, inner, score, bias, scale, window)
+        problem = _Problem.of(inputs)
         out = problem.value.new_empty(*problem.queries.shape[:2], value.shape[-1])
         scratch = problem.scratch()
         for part in blocks(problem.queries, problem.value.shape[1]):
             weights, _ = problem.weights(part, scratch)
             out[part] = torch.bmm(weights, problem.value[part[0]])
         batch, heads = value.shape[:2]
-        result = empty_heads_last((batch, heads, *grid, value.shape[-1]), value)
+        result = empty_heads_last((batch, heads, *inputs.grid, value.shape[-1]), value)
         return result.copy_(out.view(result.shape))
 
 
-def backward(
-    grad: Tensor,
-    query: Tensor | None,
-    key: Tensor | None,
-    value: Tensor,
-    outer: Tensor | None,
-    inner: Tensor | None,
-    score: Tensor | None,
-    bias: Tensor | None,
-    scale: float,
-    window: Window | None,
-    wants_score: bool,
-) -> tuple[Tensor | None, ...]:
+def backward(grad: Tensor, inputs: Inputs, wants_score: bool) -> tuple[Tensor | None, ...]:
     """Return the gradients of query, key, value, outer, inner and score, in their shapes.
 
     None stands for a tensor that is not there, and for the score's unless `wants_score`.
     """
     with exactly(grad):
-        problem = _Problem.of(query, key, value, outer, inner, score, bias, scale, window)
-        slope = _flat(grad, 2)
-        assert slope is not None
+        problem, slope = _Problem.of(inputs), _wide(grad)
         exact, rows = problem.value.new_empty, problem.queries.shape[:2]
         of_query = None if problem.query is None else torch.empty_like(problem.query)
         of_key = None if problem.key is None else torch.zeros_like(problem.key)
         of_value = torch.zeros_like(problem.value)
-        of_outer = None if outer is None else exact(*rows, problem.keys[0])
-        of_inner = None if inner is None else exact(*rows, problem.keys[1])
+        of_outer = None if inputs.outer is None else exact(*rows, problem.keys[0])
+        of_inner = None if inputs.inner is None else exact(*rows, problem.keys[1])
         of_score = None
         if wants_score and problem.score is not None:
             of_score = torch.zeros_like(problem.score)
@@ -228,12 +193,12 @@ def backward(
             if of_query is not None and of_key is not None:
                 assert problem.query is not None
                 assert problem.key is not None
-                if scale != 1:
-                    energy.mul_(scale)
+                if problem.scale != 1:
+                    energy.mul_(problem.scale)
                 of_query[part] = torch.bmm(energy, problem.key[at])
                 torch.baddbmm(of_key[at], energy.mT, problem.query[part], out=of_key[at])
-    projected = zip((of_query, of_key, of_value), (query, key, value), strict=True)
-    tables = zip((of_outer, of_inner, of_score), (outer, inner, score), strict=True)
+    projected = zip((of_query, of_key, of_value), inputs[:3], strict=True)
+    tables = zip((of_outer, of_inner, of_score), inputs[3:6], strict=True)
     return (
         *(_given(gradient, of, _heads_last) for gradient, of in projected),
         *(_given(gradient, of, empty_gradient) for gradient, of in tables),

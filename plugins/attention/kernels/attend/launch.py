@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from plugins.attention.kernels.attend import in_triton
+from plugins.attention.kernels.attend.inputs import Inputs
 from plugins.attention.kernels.attend.layout import empty_gradient, empty_heads_last
 from plugins.attention.kernels.attend.window import Window
 
@@ -63,108 +65,100 @@ def _capable(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= _CAPABLE
 
 
-def serves(value: Tensor, query: Tensor | None) -> bool:
+def serves(inputs: Inputs) -> bool:
     """Whether the kernels can calculate with tensors of this type, width and device."""
-    fits = blocks_of(value.dtype, _widest(value, query), 1, 1) is not None
+    value = inputs.value
+    fits = blocks_of(value.dtype, inputs.widest, 1, 1) is not None
     return fits and value.dtype in _KINDS and _capable(value.device)
-
-
-def _widest(value: Tensor, query: Tensor | None) -> int:
-    return max(value.shape[4], 0 if query is None else query.shape[4])
 
 
 @dataclass(frozen=True)
 class _Call:
-    """The tensors and strides of one call, as the kernels take them."""
+    """The tensors and strides of one call, as the kernels take them.
 
-    tensors: tuple[Tensor | None, ...]  # query, key, value, outer, inner, score, bias
-    grid: tuple[int, int]
-    keys: tuple[int, int]  # outer, inner as the kernels see them
-    swap: bool
-    scale: float
-    window: Window | None
+    Their inner axis is the one that fills its blocks better; `swapped` says that it is the outer
+    one of the operator. `keys` and the tables of `inputs` are as the kernels have them.
+    """
+
+    inputs: Inputs
+    keys: tuple[int, int]
+    swapped: bool
 
     @classmethod
-    def of(
-        cls,
-        query: Tensor | None,
-        key: Tensor | None,
-        value: Tensor,
-        outer: Tensor | None,
-        inner: Tensor | None,
-        score: Tensor | None,
-        bias: Tensor | None,
-        scale: float,
-        window: Window | None,
-        grid: tuple[int, int],
-    ) -> _Call:
-        query, key, value = _packed(query), _packed(key), _packed(value)  # type: ignore[assignment]
+    def of(cls, inputs: Inputs) -> _Call:
+        query, key, value, outer, inner, score, bias, *_ = inputs
         outer, inner = _unit(outer), _unit(inner)
-        score = None if score is None else _score(score)
         keys = value.shape[2], value.shape[3]
-        # The inner axis is the one that fills its blocks better.
-        swap = keys[0] > 1 and _waste(keys[0]) < _waste(keys[1])
-        if swap:
+        swapped = keys[0] > 1 and _waste(keys[0]) < _waste(keys[1])
+        if swapped:
             keys, outer, inner = (keys[1], keys[0]), inner, outer
-        tensors = (
-            query,
-            key,
-            value,
-            outer,
-            inner,
-            score,
-            None if bias is None else bias.contiguous(),
+        packed = inputs._replace(
+            query=None if query is None else _packed(query),
+            key=None if key is None else _packed(key),
+            value=_packed(value),
+            outer=outer,
+            inner=inner,
+            score=None if score is None else _score(score),
+            bias=None if bias is None else bias.contiguous(),
         )
-        return cls(tensors, grid, keys, swap, scale, window)
+        return cls(packed, keys, swapped)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors; what is not there has a stand-in, which a kernel does not read."""
+        return _or(self.inputs.value, self.inputs[:7])
 
     @property
     def strides(self) -> tuple[int, ...]:
         """Strides of queries, keys, values, of a step of keys on either axis, of tables, scores."""
-        query, key, value, outer, inner, score, _ = self.tensors
-        steps = (1, self.keys[0]) if self.swap else (self.keys[1], 1)
+        query, key, value, outer, inner, score, *_ = self.inputs
+        steps = (1, self.keys[0]) if self.swapped else (self.keys[1], 1)
         return (
             *_place(query), *_place(key), *_place(value), *steps,
             *_table(outer), *_table(inner), *_scores(score),
         )  # fmt: skip
 
     @property
+    def queries(self) -> int:
+        """How many there are of a head."""
+        return self.inputs.grid[0] * self.inputs.grid[1]
+
+    @property
     def sizes(self) -> tuple[float, ...]:
         """Heads, queries, queries of the inner axis, keys of both, scale, window."""
-        heads = self.tensors[2].shape[1]  # type: ignore[union-attr]
-        window = Window() if self.window is None else self.window
-        return (heads, self.grid[0] * self.grid[1], self.grid[1], *self.keys, self.scale, *window)
+        heads, width = self.inputs.value.shape[1], self.inputs.grid[1]
+        window = self.inputs.window or Window()
+        return (heads, self.queries, width, *self.keys, self.inputs.scale, *window)
 
-    def constants(self, blocks: Blocks) -> dict[str, Any]:
+    @property
+    def blocks(self) -> Blocks:
+        """The block sizes."""
+        kind = self.inputs.value.dtype
+        blocks = blocks_of(kind, self.inputs.widest, self.queries, self.keys[1])
+        assert blocks is not None
+        return blocks
+
+    @property
+    def constants(self) -> dict[str, Any]:
         """Arguments that a kernel is compiled for."""
-        query, _, value, outer, inner, score, bias = self.tensors
-        assert value is not None
+        query, _, value, outer, inner, score, bias, _, window = self.inputs
         features = value.shape[4] if query is None else query.shape[4]
         exact = torch.get_float32_matmul_precision() == "highest" or value.dtype != torch.float32
+        blocks = self.blocks
         return {
             "D": features, "E": value.shape[4],
             "BD": _power(features), "BE": _power(value.shape[4]),
             "BM": blocks.queries, "BI": blocks.keys,
             "CONTENT": query is not None, "BIASED": bias is not None and query is not None,
             "HAS_OUTER": outer is not None, "HAS_INNER": inner is not None,
-            "HAS_SCORE": score is not None, "WINDOW": self.window is not None, "SWAP": self.swap,
+            "HAS_SCORE": score is not None, "WINDOW": window is not None, "SWAP": self.swapped,
             "PRECISION": "ieee" if exact else "tf32",
+            "num_warps": blocks.warps, "num_stages": blocks.stages,
         }  # fmt: skip
 
-    @property
-    def blocks(self) -> Blocks:
-        """Return the block sizes."""
-        query, _, value, *_ = self.tensors
-        assert value is not None
-        queries = self.grid[0] * self.grid[1]
-        blocks = blocks_of(value.dtype, _widest(value, query), queries, self.keys[1])
-        assert blocks is not None
-        return blocks
 
-
-def _packed(tensor: Tensor | None) -> Tensor | None:
+def _packed(tensor: Tensor) -> Tensor:
     """Return (B, M, o, i, features) with heads side by side and positions one after the other."""
-    if tensor is None:
-        return None
     _, _, outer, inner, features = tensor.shape
     _, head, row, place, unit = tensor.stride()
     if unit == 1 and head == features and (outer == 1 or row == place * inner):
@@ -209,86 +203,54 @@ def _table(table: Tensor | None) -> tuple[int, int, int, int]:
     return (0, 0, 0, 0) if table is None else table.stride()[:4]  # type: ignore[return-value]
 
 
-def forward(
-    query: Tensor | None,
-    key: Tensor | None,
-    value: Tensor,
-    outer: Tensor | None,
-    inner: Tensor | None,
-    score: Tensor | None,
-    bias: Tensor | None,
-    scale: float,
-    window: Window | None,
-    grid: tuple[int, int],
-) -> tuple[Tensor, Tensor]:
+def forward(inputs: Inputs) -> tuple[Tensor, Tensor]:
     """Return what is attended and, to the base 2, the logarithm of each query's sum."""
-    call = _Call.of(query, key, value, outer, inner, score, bias, scale, window, grid)
+    call, value = _Call.of(inputs), inputs.value
     batch, heads, _, _, features = value.shape
-    queries = grid[0] * grid[1]
-    out = empty_heads_last((batch, heads, *grid, features), value)
-    total = value.new_empty(batch * heads * queries, dtype=torch.float32)
-    blocks = call.blocks
-    programs = batch * heads * -(-queries // blocks.queries)
+    out = empty_heads_last((batch, heads, *inputs.grid, features), value)
+    total = value.new_empty(batch * heads * call.queries, dtype=torch.float32)
+    programs = batch * heads * -(-call.queries // call.blocks.queries)
     if programs:
         in_triton.forward[(programs,)](
-            *_given(call.tensors, value), out, total, *call.strides, *call.sizes,
-            **call.constants(blocks),
-            num_warps=blocks.warps, num_stages=blocks.stages,
-        )  # fmt: skip
+            *call.tensors, out, total, *call.strides, *call.sizes, **call.constants
+        )
     return out, total
 
 
 def backward(
-    grad: Tensor,
-    query: Tensor | None,
-    key: Tensor | None,
-    value: Tensor,
-    outer: Tensor | None,
-    inner: Tensor | None,
-    score: Tensor | None,
-    bias: Tensor | None,
-    scale: float,
-    window: Window | None,
-    out: Tensor,
-    total: Tensor,
-    wants_score: bool,
+    grad: Tensor, inputs: Inputs, out: Tensor, total: Tensor, wants_score: bool
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of query, key, value, outer, inner and score."""
-    grid = (grad.shape[2], grad.shape[3])
-    call = _Call.of(query, key, value, outer, inner, score, bias, scale, window, grid)
-    batch, heads, queries = value.shape[0], value.shape[1], grid[0] * grid[1]
-    grad = _packed(grad)  # type: ignore[assignment]
-    blocks = call.blocks
-    shared = call.constants(blocks)
-    shared |= {"num_warps": blocks.warps, "num_stages": blocks.stages}
+    call, grad = _Call.of(inputs), _packed(grad)
+    query, key, value, *_ = inputs
+    batch, heads = value.shape[:2]
     of_query = None if query is None else empty_heads_last(query.shape, query)
     of_key = None if key is None else empty_heads_last(key.shape, key)
     of_value = empty_heads_last(value.shape, value)
-    cleared = window is not None  # keys beyond it are not visited
-    packed_outer, packed_inner, packed_score = call.tensors[3:6]
-    of_outer = None if packed_outer is None else empty_gradient(packed_outer, cleared)
-    of_inner = None if packed_inner is None else empty_gradient(packed_inner, cleared)
-    of_score = empty_gradient(packed_score) if packed_score is not None and wants_score else None
+    outer, inner, score = call.inputs[3:6]
+    cleared = inputs.window is not None  # keys beyond it are not visited
+    of_outer = None if outer is None else empty_gradient(outer, cleared)
+    of_inner = None if inner is None else empty_gradient(inner, cleared)
+    of_score = empty_gradient(score) if score is not None and wants_score else None
     delta = torch.empty_like(total)
-    given = _given(call.tensors, value)
-    programs = batch * heads * -(-queries // blocks.queries)
+    blocks, constants = call.blocks, call.constants
+    programs = batch * heads * -(-call.queries // blocks.queries)
     if programs:
         in_triton.backward_queries[(programs,)](
-            *given, out, total, grad, delta, *_given((of_query, of_outer, of_inner), value),
-            *call.strides, *_place(grad),
-            *_table(of_outer), *_table(of_inner), *call.sizes, **shared,
+            *call.tensors, out, total, grad, delta, *_or(value, (of_query, of_outer, of_inner)),
+            *call.strides, *_place(grad), *_table(of_outer), *_table(of_inner),
+            *call.sizes, **constants,
         )  # fmt: skip
     programs = batch * heads * call.keys[0] * -(-call.keys[1] // blocks.keys)
     if programs:
         in_triton.backward_keys[(programs,)](
-            *given, total, grad, delta, *_given((of_key, of_value, of_score), value),
-            *call.strides, *_place(grad), *_scores(of_score), *call.sizes, **shared,
+            *call.tensors, total, grad, delta, *_or(value, (of_key, of_value, of_score)),
+            *call.strides, *_place(grad), *_scores(of_score), *call.sizes, **constants,
             WANTS_SCORE=of_score is not None,
         )  # fmt: skip
-    found = [of_outer, of_inner]
-    if call.swap:
-        found.reverse()
-    pairs = zip((*found, of_score), (outer, inner, score), strict=True)
+    if call.swapped:
+        of_outer, of_inner = of_inner, of_outer
+    pairs = zip((of_outer, of_inner, of_score), inputs[3:6], strict=True)
     return of_query, of_key, of_value, *(_as_declared(*pair) for pair in pairs)
 
 
@@ -300,6 +262,6 @@ def _as_declared(gradient: Tensor | None, of: Tensor | None) -> Tensor | None:
     return gradient if gradient.stride() == declared.stride() else declared.copy_(gradient)
 
 
-def _given(tensors: tuple[Tensor | None, ...], value: Tensor) -> list[Tensor]:
-    """Stand-ins for tensors that are not there: a kernel does not read them."""
-    return [value if tensor is None else tensor for tensor in tensors]
+def _or(other: Tensor, tensors: Iterable[Tensor | None]) -> list[Tensor]:
+    """Put another tensor where there is none."""
+    return [other if tensor is None else tensor for tensor in tensors]

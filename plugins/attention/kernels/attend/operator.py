@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.flop_counter import register_flop_formula
 
 from plugins.attention.kernels.attend import in_torch
+from plugins.attention.kernels.attend.inputs import Inputs
 from plugins.attention.kernels.attend.layout import empty_gradient, empty_heads_last
 from plugins.attention.kernels.attend.window import Window
 
@@ -83,7 +83,7 @@ def attend(
     elif query is not None and key is not None:
         query, key = query.to(value.dtype), key.to(value.dtype)
     sizes = None if window is None else [*window]
-    out: Tensor = _Attend.apply(query, key, value, outer, inner, score, bias, scale, sizes)
+    out: Tensor = _Attend.apply(scale, sizes, query, key, value, outer, inner, score, bias)
     return out
 
 
@@ -91,49 +91,35 @@ class _Attend(torch.autograd.Function):
     """The operator and its gradient. Outside of the operator, this costs a call the least time."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        query: Tensor | None,
-        key: Tensor | None,
-        value: Tensor,
-        outer: Tensor | None,
-        inner: Tensor | None,
-        score: Tensor | None,
-        bias: Tensor | None,
-        scale: float,
-        window: list[int] | None,
-    ) -> Tensor:
-        inputs = (query, key, value, outer, inner, score, bias)
-        out, total = torch.ops.spatial_attention.attend(*inputs, scale, window)
-        ctx.save_for_backward(*inputs, out, total)
+    def forward(ctx: Any, scale: float, window: list[int] | None, *tensors: Any) -> Tensor:
+        out: Tensor
+        out, total = torch.ops.spatial_attention.attend(*tensors, scale, window)
+        ctx.save_for_backward(*tensors, out, total)
         ctx.scale, ctx.window = scale, window
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        *inputs, out, total = ctx.saved_tensors
-        wants_score = ctx.needs_input_grad[5]
+        *tensors, out, total = ctx.saved_tensors
+        *wanted, wants_bias = ctx.needs_input_grad[2:]
         found = torch.ops.spatial_attention.attend_backward(
-            grad, *inputs, ctx.scale, ctx.window, out, total, wants_score
+            grad, *tensors, ctx.scale, ctx.window, out, total, wanted[5]
         )
-        gradients = [
-            gradient if wanted and of is not None else None
-            for gradient, of, wanted in zip(found, inputs, ctx.needs_input_grad, strict=False)
-        ]
         of_bias = None
-        if ctx.needs_input_grad[6]:
+        if wants_bias:
             # The bias is added to every query.
-            of_bias = found[0].sum(dim=(0, 2, 3), dtype=inputs[6].dtype)
-        return (*gradients, of_bias, None, None)
+            of_bias = found[0].sum(dim=(0, 2, 3), dtype=tensors[6].dtype)
+        gradients = zip(found, wanted, strict=True)
+        return None, None, *(of if want else None for of, want in gradients), of_bias
 
 
-def kernel_for(value: Tensor, query: Tensor | None) -> Any:
+def kernel_for(inputs: Inputs) -> Any:
     """Return the module with the kernels if they serve these tensors, else None."""
-    if value.device.type != "cuda":
+    if inputs.value.device.type != "cuda":
         return None
     launch = _launch()
-    return launch if launch is not None and launch.serves(value, query) else None
+    return launch if launch is not None and launch.serves(inputs) else None
 
 
 @functools.cache
@@ -151,89 +137,51 @@ def _launch() -> ModuleType | None:
     return launch
 
 
-def _grid(query: Tensor | None, outer: Tensor | None, inner: Tensor | None) -> tuple[int, int]:
-    table = outer if inner is None else inner
-    of = table if query is None else query
-    if of is None:
-        raise ValueError("attend needs a query or a table of energies to know the queries from")
-    return of.shape[2], of.shape[3]
-
-
-def _window(sizes: Sequence[int] | None) -> Window | None:
-    return None if sizes is None else Window(*sizes)
-
-
 @torch.library.impl(_LIBRARY, "attend", "CompositeExplicitAutograd")
-def _attend(
-    query: Tensor | None,
-    key: Tensor | None,
-    value: Tensor,
-    outer: Tensor | None,
-    inner: Tensor | None,
-    score: Tensor | None,
-    bias: Tensor | None,
-    scale: float,
-    window: Sequence[int] | None,
-) -> tuple[Tensor, Tensor]:
-    arguments = (query, key, value, outer, inner, score, bias, scale, _window(window))
-    grid = _grid(query, outer, inner)
-    kernel = kernel_for(value, query)
-    if kernel is not None:
-        with torch.cuda.device_of(value):
-            found: tuple[Tensor, Tensor] = kernel.forward(*arguments, grid)
-        return found
-    return in_torch.forward(*arguments, grid), value.new_empty(0, dtype=torch.float32)
+def _attend(*arguments: Any) -> tuple[Tensor, Tensor]:
+    inputs = Inputs.of(*arguments)
+    kernel = kernel_for(inputs)
+    if kernel is None:
+        return in_torch.forward(inputs), inputs.value.new_empty(0, dtype=torch.float32)
+    with torch.cuda.device_of(inputs.value):
+        found: tuple[Tensor, Tensor] = kernel.forward(inputs)
+    return found
 
 
 @torch.library.impl(_LIBRARY, "attend_backward", "CompositeExplicitAutograd")
-def _attend_backward(
-    grad: Tensor,
-    query: Tensor | None,
-    key: Tensor | None,
-    value: Tensor,
-    outer: Tensor | None,
-    inner: Tensor | None,
-    score: Tensor | None,
-    bias: Tensor | None,
-    scale: float,
-    window: Sequence[int] | None,
-    out: Tensor,
-    total: Tensor,
-    wants_score: bool,
-) -> tuple[Tensor, ...]:
-    arguments = (query, key, value, outer, inner, score, bias, scale, _window(window))
-    kernel = kernel_for(value, query)
-    if kernel is not None:
-        with torch.cuda.device_of(value):
-            found = kernel.backward(grad, *arguments, out, total, wants_score)
+def _attend_backward(grad: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    *given, out, total, wants_score = arguments
+    inputs = Inputs.of(*given)
+    kernel = kernel_for(inputs)
+    if kernel is None:
+        found = in_torch.backward(grad, inputs, wants_score)
     else:
-        found = in_torch.backward(grad, *arguments, wants_score)
+        with torch.cuda.device_of(inputs.value):
+            found = kernel.backward(grad, inputs, out, total, wants_score)
     # An operator returns no None.
-    return tuple(value.new_empty(0) if gradient is None else gradient for gradient in found)
+    return tuple(inputs.value.new_empty(0) if gradient is None else gradient for gradient in found)
 
 
 @torch.library.register_fake("spatial_attention::attend", lib=_LIBRARY)
-def _attend_shape(
-    query: Any, key: Any, value: Any, outer: Any, inner: Any, score: Any, bias: Any, *_: Any
-) -> tuple[Tensor, Tensor]:
-    batch, heads, features = value.shape[0], value.shape[1], value.shape[4]
-    grid = _grid(query, outer, inner)
+def _attend_shape(*arguments: Any) -> tuple[Tensor, Tensor]:
+    inputs = Inputs.of(*arguments)
+    value, grid = inputs.value, inputs.grid
+    batch, heads, _, _, features = value.shape
     out = empty_heads_last((batch, heads, *grid, features), value)
-    totals = batch * heads * grid[0] * grid[1] if kernel_for(value, query) is not None else 0
+    totals = 0 if kernel_for(inputs) is None else batch * heads * grid[0] * grid[1]
     return out, value.new_empty(totals, dtype=torch.float32)
 
 
 @torch.library.register_fake("spatial_attention::attend_backward", lib=_LIBRARY)
-def _attend_backward_shape(
-    grad: Any, query: Any, key: Any, value: Any, outer: Any, inner: Any, score: Any, *rest: Any
-) -> tuple[Tensor, ...]:
+def _attend_backward_shape(grad: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    *given, _, _, wants_score = arguments
+    query, key, value, outer, inner, score, *_ = Inputs.of(*given)
     nothing = value.new_empty(0)
-    projected = (
-        nothing if t is None else empty_heads_last(t.shape, t) for t in (query, key, value)
+    tables = (outer, inner, score if wants_score else None)
+    return (
+        *(nothing if t is None else empty_heads_last(t.shape, t) for t in (query, key, value)),
+        *(nothing if t is None else empty_gradient(t) for t in tables),
     )
-    score = score if rest[-1] else None
-    tables = (nothing if t is None else empty_gradient(t) for t in (outer, inner, score))
-    return (*projected, *tables)
 
 
 def _products(query: Any, value: Any, outer: Any, inner: Any) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from torch.utils.flop_counter import register_flop_formula
 from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.attend import in_torch
 from plugins.attention.kernels.attend.in_torch import blocks
+from plugins.attention.kernels.attend.inputs import Inputs
 from plugins.attention.kernels.maps.blocked import by_tables
 from plugins.attention.kernels.maps.tiles import Tiles, in_single, over_tiles
 
@@ -163,11 +164,11 @@ def _fits(along_x: Tensor, score: Tensor | None) -> bool:
     return bool(spread <= _SPREAD)
 
 
-def _as_attended(along_y: Tensor, along_x: Tensor, value: Tensor, score: Tensor | None) -> Any:
-    """Return the arguments in the shapes of the operator that attends."""
+def _as_attended(along_y: Tensor, along_x: Tensor, value: Tensor, score: Tensor | None) -> Inputs:
+    """Return the tensors in the shapes of the operator that attends."""
     score = None if score is None else score.unsqueeze(1)
     tables = along_y[:, None, None], along_x[:, None, None]
-    return None, None, value.unsqueeze(1), *tables, score, None, 1.0, None
+    return Inputs(None, None, value.unsqueeze(1), *tables, score, None)
 
 
 @torch.library.impl(_LIBRARY, "factored", "CompositeExplicitAutograd")
@@ -180,8 +181,7 @@ def _factored(
     """
     with exactly(value):
         if not _fits(along_x, score):
-            arguments = _as_attended(along_y, along_x, value, score)
-            out = in_torch.forward(*(*arguments, (1, along_y.shape[1]))).flatten(1, 3)
+            out = in_torch.forward(_as_attended(along_y, along_x, value, score)).flatten(1, 3)
             return out, along_y.clone(), along_x.clone(), out.new_zeros(*out.shape[:2], 1)
         factors = _Factors.of(along_y, along_x, value, score)
         sums = factors.sums()
@@ -204,8 +204,8 @@ def _factored_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     with exactly(value):
         if total.numel() and not total.flatten()[0]:
-            arguments = _as_attended(kept_y, kept_x, value, score)
-            found = in_torch.backward(grad[:, None, None], *(*arguments, True))
+            inputs = _as_attended(kept_y, kept_x, value, score)
+            found = in_torch.backward(grad[:, None, None], inputs, wants_score=True)
             of_value, of_y, of_x, of_score = (t for t in found if t is not None)
             return of_y[:, 0, 0], of_x[:, 0, 0], of_value[:, 0], of_score[:, 0]
         factors = _Factors.again(kept_y, kept_x, value, score)
