@@ -9,11 +9,12 @@ import types
 import pytest
 import torch
 from mmcv.ops import DeformConv2d
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from plugins.attention import DeformableConv1d, DeformableConv2d, DynamicConv1d, DynamicConv2d
 from plugins.attention.core.cost import count
 from plugins.attention.kernels import fairseq_dynamic_conv, mmcv_deform_conv, taps
+
+from .dispatched import Dispatched
 
 LAYOUTS = ("contiguous", "channels_last", "strided")
 HALF = (torch.bfloat16, torch.float16)
@@ -414,32 +415,19 @@ def test_all_of_it_is_one_graph_for_any_size(form, make, shapes, request):
         assert_equal(*results, rtol=1e-9, atol=1e-9)
 
 
-class Launched(TorchDispatchMode):
-    """Lists the operators that calculate or copy, as a proxy for kernels."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        packet = func._overloadpacket
-        aliases = [returned.alias_info for returned in func._schema.returns]
-        view = any(alias is not None and not alias.is_write for alias in aliases)
-        if not view and packet not in (torch.ops.aten.detach, torch.ops.aten._unsafe_view):
-            self.names.append(str(packet))
-        return out
+FREE = (torch.ops.aten.detach, torch.ops.aten._unsafe_view)
+"""They calculate and copy nothing."""
 
 
 def launches(forward, *leaves):
     """How many operators forward and backward take."""
     forward()  # makes what is kept
-    with Launched() as there:
+    with Dispatched(FREE) as there:
         out = forward()
     seed = torch.ones_like(out)
-    with Launched() as back:
+    with Dispatched(FREE) as back:
         torch.autograd.grad(out, leaves, seed)
-    return len(there.names), len(back.names)
+    return len(there.found), len(back.found)
 
 
 @pytest.mark.parametrize(

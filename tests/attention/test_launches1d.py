@@ -10,12 +10,13 @@ import copy
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from plugins.attention import GeneralizedAttention1d
 from plugins.attention.core.word import TERM_SETS
 from plugins.attention.kernels.sequences import forms
 from plugins.attention.sequences.dense import dense
+
+from .dispatched import Dispatched
 
 N, T, C, M = 2, 20, 16, 4
 CASES = ["self", "causal", "padded", "causal, padded", "cross", "cross, padded"]
@@ -45,21 +46,6 @@ def _forms_of_a_gpu(monkeypatch):
     monkeypatch.setattr(forms, "on_gpu", lambda device: True)
 
 
-class Operators(TorchDispatchMode):
-    """Collects the operators that are dispatched, views and allocations left out."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
-        aliases = [output.alias_info for output in operator._schema.returns]
-        is_view = any(alias is not None and not alias.is_write for alias in aliases)
-        if not is_view and operator._overloadpacket not in FREE:
-            self.found.append(operator._overloadpacket)
-        return operator(*args, **(kwargs or {}))
-
-
 def inputs(case, dtype=torch.float32, length=T):
     torch.manual_seed(1)
     x = torch.randn(N, length, C, dtype=dtype, requires_grad=True)
@@ -75,11 +61,11 @@ def inputs(case, dtype=torch.float32, length=T):
 
 def step(module, x, memory, options, compute=None):
     """Operators of a forward and of a backward pass."""
-    with Operators() as forward:
+    with Dispatched(FREE) as forward:
         out = (compute or module)(x, memory, **options)
     seed = torch.ones_like(out)
     leaves = [leaf for leaf in (x, memory, *module.parameters()) if leaf is not None]
-    with Operators() as backward:
+    with Dispatched(FREE) as backward:
         torch.autograd.grad(out, leaves, seed, allow_unused=True)
     return forward.found, backward.found
 
@@ -168,7 +154,7 @@ def test_no_step_of_decoding_waits_for_a_number_or_makes_a_constant_twice(terms,
     with torch.no_grad():
         for _ in range(2):
             kept = module.remember(x)
-            with Operators() as operators:
+            with Dispatched(FREE) as operators:
                 for at in (5, 9):
                     seen = {name: tensor[:, :, : at + 1] for name, tensor in kept.items()}
                     options["key_padding_mask"] = None if padding is None else padding[:, : at + 1]

@@ -3,12 +3,13 @@
 import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from plugins.attention import GeneralizedAttention2d
 from plugins.attention.core.word import TERM_SETS
 from plugins.attention.kernels.maps.forms import FORMS
 from plugins.attention.kernels.maps.lean import nested
+
+from .dispatched import Dispatched
 
 KERNELS = {
     "0000": 16, "0001": 41, "0010": 25, "0011": 44, "0100": 42, "0101": 43, "0110": 51, "0111": 52,
@@ -23,23 +24,8 @@ WAITS = {"_local_scalar_dense", "item", "lift_fresh", "nonzero", "is_nonzero", "
 CONSTANTS = {"arange", "scalar_tensor", "tensor", "eye", "linspace", "tril_indices", "full"}
 
 
-class Operators(TorchDispatchMode):
-    """The names of the operators that compute or fill tensors: those that are kernels on a GPU."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        name = func._overloadpacket.__name__
-        views = [
-            r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns
-        ]
-        made = isinstance(out, torch.Tensor | tuple | list) and not any(views)
-        if (made and "empty" not in name and name != "_unsafe_view") or name in WAITS:
-            self.names.append(name)
-        return out
+FREE = {"_unsafe_view", "promote_types"}
+"""They calculate and fill nothing; nor does what makes empty tensors."""
 
 
 def operators(terms, kv_stride, half, form=None, **arguments):
@@ -51,11 +37,12 @@ def operators(terms, kv_stride, half, form=None, **arguments):
     for _ in range(2):
         block.zero_grad()
         x = torch.randn(2, 32, 10, 12, requires_grad=True)
-        with Operators() as seen:
+        with Dispatched() as seen:
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
                 out = block.attend(x, form)
             out.backward(gradient)
-    return seen.names
+    names = [packet.__name__ for packet in seen.found]
+    return [name for name in names if "empty" not in name and name not in FREE]
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
