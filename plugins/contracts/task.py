@@ -1,21 +1,23 @@
 """What a task is: one class, found by the entry point ``study.tasks``.
 
-A task derives from :class:`Task`, and from :class:`Smokes`, :class:`Probes`, :class:`Evaluates`,
-:class:`Looks` and :class:`Publishes` as far as it can do these. Planning a grid imports the class,
-so its file imports no framework; the methods that need one import it themselves.
+A task derives from :class:`Task`, and from :class:`ChecksData`, :class:`Smokes`, :class:`Probes`,
+:class:`Evaluates`, :class:`Looks` and :class:`Publishes` as far as it can do these. Planning a
+grid imports the class, so its file imports no framework; the methods that need one import it
+themselves.
 """
 
 from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from plugins.attention.core.site import Site
 from plugins.attention.core.standing import placed
 from plugins.attention.core.word import Word
+from plugins.contracts.dataset import Checked
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.probe import Probed
@@ -27,7 +29,16 @@ if TYPE_CHECKING:
 
     from plugins.attention.core.cost import Cost
 
-__all__ = ["Evaluates", "Looks", "Probes", "Published", "Publishes", "Smokes", "Task"]
+__all__ = [
+    "ChecksData",
+    "Evaluates",
+    "Looks",
+    "Probes",
+    "Published",
+    "Publishes",
+    "Smokes",
+    "Task",
+]
 
 
 class Task(ABC):
@@ -134,6 +145,31 @@ class Task(ABC):
     def metric(self, name: str) -> Metric:
         """Return the definition of a recorded metric; a plain one if the name is unknown."""
         return next((metric for metric in self.metrics if metric.name == name), Metric(name))
+
+
+class ChecksData(ABC):
+    """A task that can tell before training whether a data set is what it will read."""
+
+    @abstractmethod
+    def check_data(self, folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked:
+        """Read a prepared set, whoever made it, as training and evaluation will read it.
+
+        Parameters
+        ----------
+        folder: Path
+            Of the set.
+        whole: bool
+            Whether every item is opened. Of a published set, whose files are known, a sample will
+            do.
+        progress: callable
+            Told what is being done.
+
+        Raises
+        ------
+        PrepareError
+            If training would fail on it, or learn or measure something wrong. It names file and
+            entry.
+        """
 
 
 class Smokes(ABC):

@@ -108,7 +108,7 @@ def _data() -> list[Check]:
                 f"study data prepare {name}",
                 optional=True,
             )
-            for name in data.datasets()
+            for name in data.names()
         ),
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-__all__ = ["clusters", "mechanisms", "run_ids", "states"]
+__all__ = ["clusters", "doors", "mechanisms", "run_ids", "states"]
 
 
 def run_ids(context: typer.Context, incomplete: str) -> list[str]:
@@ -37,6 +37,13 @@ def mechanisms(incomplete: str) -> list[str]:
 
     before, plus, _ = incomplete.rpartition("+")
     return _beginning(incomplete, [f"{before}{plus}{name}" for name in names()])
+
+
+def doors(incomplete: str) -> list[str]:
+    """Kinds of data that a user may add."""
+    from study.data.doors import door_names
+
+    return _beginning(incomplete, door_names())
 
 
 def clusters(incomplete: str) -> list[str]:

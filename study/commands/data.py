@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from study.commands.complete import doors
+
 app = typer.Typer(help="Data sets and pretrained weights: get and list them.", no_args_is_help=True)
 
 Root = Annotated[
@@ -36,12 +38,12 @@ def prepare(
     """Prepare data sets; what is there already is left alone.
 
     Embedded sets are downloaded. COCO, Cityscapes and WMT14 are prepared from your copy:
-    study data prepare coco --from DIR.
+    study data prepare coco --from DIR. Files of your own: study data add.
     """
     from study import data
     from study.errors import StudyError
 
-    known = data.datasets()
+    known = data.names(root)
     if not names and not every:
         raise StudyError(f"name data sets to prepare, or use --all; valid: {', '.join(known)}")
     wanted = data.embedded() if every else list(names or [])
@@ -57,6 +59,34 @@ def prepare(
         raise StudyError("--from DIR is the copy of one data set: name that one")
     else:
         data.prepare_from(wanted[0], copy, root, subset=subset)
+
+
+@app.command("add")
+def add(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", autocompletion=doors, help="boxes, masks or sentences.")
+    ],
+    name: Annotated[str, typer.Argument(help="What the set shall be called.")],
+    copy: Annotated[
+        Path,
+        typer.Option(
+            "--from", metavar="DIR", help="Your files; they are only read, and must stay."
+        ),
+    ],
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="KEY=VALUE; see docs/your-data.md for the keys."),
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Make a data set of files of your own, for a grid's recipe: {data: NAME}.
+
+    A COCO file and images are boxes; images and label images are masks; two text files are
+    sentences.
+    """
+    from study import data
+
+    data.add(kind, name, copy, option or (), root)
 
 
 @app.command("weights")

@@ -1,18 +1,18 @@
 """The data sets: what there is, where it lies, and how it gets there."""
 
+from study.data.building import MEGABYTE
+from study.data.preparing import add, prepare, prepare_from
 from study.data.sets import (
-    MEGABYTE,
     card,
     data_root,
     datasets,
     embedded,
     is_prepared,
     looks_like_copy,
+    names,
     outputs,
     overview,
     path,
-    prepare,
-    prepare_from,
     task_of,
     training_items,
     verify,
@@ -20,12 +20,14 @@ from study.data.sets import (
 
 __all__ = [
     "MEGABYTE",
+    "add",
     "card",
     "data_root",
     "datasets",
     "embedded",
     "is_prepared",
     "looks_like_copy",
+    "names",
     "outputs",
     "overview",
     "path",

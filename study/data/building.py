@@ -13,9 +13,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from plugins.contracts.copies import CopyCard
-from plugins.contracts.dataset import Card, PrepareError, Source
+from plugins.contracts.dataset import Card, Checked, PrepareError, Source
+from plugins.contracts.task import ChecksData
+from plugins.contracts.tasks import find_task, task_names
 from plugins.training.downloads import locked
 from study.data import contents
+from study.data.doors import CARD_FILE, Added
 from study.data.download import fetch, partial_folder
 from study.errors import StudyError
 
@@ -34,7 +37,6 @@ __all__ = [
 ]
 
 SCHEMA = 2
-CARD_FILE = "card.json"
 MEGABYTE = 1_000_000
 
 
@@ -62,7 +64,10 @@ class CopiedDataSet(Protocol):
     def prepare(
         self, copy: Path, out: Path, progress: Callable[[str], None], subset: bool = False
     ) -> dict:
-        """Check the copy and write what it lacks into `out`; return counts, and ``official``."""
+        """Check the copy and write what it lacks into `out`; return counts.
+
+        Of a published set ``official`` is among them: whether it is the whole set, as known.
+        """
 
 
 def say(console: Console, text: str) -> None:
@@ -166,16 +171,29 @@ def _build(
                 status.update(f"{name}: {doing}")
 
             counts = module.prepare(material, out, progress, **options)
+            whole = not counts.get("official", False)
+            checked = _check(module.CARD.task, out, whole, progress)
             progress("taking the fingerprint")
-            content = _describe(name, module, out, counts)
+            content = _describe(name, module, out, counts | checked.counts, whole)
+        content["notes"] = [*content["notes"], *checked.notes]
         if copy:
             content |= {"copy": str(copy), "links": contents.links(out)}
+        if isinstance(module, Added):
+            content["door"] = module.record()
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         (out / CARD_FILE).write_text(text, encoding="utf-8")
         contents.sync(out)
         out.rename(root / name)
         contents.sync_entry(root)
     say(console, f"{name}: prepared in {monotonic() - started:.0f} s; {content['line']}")
+    for note in checked.notes:
+        say(console, f"{name}: {note}")
+
+
+def _check(task: str, out: Path, whole: bool, progress: Callable[[str], None]) -> Checked:
+    """Let the set's task read it as training will, if that task is installed."""
+    known = find_task(task) if task in task_names() else None
+    return known.check_data(out, whole, progress) if isinstance(known, ChecksData) else Checked()
 
 
 def _fetch_all(
@@ -205,10 +223,10 @@ def _fetch_all(
     return files
 
 
-def _describe(name: str, module: DataSet, out: Path, counts: dict) -> dict[str, Any]:
+def _describe(name: str, module: DataSet, out: Path, counts: dict, whole: bool) -> dict[str, Any]:
     about, not_comparable = module.CARD, True
     if isinstance(about, CopyCard):
-        not_comparable = not counts["official"]
+        not_comparable = counts.get("official") is False
         about = replace(about, subset=not_comparable)
     packages = {}
     for package in about.packages:
@@ -236,5 +254,6 @@ def _describe(name: str, module: DataSet, out: Path, counts: dict) -> dict[str, 
         "packages": packages,
         "counts": counts,
         "size": contents.size(out, CARD_FILE),
-        "fingerprint": contents.fingerprint(out, packages),
+        "linked": "content" if whole else "size",
+        "fingerprint": contents.fingerprint(out, packages, whole),
     }

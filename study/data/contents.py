@@ -1,7 +1,8 @@
 """What the folder of a prepared data set consists of: its own files, and links.
 
-A link to a file stands for that file. For a linked folder only names and sizes count: it may hold
-tens of gigabytes. Its hidden files, such as those of a file browser, do not count.
+A link to a file stands for that file. The content of files in a linked folder counts too, unless it
+is a published set's, which may hold tens of gigabytes: then names and sizes do. Hidden files there,
+such as those of a file browser, do not count.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["fingerprint", "links", "size", "sync", "sync_entry"]
+__all__ = ["fingerprint", "links", "size", "sync", "sync_entry", "touched"]
 
 
 def size(folder: Path, without: str) -> dict[str, int]:
@@ -30,24 +31,48 @@ def links(folder: Path) -> dict[str, int]:
     }
 
 
-def fingerprint(folder: Path, packages: Mapping[str, str]) -> str:
+def touched(folder: Path, card: Path) -> bool:
+    """Tell whether a file, linked ones included, was written or replaced after `card` was."""
+    known = card.stat()
+    limit = max(known.st_mtime, known.st_ctime)
+    for entry in _entries(folder):
+        for file in _visible(entry) if entry.is_symlink() and entry.is_dir() else (entry,):
+            found = file.stat()
+            # A copy that keeps the time of its content has a new time of its entry.
+            if max(found.st_mtime, found.st_ctime) > limit and file.is_file() and file != card:
+                return True
+    return False
+
+
+def fingerprint(folder: Path, packages: Mapping[str, str], whole: bool = True) -> str:
     """Hash packages, then names and contents of all files, in a fixed order.
 
-    For files in linked folders it hashes names and sizes.
+    Parameters
+    ----------
+    folder: Path
+        Of the set.
+    packages: mapping of str to str
+        Versions of the distributions that can change what is written.
+    whole: bool
+        Whether the content of files in linked folders counts too, or their sizes.
     """
     digest = hashlib.sha256(json.dumps(packages, sort_keys=True).encode())
     entries = {entry.relative_to(folder).as_posix(): entry for entry in _entries(folder)}
     for name, entry in sorted(entries.items()):
         if entry.is_file():
-            digest.update(f"\0{name}\0".encode())
-            with entry.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(f"\0{name}\0".encode() + _sha256(entry))
         elif entry.is_symlink() and entry.is_dir():
             for file_name, path in sorted((path.as_posix(), path) for path in _visible(entry)):
-                bytes_ = path.stat().st_size
                 relative = file_name.removeprefix(entry.as_posix())
-                digest.update(f"\0{name}{relative}\0{bytes_}\0".encode())
+                digest.update(f"\0{name}{relative}\0{path.stat().st_size}\0".encode())
+                if whole:
+                    digest.update(_sha256(path))
     return digest.hexdigest()
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def sync(folder: Path) -> None:

@@ -5,7 +5,8 @@ then renamed, so it is either whole or absent. What a data set contains is the b
 module behind its name (entry points ``study.datasets``).
 
 Embedded sets are downloaded. The others are prepared from the user's copy, which stays as it is:
-the prepared folder has links to its large files.
+the prepared folder has links to its large files. A user's own sets are taken in through a door, and
+their folders are all that is known of them.
 """
 
 from __future__ import annotations
@@ -15,42 +16,29 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from plugins.contracts.copies import CopyCard
 from study.data import contents
-from study.data.building import (
-    CARD_FILE,
-    MEGABYTE,
-    SCHEMA,
-    CopiedDataSet,
-    DataSet,
-    build,
-    is_whole,
-    say,
-)
-from study.data.download import require_client
+from study.data.building import SCHEMA, CopiedDataSet, DataSet, is_whole
+from study.data.doors import CARD_FILE, Added, added, added_names
 from study.errors import StudyError, nearest
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 __all__ = [
-    "MEGABYTE",
+    "again",
     "card",
     "data_root",
     "datasets",
     "embedded",
     "is_prepared",
+    "load",
     "looks_like_copy",
+    "names",
     "outputs",
     "overview",
     "path",
-    "prepare",
-    "prepare_from",
     "task_of",
     "training_items",
     "verify",
@@ -66,8 +54,14 @@ def data_root() -> Path:
 
 
 def datasets() -> dict[str, str]:
-    """Return the module behind each data set's name, in the order of the names."""
+    """Return the module behind each name of a data set that a package brings, in order."""
     return _datasets(tuple(sys.path))
+
+
+def names(root: Path | None = None) -> list[str]:
+    """Return the names of all data sets: those of packages, then the user's own."""
+    known = datasets()
+    return [*known, *(name for name in added_names(root or data_root()) if name not in known)]
 
 
 @functools.lru_cache(maxsize=1)
@@ -83,7 +77,7 @@ def embedded() -> list[str]:
 
 def looks_like_copy(name: str, folder: Path) -> bool:
     """Tell whether a folder looks like a copy from which the data set can be prepared."""
-    module = _load(name)
+    module = load(name)
     return _needs_copy(name) and cast(CopiedDataSet, module).recognises(folder)
 
 
@@ -123,7 +117,7 @@ def card(name: str, root: Path | None = None) -> dict[str, Any]:
     try:
         found = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        _load(name)  # an unknown name is the likelier mistake
+        load(name)  # an unknown name is the likelier mistake
         raise StudyError(
             f"data set {name!r} is not in {folder.parent}; run: study data prepare {name}"
         ) from None
@@ -133,17 +127,25 @@ def card(name: str, root: Path | None = None) -> dict[str, Any]:
             f"study data prepare {name}"
         ) from error
     stamp = (found.get("schema"), found.get("version")) if isinstance(found, dict) else None
-    if stamp != (SCHEMA, _load(name).CARD.version):
+    if stamp != (SCHEMA, load(name, root).CARD.version):
         raise StudyError(
             f"{folder} was prepared by another version of the study; delete it (or set STUDY_DATA "
-            f"to another folder) and run: study data prepare {name}"
+            f"to another folder) and run: {again(name, root)}"
         )
     return found
 
 
+def again(name: str, root: Path | None, copy: bool = False) -> str:
+    """Return the command that makes a set anew."""
+    module = load(name, root)
+    if isinstance(module, Added):
+        return module.command
+    return f"study data prepare {name}" + (" --from DIR" if copy else "")
+
+
 def task_of(name: str) -> str:
     """Return the task that a data set is for."""
-    return _load(name).CARD.task
+    return load(name).CARD.task
 
 
 def outputs(name: str) -> int | None:
@@ -151,7 +153,7 @@ def outputs(name: str) -> int | None:
 
     The module of a set that may not be there says it in ``OUTPUTS``.
     """
-    known = None if is_prepared(name) else getattr(_load(name), "OUTPUTS", None)
+    known = None if is_prepared(name) else getattr(load(name), "OUTPUTS", None)
     return None if known is None else int(known)
 
 
@@ -161,7 +163,7 @@ def training_items(name: str) -> int | None:
     The module of a published set may say it in ``TRAINING_ITEMS``; of a part of that set, and of
     all others, the card does.
     """
-    published = getattr(_load(name), "TRAINING_ITEMS", None)
+    published = getattr(load(name), "TRAINING_ITEMS", None)
     if not is_prepared(name):
         return published
     counts = card(name)["counts"]
@@ -170,17 +172,20 @@ def training_items(name: str) -> int | None:
 
 
 def verify(name: str, root: Path | None = None) -> None:
-    """Raise StudyError if files of a prepared data set are gone, or were added or cut."""
+    """Raise StudyError if files of a prepared data set are gone, or were added, cut or changed.
+
+    Their content is hashed again only if one of them was touched since the set was prepared.
+    """
     made, folder = card(name, root), path(name, root)
     copy = made.get("copy")
-    again = f"study data prepare {name}" + (" --from DIR" if copy else "")
+    command = again(name, root, copy=bool(copy))
     expected, found = made["size"], contents.size(folder, CARD_FILE)
     if found != expected:
         raise StudyError(
             f"{folder} has {found['files']} files of {found['bytes']} bytes in all, and was "
             f"prepared with {expected['files']} of {expected['bytes']}"
             + (f"; part of it leads to {copy}, is that still there?" if copy else "")
-            + f"; delete it and run: {again}"
+            + f"; delete it and run: {command}"
         )
     linked = contents.links(folder) if copy else {}
     for place, number in made.get("links", {}).items():
@@ -188,7 +193,14 @@ def verify(name: str, root: Path | None = None) -> None:
             raise StudyError(
                 f"{folder / place}, which leads to {copy}, has {linked.get(place, 0)} files, and "
                 f"had {number} when it was prepared; mend the copy, or delete {folder} and run: "
-                f"{again}"
+                f"{command}"
+            )
+    if contents.touched(folder, folder / CARD_FILE):
+        whole = made.get("linked") == "content"
+        if contents.fingerprint(folder, made["packages"], whole) != made["fingerprint"]:
+            raise StudyError(
+                f"files of {folder}{f' or of {copy}' if copy else ''} have another content than "
+                f"when it was prepared; put them back, or delete {folder} and run: {command}"
             )
 
 
@@ -198,8 +210,8 @@ def overview(root: Path | None = None) -> list[dict[str, Any]]:
     The size is None for a set that cannot be downloaded.
     """
     rows = []
-    for name in datasets():
-        module = _load(name)
+    for name in names(root):
+        module = load(name, root)
         ready = is_prepared(name, root)
         size = sum(source.size for source in module.SOURCES)
         rows.append(
@@ -207,116 +219,27 @@ def overview(root: Path | None = None) -> list[dict[str, Any]]:
                 "name": name,
                 "task": module.CARD.task,
                 "prepared": ready,
-                "download_bytes": None if _needs_copy(name) else size,
+                "download_bytes": None if isinstance(module.CARD, CopyCard) else size,
                 "line": card(name, root)["line"] if ready else module.CARD.line(module.SOURCES),
             }
         )
     return rows
 
 
-def prepare(names: Iterable[str], root: Path | None = None, console: Console | None = None) -> None:
-    """Download and build the data sets that are not there yet.
-
-    Parameters
-    ----------
-    names: iterable of str
-        Names of data sets.
-    root: Path, optional
-        Where to; by default `data_root`.
-    console: rich.console.Console, optional
-        Where progress is shown; by default standard error.
-
-    Raises
-    ------
-    StudyError
-        If a name is unknown, a set needs a copy, a file cannot be downloaded or is a wrong one, or
-        the disk is full. Nothing half-made is left; finished sets stay.
-    """
-    from rich.console import Console
-
-    console = console or Console(stderr=True)
-    root = (root or data_root()).resolve()
-    modules = {name: _load(name) for name in names}
-    for name, module in modules.items():
-        if is_prepared(name, root):
-            card(name, root)
-            say(console, f"{name}: already prepared ({root / name})")
-        elif isinstance(module.CARD, CopyCard):
-            raise StudyError(
-                f"{name} cannot be downloaded by the study. {module.CARD.where}; then run: "
-                f"study data prepare {name} --from THAT_FOLDER"
-            )
-        else:
-            for source in module.SOURCES:
-                require_client(source, root / "wheels")
-    for name, module in modules.items():
-        if not is_prepared(name, root):
-            build(name, module, root, console)
-
-
-def prepare_from(
-    name: str,
-    copy: Path,
-    root: Path | None = None,
-    console: Console | None = None,
-    subset: bool = False,
-) -> None:
-    """Prepare a data set from the user's copy, which is only read.
-
-    Parameters
-    ----------
-    name: str
-        Name of a data set that cannot be downloaded.
-    copy: Path
-        Folder of the copy.
-    root: Path, optional
-        Where to; by default `data_root`.
-    console: rich.console.Console, optional
-        Where progress is shown; by default standard error.
-    subset: bool
-        Whether the copy may be a part of the published set.
-
-    Raises
-    ------
-    StudyError
-        If the name is unknown, the set is embedded, the copy is not what it should be, the set was
-        prepared from another copy, or the disk is full. Nothing half-made is left.
-    """
-    from rich.console import Console
-
-    console = console or Console(stderr=True)
-    root, copy = (root or data_root()).resolve(), copy.expanduser().absolute()
-    module = _load(name)
-    if not _needs_copy(name):
-        raise StudyError(
-            f"{name} is downloaded, not prepared from a copy; run: study data prepare {name}"
-        )
-    if is_prepared(name, root):
-        before = card(name, root)["copy"]
-        if Path(before).resolve() != copy.resolve():
-            raise StudyError(
-                f"{root / name} was prepared from {before}; to prepare it from {copy}, delete it "
-                "first (the copy itself stays: it holds links)"
-            )
-        verify(name, root)
-        say(console, f"{name}: already prepared ({root / name})")
-        return
-    if (root / name).resolve() == copy.resolve():
-        raise StudyError(
-            f"{copy} is where the prepared {name} goes; choose another folder for the prepared "
-            "sets: --root, or STUDY_DATA"
-        )
-    build(name, module, root, console, copy, subset)
-
-
 def _needs_copy(name: str) -> bool:
-    return isinstance(_load(name).CARD, CopyCard)
+    return isinstance(load(name).CARD, CopyCard)
 
 
-def _load(name: str) -> DataSet:
+def load(name: str, root: Path | None = None) -> DataSet:
+    """Return what is behind a data set's name; StudyError if there is no such set."""
     known = datasets()
+    if name in known:
+        return cast(DataSet, importlib.import_module(known[name]))
+    if own := added(name, root or data_root()):
+        return cast(DataSet, own)
     if not known:
         raise StudyError("no data set is registered; install the repository: make setup")
-    if name not in known:
-        raise StudyError(f"unknown data set {name!r}{nearest(name, known)}")
-    return cast(DataSet, importlib.import_module(known[name]))
+    raise StudyError(
+        f"unknown data set {name!r}{nearest(name, names(root))}; files of your own become one by: "
+        f"study data add boxes|masks|sentences {name} --from DIR"
+    )

@@ -221,9 +221,10 @@ def load(path: Path) -> Grid:
 
 
 def _check_data(file: YamlFile, task: str, name: str) -> None:
-    where, known = file.where(["recipe", "data"]), data.datasets()
+    where, known = file.where(["recipe", "data"]), data.names()
     if name not in known:
-        raise StudyError(f"{where}: unknown data set {name!r}{nearest(name, known)}")
+        own = f"files of your own become one by: study data add KIND {name} --from DIR"
+        raise StudyError(f"{where}: unknown data set {name!r}{nearest(name, known)}; {own}")
     if (other := data.task_of(name)) != task:
         fitting = ", ".join(each for each in known if data.task_of(each) == task)
         raise StudyError(f"{where}: {name!r} is for {other}; for {task}: {fitting}")
