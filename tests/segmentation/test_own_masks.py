@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from perfect_masks import is_perfect, loaded, write
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from perfect_masks import check, is_perfect, loaded, write
 from PIL import Image
 
+from plugins.segmentation.data.masks import MaskOptions, Masks
 from study import data
 from study.errors import StudyError
 
@@ -177,10 +181,13 @@ def test_a_set_like_pascal_voc_has_what_its_lists_name(tmp_path, add):
     copy = tmp_path / "VOC2012"
     truth = place(copy, "JPEGImages/{name}.jpg", "SegmentationClass/{name}.png", palette)
     write(copy / "JPEGImages" / "boxes_only.jpg", make("train", 9)[0])
+    (copy / "Annotations").mkdir()
+    (copy / "Annotations" / "boxes_only.xml").write_text("<annotation/>")
+    write(copy / "SegmentationObject" / "train0.png", palette(make("train", 0)[1]))
     for split, labels in truth.items():
         file = copy / "ImageSets" / "Segmentation" / f"{split}.txt"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(f"{name}\n" for name in labels))
+        file.write_text("".join(f"{name} 1\n" for name in labels) + "\n")
     folder = add(copy, GIVEN)
     is_perfect(folder, truth)
     assert json.loads((folder / "meta.json").read_text())["palette"] == [list(c) for c in COLOURS]
@@ -260,6 +267,19 @@ MISTAKES = {
         lambda copy: [(copy / side / "val").rename(copy / f"other {side}")
                       for side in ("images", "labels")],
         (), "does not say which of its 3 images are val; .*-o val_share=0.2",
+    ),
+    "a list that names what is not there": (
+        lambda copy: [(copy / "images").rename(copy / "JPEGImages"),
+                      (copy / "labels").rename(copy / "SegmentationClass"),
+                      (copy / "ImageSets/Segmentation").mkdir(parents=True),
+                      (copy / "ImageSets/Segmentation/train.txt").write_text("train/train0\ngone")],
+        (), r"train.txt names 1 \(gone\), which .*JPEGImages does not have",
+    ),
+    "half of a split": (
+        lambda copy: [(copy / "images/train").rename(copy / "pictures"),
+                      (copy / "labels").rename(copy / "train"),
+                      (copy / "images").rename(copy / "val")],
+        (), "copy/train does not have both, images and labels",
     ),
     "a share of what has val": ((lambda copy: None), ("val_share=0.5",), "has a val already"),
     "labels of one split": (
@@ -418,3 +438,58 @@ def test_what_is_missing_is_told_and_stays_on_the_card(tmp_path, add):
         "predicts it",
         "1 of 3 val labels have no pixel of a class",
     ]
+
+
+@st.composite
+def encodings(draw):
+    """Values or colours for some classes and for none, and labels in them."""
+    classes = draw(st.integers(2, 6))
+    coloured = draw(st.booleans())
+    most = draw(st.sampled_from([2**24 - 1] if coloured else [classes + 2, 255, 65535]))
+    codes = st.lists(st.integers(0, most), min_size=classes + 1, max_size=classes + 1, unique=True)
+    *given, none = draw(codes)
+    pixels = st.lists(st.sampled_from([*range(classes), 255]), min_size=24, max_size=24)
+    labels = {s: np.array(draw(pixels), np.uint8).reshape(4, 6) for s in ("train", "val")}
+    labels["train"][0, :2] = [0, 1]
+    labels["val"][0, 0] = 0
+    return coloured, given, none, labels
+
+
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(encodings())
+def test_any_values_or_colours_become_the_numbers_of_their_classes(tmp_path, encoding):
+    coloured, codes, none, labels = encoding
+    copy, out = tmp_path / "copy", tmp_path / "out"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    for split, label in labels.items():
+        table = np.zeros(256, np.int64)
+        table[[*range(len(codes)), 255]] = [*codes, none]
+        coded = table[label]
+        if coloured:
+            coded = np.stack([coded >> 16, coded >> 8 & 255, coded & 255], -1)
+        written = coded.astype(np.uint16 if coded.max() > 255 else np.uint8)
+        write(copy / f"images/{split}/a.png", np.zeros((4, 6, 3), np.uint8))
+        write(copy / f"labels/{split}/a.png", written)
+
+    def say(key, numbers):
+        return {key: ",".join(f"#{n:06x}" if coloured else str(n) for n in numbers)}
+
+    said = say("colours" if coloured else "values", codes) | say("ignore", [none])
+    names = [f"class {number}" for number in range(len(codes))]
+    options = MaskOptions.model_validate({"classes": ",".join(names), **said})
+    # What the card keeps means the same.
+    assert MaskOptions.model_validate(options.model_dump(mode="json")) == options
+    assert Masks().prepare(copy, out, options, str) == {"items": {"train": 1, "val": 1}}
+    counts = check(out).counts["pixels"]
+    for split, label in labels.items():
+        made = Image.open(out / f"gtFine/{split}/a_gtFine_labelTrainIds.png")
+        assert np.array_equal(np.asarray(made), label)
+        assert [*counts[split].values()] == np.bincount(label.ravel(), minlength=256)[
+            : len(codes)
+        ].tolist()

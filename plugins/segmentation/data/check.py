@@ -140,7 +140,7 @@ def _notes(
     if split == "train" and len(there) == 1:
         binary = (
             f"{IGNORE} means no class; if it is one here, as in masks of black and white, say so "
-            f"with study data add masks: -o values=0,{IGNORE}"
+            f"with study data add masks: two classes and -o values=0,{IGNORE}"
         )
         raise PrepareError(
             f"the labels of train have one class only, {there[0]!r}, and no pixel of "

@@ -151,4 +151,4 @@ def hint(pixels: Mapping[int | float, int], classes: int, ignored: int = 255) ->
     if len(pixels) == classes:
         numbers = ",".join(map(str, sorted(pixels)))
         return f"{said}; if these are the classes, say so {door}: -o values={numbers}"
-    return f"{said}; say what they mean {door}: -o values=..., ignore=..."
+    return f"{said}; say what they mean {door}: -o values=..., or -o ignore=... for none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +14,9 @@ from plugins.contracts.dataset import PrepareError
 
 __all__ = ["LAYOUTS", "Pair", "find", "share"]
 
-IMAGE_FOLDERS = ("images", "img_dir", "leftImg8bit", "JPEGImages", "imgs", "img", "image")
+IMAGE_FOLDERS = ("images", "img_dir", "leftImg8bit", "imgs", "img", "image")
 LABEL_FOLDERS = (
-    *("labels", "masks", "annotations", "ann_dir", "gtFine", "SegmentationClass"),
-    *("label", "mask", "annotation"),
+    *("labels", "masks", "annotations", "ann_dir", "gtFine", "label", "mask", "annotation"),
 )
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
 LISTS = "ImageSets/Segmentation"
@@ -94,8 +94,11 @@ def _folders(copy: Path) -> dict[str, tuple[Path, Path]]:
         if (top := _one(copy, names)) is None:
             continue
         images, labels = _one(top, IMAGE_FOLDERS), _one(top, LABEL_FOLDERS)
-        if images and labels:
-            found[split] = (images, labels)
+        if images is None or labels is None:
+            raise PrepareError(
+                f"{top} does not have both, images and labels; what is expected: {LAYOUTS}"
+            )
+        found[split] = (images, labels)
     if not found:
         entries = [entry.name for entry in copy.iterdir() if not entry.name.startswith(".")]
         raise PrepareError(f"{copy} has {some(entries)}; what is expected: {LAYOUTS}")
@@ -120,9 +123,9 @@ def _one(folder: Path, names: Iterable[str]) -> Path | None:
 
 def _listed(copy: Path) -> dict[str, list[Pair]]:
     """Return the pairs that the lists of a set like PASCAL VOC name."""
-    images, labels = _one(copy, IMAGE_FOLDERS), _one(copy, LABEL_FOLDERS)
-    if images is None or labels is None:
-        raise PrepareError(f"{copy} has {LISTS}, but not both JPEGImages and SegmentationClass")
+    images, labels = copy / "JPEGImages", copy / "SegmentationClass"
+    if not (images.is_dir() and labels.is_dir()):
+        raise PrepareError(f"{copy} has {LISTS}, but not both, {images.name} and {labels.name}")
     lists = {split: copy / LISTS / f"{split}.txt" for split in ("train", "val", "trainval")}
     if lists["train"].exists() and lists["val"].exists():
         wanted = {"train": lists["train"], "val": lists["val"]}
@@ -133,8 +136,10 @@ def _listed(copy: Path) -> dict[str, list[Pair]]:
         wanted = {"all": whole}
     known, found = _images(images), {}
     for split, place in wanted.items():
-        names = [line.split()[0] for line in _lines(place) if line.strip()]
-        if twice := {name for name in names if names.count(name) > 1}:
+        # Lists of PASCAL VOC's single classes have a second column.
+        lines = [line.strip() for line in _lines(place) if line.strip()]
+        names = [line if line in known else line.split()[0] for line in lines]
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
             raise PrepareError(f"{place} names {some(twice)} twice")
         if without := [name for name in names if name not in known]:
             raise PrepareError(f"{place} names {some(without)}, which {images} does not have")
