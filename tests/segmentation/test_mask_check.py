@@ -111,6 +111,10 @@ MISTAKES = {
     "65535 for none": (
         replace("val", "vala", np.full(SHAPE, 65535, np.uint16)), "has the value 65535 in 96 pixels"
     ),
+    "no numbers": (
+        replace("val", "vala", np.full(SHAPE, np.inf, np.float32), format="TIFF"),
+        "has the value inf in 96 pixels",
+    ),
     "from 1": (
         spoil_all(lambda label: np.where(label == 255, 255, label + 1).astype(np.uint8)),
         "and 3 labels are like it; the labels count from 1 to 3: subtract 1",

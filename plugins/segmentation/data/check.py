@@ -162,8 +162,7 @@ def _notes(
 
 
 def _one_channel(image: Image) -> str:
-    bands = {band.tobytes() for band in image.split() if band.im is not None}
-    if len(bands) == 1:
+    if len({band.tobytes() for band in image.split()}) == 1:
         return "all are equal: save one of them as a label of one channel"
     return (
         "a label has one, with the number of a class a pixel; study data add masks takes colours: "

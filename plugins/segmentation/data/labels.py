@@ -81,8 +81,8 @@ def count(values: np.ndarray[Any, Any]) -> dict[int | float, int]:
         return {int(value): int(pixels[value]) for value in np.flatnonzero(pixels)}
     found, numbers = np.unique(values, return_counts=True)
     return {
-        int(value) if value == np.floor(value) else float(value): int(number)
-        for value, number in zip(found.astype(float), numbers, strict=True)
+        int(value) if value.is_integer() else value: int(number)
+        for value, number in zip(found.astype(float).tolist(), numbers, strict=True)
     }
 
 
