@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmseg.datasets import CityscapesDataset
+from perfect_masks import is_perfect
 from PIL import Image
 
 from plugins.attention.core.word import Word
@@ -103,6 +104,22 @@ def test_shares_count_labelled_pixels(copy, tmp_path):
         Image.fromarray(label).save(path)
     pixels = prepared(copy, tmp_path / "out")["pixels"]["val"]
     assert (pixels["road"], pixels["sidewalk"], sum(pixels.values())) == (1920, 1920, 3840)
+
+
+def test_perfect_predictions_of_its_labels_have_an_iou_of_one(copy, tmp_path):
+    prepared(copy, tmp_path / "out")
+    classes = list(CityscapesDataset.METAINFO["classes"])
+    number_of = [classes.index(name) if name in classes else 255 for name in NAMES]
+    truth = {
+        split: {
+            path.name.removesuffix("_gtFine_labelIds.png"): np.array(number_of, np.uint8)[
+                np.asarray(Image.open(path))
+            ]
+            for path in (copy / "gtFine" / split).rglob("*_labelIds.png")
+        }
+        for split in CITIES
+    }
+    is_perfect(tmp_path / "out", truth)
 
 
 def cut(file: Path) -> None:
