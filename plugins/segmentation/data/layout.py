@@ -87,7 +87,10 @@ def find_pairs(folder: Path, split: str) -> dict[str, tuple[Path, Path]]:
     if not found:
         others = list(_below(images, ""))
         there = f"; it has {some(others)}" if others else ""
-        raise PrepareError(f"{IMAGES}/{split} has no *{IMAGE_END}{there}")
+        raise PrepareError(
+            f"{IMAGES}/{split} has no *{IMAGE_END}{there}. Images of any format have that ending "
+            "here; study data add masks gives it to yours"
+        )
     if without := found.keys() - known:
         raise PrepareError(f"{split} images without {LABEL_END[1:]}: {some(without)}")
     if without := known - found.keys():
