@@ -40,6 +40,9 @@ class Recipe(BaseModel):
     def share(self, processes: int) -> Any:
         """Raise ValueError for a number of processes that cannot train a run together."""
 
+    def check_items(self, items: int) -> None:
+        """Raise ValueError if a training set of so many items makes no step."""
+
     def complete(self) -> dict[str, Any]:
         """Return all fields as JSON has them, for people to read."""
         fields = type(self).model_fields

@@ -20,10 +20,8 @@ RECORD_INTERVAL = 10
 class Record(Hook):
     """Passes metrics on to ``metrics.jsonl``, and evaluates once before the first step."""
 
-    def __init__(
-        self, job: Job, prefix: str, scale: float, without_predictions: dict[str, float] | None
-    ) -> None:
-        self.job, self.prefix, self.scale = job, prefix, scale
+    def __init__(self, job: Job, prefix: str, without_predictions: dict[str, float] | None) -> None:
+        self.job, self.prefix = job, prefix
         self.without_predictions = without_predictions or {}
 
     def before_train(self, runner: Runner) -> None:
@@ -72,7 +70,7 @@ class Record(Hook):
     def after_val_epoch(self, runner: Runner, metrics: Any = None) -> None:
         """Record the evaluator's metrics."""
         values = {
-            name.removeprefix(self.prefix): round(float(value) * self.scale, 6)
+            name.removeprefix(self.prefix): round(float(value), 6)
             for name, value in (metrics or {}).items()
         }
         self.job.record(

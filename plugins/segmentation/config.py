@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,12 @@ from plugins.contracts.job import Job
 from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
 from plugins.openmmlab.backbone import expansion, small_depths
 from plugins.openmmlab.optimizer import optimizer
+from plugins.segmentation.data.layout import IMAGE_END, IMAGES, LABEL_END, LABELS, read_classes
+from plugins.segmentation.metric import ExactIoU  # noqa: F401  it registers itself
 from plugins.segmentation.recipe import Recipe
 from plugins.segmentation.sites import HEAD, site
 
-__all__ = ["AttendedFCNHead", "read_classes", "runner_config", "segmentor", "training_config"]
+__all__ = ["AttendedFCNHead", "runner_config", "segmentor", "training_config"]
 
 
 @MODELS.register_module()
@@ -110,7 +111,7 @@ def runner_config(job: Job) -> dict[str, Any]:
         "train_dataloader": _loader(job, "train", meta),
         "val_dataloader": _loader(job, "val", meta),
         "val_cfg": {},
-        "val_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
+        "val_evaluator": {"type": "ExactIoU"},
     }
 
 
@@ -142,12 +143,6 @@ def training_config(job: Job, classes: int) -> dict[str, Any]:
     }
 
 
-def read_classes(data: Path) -> dict[str, Any]:
-    """Return ``classes`` and ``palette`` of a prepared data set."""
-    meta = json.loads((data / "meta.json").read_text(encoding="utf-8"))
-    return {key: meta[key] for key in ("classes", "palette")}
-
-
 def _loader(job: Job, split: str, meta: dict[str, Any]) -> dict[str, Any]:
     recipe: Recipe = job.recipe
     to_train = split == "train"
@@ -163,9 +158,9 @@ def _loader(job: Job, split: str, meta: dict[str, Any]) -> dict[str, Any]:
     dataset = {
         "type": "BaseSegDataset",
         "data_root": str(job.data),
-        "data_prefix": {"img_path": f"leftImg8bit/{split}", "seg_map_path": f"gtFine/{split}"},
-        "img_suffix": "_leftImg8bit.png",
-        "seg_map_suffix": "_gtFine_labelTrainIds.png",
+        "data_prefix": {"img_path": f"{IMAGES}/{split}", "seg_map_path": f"{LABELS}/{split}"},
+        "img_suffix": IMAGE_END,
+        "seg_map_suffix": LABEL_END,
         "metainfo": meta,
         "test_mode": not to_train,
         "indices": recipe.training_images if to_train else recipe.evaluation_images,

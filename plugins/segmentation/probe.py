@@ -12,7 +12,8 @@ from plugins.contracts.job import Job
 from plugins.contracts.probe import Probed
 from plugins.openmmlab import probe as steps_of
 from plugins.openmmlab.probe import MadeUp
-from plugins.segmentation.config import read_classes, training_config
+from plugins.segmentation.config import training_config
+from plugins.segmentation.data.layout import read_classes
 
 __all__ = ["MadeUpSegments", "probe"]
 

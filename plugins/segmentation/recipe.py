@@ -85,10 +85,16 @@ class Recipe(Training):
             )
         if self.base_channels % 4 or self.head_channels % 4:
             raise ValueError("base_channels and head_channels must be divisible by 4")
-        if self.training_images is not None and self.training_images < self.batch_size:
-            raise ValueError(
-                f"training_images ({self.training_images}) make no batch ({self.batch_size})"
-            )
+        if self.training_images is not None:
+            self.check_items(self.training_images)
         if self.scale_range[0] > self.scale_range[1]:
             raise ValueError(f"scale_range {self.scale_range} falls")
         return self
+
+    def check_items(self, items: int) -> None:
+        """Refuse fewer images than a batch has: an epoch leaves out its incomplete last batch."""
+        if items < self.batch_size:
+            raise ValueError(
+                f"{items} training images make no batch of batch_size {self.batch_size}; batch_size"
+                f" {items} or less would do"
+            )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.attention.core.site import MapSite
 from plugins.attention.core.word import Word
+from plugins.contracts.dataset import Checked
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.probe import Probed
-from plugins.contracts.task import Evaluates, Looks, Probes, Smokes, Task
+from plugins.contracts.task import ChecksData, Evaluates, Looks, Probes, Smokes, Task
 from plugins.contracts.weights import WeightsFile
 from plugins.openmmlab.pretrained import weights_files
 from plugins.segmentation.recipe import Recipe
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Segmentation"]
 
 
-class Segmentation(Task, Smokes, Probes, Evaluates, Looks):
+class Segmentation(Task, ChecksData, Smokes, Probes, Evaluates, Looks):
     """Segmentation with MMSegmentation; the data sets have the layout of Cityscapes."""
 
     name = "segmentation"
@@ -59,6 +60,12 @@ class Segmentation(Task, Smokes, Probes, Evaluates, Looks):
     def weights(self, recipe: Any) -> tuple[WeightsFile, ...]:
         """Return the file of the backbone's weights."""
         return weights_files(recipe.pretrained)
+
+    def check_data(self, folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked:
+        """Read images and labels as training and evaluation will."""
+        from plugins.segmentation.data.check import check
+
+        return check(folder, whole, progress)
 
     def smoke(self, recipe: Any) -> Any:
         """Return the same training at toy width: two steps on embedded data, and an evaluation."""

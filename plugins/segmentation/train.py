@@ -11,21 +11,20 @@ from mmseg.utils import register_all_modules
 from plugins.attention.core import cost as costs
 from plugins.contracts.job import Job
 from plugins.openmmlab import evaluation, training
-from plugins.segmentation.config import read_classes, runner_config, segmentor
+from plugins.segmentation.config import runner_config, segmentor
+from plugins.segmentation.data.layout import read_classes
 
 __all__ = ["cost", "evaluate", "train"]
-
-PER_CENT = 0.01
 
 
 def train(job: Job) -> None:
     """Train and evaluate on the validation split after every epoch."""
-    training.train(job, runner_config(job), metric_scale=PER_CENT)
+    training.train(job, runner_config(job))
 
 
 def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
     """Return the metrics of the validation split for the weights of a run."""
-    return evaluation.evaluate(job, runner_config(job), checkpoint, metric_scale=PER_CENT)
+    return evaluation.evaluate(job, runner_config(job), checkpoint)
 
 
 def cost(job: Job, outputs: int | None = None) -> costs.Cost:

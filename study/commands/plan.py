@@ -59,6 +59,7 @@ def plan(
 
     from study.data import weights
     from study.grid.changed import changed_recipes
+    from study.launch.fits import check_items
     from study.runs.folder import SETTLED, RunFolder
     from study.runs.probe import Probes
     from study.runs.run import root_to_fill
@@ -68,6 +69,7 @@ def plan(
     from study.worker.measure import costs
 
     runs, console = runs_of(grids, mechanism, seed, smoke), Console()
+    check_items(runs)
     profile = _profile(cluster, runs) if cluster is not None else None
     where = root_to_fill(root, smoke)
     found = states_of([RunFolder(where / run.id) for run in runs])

@@ -39,7 +39,7 @@ def run(
     from study import data
     from study.data import weights
     from study.grid.changed import changed_recipes
-    from study.launch.fits import check_fit, unfinished
+    from study.launch.fits import check_fit, check_items, unfinished
     from study.launch.local.slots import Slots
     from study.runs.folder import SETTLED, RunFolder
     from study.runs.probe import Probes
@@ -53,6 +53,7 @@ def run(
     tell = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
     for name in dict.fromkeys(run.data for run in runs):
         data.verify(name)
+    check_items(runs)
     where = root_to_fill(root, smoke)
     for line in check_fit(unfinished(runs, where), Probes(root), 1, None, unfit):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -98,7 +98,7 @@ def submit(
     from study.errors import StudyError
     from study.grid.changed import changed_recipes
     from study.launch.clusters import check_processes, default_cluster, launcher_of
-    from study.launch.fits import check_fit, unfinished
+    from study.launch.fits import check_fit, check_items, unfinished
     from study.launch.protocol import SchedulerAway
     from study.runs.folder import RunFolder
     from study.runs.probe import Probes
@@ -108,6 +108,7 @@ def submit(
     runs, where = runs_of(grids, mechanism, seed, smoke), root_to_fill(root, smoke)
     for name in dict.fromkeys(run.data for run in runs):
         data.verify(name)
+    check_items(runs)
     cluster = cluster or default_cluster()
     launcher = launcher_of(cluster)
     if not launcher.keeps_queue:

@@ -1,18 +1,21 @@
-"""Refuse runs that a probe found not to fit into a GPU's memory, before anything is queued."""
+"""Refuse, before anything is queued, runs too large for a GPU or with too little to learn from."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from plugins.contracts.tasks import find_task
+from study import data
 from study.errors import StudyError
 from study.runs.probe import MEASURED, MISFIT, Probe, Probes, cells
 from study.runs.provenance import processor
 from study.runs.run import Run
 
-__all__ = ["check_fit", "devices_here", "unfinished"]
+__all__ = ["check_fit", "check_items", "devices_here", "unfinished"]
 
 SHOWN = 10  # configurations in a message
 
@@ -71,6 +74,25 @@ def check_fit(
         f"warning: {_count(found)} not fit into the memory {where}\n{_listed(found)}"
         for where, found in said.items()
     ]
+
+
+def check_items(runs: Iterable[Run]) -> None:
+    """Refuse recipes by whose batches a prepared training set makes no step.
+
+    Raises
+    ------
+    StudyError
+        With the grid, the data set and the numbers.
+    """
+    first = {json.dumps([run.grid, run.science["recipe"]]): run for run in runs}
+    for run in first.values():
+        items = data.training_items(run.data) if data.is_prepared(run.data) else None
+        if items is None:
+            continue
+        try:
+            find_task(run.task).Recipe.model_validate(run.science["recipe"]).check_items(items)
+        except ValueError as error:
+            raise StudyError(f"{run.grid}: recipe.data {run.data}: {error}") from None
 
 
 def unfinished(runs: Sequence[Run], root: Path) -> list[Run]:

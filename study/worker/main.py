@@ -117,7 +117,9 @@ def _attempt(folder: RunFolder, attempt: Attempt, device: str, started: float, s
             f" ({science.get('mechanisms', {})}, here {versions}); plan the grid again to get new"
             " runs"
         )
-    data.verify(science["recipe"]["data"])
+    data.verify(recipe.data)
+    if (items := data.training_items(recipe.data)) is not None:
+        recipe.check_items(items)
     weights.fetch(weights.of(science), (), print)
     successor = attempt.path.with_name(str(attempt.n + 1))
 

@@ -10,26 +10,30 @@ The images are links. The archives have no ``*_gtFine_labelTrainIds.png``; they 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from plugins.contracts.copies import (
     CopyCard,
     check_counts,
     check_folder,
-    check_sample,
     link,
     readable_image,
     some,
 )
 from plugins.contracts.dataset import PrepareError, Source
+from plugins.segmentation.data.layout import (
+    IGNORE,
+    IMAGE_END,
+    IMAGES,
+    LABEL_END,
+    LABELS,
+    SPLITS,
+    write_classes,
+)
 
-if TYPE_CHECKING:
-    import numpy as np
-
-__all__ = ["CARD", "CLASSES", "IGNORE", "SOURCES", "prepare", "recognises"]
+__all__ = ["CARD", "CLASSES", "SOURCES", "prepare", "recognises"]
 
 SOURCES: tuple[Source, ...] = ()
 
@@ -86,13 +90,10 @@ CLASSES = (
 )
 OUTPUTS = len(CLASSES)
 LAST_NUMBER = 33
-IGNORE = 255
 
-IMAGES, LABELS = "leftImg8bit", "gtFine"
-IMAGE_END, LABEL_END = "_leftImg8bit.png", "_gtFine_labelIds.png"
+IDS_END = "_gtFine_labelIds.png"
 OFFICIAL = {"train images": 2_975, "val images": 500}
 TRAINING_ITEMS = OFFICIAL["train images"]
-SPLITS = ("train", "val")
 
 
 def recognises(folder: Path) -> bool:
@@ -117,16 +118,14 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
     Returns
     -------
     dict
-        ``items`` (images), ``cities`` and ``shares`` (of labelled pixels, in the order of
-        `CLASSES`) of each split; ``official``: whether the numbers are those of Cityscapes.
+        ``items`` (images) and ``cities`` of each split; ``official``: whether the numbers are
+        those of Cityscapes.
 
     Raises
     ------
     PrepareError
         If the copy is not Cityscapes' fine set, or not whole.
     """
-    import numpy as np
-
     check_folder(copy, CARD)
     for part in (IMAGES, LABELS):
         if not (copy / part).is_dir():
@@ -137,45 +136,24 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
     official = check_counts(
         {f"{split} images": len(stems[split]) for split in SPLITS}, OFFICIAL, subset
     )
-    pixels = {split: np.zeros(len(CLASSES), np.int64) for split in SPLITS}
     for split in SPLITS:
-        progress(f"looking at the images of {split}")
-        check_sample([_image(copy, split, stem) for stem in stems[split]])
         for number, stem in enumerate(stems[split]):
             if number % 25 == 0:
                 progress(f"{split} labels, {number} of {len(stems[split])}")
-            pixels[split] += _make_label(copy, out, split, stem)
-        if not pixels[split].any():
-            raise PrepareError(
-                f"no pixel of {copy / LABELS / split} has a class; the labels of the test split are"
-                " empty like this, and its true ones are not public"
-            )
+            _make_label(copy, out, split, stem)
         link(copy / IMAGES / split, out / IMAGES / split)
-    meta = {
-        "classes": [known.name for known in CLASSES],
-        "palette": [known.colour for known in CLASSES],
-        "ignore_index": IGNORE,
-    }
-    (out / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    write_classes(out, [known.name for known in CLASSES], [known.colour for known in CLASSES])
     return {
         "items": {split: len(stems[split]) for split in SPLITS},
         "cities": {split: len({Path(stem).parent for stem in stems[split]}) for split in SPLITS},
-        "shares": {
-            split: [round(float(share), 4) for share in count / count.sum()]
-            for split, count in pixels.items()
-        },
         "official": official,
     }
-
-
-def _image(copy: Path, split: str, stem: str) -> Path:
-    return copy / IMAGES / split / f"{stem}{IMAGE_END}"
 
 
 def _stems(copy: Path, split: str) -> list[str]:
     """Return ``<city>/<name>`` of the pairs of image and label of a split, in order."""
     found = {}
-    for part, end in ((IMAGES, IMAGE_END), (LABELS, LABEL_END)):
+    for part, end in ((IMAGES, IMAGE_END), (LABELS, IDS_END)):
         folder = copy / part / split
         paths = folder.glob(f"*/*{end}") if folder.is_dir() else ()
         found[part] = {
@@ -188,36 +166,27 @@ def _stems(copy: Path, split: str) -> list[str]:
             instead = ": there is only the test split, without annotations" if only_test else ""
             raise PrepareError(f"{folder} has no <city>/*{end}{instead}; {CARD.where}")
     if without := found[IMAGES] - found[LABELS]:
-        raise PrepareError(f"{split} images without {LABEL_END[1:]}: {some(without)}")
+        raise PrepareError(f"{split} images without {IDS_END[1:]}: {some(without)}")
     if without := found[LABELS] - found[IMAGES]:
         raise PrepareError(f"{split} labels without {IMAGE_END[1:]}: {some(without)}")
     return sorted(found[IMAGES])
 
 
-def _make_label(copy: Path, out: Path, split: str, stem: str) -> np.ndarray:
-    """Write the label of one image with training numbers; return the pixels of each class."""
+def _make_label(copy: Path, out: Path, split: str, stem: str) -> None:
+    """Write the label of one image with training numbers."""
     import numpy as np
     from PIL import Image
 
-    source = copy / LABELS / split / f"{stem}{LABEL_END}"
+    source = copy / LABELS / split / f"{stem}{IDS_END}"
     with readable_image(source), Image.open(source) as label:
         numbers = np.asarray(label)
-    with readable_image(_image(copy, split, stem)), Image.open(_image(copy, split, stem)) as image:
-        size = image.size
     if numbers.ndim != 2 or numbers.dtype != np.uint8 or numbers.max() > LAST_NUMBER:
         raise PrepareError(
             f"{source} is no label with one number from 0 to {LAST_NUMBER} a pixel; it may have "
             "been overwritten with colours or training numbers: take it from the archive again"
         )
-    if numbers.shape[::-1] != size:
-        raise PrepareError(
-            f"{source} has {numbers.shape[1]} x {numbers.shape[0]} pixels, its image has "
-            f"{size[0]} x {size[1]}"
-        )
     table = np.full(LAST_NUMBER + 1, IGNORE, np.uint8)
     table[[known.number for known in CLASSES]] = np.arange(len(CLASSES))
-    trained = table[numbers]
-    place = out / LABELS / split / f"{stem}_gtFine_labelTrainIds.png"
+    place = out / LABELS / split / f"{stem}{LABEL_END}"
     place.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(trained).save(place)
-    return np.bincount(trained.ravel(), minlength=IGNORE + 1)[: len(CLASSES)]
+    Image.fromarray(table[numbers]).save(place)
