@@ -75,7 +75,7 @@ def add(
     ],
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", "-o", help="KEY=VALUE; see docs/your-data.md for the keys."),
+        typer.Option("--option", "-o", help="KEY=VALUE; docs/your-KIND.md has the keys."),
     ] = None,
     root: Root = None,
 ) -> None:
