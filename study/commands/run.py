@@ -7,9 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.commands.select import Grids, Mechanisms, Root, Seeds, Smoke, Unfit, notes, runs_of
+from study.commands.select import (
+    Device,
+    Grids,
+    Mechanisms,
+    OneDevice,
+    Root,
+    Seeds,
+    Smoke,
+    Unfit,
+    notes,
+    runs_of,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from study.status.states import States
@@ -28,6 +41,7 @@ def run(
     mechanism: Mechanisms = None,
     seed: Seeds = None,
     smoke: Smoke = False,
+    device: OneDevice = None,
     unfit: Unfit = False,
     root: Root = None,
 ) -> None:
@@ -38,7 +52,7 @@ def run(
     """
     from study import data
     from study.data import weights
-    from study.grid.changed import changed_recipes
+    from study.grid.changed import changed_data, changed_recipes
     from study.launch.fits import check_fit, unfinished
     from study.launch.local.slots import Slots
     from study.runs.folder import SETTLED, RunFolder
@@ -56,7 +70,7 @@ def run(
     where = root_to_fill(root, smoke)
     for line in check_fit(unfinished(runs, where), Probes(root), 1, None, unfit):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    for line in changed_recipes(runs, where):
+    for line in [*changed_recipes(runs, where), *changed_data(runs, where)]:
         tell(line)
     folders = [RunFolder(where / run.id) for run in runs]
     states = states_of(folders)
@@ -75,7 +89,7 @@ def run(
     if not missing:
         console.print(f"nothing to do: {tally(states)}")
         raise typer.Exit(_report(states, console))
-    pool = Slots(min(slots, len(missing)))
+    pool = Slots(min(slots, len(missing)), _gpus(device, tell))
     console.print(
         f"{len(missing)} of {len(runs)} runs to train, {pool.slots} at a time, "
         f"{pool.threads} of {cores()} threads each"
@@ -93,6 +107,21 @@ def run(
         )
         raise typer.Exit(130)
     raise typer.Exit(_report(progress.states, console))
+
+
+def _gpus(device: Device | None, tell: Callable[[str], None]) -> list[str]:
+    """Return the GPUs to train on; none for the CPU."""
+    from study.errors import StudyError
+    from study.launch.gpus import listed_gpus
+
+    if device == Device.CPU:
+        return []
+    listing = listed_gpus()
+    for note in listing.notes:
+        tell(f"warning: {note}")
+    if device == Device.CUDA and not listing.names:
+        raise StudyError("--device cuda: no GPU is listed here; nvidia-smi -L shows why")
+    return listing.names
 
 
 def _report(states: States, console: Console) -> int:

@@ -96,9 +96,10 @@ def submit(
     from study import data
     from study.data import weights
     from study.errors import StudyError
-    from study.grid.changed import changed_recipes
+    from study.grid.changed import changed_data, changed_recipes
     from study.launch.clusters import check_processes, default_cluster, launcher_of
     from study.launch.fits import check_fit, unfinished
+    from study.launch.gpus import visible_gpus
     from study.launch.protocol import SchedulerAway
     from study.runs.folder import RunFolder
     from study.runs.probe import Probes
@@ -115,6 +116,7 @@ def submit(
             raise StudyError(
                 f"--cluster {cluster} takes --slots and --runs; the rest is for a scheduler"
             )
+        visible_gpus()  # what is wrong with them is said here, not in the log
         weights.fetch(weights.needed(_unsettled(runs, where)), grids, console.print)
         filters = [f"--mechanism={word}" for word in mechanism or ()]
         filters += [f"--seed={number}" for number in seed or ()]
@@ -137,7 +139,7 @@ def submit(
         for text in launcher.scripts(due, order, states.said):
             console.print(text)
         return
-    for line in changed_recipes(runs, where):
+    for line in [*changed_recipes(runs, where), *changed_data(runs, where)]:
         console.print(line)
     if smoke:
         console.print(f"in {where}; study status{elsewhere(where)} shows what becomes of it")
