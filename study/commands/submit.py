@@ -104,6 +104,7 @@ def submit(
     from study.runs.folder import RunFolder
     from study.runs.probe import Probes
     from study.runs.run import elsewhere, open_folder, root_to_fill
+    from study.status.rows import error_of
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     runs, where = runs_of(grids, mechanism, seed, smoke), root_to_fill(root, smoke)
@@ -163,7 +164,10 @@ def submit(
             waiting = True
         if not until_done or not (waiting or _pending(folders)):
             for name in broken:
-                console.print(f"broken {name}: a file in its folder is torn; move the folder away")
+                console.print(
+                    f"broken {name}: a file in its folder is torn or lacks something; move the"
+                    f" folder away: {error_of(states.seen[name])}"
+                )
             raise typer.Exit(3 if waiting else 1 if broken else 0)
         time.sleep(EVERY_SECONDS)
 

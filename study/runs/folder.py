@@ -6,6 +6,7 @@ if a job of a cluster works on it, from the scheduler's answer. Imports no frame
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,10 @@ from study.errors import StudyError, nearest
 from study.files import BrokenFile, read_json, read_metrics
 from study.runs.attempt import CAUSES, Attempt
 
-__all__ = ["SCHEMA", "SETTLED", "STATES", "RunFolder", "Scheduler", "find_run", "iter_runs"]
+__all__ = [
+    *("SCHEMA", "SETTLED", "STATES", "RunFolder", "Scheduler"),
+    *("find_run", "iter_runs", "with_value"),
+]
 
 SCHEMA = 1  # the newest that this code reads
 
@@ -42,9 +46,10 @@ class RunFolder:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """``result.json``, None until the run is done; checks the schema too."""
+        """``result.json``, None until the run is done; checks the schema and the metric too."""
         keys = ("metric", "metrics", "untrained", "loss", "cost", "seconds")
-        return _of_known_schema(self.path / "result.json", keys)
+        file = self.path / "result.json"
+        return with_value(_of_known_schema(file, keys), file)
 
     @property
     def provenance(self) -> dict[str, Any] | None:
@@ -163,6 +168,20 @@ def find_run(root: Path, name: str) -> RunFolder:
     if found:
         raise StudyError(f"{len(found)} runs match {name!r}:\n  " + "\n  ".join(found))
     raise StudyError(f"no run {name!r} in {root.resolve()}{nearest(name, runs)}")
+
+
+def with_value(result: dict[str, Any] | None, file: Path) -> dict[str, Any] | None:
+    """Return a result; `BrokenFile` if it lacks a finite value of its metric.
+
+    A result of probes has no metric.
+    """
+    if not result or not (metric := result["metric"]):
+        return result
+    value = result["metrics"].get(metric)
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        found = "no value" if value is None else value
+        raise BrokenFile(f"{file}: {metric!r} is {found}: the evaluation measured nothing")
+    return result
 
 
 def _of_known_schema(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:

@@ -136,7 +136,7 @@ def tally(states: States) -> str:
 def error_of(folder: RunFolder) -> str:
     """Return the last line of what ended the newest attempt, as far as it is recorded."""
     try:
-        attempt = folder.newest
+        attempt, _ = folder.newest, (folder.run, folder.result)
     except BrokenFile as error:
         return str(error)
     text = str(((attempt.exit if attempt else None) or {}).get("error") or "").strip()

@@ -187,7 +187,11 @@ class Slots:
         if process is None:
             process = _start_cold(command, attempt, self.environment | own)
         started = time.time()
-        attempt.submit("local", process.pid, slots=self.slots, command=command, warm=warm)
+        try:
+            attempt.submit("local", process.pid, slots=self.slots, command=command, warm=warm)
+        except OSError:  # of a worker that no record knows nobody would ever hear
+            _signal_group(process, signal.SIGKILL)
+            raise
         return _Worker(slot, task, folder, attempt, process, started)
 
     def _ended(self, worker: _Worker) -> bool:
