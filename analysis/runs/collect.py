@@ -58,7 +58,7 @@ from analysis.runs.checked import UNCOUNTED
 from analysis.runs.curves import curves
 from study.errors import StudyError
 from study.runs.archive import ArchivedRun
-from study.runs.folder import RunFolder
+from study.runs.folder import RunFolder, without_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -246,6 +246,8 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         row |= _unfinished(folder)
     elif result["hash"] != run["hash"]:
         raise StudyError("result.json belongs to another run: its hash is not that of run.json")
+    elif lacking := without_value(result):
+        raise StudyError(lacking)
     else:
         row |= {"state": "completed"} | _outcome(result)
     row["curve"], row["loss_curve"] = curves(folder, row.get("metric"))

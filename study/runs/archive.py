@@ -20,7 +20,7 @@ from typing import Any
 from study.errors import StudyError
 from study.files import BrokenFile, read_json, write_text
 from study.runs.attempt import Attempt
-from study.runs.folder import RunFolder, iter_runs, with_value
+from study.runs.folder import RunFolder, iter_runs
 
 __all__ = ["ArchivedRun", "every_run", "index", "light", "results_root", "store"]
 
@@ -92,7 +92,7 @@ class ArchivedRun(RunFolder):
     @property
     def result(self) -> dict[str, Any]:
         """As in ``result.json``."""
-        return with_value(self.content["result"], self.file) or {}
+        return self.content["result"]
 
     @property
     def provenance(self) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from study.runs.attempt import CAUSES, Attempt
 
 __all__ = [
     *("SCHEMA", "SETTLED", "STATES", "RunFolder", "Scheduler"),
-    *("find_run", "iter_runs", "with_value"),
+    *("find_run", "iter_runs", "without_value"),
 ]
 
 SCHEMA = 1  # the newest that this code reads
@@ -46,10 +46,9 @@ class RunFolder:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """``result.json``, None until the run is done; checks the schema and the metric too."""
+        """``result.json``, None until the run is done; checks the schema too."""
         keys = ("metric", "metrics", "untrained", "loss", "cost", "seconds")
-        file = self.path / "result.json"
-        return with_value(_of_known_schema(file, keys), file)
+        return _of_known_schema(self.path / "result.json", keys)
 
     @property
     def provenance(self) -> dict[str, Any] | None:
@@ -112,9 +111,12 @@ class RunFolder:
         return str(cause)
 
     def condition(self, scheduler: Scheduler | None = None) -> str:
-        """`state`, or ``broken`` if a file of the run cannot be read; for many runs at once."""
+        """`state`, or ``broken`` if a file of the run cannot be read or its result has no value.
+
+        For many runs at once.
+        """
         try:
-            return self.state(scheduler)
+            return "broken" if without_value(self.result) else self.state(scheduler)
         except BrokenFile:
             return "broken"
 
@@ -170,18 +172,19 @@ def find_run(root: Path, name: str) -> RunFolder:
     raise StudyError(f"no run {name!r} in {root.resolve()}{nearest(name, runs)}")
 
 
-def with_value(result: dict[str, Any] | None, file: Path) -> dict[str, Any] | None:
-    """Return a result; `BrokenFile` if it lacks a finite value of its metric.
+def without_value(result: dict[str, Any] | None) -> str:
+    """Say that a result lacks a finite value of its metric; empty where it has one, or is None.
 
-    A result of probes has no metric.
+    A worker writes no such result any more. One of probes has no metric.
     """
     if not result or not (metric := result["metric"]):
-        return result
+        return ""
     value = result["metrics"].get(metric)
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        found = "no value" if value is None else value
-        raise BrokenFile(f"{file}: {metric!r} is {found}: the evaluation measured nothing")
-    return result
+    if value is None or value != value:  # NaN
+        return f"result.json has no value of {metric}: the evaluation measured nothing"
+    if isinstance(value, float) and math.isinf(value):
+        return f"result.json: value is {value}, which no run can have"
+    return ""
 
 
 def _of_known_schema(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:
