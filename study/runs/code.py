@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import subprocess
-from collections.abc import Iterable, Mapping
-from importlib.metadata import packages_distributions
+from collections.abc import Iterable
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +55,13 @@ def content(packages: Iterable[str] = OURS) -> str:
     return digest.hexdigest()[:16]
 
 
-def outside(modules: Iterable[str], versions: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return version, commit and content of the packages among `modules` that are not ours.
-
-    Parameters
-    ----------
-    modules: iterable of str
-        Names of modules that a run takes something from.
-    versions: mapping of str to str
-        Versions of distributions.
-    """
-    owners, found = packages_distributions(), {}
+def outside(modules: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return version, commit and content of the packages of `modules` that are not ours."""
+    versions, found = _versions(), {}
     for package in sorted({name.partition(".")[0] for name in modules} - {*OURS}):
         places = [path.parent for path in _files(package).values()]
         found[package] = {
-            "version": ", ".join(versions.get(name, "") for name in owners.get(package, ())),
+            "version": versions.get(package, ""),
             "commit": _checkout(min(places))["commit"] if places else "",
             "content": content([package]),
         }
@@ -96,6 +88,17 @@ def _checkout(folder: Path) -> dict[str, Any]:
         "diff": diff[:DIFF_LIMIT],
         "untracked": untracked,
     }
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of the packages that bring something to the study."""
+    found: dict[str, str] = {}
+    for installed in distributions():
+        for entry in installed.entry_points:
+            if entry.group.startswith("study."):
+                # Of two that are installed, Python imports the first.
+                found.setdefault(entry.module.partition(".")[0], installed.version)
+    return found
 
 
 def _files(package: str) -> dict[str, Path]:

@@ -48,7 +48,7 @@ def provenance(science: dict[str, Any], device: str, gpu: str | None) -> dict[st
     return {
         **git_state(),
         "code": content(),
-        "outside": outside(modules, packages),
+        "outside": outside(modules),
         "packages": packages,
         "python": platform.python_version(),
         "platform": platform.platform(),
