@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -14,8 +15,15 @@ from study.errors import StudyError
 
 __all__ = [
     *("BrokenFile", "append_jsonl", "read_json", "read_metrics"),
-    *("write_json", "write_once", "write_text"),
+    *("sync", "write_json", "write_once", "write_text"),
 ]
+
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+"""How file systems without hard links refuse one: FAT, exFAT, some of networks and in user space.
+"""
+
+NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
+"""How file systems refuse to sync what they cannot, such as a folder."""
 
 
 class BrokenFile(StudyError):
@@ -47,7 +55,50 @@ def write_once(path: Path, obj: Any) -> bool:
         except FileExistsError:
             # A network file system may have done it and lost the answer.
             return temporary.stat().st_nlink > 1
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            return _created(path, temporary.read_bytes())
         return True
+
+
+def _created(path: Path, content: bytes) -> bool:
+    """Create a file; False if it exists. For file systems without hard links.
+
+    A reader may see half of it for a moment; a writer that is killed in this moment leaves that.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        _write_whole(descriptor, content, path)
+        sync(descriptor)
+    except OSError:
+        path.unlink(missing_ok=True)  # whoever tries next may succeed
+        raise
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def sync(descriptor: int) -> None:
+    """Write a file or a folder to the disk, where the file system can do that."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
+
+
+def _write_whole(descriptor: int, content: bytes, path: Path) -> None:
+    """Write with one call, so that a kill leaves all of it or nothing; OSError names the file."""
+    try:
+        written = os.write(descriptor, content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    if written != len(content):
+        raise OSError(errno.ENOSPC, "only a part of it was written; is the disk full?", str(path))
 
 
 def _json(obj: Any) -> str:
@@ -64,7 +115,7 @@ def _written_beside(path: Path, text: str) -> Iterator[Path]:
         with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
@@ -81,8 +132,7 @@ def append_jsonl(path: Path, record: dict[str, Any]) -> None:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = b"\n" + line
-        if os.write(descriptor, line) != len(line):  # one write: a kill leaves all of it or none
-            raise OSError(f"{path}: the line was cut short; is the disk full?")
+        _write_whole(descriptor, line, path)
     finally:
         os.close(descriptor)
 

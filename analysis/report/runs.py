@@ -177,8 +177,10 @@ def _reproduce(
             "The code had uncommitted changes. Apply the difference under Provenance after the "
             "checkout."
         )
+    if files := origin.get("untracked"):
+        notes.append(f"Files that git did not know were part of the code: {', '.join(files)}.")
     if origin.get("device", "cpu") != "cpu":
-        notes.append(f"It ran on {origin['device']}.")
+        notes.append(f"It ran on {origin.get('gpu') or origin['device']}.")
     slots = next((a.submission.get("slots") for a in made[::-1] if a.submission), None)
     parallel = f" --slots {slots}" if isinstance(slots, int) and slots > 1 else ""
     if origin:

@@ -25,7 +25,12 @@
 ``mechanism_versions``  of the mechanisms in its word whose code is not of version 1:
                         ``name=version`` joined by semicolons
 ``data_card``           one line about the data, to be repeated under every table
+``data_content``        fingerprint of the prepared data set that the last attempt saw
 ``commit``              git commit of the code that the last attempt ran
+``code``                hash of that code where it is not what was committed
+``packages``            hashes of others' packages that task, mechanisms and data set are from:
+                        ``name=hash`` joined by semicolons
+``device``              what the last attempt ran on: ``cpu``, or the GPU's name
 ``finished``            when, as ISO 8601
 ``error``               the last attempt's error in one line, where it ended without success
 ``curve``               list of [epoch, value]: the headline metric at each evaluation
@@ -44,7 +49,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +58,7 @@ from analysis.runs.checked import UNCOUNTED
 from analysis.runs.curves import curves
 from study.errors import StudyError
 from study.runs.archive import ArchivedRun
-from study.runs.folder import RunFolder
+from study.runs.folder import RunFolder, without_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -231,12 +236,18 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         "unused": ", ".join(unused) or None,
         "mechanism_versions": _counts(versions, "run.json: mechanisms", "mechanism") or None,
         "data_card": _card(origin, recipe["data"]),
+        "data_content": origin.get("data", {}).get(recipe["data"], {}).get("fingerprint"),
         "commit": origin.get("commit"),
+        "code": _code(origin),
+        "packages": _packages(origin),
+        "device": origin.get("gpu") or origin.get("device"),
     }
     if result is None:
         row |= _unfinished(folder)
     elif result["hash"] != run["hash"]:
         raise StudyError("result.json belongs to another run: its hash is not that of run.json")
+    elif lacking := without_value(result):
+        raise StudyError(lacking)
     else:
         row |= {"state": "completed"} | _outcome(result)
     row["curve"], row["loss_curve"] = curves(folder, row.get("metric"))
@@ -315,6 +326,20 @@ def _card(origin: dict[str, Any], data: str) -> str | None:
     described = origin.get("data", {})
     cards = [described[data]] if data in described else list(described.values())
     return " | ".join(entry["card"] for entry in cards) or None
+
+
+def _code(origin: dict[str, Any]) -> str | None:
+    """Return a hash of code that no commit describes; None where a commit does."""
+    if origin.get("commit") and not origin.get("dirty"):
+        return None
+    diff = origin.get("diff") or ""  # all that older runs recorded, and archives shorten
+    told = origin.get("diff_sha256") or sha256(diff.encode()).hexdigest()
+    return origin.get("code") or (told[:16] if diff else None)
+
+
+def _packages(origin: dict[str, Any]) -> str | None:
+    others = origin.get("outside", {}).items()
+    return "; ".join(f"{name}={own['content']}" for name, own in sorted(others)) or None
 
 
 def _check_types(row: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ __all__ = [
     *("as_collected", "files", "frame", "merge", "read", "stored", "table", "write"),
 ]
 
-SCHEMA = 3
+SCHEMA = 4
 """Number of the table's form, to be raised by whoever changes what a column holds or means."""
 
 TEXT, WHOLE, NUMBER = pa.string(), pa.int64(), pa.float64()
@@ -45,7 +45,8 @@ FIELDS: dict[str, pa.DataType] = {
     **dict.fromkeys(("seconds", "peak_memory_bytes"), NUMBER),
     "attempts": WHOLE,
     **dict.fromkeys(("recipe", "unused", "mechanism_versions"), TEXT),
-    **dict.fromkeys(("data_card", "commit", "finished", "error"), TEXT),
+    **dict.fromkeys(("data_card", "data_content", "commit", "code", "packages", "device"), TEXT),
+    **dict.fromkeys(("finished", "error"), TEXT),
     **dict.fromkeys(("curve", "loss_curve"), CURVE),
 }
 """Type of each column, in order; numbers ``metrics.<name>`` of the runs at hand follow."""

@@ -14,6 +14,16 @@ __all__ = [
     *("stuck", "stuck_note", "switches", "valueless"),
 ]
 
+BY_MECHANISM = {
+    "data_card": ("data", "unknown"),
+    "commit": ("commits of the code", "unknown"),
+    "code": ("uncommitted code", "as committed"),
+    "device": ("devices", "unknown"),
+}
+"""Columns that mechanisms should agree in: what a note calls them, and what is missing in them."""
+
+HASH_SHOWN = 12  # characters; git shows about as many
+
 LARGE = 0.05  # share of the uncounted elements above which an operator is named
 
 
@@ -66,7 +76,10 @@ def switches(recipe: Mapping[str, Any]) -> list[str]:
 
 
 def mixed(runs: pd.DataFrame) -> list[str]:
-    """Say which mechanisms had which data card and commit, where mechanisms differ in them.
+    """Say what runs differ in that should differ in mechanism and seed alone.
+
+    Data card, code and device are told where they differ between mechanisms. Another content of the
+    data set, or of a package that mechanisms are from, is always told: its runs are others.
 
     Parameters
     ----------
@@ -74,8 +87,10 @@ def mixed(runs: pd.DataFrame) -> list[str]:
         Of one group, which should differ in mechanism and seed alone.
     """
     notes = []
-    for column, what in (("data_card", "data"), ("commit", "commits of the code")):
-        known = runs[column].fillna("unknown")
+    for column, (what, absent) in BY_MECHANISM.items():
+        if column not in runs:
+            continue
+        known = runs[column].fillna(absent)
         if known.groupby(runs["mechanism"]).agg(frozenset).nunique() > 1:
             users = runs["mechanism"].groupby(known).unique()
             each = (f"{value}: {', '.join(sorted(words))}" for value, words in users.items())
@@ -83,7 +98,27 @@ def mixed(runs: pd.DataFrame) -> list[str]:
                 f"DIFFERENT {what} by mechanism, so that a difference may be due to that: "
                 f"{'; '.join(each)}"
             )
-    return notes
+    return notes + _contents(runs)
+
+
+def _contents(runs: pd.DataFrame) -> list[str]:
+    """Name data sets and packages of which runs saw several contents, and who saw which."""
+    users: dict[str, dict[str, set[str]]] = {}
+    for run in runs.reindex(columns=["mechanism", "data", "data_content", "packages"]).itertuples():
+        contents = [(str(run.data), run.data_content)]
+        if isinstance(run.packages, str):
+            pairs = (each.rpartition("=") for each in run.packages.split("; "))
+            contents += [(f"the package {name}", content) for name, _, content in pairs]
+        for name, content in contents:
+            if isinstance(content, str):
+                seen = users.setdefault(name, {})
+                seen.setdefault(content[:HASH_SHOWN], set()).add(str(run.mechanism))
+    return [
+        f"runs of {len(seen)} contents of {name}, which are not comparable: "
+        + "; ".join(f"{content}: {', '.join(sorted(words))}" for content, words in seen.items())
+        for name, seen in users.items()
+        if len(seen) > 1
+    ]
 
 
 def stuck(runs: pd.DataFrame, metric: Metric) -> pd.DataFrame:

@@ -11,6 +11,7 @@ This module is what they share.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ __all__ = [
 
 SAMPLE = 100
 SHOWN = 3
+
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
+"""How file systems without symbolic links refuse one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +132,15 @@ def check_sample(paths: Sequence[Path], sizes: Sequence[tuple[int, int]] | None 
 def link(target: Path, path: Path) -> None:
     """Make `path` a link to the copy's file or folder `target`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(target.absolute())
+    try:
+        path.symlink_to(target.absolute())
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        raise PrepareError(
+            f"{path.parent} is on a file system without symbolic links ({error.strerror}), which a"
+            " set from a copy consists of; set STUDY_DATA to a folder on another disk"
+        ) from None
 
 
 def some(names: Iterable[object]) -> str:

@@ -26,6 +26,8 @@ class Metric:
         Which way is better.
     decimals: int
         Digits after the decimal point in tables.
+    lacking: str
+        What a validation set is like whose evaluation gives no value, for the user who has one.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Metric:
     point: float = 1.0
     higher_is_better: bool = True
     decimals: int = 2
+    lacking: str = ""
 
     @property
     def sign(self) -> int:

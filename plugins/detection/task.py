@@ -33,7 +33,13 @@ class Detection(Task, Smokes, Probes, Evaluates, Looks, Publishes):
     sites = (*common.STAGES, common.IMAGE)
     default_sites = ("conv4", "conv5")
     metrics = (
-        Metric("mAP", "average precision over IoU 0.50 to 0.95", point=0.01, decimals=3),
+        Metric(
+            "mAP",
+            "average precision over IoU 0.50 to 0.95",
+            point=0.01,
+            decimals=3,
+            lacking="no image of the validation set has a box",
+        ),
         Metric("mAP_50", "average precision at IoU 0.50", point=0.01, decimals=3),
         Metric("mAP_75", "average precision at IoU 0.75", point=0.01, decimals=3),
     )

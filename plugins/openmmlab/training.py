@@ -64,11 +64,7 @@ def train(
     ------
     FloatingPointError
         If the loss is no longer finite, and the rest of the training would be useless.
-    ValueError
-        If the device cannot train in the recipe's precision.
     """
-    if job.recipe.precision == "float16" and job.device != "cuda":
-        raise ValueError("precision float16 needs a GPU; a CPU has bfloat16 and float32")
     allocator.keep_freed_memory()
     with distributed.process_group(job):
         runner = runner_for(job, config)

@@ -34,7 +34,13 @@ class Segmentation(Task, ChecksData, Smokes, Probes, Evaluates, Looks):
     sites = SITES
     default_sites = ("conv4", "conv5", HEAD)
     metrics = (
-        Metric("mIoU", "mean intersection over union of the classes", point=0.01, decimals=3),
+        Metric(
+            "mIoU",
+            "mean intersection over union of the classes",
+            point=0.01,
+            decimals=3,
+            lacking="no pixel of the validation set has a class",
+        ),
         Metric("mAcc", "mean accuracy of the classes", point=0.01, decimals=3),
         Metric("aAcc", "share of pixels that are right", point=0.01, decimals=3),
     )

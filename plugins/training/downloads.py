@@ -10,9 +10,10 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
@@ -67,8 +68,7 @@ def download(url: str, waiting: Callable[[], None] = lambda: None) -> Path:
     try:
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            with ExitStack() as stack:
-                alone = _lock(stack, file, waiting)
+            with locked(_lock_of(file), waiting) as alone:
                 if not file.exists():
                     _fetch(url, file, alone)
     except (OSError, HTTPException, ValueError) as error:
@@ -87,31 +87,35 @@ def _hub() -> Path:
 
 
 @contextmanager
-def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[bool]:
     """Hold the lock file `path`; call `waiting` once if another process holds it.
 
-    The file stays: two processes can hold a lock file that is deleted in between.
+    Yields False where the file system has no locks: then nothing is held. The file stays: two
+    processes can hold a lock file that is deleted in between.
     """
     with path.open("a") as file:
+        yield _held(file, waiting)
+
+
+def _held(file: IO[str], waiting: Callable[[], None]) -> bool:
+    try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             waiting()
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _lock(stack: ExitStack, file: Path, waiting: Callable[[], None]) -> bool:
-    """Hold the lock of a file; False if the file system has no locks."""
-    locks = _hub() / "locks"  # not beside the file, where other tools look
-    try:
-        locks.mkdir(exist_ok=True)
-        stack.enter_context(locked(locks / hashlib.sha256(bytes(file)).hexdigest()[:16], waiting))
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
         return False
     return True
+
+
+def _lock_of(file: Path) -> Path:
+    """Return the lock file of a download; not beside it, where other tools look."""
+    locks = _hub() / "locks"
+    locks.mkdir(exist_ok=True)
+    return locks / hashlib.sha256(bytes(file)).hexdigest()[:16]
 
 
 def _fetch(url: str, file: Path, alone: bool) -> None:

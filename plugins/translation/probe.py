@@ -29,8 +29,6 @@ def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
     All sentences have as many tokens as cost is counted for; the first update is on sentences of
     :data:`LONGEST`, so that memory is that of the longest.
     """
-    if job.recipe.precision == "float16" and job.device != "cuda":
-        raise ValueError("precision float16 needs a GPU; a CPU has bfloat16 and float32")
     allocator.keep_freed_memory()
     (job.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     watch = Stopwatch(job.device, steps)

@@ -33,7 +33,12 @@ class Translation(Task, Smokes, Probes, Evaluates, Looks):
     default_sites = ("self",)
     none_has_sites = True
     metrics = (
-        Metric("BLEU", "detokenised, by sacrebleu", decimals=2),
+        Metric(
+            "BLEU",
+            "detokenised, by sacrebleu",
+            decimals=2,
+            lacking="the validation set has no sentence",
+        ),
         Metric("perplexity", "of a reference token", higher_is_better=False, decimals=2),
     )
     packages = ("ve-fairseq", "sacrebleu", "sentencepiece")

@@ -56,8 +56,7 @@ def train(job: Job) -> None:
     Raises
     ------
     ValueError
-        If the mechanism cannot stand at the sites, the data set is incomplete, or there is no GPU
-        where one is asked for.
+        If the mechanism cannot stand at the sites, or the data set is incomplete.
     """
     allocator.keep_freed_memory()
     (job.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -132,10 +131,6 @@ def made_up(words: int) -> Dictionary:
 
 
 def _train(job: Job) -> None:
-    if job.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("the device is cuda, but torch finds no GPU; fairseq would use the CPU")
-    if job.recipe.precision == "float16" and job.device != "cuda":
-        raise ValueError("precision float16 needs a GPU; a CPU has bfloat16 and float32")
     metrics.reset()
     configuration, task, model = build(job)
     processes = f"{job.world} processes, " if job.world > 1 else ""

@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 
 from study.benchmarks.comparison import Comparison, Timing, Training, tables
+from study.environment import child_environment
 from study.errors import StudyError
 from study.worker.child import ask
 
@@ -122,7 +123,9 @@ def measure(data: Path, slots: int, quick: bool, progress: Callable[[str], None]
 
 def _loop(configs: Path, work: Path, log: Path, quick: bool, slots: int) -> Timing:
     """Return how long the shell loop takes."""
-    environment = {name: value for name, value in os.environ.items() if name not in THREADS}
+    environment = {
+        name: value for name, value in child_environment().items() if name not in THREADS
+    }
     if quick:
         threads = max(1, len(os.sched_getaffinity(0)) // slots)
         environment |= dict.fromkeys(THREADS, str(threads))

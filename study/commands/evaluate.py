@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from study.commands import complete
-from study.commands.select import Json
+from study.commands.select import Device, Json
 from study.errors import StudyError, nearest
 
 if TYPE_CHECKING:
@@ -19,13 +18,6 @@ if TYPE_CHECKING:
     from study.runs.run import Run
 
 __all__ = ["register"]
-
-
-class Device(enum.StrEnum):
-    """What to compute on."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 def register(app: typer.Typer) -> None:

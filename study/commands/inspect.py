@@ -117,9 +117,15 @@ def _print(facts: dict[str, Any], attempts: Sequence[Attempt], console: Console)
         console.print(Pretty({key: result[key] for key in OF_RESULT}, expand_all=False))
     if (origin := facts["provenance"]) is not None:
         changes = " with uncommitted changes" if origin["dirty"] else ""
-        tell(f"code {origin['commit'] or 'not from a git checkout'}{changes}")
+        known = f", content {origin['code']}" if "code" in origin else ""
+        tell(f"code {origin['commit'] or 'not from a git checkout'}{changes}{known}")
+        for name in origin.get("untracked", {}):
+            tell(f"  not in git: {name}")
+        for name, own in origin.get("outside", {}).items():
+            tell(f"package {name} {own['version']}, content {own['content']}")
+        device = origin.get("gpu") or origin["device"]
         tell(
-            f"host {origin['host']}, {origin['device']}, {origin['threads']} threads, "
+            f"host {origin['host']}, {device}, {origin['threads']} threads, "
             f"Python {origin['python']}, torch {origin['packages']['torch']}"
         )
         for name, card in origin["data"].items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.commands.estimate import sentences
-from study.commands.select import Grids, Json, Mechanisms, Root, Smoke, runs_of
+from study.commands.select import (
+    Device,
+    Grids,
+    Json,
+    Mechanisms,
+    OneDevice,
+    Root,
+    Smoke,
+    runs_of,
+)
 from study.commands.submit import Options
 
 if TYPE_CHECKING:
@@ -25,13 +33,6 @@ if TYPE_CHECKING:
     Found = dict[str, Probe]
 
 __all__ = ["register"]
-
-
-class Device(enum.StrEnum):
-    """What to compute on."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 def register(app: typer.Typer) -> None:
@@ -56,9 +57,7 @@ def probe(
             min=1, help="Among how many a run's batch is shared; a profile says it by its GPUs."
         ),
     ] = 1,
-    device: Annotated[
-        Device | None, typer.Option(help="Of this machine [default: its GPU, if it has one].")
-    ] = None,
+    device: OneDevice = None,
     again: Annotated[bool, typer.Option("--again", help="Also what was probed before.")] = False,
     mechanism: Mechanisms = None,
     smoke: Smoke = False,
@@ -110,7 +109,7 @@ def _here(
     from rich.console import Console
 
     from study.launch.clusters import check_share
-    from study.launch.local.slots import visible_gpus
+    from study.launch.gpus import visible_gpus
     from study.runs.probe import FAILED
     from study.worker.probe import device_here, probe
 

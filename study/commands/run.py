@@ -7,9 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.commands.select import Grids, Mechanisms, Root, Seeds, Smoke, Unfit, notes, runs_of
+from study.commands.select import (
+    Device,
+    Grids,
+    Mechanisms,
+    OneDevice,
+    Root,
+    Seeds,
+    Smoke,
+    Unfit,
+    notes,
+    runs_of,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from study.status.states import States
@@ -28,6 +41,7 @@ def run(
     mechanism: Mechanisms = None,
     seed: Seeds = None,
     smoke: Smoke = False,
+    device: OneDevice = None,
     unfit: Unfit = False,
     root: Root = None,
 ) -> None:
@@ -38,7 +52,7 @@ def run(
     """
     from study import data
     from study.data import weights
-    from study.grid.changed import changed_recipes
+    from study.grid.changed import changed_data, changed_recipes
     from study.launch.fits import check_fit, check_items, unfinished
     from study.launch.local.slots import Slots
     from study.runs.folder import SETTLED, RunFolder
@@ -57,7 +71,7 @@ def run(
     where = root_to_fill(root, smoke)
     for line in check_fit(unfinished(runs, where), Probes(root), 1, None, unfit):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    for line in changed_recipes(runs, where):
+    for line in [*changed_recipes(runs, where), *changed_data(runs, where)]:
         tell(line)
     folders = [RunFolder(where / run.id) for run in runs]
     states = states_of(folders)
@@ -76,7 +90,7 @@ def run(
     if not missing:
         console.print(f"nothing to do: {tally(states)}")
         raise typer.Exit(_report(states, console))
-    pool = Slots(min(slots, len(missing)))
+    pool = Slots(min(slots, len(missing)), _gpus(device, tell))
     console.print(
         f"{len(missing)} of {len(runs)} runs to train, {pool.slots} at a time, "
         f"{pool.threads} of {cores()} threads each"
@@ -96,10 +110,26 @@ def run(
     raise typer.Exit(_report(progress.states, console))
 
 
+def _gpus(device: Device | None, tell: Callable[[str], None]) -> list[str]:
+    """Return the GPUs to train on; none for the CPU."""
+    from study.errors import StudyError
+    from study.launch.gpus import listed_gpus
+
+    if device == Device.CPU:
+        return []
+    listing = listed_gpus()
+    for note in listing.notes:
+        tell(f"warning: {note}")
+    if device == Device.CUDA and not listing.names:
+        raise StudyError("--device cuda: no GPU is listed here; nvidia-smi -L shows why")
+    return listing.names
+
+
 def _report(states: States, console: Console) -> int:
     """Name the runs that are not complete, and why; return the exit code."""
     from study.commands.status import NAMES_SHOWN
     from study.runs.run import elsewhere
+    from study.status.rows import error_of
 
     tell = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
     open_ = [n for n, state in states.of.items() if state not in ("completed", "planned", "queued")]
@@ -107,7 +137,7 @@ def _report(states: States, console: Console) -> int:
         state, folder = states.of[name], states.seen[name]
         tell(f"{state} {name}")
         if state == "broken":
-            tell(f"  a file in {folder.path} is torn; move the folder away")
+            tell(f"  {error_of(folder)}; move the folder away to train the run anew")
             continue
         newest = folder.newest
         if newest is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from study.status.states import States
 
 __all__ = [
+    "Device",
     "Grids",
     "Json",
     "Mechanisms",
     "Names",
+    "OneDevice",
     "Root",
     "RunId",
     "Seeds",
@@ -33,6 +36,14 @@ __all__ = [
     "runs_of",
     "select",
 ]
+
+
+class Device(enum.StrEnum):
+    """What to compute on."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
 
 Grids = Annotated[list[Path], typer.Argument(help="Grid files, or folders of them.")]
 SomeGrids = Annotated[
@@ -84,6 +95,10 @@ Smoke = Annotated[
 Unfit = Annotated[
     bool,
     typer.Option("--unfit", help="Also what study probe found not to fit into the GPU's memory."),
+]
+OneDevice = Annotated[
+    Device | None,
+    typer.Option("--device", help="Of this machine [default: its GPUs, if it has any]."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -96,13 +96,15 @@ def submit(
     from study import data
     from study.data import weights
     from study.errors import StudyError
-    from study.grid.changed import changed_recipes
+    from study.grid.changed import changed_data, changed_recipes
     from study.launch.clusters import check_processes, default_cluster, launcher_of
     from study.launch.fits import check_fit, check_items, unfinished
+    from study.launch.gpus import visible_gpus
     from study.launch.protocol import SchedulerAway
     from study.runs.folder import RunFolder
     from study.runs.probe import Probes
     from study.runs.run import elsewhere, open_folder, root_to_fill
+    from study.status.rows import error_of
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     runs, where = runs_of(grids, mechanism, seed, smoke), root_to_fill(root, smoke)
@@ -116,6 +118,7 @@ def submit(
             raise StudyError(
                 f"--cluster {cluster} takes --slots and --runs; the rest is for a scheduler"
             )
+        visible_gpus()  # what is wrong with them is said here, not in the log
         weights.fetch(weights.needed(_unsettled(runs, where)), grids, console.print)
         filters = [f"--mechanism={word}" for word in mechanism or ()]
         filters += [f"--seed={number}" for number in seed or ()]
@@ -138,7 +141,7 @@ def submit(
         for text in launcher.scripts(due, order, states.said):
             console.print(text)
         return
-    for line in changed_recipes(runs, where):
+    for line in [*changed_recipes(runs, where), *changed_data(runs, where)]:
         console.print(line)
     if smoke:
         console.print(f"in {where}; study status{elsewhere(where)} shows what becomes of it")
@@ -162,7 +165,10 @@ def submit(
             waiting = True
         if not until_done or not (waiting or _pending(folders)):
             for name in broken:
-                console.print(f"broken {name}: a file in its folder is torn; move the folder away")
+                console.print(
+                    f"broken {name}: a file in its folder is torn or lacks something; move the"
+                    f" folder away: {error_of(states.seen[name])}"
+                )
             raise typer.Exit(3 if waiting else 1 if broken else 0)
         time.sleep(EVERY_SECONDS)
 

@@ -146,15 +146,21 @@ def build(
 
     with _explained(name, module, root, copy):
         root.mkdir(parents=True, exist_ok=True)
-        with locked(root / f".{name}.lock", waiting):
+        with locked(root / f".{name}.lock", waiting) as alone:
             if is_whole(root / name):
                 say(console, f"{name}: already prepared ({root / name})")
             else:
-                _build(name, module, root, console, copy, subset)
+                _build(name, module, root, console, copy, subset, alone)
 
 
 def _build(
-    name: str, module: DataSet, root: Path, console: Console, copy: Path | None, subset: bool
+    name: str,
+    module: DataSet,
+    root: Path,
+    console: Console,
+    copy: Path | None,
+    subset: bool,
+    alone: bool,
 ) -> None:
     if (root / name).exists():
         raise StudyError(
@@ -164,7 +170,7 @@ def _build(
     started = monotonic()
     material: Any = copy or _fetch_all(name, module.SOURCES, root / "wheels", console)
     options = {"subset": subset} if copy else {}
-    with partial_folder(root, name) as out:
+    with partial_folder(root, name, alone) as out:
         with console.status(f"{name}: building") as status:
 
             def progress(doing: str) -> None:

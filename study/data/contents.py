@@ -13,6 +13,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from study.files import sync as sync_descriptor
+
 __all__ = ["fingerprint", "links", "size", "sync", "sync_entry", "touched"]
 
 
@@ -87,7 +89,7 @@ def sync_entry(entry: Path) -> None:
     """Write a file or folder to the disk."""
     descriptor = os.open(entry, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        sync_descriptor(descriptor)
     finally:
         os.close(descriptor)
 

@@ -22,6 +22,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from plugins.contracts.dataset import Source
 from plugins.training.downloads import locked
 from study.errors import StudyError
+from study.files import sync
 
 __all__ = ["fetch", "partial_folder", "require_client"]
 
@@ -35,13 +36,13 @@ class _CutError(Exception):
 
 
 @contextmanager
-def partial_folder(parent: Path, name: str) -> Iterator[Path]:
+def partial_folder(parent: Path, name: str, alone: bool) -> Iterator[Path]:
     """Give a new folder to make `name` in, and remove it at the end if it is still there.
 
-    The caller holds the lock of `name`. So other partial folders of that name are left from killed
-    processes; they are removed first.
+    If the caller is `alone`, holding the lock of `name`, other partial folders of that name are
+    left from killed processes; they are removed first.
     """
-    for stale in parent.glob(f".{name}.*.partial"):
+    for stale in parent.glob(f".{name}.*.partial") if alone else ():
         shutil.rmtree(stale, ignore_errors=True)
     # tempfile's mode 0700 would hide the result from colleagues who share the disk.
     folder = parent / f".{name}.{secrets.token_hex(8)}.partial"
@@ -91,11 +92,11 @@ def fetch(source: Source, store: Path, tick: Callable[[int], None] = lambda _: N
     store = store.resolve()  # the clients run in another working directory
     store.mkdir(parents=True, exist_ok=True)
     kept = store / source.file
-    with locked(store / f".{source.file}.lock"):
+    with locked(store / f".{source.file}.lock") as alone:
         if kept.exists() and _sha256(kept) == source.sha256:
             return kept
         require_client(source, store)
-        with partial_folder(store, source.file) as folder:
+        with partial_folder(store, source.file, alone) as folder:
             try:
                 for attempt in Retrying(
                     stop=stop_after_attempt(ATTEMPTS),
@@ -121,7 +122,7 @@ def fetch(source: Source, store: Path, tick: Callable[[int], None] = lambda _: N
                     f"or put the right file at {kept}"
                 )
             with arrived.open("rb") as file:
-                os.fsync(file.fileno())
+                sync(file.fileno())
             arrived.replace(kept)
     return kept
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from plugins.contracts.tasks import find_task
 from study import data
 from study.errors import StudyError
+from study.launch.gpus import gpu_names
 from study.runs.probe import MEASURED, MISFIT, Probe, Probes, cells
 from study.runs.provenance import processor
 from study.runs.run import Run
@@ -117,9 +115,7 @@ def _listed(found: Sequence[Probe]) -> str:
 
 def devices_here() -> tuple[str, ...]:
     """Return the names of this machine's GPUs, of its processor if it has none; without torch."""
-    if shutil.which("nvidia-smi") is not None:
-        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        listing = subprocess.run(command, capture_output=True, text=True, check=False)
-        if names := [line.strip() for line in listing.stdout.splitlines() if line.strip()]:
-            return tuple(names)
-    return (processor(),)
+    try:
+        return tuple(gpu_names()) or (processor(),)
+    except StudyError:  # whoever is to have a GPU is told
+        return (processor(),)

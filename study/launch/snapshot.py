@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from study.files import write_json
-from study.runs.provenance import SNAPSHOT_FILE, git_state
+from study.runs.code import SNAPSHOT_FILE, git_state
 
 __all__ = ["folder_for", "take"]
 

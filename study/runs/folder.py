@@ -6,6 +6,7 @@ if a job of a cluster works on it, from the scheduler's answer. Imports no frame
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,10 @@ from study.errors import StudyError, nearest
 from study.files import BrokenFile, read_json, read_metrics
 from study.runs.attempt import CAUSES, Attempt
 
-__all__ = ["SCHEMA", "SETTLED", "STATES", "RunFolder", "Scheduler", "find_run", "iter_runs"]
+__all__ = [
+    *("SCHEMA", "SETTLED", "STATES", "RunFolder", "Scheduler"),
+    *("find_run", "iter_runs", "without_value"),
+]
 
 SCHEMA = 1  # the newest that this code reads
 
@@ -107,9 +111,12 @@ class RunFolder:
         return str(cause)
 
     def condition(self, scheduler: Scheduler | None = None) -> str:
-        """`state`, or ``broken`` if a file of the run cannot be read; for many runs at once."""
+        """`state`, or ``broken`` if a file of the run cannot be read or its result has no value.
+
+        For many runs at once.
+        """
         try:
-            return self.state(scheduler)
+            return "broken" if without_value(self.result) else self.state(scheduler)
         except BrokenFile:
             return "broken"
 
@@ -163,6 +170,21 @@ def find_run(root: Path, name: str) -> RunFolder:
     if found:
         raise StudyError(f"{len(found)} runs match {name!r}:\n  " + "\n  ".join(found))
     raise StudyError(f"no run {name!r} in {root.resolve()}{nearest(name, runs)}")
+
+
+def without_value(result: dict[str, Any] | None) -> str:
+    """Say that a result lacks a finite value of its metric; empty where it has one, or is None.
+
+    A worker writes no such result any more. One of probes has no metric.
+    """
+    if not result or not (metric := result["metric"]):
+        return ""
+    value = result["metrics"].get(metric)
+    if value is None or value != value:  # NaN
+        return f"result.json has no value of {metric}: the evaluation measured nothing"
+    if isinstance(value, float) and math.isinf(value):
+        return f"result.json: value is {value}, which no run can have"
+    return ""
 
 
 def _of_known_schema(path: Path, keys: tuple[str, ...]) -> dict[str, Any] | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import socket
-import subprocess
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -14,42 +14,49 @@ from plugins.attention.core.word import Word
 from plugins.contracts.tasks import find_task
 from study import data
 from study.data import weights
-from study.files import read_json
+from study.runs.code import content, git_state, outside
 
 __all__ = [
-    *("MORE_VARIABLES", "PACKAGES", "SNAPSHOT_FILE", "cores", "git_state"),
-    *("package_version", "processor", "provenance"),
+    *("MORE_VARIABLES", "PACKAGES", "cores"),
+    *("package_version", "processor", "provenance", "threads"),
 ]
 
 PACKAGES = ("spatial-attention-study", "torch", "numpy")
 """Distributions that every run depends on; its task names others."""
 
-SNAPSHOT_FILE = "snapshot.json"
-"""File in a copy of the code that names its origin."""
-
-VARIABLES = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+VARIABLES = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"),
+    *("CUDA_LAUNCH_BLOCKING", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE"),
+    *("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "PYTORCH_CUDA_ALLOC_CONF", "PYTHONPATH"),
+    *("STUDY_FUSED", "WORLD_SIZE"),
+)
+"""Variables that change what is calculated, or how fast."""
 MORE_VARIABLES = "STUDY_RECORDED_VARIABLES"
 """Variable in which a launcher names further variables to record, such as a job's id."""
 
-DIFF_LIMIT = 1_000_000  # characters of uncommitted changes that are kept
 
-
-def provenance(science: dict[str, Any], device: str) -> dict[str, Any]:
+def provenance(science: dict[str, Any], device: str, gpu: str | None) -> dict[str, Any]:
     """Return the content of ``provenance.json``, for a run of a science configuration.
 
-    Only the named variables of the environment are written: others may hold secrets.
+    `gpu` is the name of the GPU that is used, as torch says it, None on a CPU. Only the named
+    variables of the environment are written: others may hold secrets.
     """
     data_name = science["recipe"]["data"]
     card = data.card(data_name)
+    modules = _modules(science)
+    packages = {name: package_version(name) for name in _distributions(science, modules)}
     return {
         **git_state(),
-        "packages": {name: package_version(name) for name in _distributions(science)},
+        "code": content(),
+        "outside": outside(modules),
+        "packages": packages,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
         "cores": cores(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS", cores())),
+        "threads": threads(),
         "device": device,
+        "gpu": gpu,
         "environment": {
             name: os.environ[name]
             for name in (*VARIABLES, *os.environ.get(MORE_VARIABLES, "").split())
@@ -60,34 +67,30 @@ def provenance(science: dict[str, Any], device: str) -> dict[str, Any]:
     }
 
 
-def _distributions(science: dict[str, Any]) -> list[str]:
-    """Return the distributions whose versions a result depends on, as far as known."""
+def _modules(science: dict[str, Any]) -> set[str]:
+    """Return the modules of the task, the mechanisms and the data set of a run."""
     task, word = find_task(science["task"]), Word.parse(science["mechanism"])
+    found = {type(each).__module__ for each in (task, *word.parts)}
+    return found | {data.datasets()[science["recipe"]["data"]]}
+
+
+def _distributions(science: dict[str, Any], modules: set[str]) -> list[str]:
+    """Return the distributions whose versions a result depends on, as far as known."""
     owners = packages_distributions()
-    modules = {type(each).__module__.partition(".")[0] for each in (task, *word.parts)}
-    brought = sorted({name for module in modules for name in owners.get(module, ())})
-    return list(dict.fromkeys([*PACKAGES, *task.packages, *brought]))
-
-
-def git_state() -> dict[str, Any]:
-    """Return the commit, and whether and how the tree differs from it; empty outside a checkout.
-
-    A snapshot of the code returns the state at the time of the snapshot.
-    """
-    if (taken := read_json(Path(__file__).parents[2] / SNAPSHOT_FILE)) is not None:
-        return taken
-    try:
-        commit = _git("rev-parse", "HEAD").strip()
-        diff = _git("diff", "HEAD")
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": "", "dirty": False, "diff": ""}
-    cut = diff[:DIFF_LIMIT]
-    return {"commit": commit, "dirty": bool(diff), "diff": cut}
+    tops = {module.partition(".")[0] for module in modules}
+    brought = sorted({name for top in tops for name in owners.get(top, ())})
+    return list(dict.fromkeys([*PACKAGES, *find_task(science["task"]).packages, *brought]))
 
 
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def threads() -> int:
+    """Return how many threads a product is divided among: OMP_NUM_THREADS, else the cores."""
+    first = re.match(r"\s*(\d+)", os.environ.get("OMP_NUM_THREADS", ""))  # it may be a list
+    return int(first[1]) if first and int(first[1]) else cores()
 
 
 def processor() -> str:
@@ -96,14 +99,6 @@ def processor() -> str:
     lines = path.read_text().splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def _git(*arguments: str) -> str:
-    here = Path(__file__).parent
-    command = ["git", "-C", str(here), *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=True, errors="replace"
-    ).stdout
 
 
 def package_version(name: str) -> str:

@@ -12,7 +12,7 @@ from study.launch.answers import cause
 from study.launch.protocol import title
 from study.runs.archive import ArchivedRun
 from study.runs.attempt import Attempt
-from study.runs.folder import RunFolder
+from study.runs.folder import RunFolder, without_value
 from study.status.states import DONE, States
 
 __all__ = [
@@ -136,9 +136,12 @@ def tally(states: States) -> str:
 def error_of(folder: RunFolder) -> str:
     """Return the last line of what ended the newest attempt, as far as it is recorded."""
     try:
-        attempt = folder.newest
+        attempt, _ = folder.newest, folder.run
+        lacking = without_value(folder.result)
     except BrokenFile as error:
         return str(error)
+    if lacking:
+        return lacking
     text = str(((attempt.exit if attempt else None) or {}).get("error") or "").strip()
     return text.splitlines()[-1][:ERROR_CHARACTERS] if text else ""
 

@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
+from study.environment import child_environment
 from study.errors import StudyError
 from study.worker.parent import GRACE_SECONDS
 
@@ -83,7 +84,7 @@ class Child:
     function: str
         ``module:function``; called with a `study.worker.parent.Parent`.
     environment: mapping of str to str, optional
-        Variables beside those of this process.
+        Variables beside those of :func:`study.environment.child_environment`.
     progress: callable, optional
         Called with each line that the child prints, while this process waits for it.
     """
@@ -102,7 +103,7 @@ class Child:
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, **(environment or {})},
+            env=child_environment(environment),
             start_new_session=True,  # Ctrl-C reaches this process alone, which tells the child
         )
         assert self._process.stdin is not None

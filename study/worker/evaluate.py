@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from study import data
 from study.errors import StudyError, nearest
 from study.runs.folder import RunFolder
 from study.runs.run import Run, complete, differences
+from study.worker import device as devices
 from study.worker.child import ChildFailed, ask
 from study.worker.job import job_of
 
@@ -60,10 +60,8 @@ def evaluate(
     """
     data.verify(run.data)
     asked = {"science": run.science, "checkpoint": checkpoint, "device": device}
-    # Where there is a GPU, MMEngine uses it unless it cannot see it.
-    hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
     try:
-        return ask(f"{__name__}:evaluate_here", asked, hidden, progress)
+        return ask(f"{__name__}:evaluate_here", asked, progress=progress)
     except ChildFailed as error:
         raise StudyError(f"cannot evaluate {checkpoint}: {error}") from error
 
@@ -85,8 +83,7 @@ def _evaluate(
     source, entry = _source(checkpoint, index)
     if not isinstance(task, Evaluates):
         raise StudyError(f"the task {task.name!r} does not evaluate checkpoints")
-    if device == "cuda" and not importlib.import_module("torch").cuda.is_available():
-        raise StudyError("the device is cuda, but torch finds no GPU")
+    devices.use(device)
     job = job_of(science, RunFolder(scratch), device)
     answer: dict[str, Any] = {"name": None, "published": {}, "notes": []}
     if index is not None and entry is not None:

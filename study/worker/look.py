@@ -9,6 +9,7 @@ from plugins.contracts.task import Looks
 from plugins.contracts.tasks import find_task
 from study.errors import StudyError
 from study.runs.folder import RunFolder
+from study.worker import device as devices
 from study.worker.child import ask
 from study.worker.job import job_of
 
@@ -48,6 +49,7 @@ def look_here(folder: str, source: str, query: list[int] | None, out: str) -> No
     task = find_task(run["science"]["task"])
     if not isinstance(task, Looks):
         raise StudyError(f"the task {task.name!r} cannot show where a model looks")
+    devices.use("cpu")
     try:
         job = job_of(run["science"], looked_into, "cpu")
         pixel = (query[0], query[1]) if query else None

@@ -23,9 +23,11 @@ from study.data import weights
 from study.errors import StudyError
 from study.files import write_json
 from study.runs.attempt import Attempt, cancelled_by
+from study.runs.contents import check_same_data
 from study.runs.folder import RunFolder
 from study.runs.provenance import provenance
 from study.runs.run import science_hash
+from study.worker import device as devices
 from study.worker.job import job_of, rank_and_world
 from study.worker.parent import read_weights_only
 from study.worker.probe import probe_all
@@ -76,7 +78,10 @@ def main(arguments: list[str] | None = None) -> int:
     elif code == STOPPED_CODE and (who := cancelled_by(attempt)):
         cause, told = "killed", f"cancelled by {who}"
     if rank == 0 or error is not None:
-        attempt.end(cause, code, started, told, trace)
+        try:
+            attempt.end(cause, code, started, told, trace)
+        except OSError as lost:  # the launcher tries once more; here the log is all that is left
+            print(f"the end of this attempt, {cause}, was not recorded: {lost}", file=sys.stderr)
     return code
 
 
@@ -110,6 +115,7 @@ def _attempt(folder: RunFolder, attempt: Attempt, device: str, started: float, s
             f" this is version {version}; plan the grid again to get new runs"
         )
     recipe = task.Recipe.model_validate(science["recipe"])
+    gpu = devices.use(device, recipe)
     versions = task.versions(Word.parse(science["mechanism"]), recipe)
     if science.get("mechanisms", {}) != versions:
         raise StudyError(
@@ -118,6 +124,7 @@ def _attempt(folder: RunFolder, attempt: Attempt, device: str, started: float, s
             " runs"
         )
     data.verify(recipe.data)
+    check_same_data(folder, recipe.data)
     if (items := data.training_items(recipe.data)) is not None:
         recipe.check_items(items)
     weights.fetch(weights.of(science), (), print)
@@ -132,7 +139,7 @@ def _attempt(folder: RunFolder, attempt: Attempt, device: str, started: float, s
     if job.rank:
         task.train(job)
         return
-    write_json(folder.path / "provenance.json", provenance(science, device))
+    write_json(folder.path / "provenance.json", provenance(science, device, gpu))
     cost = task.cost(job).to_json()
     task.train(job)
     check_current()

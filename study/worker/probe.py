@@ -16,11 +16,13 @@ from plugins.contracts.task import Probes as CanProbe
 from plugins.contracts.tasks import find_task
 from study.errors import StudyError
 from study.files import write_json
+from study.runs.code import git_state
 from study.runs.folder import SCHEMA as RUN_SCHEMA
 from study.runs.folder import RunFolder
 from study.runs.probe import FAILED, MEASURED, MISFIT, SCHEMA, Probe, Probes
-from study.runs.provenance import cores, git_state, package_version, processor
+from study.runs.provenance import package_version, processor, threads
 from study.runs.run import Run
+from study.worker import device as devices
 from study.worker.child import ask
 from study.worker.job import job_without_data
 from study.worker.result import out_of_memory, peak_memory
@@ -49,7 +51,7 @@ def device_here(kind: str) -> dict[str, Any]:
     StudyError
         If a GPU is wanted and torch finds none.
     """
-    device = {"kind": kind, "name": processor(), "memory_bytes": None, "threads": _threads()}
+    device = {"kind": kind, "name": processor(), "memory_bytes": None, "threads": threads()}
     if kind == "cpu":
         return {"device": device, "torch": package_version("torch"), "cuda": None}
     gpu = ask(f"{__name__}:gpu_here", {})
@@ -58,9 +60,8 @@ def device_here(kind: str) -> dict[str, Any]:
 
 def gpu_here() -> dict[str, Any]:
     """Describe the first GPU, in a process that has torch."""
-    torch = importlib.import_module("torch")
-    if not torch.cuda.is_available():
-        raise StudyError("the device is cuda, but torch finds no GPU")
+    devices.use("cuda")
+    torch: Any = importlib.import_module("torch")
     gpu = torch.cuda.get_device_properties(0)
     device = {"name": gpu.name, "memory_bytes": gpu.total_memory}
     return {"device": device, "torch": torch.__version__, "cuda": torch.version.cuda}
@@ -99,9 +100,7 @@ def probe(
         "steps": steps or STEPS[kind],
     }
     try:
-        # Where there is a GPU, MMEngine uses it unless it cannot see it.
-        hidden = {"CUDA_VISIBLE_DEVICES": ""} if kind == "cpu" else {}
-        answer = ask(f"{__name__}:probe_here", asked, hidden)
+        answer = ask(f"{__name__}:probe_here", asked)
     except StudyError as error:
         answer = {"outcome": FAILED, "error": str(error)}
     state = git_state()
@@ -129,6 +128,7 @@ def probe_here(science: dict[str, Any], device: str, processes: int, steps: int)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         os.chdir(scratch)
         job, outputs = job_without_data(science, RunFolder(Path(scratch)), device)
+        devices.use(device, job.recipe)
         # What a training does before its first step is done.
         job = dataclasses.replace(
             job, rank=0, world=processes, record=lambda *_, **__: None, recorded=lambda _: []
@@ -183,7 +183,3 @@ def _missing(asked: dict[str, Any], probes: Probes) -> Iterator[Run]:
         done = (each.time > asked["time"] for each in probes.of(run))
         if not any(done):
             yield run
-
-
-def _threads() -> int:
-    return int(os.environ.get("OMP_NUM_THREADS", cores()))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from plugins.contracts.metric import Metric
 from plugins.contracts.tasks import find_task
 from study.errors import StudyError
 from study.files import write_json
@@ -49,13 +51,16 @@ def write_result(
     Raises
     ------
     StudyError
-        If metrics of training or of validation are missing.
+        If metrics of training or of validation are missing, or the last validation gave no finite
+        value of the task's first metric.
     """
     lines = folder.metrics
     of_split = {split: [line for line in lines if line["split"] == split] for split in SPLITS}
     missing = [split for split in ("train", "val") if not of_split[split]]
     if missing:
         raise StudyError(f"{folder.path}: the plugin recorded no {missing[0]} metrics")
+    metric, measured = find_task(run["science"]["task"]).metrics[0], _values(of_split["val"][-1])
+    _check_value(metric, measured)
     earlier = [a.exit.get("seconds", 0) for a in folder.attempts if a.n < attempt and a.exit]
     memory = {"peak_memory_bytes": peak_memory()}
     torch = sys.modules.get("torch")
@@ -67,8 +72,8 @@ def write_result(
             "schema": SCHEMA,
             "id": run["id"],
             "hash": run["hash"],
-            "metric": find_task(run["science"]["task"]).metrics[0].name,
-            "metrics": _values(of_split["val"][-1]),
+            "metric": metric.name,
+            "metrics": measured,
             "untrained": _values(of_split["untrained"][0]) if of_split["untrained"] else {},
             "loss": {
                 "first": of_split["train"][0]["loss"],
@@ -81,6 +86,15 @@ def write_result(
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
+
+
+def _check_value(metric: Metric, measured: dict[str, Any]) -> None:
+    value = measured.get(metric.name)
+    if isinstance(value, int | float) and math.isfinite(value):
+        return
+    others = ", ".join(f"{name} {value}" for name, value in measured.items()) or "nothing else"
+    why = f": {metric.lacking}" if metric.lacking else ""
+    raise StudyError(f"the last evaluation gave no {metric.name}{why} (it gave {others})")
 
 
 def _values(line: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import math
@@ -110,6 +111,29 @@ def test_versions_of_mechanisms_are_told_unless_they_are_no_numbers(make_run):
     assert frame["mechanism_versions"].tolist() == ["deformable=3; squeeze_excite=2"]
     ((_, reason),) = frame.attrs["broken"]
     assert reason == "run.json: mechanisms is 'squeeze_excite=two', not whole numbers by mechanism"
+
+
+def test_what_no_commit_describes_is_collected(make_run):
+    folder = make_run()
+    file = folder / "provenance.json"
+    whole = {"commit": "7445881e", "dirty": False, "code": "0a", "device": "cpu", "gpu": None}
+    outside = {"guest": {"version": "1", "commit": "", "content": "ff"}}
+    wanted = ["data_content", "commit", "code", "packages", "device"]
+
+    def row(**changes):
+        edit(file, **{**whole, **changes})
+        found = collect([RunFolder(folder)]).iloc[0][wanted]
+        return [None if isinstance(value, float) else value for value in found]
+
+    assert row() == ["0", "7445881e", None, None, "cpu"]
+    assert row(dirty=True) == ["0", "7445881e", "0a", None, "cpu"]
+    assert row(commit="") == ["0", "", "0a", None, "cpu"]
+    told = row(outside=outside, device="cuda", gpu="NVIDIA T4")
+    assert told == ["0", "7445881e", None, "guest=ff", "NVIDIA T4"]
+    # Older runs recorded a difference, and archives keep the hash of a long one.
+    digest = hashlib.sha256(b"+a").hexdigest()
+    assert row(dirty=True, code=..., diff="+a")[2] == digest[:16]
+    assert row(dirty=True, code=..., diff="+", diff_sha256=digest)[2] == digest[:16]
 
 
 def test_broken_folders_are_named_with_the_reason_and_the_others_are_kept(make_run, tmp_path):
@@ -364,7 +388,9 @@ def test_a_table_of_another_schema_is_made_anew(study, newer, monkeypatch):
     monkeypatch.setattr(runs_table, "SCHEMA", runs_table.SCHEMA + newer)
     update(study.folders(), *study.files)
     monkeypatch.undo()
-    with pytest.raises(StudyError, match=r"newer than 3" if newer == 1 else "collect it again"):
+    with pytest.raises(
+        StudyError, match=rf"newer than {runs_table.SCHEMA}" if newer == 1 else "collect it again"
+    ):
         read(study.files[0])
     folders = [*every_run(study.root / "runs")]
     assert update(folders, *study.files).changed

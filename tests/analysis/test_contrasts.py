@@ -150,6 +150,33 @@ def test_cautions_name_what_differs_between_runs_and_what_learned_nothing():
     ]
 
 
+def test_code_that_no_commit_describes_and_devices_are_told_by_mechanism():
+    frame = world(THREE, seeds=2, sd=0.1).assign(commit="aaaa", code=None, device="cpu")
+    assert cautions(groups(frame)) == []
+    frame.loc[frame["mechanism"] == "1111", ["code", "device"]] = ["0a1b", "NVIDIA T4"]
+    title = "translation · pairs · encoder: "
+    why = " by mechanism, so that a difference may be due to that: "
+    assert cautions(groups(frame)) == [
+        f"{title}DIFFERENT uncommitted code{why}0a1b: 1111; as committed: 0010, 0110",
+        f"{title}DIFFERENT devices{why}NVIDIA T4: 1111; cpu: 0010, 0110",
+    ]
+
+
+def test_contents_of_data_and_of_packages_are_told_whoever_saw_them():
+    frame = world(THREE, seeds=2, sd=0.1).assign(data_content="a" * 64, packages=None)
+    frame.loc[frame["mechanism"] == "0110", "packages"] = "guest=1111"  # the others are not from it
+    assert cautions(groups(frame)) == []
+    frame.loc[frame["seed"] == 1, "data_content"] = "b" * 64
+    frame.loc[frame["id"] == "0110-s1", "packages"] = "guest=2222; other=1"
+    title = "translation · pairs · encoder: "
+    assert cautions(groups(frame)) == [
+        f"{title}runs of 2 contents of pairs, which are not comparable: {'a' * 12}: 0010, 0110,"
+        f" 1111; {'b' * 12}: 0010, 0110, 1111",
+        f"{title}runs of 2 contents of the package guest, which are not comparable: 1111: 0110;"
+        " 2222: 0110",
+    ]
+
+
 def test_seeds_trained_with_other_code_are_no_caution_where_all_mechanisms_have_them():
     frame = world(THREE, seeds=4, sd=0.1)
     frame["commit"] = frame["seed"].map(lambda seed: "aaaa" if seed < 2 else "bbbb")

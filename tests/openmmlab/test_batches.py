@@ -103,13 +103,6 @@ def test_products_are_of_the_precision_asked_for(task, data, tmp_path, monkeypat
     assert losses["bfloat16"] != losses["float32"]
 
 
-@pytest.mark.parametrize("task", few_steps.RECIPES)
-def test_half_precision_with_a_scaled_loss_wants_a_gpu(task, data, tmp_path):
-    job = few_steps.job(task, data, tmp_path, precision="float16")
-    with pytest.raises(ValueError, match="float16 needs a GPU; a CPU has bfloat16"):
-        TRAIN[task](job)
-
-
 def test_a_learning_rate_meant_for_another_batch_is_scaled_and_says_so(data, tmp_path):
     options = {"learning_rate": 0.02, "base_batch_size": 16, "epochs": 1, "accumulate": 2}
     said = "a step: 4 images, 2 parts one after the other; learning rate 0.005 = 0.02 x 4 / 16"

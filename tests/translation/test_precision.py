@@ -67,9 +67,7 @@ def test_a_run_that_was_stopped_ends_like_an_undisturbed_one(numbers, halved, tm
     assert records(tmp_path, "val")[-1] == records(halved[0], "val")[-1]
 
 
-def test_half_precision_with_a_scaled_loss_wants_a_gpu(numbers, tmp_path):
-    with pytest.raises(ValueError, match="float16 needs a GPU; a CPU has bfloat16"):
-        train.train(small.job(tmp_path, numbers, precision="float16"))
+def test_cost_in_half_precision_is_counted_without_a_gpu(numbers, tmp_path):
     # Nothing is learnt where cost is counted and weights are evaluated.
     assert train.cost(small.job(tmp_path, numbers, precision="float16")).model["macs"] > 0
 

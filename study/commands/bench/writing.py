@@ -35,7 +35,8 @@ def console() -> Console:
 
 def machine(distributions: Sequence[str], **more: str) -> dict[str, str]:
     """Return what the numbers depend on besides the code; the commit names that."""
-    from study.runs.provenance import cores, git_state, processor
+    from study.runs.code import git_state
+    from study.runs.provenance import cores, processor
 
     state = git_state()
     return {

@@ -13,16 +13,20 @@ from pathlib import Path
 
 from study.errors import StudyError
 from study.launch.answers import Answers
+from study.launch.gpus import listed_gpus
 from study.launch.jobs import Jobs
-from study.launch.local.slots import Slots, visible_gpus
+from study.launch.local.slots import Slots
 from study.launch.protocol import Check, Launcher, Order, Outcome
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 from study.runs.provenance import cores
+from study.worker.child import ask
 
 __all__ = ["LocalLauncher", "LocalProfile"]
 
 NAME = "local"
+
+TORCH_SECONDS = 120  # to import torch; a cold disk takes its time
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,29 @@ class LocalLauncher(Launcher):
 
     def checks(self) -> list[Check]:
         """Count cores and GPUs."""
-        gpus = visible_gpus()
-        found = f"{len(gpus)}: {', '.join(gpus)}" if gpus else "none: runs use the CPU"
         return [
             Check("cores", f"{cores()}, divided among the slots of a study run", ok=True),
-            Check("GPUs", found, bool(gpus), "a CUDA driver with nvidia-smi", optional=True),
+            _gpus(),
         ]
+
+
+def _gpus() -> Check:
+    """Compare the GPUs that are listed with those that torch can use."""
+    try:
+        listing = listed_gpus()
+        names = listing.names
+        if not names:
+            missing = "a CUDA driver with nvidia-smi"
+            return Check("GPUs", "none: runs use the CPU", False, missing, optional=True)
+        # As a run on the first of them would; torch sees those alone that this variable names.
+        told = {"CUDA_VISIBLE_DEVICES": ",".join(names)}
+        usable = ask("study.worker.device:found", {}, told, seconds=TORCH_SECONDS)
+    except (StudyError, TimeoutError) as error:
+        return Check("GPUs", str(error), False, "study run --device cpu uses the CPU")
+    said = [f"{len(names)}: {', '.join(names)}", *listing.notes]
+    if len(usable) < len(names) and not any(name.startswith("MIG-") for name in names):
+        said.append(f"torch can use {len(usable)} of them")
+    return Check("GPUs", "; ".join(said), len(said) == 1, "nvidia-smi, and the driver's log")
 
 
 def _end(attempt: Attempt, user: str) -> str:

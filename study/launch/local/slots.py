@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from study.environment import child_environment
+from study.errors import StudyError
+from study.launch.gpus import visible_gpus
 from study.launch.protocol import find_launcher, launcher_names
 from study.launch.retries import LIMITS, cause_of, may_retry
 from study.runs.attempt import Attempt, cancelled_by
@@ -27,7 +29,7 @@ from study.runs.folder import SETTLED, RunFolder
 from study.runs.provenance import MORE_VARIABLES, cores
 from study.worker.warm import AnswerLost, Nurseries
 
-__all__ = ["Slots", "visible_gpus"]
+__all__ = ["Slots"]
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 20.0  # between SIGTERM and SIGKILL when the user stops
@@ -70,10 +72,16 @@ class Slots:
         cores can be many times slower than with one each.
     gpus: list of str
         GPU names to hand out to the slots in turn; empty for the CPU.
+
+    Attributes
+    ----------
+    unrecorded: list of str
+        Runs whose end could not be written down, and why.
     """
 
     slots: int
-    gpus: list[str] = field(default_factory=lambda: visible_gpus())
+    gpus: list[str] = field(default_factory=visible_gpus)
+    unrecorded: list[str] = field(default_factory=list, init=False)
 
     @property
     def threads(self) -> int:
@@ -86,7 +94,10 @@ class Slots:
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads))
         # `study run` may itself be a job of some scheduler.
         more = [name for each in launcher_names() for name in find_launcher(each).variables]
-        return {**os.environ, **threads, **THREADLESS, MORE_VARIABLES: " ".join(more)}
+        own = {**threads, **THREADLESS, MORE_VARIABLES: " ".join(more)}
+        if self.gpus and "CUDA_VISIBLE_DEVICES" not in os.environ:
+            own["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
+        return child_environment(own)
 
     def run(self, folders: Sequence[RunFolder], refresh: Callable[[], object]) -> bool:
         """Carry out the runs; True unless the user stopped before the end.
@@ -101,6 +112,11 @@ class Slots:
             In the order in which to start them. One that another process works on is left to it.
         refresh: callable
             Called about five times a second, to show progress.
+
+        Raises
+        ------
+        StudyError
+            At the end, if the end of a run could not be recorded.
         """
         waiting = [(folder, _task(folder)) for folder in folders]
         workers: list[_Worker] = []
@@ -126,6 +142,8 @@ class Slots:
             finally:
                 self._stop(workers)
         refresh()
+        if self.unrecorded:
+            raise StudyError("\n".join(["the end of a run was not recorded:", *self.unrecorded]))
         return not stop.wanted
 
     def _fill(
@@ -152,7 +170,7 @@ class Slots:
                 free.pop(0)
             except AnswerLost as error:
                 # A worker may have been started nevertheless; the next attempt makes it stop.
-                attempt.end("killed", -signal.SIGKILL, time.time(), str(error))
+                self._record(attempt, "killed", -signal.SIGKILL, time.time(), str(error))
                 lost.append((folder, task, attempt))
         return lost
 
@@ -169,7 +187,11 @@ class Slots:
         if process is None:
             process = _start_cold(command, attempt, self.environment | own)
         started = time.time()
-        attempt.submit("local", process.pid, slots=self.slots, command=command, warm=warm)
+        try:
+            attempt.submit("local", process.pid, slots=self.slots, command=command, warm=warm)
+        except OSError:  # of a worker that no record knows nobody would ever hear
+            _signal_group(process, signal.SIGKILL)
+            raise
         return _Worker(slot, task, folder, attempt, process, started)
 
     def _ended(self, worker: _Worker) -> bool:
@@ -180,14 +202,19 @@ class Slots:
         if not (worker.attempt.path / "exit.json").exists():
             # A negative code is the signal's number: the worker was killed outright.
             reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            cause = "killed" if code < 0 else "failed"
+            cause = "killed" if code < 0 else "failed" if code else "completed"
             if code == -signal.SIGTERM:  # told to end before it could listen
                 cause = "preempted"
             error = f"the worker ended with {reason} and left no record"
-            # On a full disk nothing is recorded, and the run counts as killed all the same.
-            with contextlib.suppress(OSError):
-                worker.attempt.end(cause, code, worker.started, error)
+            self._record(worker.attempt, cause, code, worker.started, error)
         return True
+
+    def _record(self, attempt: Attempt, cause: str, code: int, started: float, error: str) -> None:
+        """Record an end; where that is impossible the other runs go on, and `run` says so."""
+        try:
+            attempt.end(cause, code, started, error)
+        except OSError as lost:
+            self.unrecorded.append(f"  {attempt.path}: {cause}, {error}: {lost}")
 
     def _stop(self, workers: list[_Worker]) -> None:
         for worker in workers:
@@ -198,18 +225,6 @@ class Slots:
                 for worker in workers:
                     _signal_group(worker.process, signal.SIGKILL)
             time.sleep(POLL_SECONDS)
-
-
-def visible_gpus() -> list[str]:
-    """Return the GPUs that may be used, as CUDA_VISIBLE_DEVICES names them, without torch."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return [name for name in chosen.split(",") if name.strip() not in ("", "-1")]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    lines = [line for line in listing.stdout.splitlines() if line.startswith("GPU ")]
-    return [str(index) for index in range(len(lines))]
 
 
 def _task(folder: RunFolder) -> str:
