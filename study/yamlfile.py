@@ -140,6 +140,18 @@ class YamlFile:
             line = next((lines[word] for word in re.findall(r"\w+", about) if word in lines), line)
         return f"{self.path}:{line}"
 
+    def text(self, location: Sequence[str | int]) -> str | None:
+        """Return the scalar at `location` as it is written; None if none is there."""
+        node: yaml.Node | None = self._root
+        for step in location:
+            if isinstance(node, yaml.MappingNode):
+                node = next((value for key, value in node.value if key.value == step), None)
+            elif isinstance(node, yaml.SequenceNode) and step in range(len(node.value)):
+                node = node.value[step]
+            else:
+                return None
+        return node.value if isinstance(node, yaml.ScalarNode) else None
+
     def explain(
         self,
         error: ValidationError,

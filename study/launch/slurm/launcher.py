@@ -42,7 +42,7 @@ class SlurmLauncher(Launcher):
 
     def one_process(self, profile: Any, minutes: int) -> Profile:
         """Return the profile with one node, one task and, if it has any, one GPU."""
-        fewer = {"nodes": 1, "tasks": 1, "gpus": min(profile.gpus, 1)}
+        fewer = {"nodes": 1, "tasks": 1, "gpus": profile.one_gpu()}
         limits = {"time": min(profile.time, minutes), "signal_seconds": LAST_SECONDS}
         return profile.model_copy(update=fewer | limits)
 
