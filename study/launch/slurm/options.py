@@ -70,18 +70,18 @@ _REASONS = {
 }
 """Why what is no key of a profile cannot be set either."""
 
-_TRUE, _FALSE = ("", "true", "yes", "on"), ("false", "no", "off")
+_TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 
 
-def refuse(name: str, value: str, fields: Mapping[str, object]) -> str | None:
+def refuse(name: str, value: str | bool, fields: Mapping[str, object]) -> str | None:
     """Say why a profile cannot have this option, and what would be right; None if it can.
 
     Parameters
     ----------
     name: str
         The long name.
-    value: str
-        As written; empty for an option without one.
+    value: str or bool
+        As written; True for an option without one.
     fields: mapping
         The profile's own keys that are set.
     """
@@ -94,28 +94,29 @@ def refuse(name: str, value: str, fields: Mapping[str, object]) -> str | None:
         return f"set by the launcher; use `{key}:` of the profile"
     if name not in _kinds() and name not in _here():
         return f"no option of sbatch{nearest(name, _kinds())}"
-    if name == "gres" and (gpus := re.findall(r"(?:^|,)(?:gres:)?gpu(?::([^,(]+))?", value)):
+    if name == "gres" and (gpus := re.findall(r"(?:^|,)(?:gres:)?gpu(?::([^,(]+))?", str(value))):
         return f"a run would not know of its GPUs; use `gpus: {gpus[0] or 1}` of the profile"
     if name in ("mem", "mem-per-cpu", "mem-per-gpu") and fields.get("mem_gb"):
         return "the profile's mem_gb says how much memory; leave one of them out"
     if name == "cpus-per-gpu" and fields.get("cpus"):
         return "the profile's cpus says how many cores; leave one of them out"
     kind = _kind(name)
-    if kind == "" and value.lower() not in (*_TRUE, *_FALSE):
+    if kind == "" and str(value).lower() not in (*_TRUE, *_FALSE):
         return f"takes no value; `{name}: true` sets it"
-    if kind == "=" and not value:
+    if kind == "=" and isinstance(value, bool):
         return "needs a value"
     return None
 
 
-def written(name: str, value: str) -> str | None:
+def written(name: str, value: str | bool) -> str | None:
     """Return the option as a line of a script has it; None if its value says that it is not set."""
+    text = str(value)
     if _kind(name) != "=":
-        if value.lower() in _FALSE:
+        if text.lower() in _FALSE:
             return None
-        if value.lower() in _TRUE:
+        if text.lower() in _TRUE:
             return f"--{name}"
-    return f"--{name}={shlex.quote(value)}"
+    return f"--{name}={shlex.quote(text)}"
 
 
 def _kind(name: str) -> str:

@@ -55,15 +55,15 @@ def _gpus(value: Any) -> int | str:
     return f"{match[1]}:{int(match[2])}" if match[1] else int(match[2])
 
 
-def _option(value: Any) -> str:
+def _option(value: Any) -> str | bool:
     if value is None:
         raise ValueError("needs a value: true for an option without one, false to leave it out")
-    return str(value and _line(value))
+    return value if isinstance(value, bool) else value == "" or _line(value)
 
 
 Line = Annotated[str, BeforeValidator(_line)]
 Gpus = Annotated[int | str, BeforeValidator(_gpus)]
-Option = Annotated[str, BeforeValidator(_option)]
+Option = Annotated[str | bool, BeforeValidator(_option)]
 
 
 class Profile(BaseModel):
@@ -231,7 +231,7 @@ def load(name: str, options: Sequence[str] = ()) -> Profile:
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            location = list(problem["loc"])
+            location: list[Any] = list(problem["loc"])
             key = ".".join(map(str, location))
             text = problem["msg"].removeprefix("Value error, ")
             # What the validator of all fields says begins with the key that it is about.

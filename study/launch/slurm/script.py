@@ -58,7 +58,7 @@ def script(
     """
     if "%" in str(folder):
         raise StudyError(f"{folder}: sbatch reads % in the name of a log as a sign; move the runs")
-    options: dict[str, str | int | None] = {
+    options: dict[str, str | int | bool | None] = {
         **{name: getattr(profile, name) for name in SAME_NAME},
         "ntasks-per-node": profile.processes // profile.nodes,
         "cpus-per-task": profile.cpus,
@@ -69,7 +69,7 @@ def script(
         "error": f"{folder}/%A_%a_0_log.err",
         "open-mode": "append",
         "signal": f"USR2@{profile.signal_seconds}",
-        "requeue": "",
+        "requeue": True,
         "mem": f"{round(memory * 1024)}M" if memory else None,
     }
     ours = {name: str(value) for name, value in options.items() if value is not None}

@@ -55,7 +55,7 @@ class Submission:
     def submit(self, folders: Sequence[RunFolder], said: Answers) -> Outcome:
         """Submit runs that nobody works on; see `study.launch.protocol.Launcher.submit`."""
         outcome = Outcome()
-        code = snapshot.take(self.root / FOLDER / "code", self.packages)
+        code = snapshot.take(self.root / FOLDER / "code", self.packages, self.tell)
         arrays = self._arrays(folders, said)
         for memory in dict.fromkeys(memory for memory, _, _ in arrays):
             self._check(memory, code)
