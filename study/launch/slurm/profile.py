@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from study.errors import StudyError, nearest
 from study.launch.protocol import launcher_names
@@ -42,14 +50,13 @@ def minutes(value: Any) -> int:
     return -(-seconds // 60)
 
 
-def _line(value: Any) -> str:
-    text = str(value)
+def _line(text: str) -> str:
     if not text or "\n" in text or text != text.strip():
         raise ValueError("one line without spaces around it is expected")
     return text
 
 
-Line = Annotated[str, BeforeValidator(_line)]
+Line = Annotated[str, AfterValidator(_line)]
 
 
 class Profile(BaseModel):
@@ -84,7 +91,7 @@ class Profile(BaseModel):
         Further options of sbatch, by their long name; true for one without a value.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     partition: Line | None = None
     account: Line | None = None
@@ -186,7 +193,7 @@ def load(name: str, options: Sequence[str] = ()) -> Profile:
         else:
             given[key] = value
     try:
-        profile: Profile = validated(Profile, {**fields, **given})
+        profile: Profile = validated(Profile, {**fields, **given}, file, [name])
         return profile
     except ValidationError as error:
         lines = []
