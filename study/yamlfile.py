@@ -175,10 +175,9 @@ class YamlFile:
                 for key, value in node.value:
                     if key.value == step:
                         child, line = value, key.start_mark.line + 1
-            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-                if step < len(node.value):
-                    child = node.value[step]
-                    line = child.start_mark.line + 1
+            elif isinstance(node, yaml.SequenceNode) and step in range(len(node.value)):
+                child = node.value[int(step)]
+                line = child.start_mark.line + 1
             if child is None:
                 return node, line, steps
             node = child
