@@ -135,7 +135,10 @@ class Submission:
             raise SchedulerAway(f"the scheduler does not answer: {error}") from None
         except Refused as error:
             if not FULL.search(str(error)):
-                raise StudyError(f"the cluster refuses such a job: {error}") from None
+                raise StudyError(
+                    f"the cluster refuses such a job: {error}. --dry-run shows what is asked for,"
+                    " sinfo -R which nodes are down or drained, and refused for that"
+                ) from None
         finally:
             shutil.rmtree(batch.path)
         self._check_time()
