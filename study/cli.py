@@ -29,7 +29,7 @@ from study.commands import (
     triage,
     watch,
 )
-from study.errors import StudyError
+from study.errors import StudyError, denied
 
 __all__ = ["app", "main"]
 
@@ -72,6 +72,9 @@ def main() -> None:
         # The reader has seen enough. Nothing more may be written, not even at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except PermissionError as error:
+        print(f"error: {denied(error)}", file=sys.stderr)
+        sys.exit(2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)

@@ -23,12 +23,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -40,7 +39,7 @@ from analysis.stats.verdicts import Kind
 from plugins.attention.core.word import Word
 from plugins.contracts.tasks import task_names
 from study.errors import StudyError, nearest
-from study.yamlfile import YamlFile
+from study.yamlfile import YamlFile, validated
 
 __all__ = ["PUBLISHED", "RANGE", "Cheaper", "Claim", "Comparison", "load"]
 
@@ -54,15 +53,14 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(allow_inf_nan=False)]
 
 
-def _word(value: Any) -> str:
-    text = str(value)
+def _word(text: str) -> str:
     if text not in TERMS:
         Word.parse(RANGE.sub("@1", text))
     return text
 
 
-def _one(value: Any) -> str:
-    if (text := _word(value)) in TERMS:
+def _one(text: str) -> str:
+    if _word(text) in TERMS:
         raise ValueError(f"{text} is a main effect; a comparison of cost is of two mechanisms")
     return text
 
@@ -77,8 +75,8 @@ def _zero_sum(weights: dict[str, float]) -> dict[str, float]:
     return weights
 
 
-Name = Annotated[str, BeforeValidator(_word)]
-Single = Annotated[str, BeforeValidator(_one)]
+Name = Annotated[str, AfterValidator(_word)]
+Single = Annotated[str, AfterValidator(_one)]
 Contrast = Annotated[dict[Name, Weight], AfterValidator(_zero_sum)]
 
 
@@ -216,7 +214,7 @@ def load(paths: Sequence[Path] = (), margins: Mapping[str, float] | None = None)
     for path in (PUBLISHED, *paths):
         file = YamlFile(path, "a file of claims")
         try:
-            content = _File.model_validate(file.content)
+            content = validated(_File, file.content, file)
         except ValidationError as error:
             raise file.explain(error, _keys) from None
         for name, body in content.claims.items():

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from analysis.stats.group import Group, Published
 from study.errors import StudyError
 from study.grid.grid import Mechanism
-from study.yamlfile import YamlFile
+from study.yamlfile import YamlFile, validated
 
 __all__ = ["COLUMNS", "FOLDER", "beside", "load"]
 
@@ -90,7 +90,7 @@ def load(folder: Path | None = None) -> pd.DataFrame:
 def _rows(path: Path) -> list[dict[str, Any]]:
     file = YamlFile(path, "a file of published values")
     try:
-        column = Column.model_validate(file.content)
+        column = validated(Column, file.content, file)
     except ValidationError as error:
         raise file.explain(error, _keys, told=_told) from None
     shared = column.model_dump(include={"label", "task", "data", "metric", "setting"})

@@ -139,7 +139,7 @@ def submit(
         for line in weights.lacking(weights.needed(_of(runs, due)), grids):
             typer.echo(line, err=True)
         for text in launcher.scripts(due, order, states.said):
-            console.print(text)
+            typer.echo(text)  # rich would make a picture of gpu:a:1
         return
     for line in [*changed_recipes(runs, where), *changed_data(runs, where)]:
         console.print(line)

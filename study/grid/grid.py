@@ -8,7 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from plugins.attention.core.word import Word
 from plugins.contracts.task import Smokes, Task
@@ -21,15 +29,15 @@ from study.yamlfile import YamlFile, validated
 __all__ = ["Grid", "find", "load"]
 
 
-def _mechanism(word: Any) -> str:
-    return str(Word.parse(str(word)))
+def _mechanism(word: str) -> str:
+    return str(Word.parse(word))
 
 
 def _sites(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    return value if isinstance(value, list | tuple) else [value]
 
 
-Mechanism = Annotated[str, BeforeValidator(_mechanism)]
+Mechanism = Annotated[str, AfterValidator(_mechanism)]
 Sites = Annotated[tuple[str, ...], BeforeValidator(_sites), Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -204,7 +212,7 @@ def load(path: Path) -> Grid:
     if "name" in file.content:
         raise StudyError(f"{file.where(['name'])}: unknown key 'name': a grid is named by its file")
     try:
-        grid = validated(Grid, {**file.content, "name": _name(path)})
+        grid = validated(Grid, {**file.content, "name": _name(path)}, file)
     except ValidationError as error:
         raise file.explain(error, partial(_keys, Grid)) from None
     if grid.task not in task_names():
@@ -212,7 +220,7 @@ def load(path: Path) -> Grid:
         raise StudyError(f"{file.where(['task'])}: unknown task {grid.task!r}{hint}")
     task = find_task(grid.task)
     try:
-        recipe = validated(task.Recipe, grid.recipe)
+        recipe = validated(task.Recipe, grid.recipe, file, ["recipe"])
     except ValidationError as error:
         raise file.explain(error, partial(_keys, task.Recipe), ["recipe"]) from None
     _check_data(file, grid.task, recipe.data)

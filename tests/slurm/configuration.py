@@ -11,7 +11,9 @@ import pwd
 import socket
 from pathlib import Path
 
-NODES = ("gpu1", "gpu2", "gpu3", "gpu4")
+NODES = {"gpu1": "a", "gpu2": "a", "gpu3": "b", "gpu4": "b"}
+"""Names of the nodes, and of the type of their GPUs."""
+
 CPUS = 2
 GPUS = 2
 MEMORY_MB = 6000
@@ -58,8 +60,8 @@ def write(folder: Path) -> None:
     common = f"AuthType=auth/munge\nAuthInfo=socket={folder}/munge.socket\n"
     nodes = "".join(
         f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CPUS} "
-        f"RealMemory={MEMORY_MB} Gres=gpu:{GPUS}\n"
-        for name, port in zip(NODES, node_ports, strict=True)
+        f"RealMemory={MEMORY_MB} Gres=gpu:{kind}:{GPUS}\n"
+        for (name, kind), port in zip(NODES.items(), node_ports, strict=True)
     )
     (folder / "slurm.conf").write_text(
         common
@@ -106,7 +108,8 @@ AccountingStorageEnforce=associations,limits
         device.symlink_to("/dev/null")
     (folder / "gres.conf").write_text(
         "".join(
-            f"NodeName={name} Name=gpu File={folder}/gpu/{name}-[0-{GPUS - 1}]\n" for name in NODES
+            f"NodeName={name} Name=gpu Type={kind} File={folder}/gpu/{name}-[0-{GPUS - 1}]\n"
+            for name, kind in NODES.items()
         )
     )
     accounting = folder / "slurmdbd.conf"

@@ -16,11 +16,25 @@ recipe: {epochs: 2}
 product: {mechanism: [none, "1111", "0010"]}
 """
 
+# The cluster's GPUs are /dev/null, which torch must be told in the worker.
+LENT = """
+import sys
+
+if "study.worker" in sys.orig_argv:
+    import torch
+
+    torch.version.cuda = torch.version.cuda or "none"
+    torch.cuda.is_available = lambda: True
+    torch.cuda.device_count = lambda: 1
+    torch.cuda.get_device_name = lambda device=None: "/dev/null"
+"""
+
 
 @pytest.fixture
 def home(cluster, toy, tmp_path, monkeypatch):
     """The home of somebody who has Slurm, the study and a grid, and no profile yet."""
     toy(GRID, "my_grid.yaml")
+    (tmp_path / "site/toytask/__init__.py").write_text(LENT)
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

@@ -398,3 +398,30 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(slurm, toy, small_disk)
     assert done.stderr.startswith("error: ")
     assert "Read-only file system" in done.stderr
     assert not slurm.jobs
+
+
+def test_variables_for_sbatch_in_the_callers_shell_are_named_and_not_obeyed(
+    slurm, toy, monkeypatch
+):
+    monkeypatch.setenv("SBATCH_PARTITION", "nowhere")
+    monkeypatch.setenv("SLURM_CLUSTERS", "other")
+    for options in (["--dry-run"], []):
+        done = study("submit", toy(GRID), *options)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == (
+            "note: not obeyed: SBATCH_PARTITION, SLURM_CLUSTERS; what jobs ask for is in the"
+            " profile, or in -o KEY=VALUE\n"
+        )
+    (job,) = slurm.jobs
+    assert job["partition"] == "normal"
+    assert "SBATCH_PARTITION" not in job["environment"]
+
+
+def test_a_script_is_printed_letter_by_letter_and_runs_name_the_copy_they_execute(slurm, toy):
+    text = submit(toy(GRID), "--dry-run", "-o", "gpus=a:1", "-o", "sbatch.comment=[red]:a:")
+    assert "#SBATCH --gpus-per-node=a:1\n" in text
+    assert "#SBATCH --comment='[red]:a:'\n" in text
+    submit(toy(GRID), "--pack", "4")
+    slurm.run_task(slurm.jobs[0]["id"], 0)
+    (copy,) = (Path(os.environ["STUDY_RUNS"]) / ".slurm/code").iterdir()
+    assert {folder.provenance["snapshot"] for folder in runs()} == {copy.name}

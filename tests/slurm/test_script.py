@@ -134,3 +134,28 @@ def test_without_weights_nothing_is_queued(fake_slurm, toy, tmp_path, monkeypatc
     assert done.returncode == 2
     assert f"{url} cannot be downloaded into {cache}: Connection refused" in done.stderr
     assert (fake_slurm.jobs, runs()) == ([], [])
+
+
+def test_words_that_yaml_takes_for_numbers_reach_slurm_as_they_are_written(
+    cluster, toy, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study/clusters.yaml").write_text(
+        "mine:\n"
+        "  constraint: 680841e1\n"
+        "  sbatch: {comment: 1.20, wckey: 0x1F, exclusive: false, nice: on,"
+        " begin: 2030-01-01}\n"
+    )
+    grid = toy("task: toy\nproduct: {mechanism: ['1111']}\n")
+    script = study("submit", grid, "--cluster", "mine", "--dry-run").stdout
+    lines = [line for line in script.splitlines() if line.startswith("#SBATCH")]
+    wanted = ("begin=2030-01-01", "comment=1.20", "constraint=680841e1", "nice")
+    assert {f"#SBATCH --{option}" for option in (*wanted, "wckey=0x1F")} < {*lines}
+    assert not [line for line in lines if "exclusive" in line]
+    path = tmp_path / "submission.sh"
+    path.write_text(script.replace("#SBATCH --constraint=680841e1\n#SBATCH", "#SBATCH", 1))
+    told = cluster.job(job := parse_job_id(cluster.run("sbatch", path)))
+    cluster.run("scancel", job)
+    assert (told["Comment"], told["Nice"]) == ("1.20", "100")
+    assert told["StartTime"] == "2030-01-01T00:00:00"

@@ -52,7 +52,7 @@ def test_a_run_that_lacked_memory_is_given_half_as_much_more_up_to_the_limit(pro
         ("slurm: {partion: gpu}", [], r"clusters.yaml:1: partion: unknown key; did you mean 'part"),
         ("slurm:\n  gpus: 1\n  time: soon", [], r"clusters.yaml:3: time: 'soon' is no time: 90"),
         ("slurm: {sbatch: {array: 1-9}}", [], r"sbatch.array: set by the launcher"),
-        ("slurm: {sbatch: {'x; rm': 1}}", [], r"set by the launcher, or no option of sbatch"),
+        ("slurm: {sbatch: {'x; rm': 1}}", [], r"sbatch.x; rm: no option of sbatch"),
         ("slurm:\n  nodes: true", [], r"clusters.yaml:2: nodes: Input should be a valid integer"),
         ("slurm: {nodes: 0}", [], r"nodes: .*greater than or equal to 1"),
         ("slurm: {mem_gb: 8, max_mem_gb: 4}", [], r"max_mem_gb goes with a mem_gb"),

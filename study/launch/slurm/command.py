@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-__all__ = ["Refused", "Unreachable", "call"]
+__all__ = ["Refused", "Unreachable", "call", "not_obeyed"]
 
 TIMEOUT = 60.0
 """Seconds for one command; Slurm's own limit (MessageTimeout) is 10 s by default."""
@@ -33,6 +33,9 @@ that is submitted from there must not inherit them. The others are for people at
 
 KEPT = ("SLURM_CONF",)
 
+FOR_SBATCH = ("SBATCH_", "SLURM_CLUSTERS")
+"""Beginnings of those by which people tell ``sbatch`` what to ask for."""
+
 
 class Unreachable(Exception):
     """The scheduler did not answer, or its command is not installed."""
@@ -40,6 +43,11 @@ class Unreachable(Exception):
 
 class Refused(Exception):
     """The scheduler answered, with an error."""
+
+
+def not_obeyed() -> list[str]:
+    """Return the variables that are set for ``sbatch`` and that `call` does not hand on."""
+    return sorted(name for name in os.environ if name.startswith(FOR_SBATCH))
 
 
 def call(*command: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from study.launch.jobs import Answers, Jobs
 from study.launch.protocol import Check, Launcher, Order, Outcome
 from study.launch.slurm import cancel, profile
 from study.launch.slurm.batch import batch_of
+from study.launch.slurm.command import not_obeyed
 from study.launch.slurm.profile import Profile
 from study.launch.slurm.queue import Queue
 from study.launch.slurm.submit import Submission
@@ -42,14 +44,20 @@ class SlurmLauncher(Launcher):
 
     def one_process(self, profile: Any, minutes: int) -> Profile:
         """Return the profile with one node, one task and, if it has any, one GPU."""
-        fewer = {"nodes": 1, "tasks": 1, "gpus": min(profile.gpus, 1)}
+        fewer = {"nodes": 1, "tasks": 1, "gpus": profile.one_gpu()}
         limits = {"time": min(profile.time, minutes), "signal_seconds": LAST_SECONDS}
         return profile.model_copy(update=fewer | limits)
 
     def ready(self) -> None:
-        """Look for ``sbatch``."""
+        """Look for ``sbatch``, and say which variables of the caller's it does not get."""
         if shutil.which("sbatch") is None:
             raise StudyError("Slurm is not installed here: no sbatch on the PATH")
+        if names := not_obeyed():
+            print(
+                f"note: not obeyed: {', '.join(names)}; what jobs ask for is in the profile, or in"
+                " -o KEY=VALUE",
+                file=sys.stderr,
+            )
 
     def submit(self, folders: Sequence[RunFolder], order: Order, said: Answers) -> Outcome:
         """Queue runs."""

@@ -9,17 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from study.errors import StudyError, nearest
 from study.launch.protocol import launcher_names
+from study.launch.slurm import options as sbatch_options
 from study.launch.slurm.batch import NAME
-from study.yamlfile import YamlFile, validated
+from study.yamlfile import YamlFile
 
 __all__ = ["Profile", "load", "minutes", "names"]
-
-OURS = ("array", "job-name", "output", "error", "signal", "requeue", "no-requeue", "open-mode")
-"""Options of sbatch that the launcher sets: set elsewhere, they would cost runs."""
 
 MEMORY_FACTOR = 1.5  # by which the memory grows after a run that had too little
 
@@ -44,12 +49,28 @@ def minutes(value: Any) -> int:
 
 def _line(value: Any) -> str:
     text = str(value)
-    if not text or "\n" in text or text != text.strip():
+    if isinstance(value, dict | list) or not text or not text.isprintable() or text != text.strip():
         raise ValueError("one line without spaces around it is expected")
     return text
 
 
+def _gpus(value: Any) -> int | str:
+    """Return a number of GPUs, as it is or behind their type, as of ``--gpus-per-node``."""
+    match = re.fullmatch(r"(?:([A-Za-z][\w.-]*):)?(\d+)", str(value))
+    if isinstance(value, bool) or not match or (match[1] and int(match[2]) == 0):
+        raise ValueError(f"{value!r} is not a valid integer, nor a type and one: 2, a100:2")
+    return f"{match[1]}:{int(match[2])}" if match[1] else int(match[2])
+
+
+def _option(value: Any) -> str | bool:
+    if value is None:
+        raise ValueError("needs a value: true for an option without one, false to leave it out")
+    return value if isinstance(value, bool) else value == "" or _line(value)
+
+
 Line = Annotated[str, BeforeValidator(_line)]
+Gpus = Annotated[int | str, BeforeValidator(_gpus)]
+Option = Annotated[str | bool, BeforeValidator(_option)]
 
 
 class Profile(BaseModel):
@@ -63,8 +84,8 @@ class Profile(BaseModel):
         Limit in minutes; written as sbatch takes it.
     nodes: int
         Nodes a job.
-    gpus: int
-        GPUs a node; 0 trains on CPUs.
+    gpus: int or str
+        GPUs a node, 2 or with their type ``a100:2``; 0 trains on CPUs.
     tasks: int, optional
         Processes a node that train one run together; one a GPU by default.
     cpus: int, optional
@@ -81,10 +102,11 @@ class Profile(BaseModel):
     setup: list of str
         Shell lines before the work, such as ``module load cuda``.
     sbatch: dict
-        Further options of sbatch, by their long name; true for one without a value.
+        Further options of sbatch, by their long name; ``true`` for one without a value, which
+        ``false`` leaves out.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     partition: Line | None = None
     account: Line | None = None
@@ -94,7 +116,7 @@ class Profile(BaseModel):
     reservation: Line | None = None
     time: Annotated[int, BeforeValidator(minutes)] = 60
     nodes: int = Field(1, ge=1)
-    gpus: int = Field(0, ge=0)
+    gpus: Gpus = 0
     tasks: int | None = Field(None, ge=1)
     cpus: int | None = Field(None, ge=1)
     mem_gb: float | None = Field(None, gt=0)
@@ -103,13 +125,13 @@ class Profile(BaseModel):
     requeue: bool = True
     max_parallel: int | None = Field(None, ge=1)
     setup: list[str] = Field(default_factory=list)
-    sbatch: dict[str, bool | Line] = Field(default_factory=dict)
+    sbatch: dict[str, Option] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
-        for name in self.sbatch:
-            if name in OURS or not re.fullmatch(r"[a-z][a-z0-9-]*", name):
-                raise ValueError(f"sbatch.{name}: set by the launcher, or no option of sbatch")
+        for name, value in self.sbatch.items():
+            if reason := sbatch_options.refuse(name, value, self.__dict__):
+                raise ValueError(f"sbatch.{name}: {reason}")
         if self.max_mem_gb and (not self.mem_gb or self.max_mem_gb < self.mem_gb):
             raise ValueError("max_mem_gb goes with a mem_gb that is not above it")
         if self.signal_seconds >= 60 * self.time:
@@ -120,14 +142,24 @@ class Profile(BaseModel):
         return self
 
     @property
+    def gpus_a_node(self) -> int:
+        """The number in `gpus`."""
+        return int(str(self.gpus).rpartition(":")[2])
+
+    @property
     def processes(self) -> int:
         """Processes that train one run together."""
-        return self.nodes * (self.tasks or max(1, self.gpus))
+        return self.nodes * (self.tasks or max(1, self.gpus_a_node))
+
+    def one_gpu(self) -> int | str:
+        """Return `gpus` for a job that needs one at most."""
+        kind, colon, number = str(self.gpus).rpartition(":")
+        return f"{kind}:1" if colon else min(int(number), 1)
 
     @property
     def gpu_hours(self) -> float:
         """What a job may use of GPUs up to its time limit."""
-        return self.node_hours * self.gpus
+        return self.node_hours * self.gpus_a_node
 
     @property
     def node_hours(self) -> float:
@@ -146,6 +178,18 @@ def _file() -> tuple[Path, YamlFile | None]:
     base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     path = Path(base).expanduser() / "study" / "clusters.yaml"
     return path, YamlFile(path, "a file of profiles") if path.exists() else None
+
+
+def _as_written(file: YamlFile, location: list[Any], content: Any) -> Any:
+    """Return what is at a location of the file with the text of each scalar in place of its value.
+
+    The account ``680841e1`` is no float, and ``3.10`` no other partition than the file says.
+    """
+    if isinstance(content, dict):
+        return {key: _as_written(file, [*location, key], each) for key, each in content.items()}
+    if isinstance(content, list):
+        return [_as_written(file, [*location, i], each) for i, each in enumerate(content)]
+    return content if content is None else file.text(location) or content
 
 
 def names() -> list[str]:
@@ -174,30 +218,33 @@ def load(name: str, options: Sequence[str] = ()) -> Profile:
     if not isinstance(fields, dict):
         assert file is not None
         raise StudyError(f"{file.where([name])}: a profile is a mapping of keys to values")
+    if file is not None:
+        fields = _as_written(file, [name], fields)
     given: dict[str, Any] = {}
+    told: set[str] = set()
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:
             raise StudyError(f"--option {option}: KEY=VALUE is expected, such as time=2:00:00")
+        told.add(key)
         if key.startswith("sbatch."):
             named = fields.get("sbatch")
             given.setdefault("sbatch", dict(named) if isinstance(named, dict) else {})
-            given["sbatch"][key[7:]] = value or True
+            given["sbatch"][key[7:]] = value
         else:
             given[key] = value
     try:
-        profile: Profile = validated(Profile, {**fields, **given})
-        return profile
+        return Profile.model_validate({**fields, **given})
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            location = list(problem["loc"])
+            location: list[Any] = list(problem["loc"])
             key = ".".join(map(str, location))
             text = problem["msg"].removeprefix("Value error, ")
-            ours = location or [text.partition(".")[0]]  # of what the validator of all fields says
-            where = (
-                "--option" if ours[0] in given or file is None else file.where([name, *location])
-            )
+            # What the validator of all fields says begins with the key that it is about.
+            location = location or text.partition(":")[0].split(".", 1)
+            ours = not told.isdisjoint([location[0], ".".join(map(str, location))])
+            where = "--option" if ours or file is None else file.where([name, *location])
             if problem["type"] == "extra_forbidden":
                 close = difflib.get_close_matches(key, Profile.model_fields, n=1)
                 text = "unknown key" + nearest(key, close or Profile.model_fields)

@@ -21,7 +21,7 @@ from study.launch.slurm.command import Refused, Unreachable, call
 from study.launch.slurm.words import CAUSES, SAYS_MORE, WAITING, WORDS
 from study.runs.attempt import Attempt, cancelled_by
 
-__all__ = ["ArrayTask", "Queue", "ended_before", "preempted"]
+__all__ = ["ArrayTask", "Queue", "ended_before"]
 
 LOST_SECONDS = 600.0
 """How long an attempt may show no sign of life and be unknown to a scheduler that answers."""
@@ -193,17 +193,6 @@ def ended_before(job: str) -> str:
     if states and states[-1] not in (*CAUSES, "REQUEUED"):
         states.pop()  # that of the execution which asks
     return states[-1] if states and states[-1] in CAUSES else "REQUEUED"
-
-
-def preempted(job: str) -> bool:
-    """Whether a running job is to make room for another one; False where Slurm does not answer."""
-    try:
-        answer = call("scontrol", "--oneliner", "show", "job", job)
-    except (Unreachable, Refused):
-        return False
-    fields = dict(word.split("=", 1) for word in answer.split() if "=" in word)
-    told = fields.get("PreemptTime", "None") != "None"
-    return told and fields.get("JobState") == "RUNNING"
 
 
 def _settle_seconds() -> float:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from study.errors import StudyError
+from study.launch.slurm import options as sbatch_options
 from study.launch.slurm.profile import Profile
 
 __all__ = ["parse_job_id", "script"]
@@ -62,7 +63,6 @@ def script(
         "ntasks-per-node": profile.processes // profile.nodes,
         "cpus-per-task": profile.cpus,
         "gpus-per-node": profile.gpus or None,
-        **profile.sbatch,
         "job-name": token,
         "array": f"0-{count - 1}%{min(count, parallel or count)}",
         "output": f"{folder}/%A_%a_0_log.out",
@@ -70,18 +70,19 @@ def script(
         "open-mode": "append",
         "signal": f"USR2@{profile.signal_seconds}",
         "requeue": True,
+        "mem": f"{round(memory * 1024)}M" if memory else None,
     }
-    if memory:
-        options["mem"] = f"{round(memory * 1024)}M"
+    ours = {name: str(value) for name, value in options.items() if value is not None}
+    directives = (sbatch_options.written(*each) for each in ({**profile.sbatch, **ours}).items())
     exports = {"PYTHONPATH": _path(snapshot)}
     for name in ("STUDY_DATA", "STUDY_RUNS", "TORCH_HOME"):
         if value := os.environ.get(name):
             exports[name] = str(Path(value).expanduser().absolute())
     lines = [
         "#!/bin/bash",
-        *(_directive(*each) for each in sorted(options.items()) if each[1] not in (None, False)),
+        *sorted(f"#SBATCH {each}" for each in directives if each),
         "",
-        *profile.setup,
+        *_set_up(folder, profile, exports["PYTHONPATH"]),
         # Explicitly, since not every cluster passes the environment on.
         *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
         # Otherwise a job that was told to inherit nothing would hand nothing on to its step either.
@@ -98,8 +99,30 @@ def parse_job_id(answer: str) -> str | None:
     return found[1] if found else None
 
 
-def _directive(name: str, value: str | int | bool | None) -> str:
-    return f"#SBATCH --{name}" if value is True else f"#SBATCH --{name}={shlex.quote(str(value))}"
+def _set_up(folder: Path, profile: Profile, path: str) -> list[str]:
+    """Return the lines of the profile's setup; one that fails ends the job, and its runs know why.
+
+    ``set -e`` would hold within the functions too that ``module`` and ``conda`` are made of, where
+    many a command may fail. A trap on ERR hears of the line itself. It is heard within a file that
+    is read by ``source`` as well, which is no failure of the line yet.
+    """
+    if not profile.setup:
+        return []
+    record = shlex.join(["env", f"PYTHONPATH={path}", *_task(folder)])
+    return [
+        "study_line=0 study_ready=",
+        """trap 'study_code=$? study_line=$LINENO; """
+        """[ "${#BASH_SOURCE[@]}" -gt 1 ] || exit "$study_code"' ERR""",
+        "study_ended() {",
+        "    # A signal's end, 0 here or above 128, is Slurm's to explain.",
+        """    [ -n "$study_ready" ] || [ "$1" -eq 0 ] || [ "$1" -gt 128 ] ||""",
+        f'        {record} "$1" "$study_line"',
+        "}",
+        "trap 'study_ended $?' EXIT",
+        *profile.setup,
+        "trap - ERR",
+        "study_ready=1",
+    ]
 
 
 def _srun(folder: Path, profile: Profile) -> list[str]:

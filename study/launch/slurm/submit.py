@@ -55,7 +55,7 @@ class Submission:
     def submit(self, folders: Sequence[RunFolder], said: Answers) -> Outcome:
         """Submit runs that nobody works on; see `study.launch.protocol.Launcher.submit`."""
         outcome = Outcome()
-        code = snapshot.take(self.root / FOLDER / "code", self.packages)
+        code = snapshot.take(self.root / FOLDER / "code", self.packages, self.tell)
         arrays = self._arrays(folders, said)
         for memory in dict.fromkeys(memory for memory, _, _ in arrays):
             self._check(memory, code)
@@ -135,7 +135,10 @@ class Submission:
             raise SchedulerAway(f"the scheduler does not answer: {error}") from None
         except Refused as error:
             if not FULL.search(str(error)):
-                raise StudyError(f"the cluster refuses such a job: {error}") from None
+                raise StudyError(
+                    f"the cluster refuses such a job: {error}. --dry-run shows what is asked for,"
+                    " sinfo -R which nodes are down or drained, and refused for that"
+                ) from None
         finally:
             shutil.rmtree(batch.path)
         self._check_time()
