@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from study.environment import child_environment
 from study.launch.answers import cause
 from study.launch.retries import may_retry
 from study.launch.slurm.batch import Batch
@@ -186,7 +187,7 @@ class _Worker:
         self.recorded: float | None = None  # since when its attempt has a record
         self.left = False  # whether it had to be killed after that
         cuda = bool(options["gpus"])
-        environment = os.environ | position.variables
+        environment = child_environment(position.variables)
         threads = str(max(1, int(os.environ.get("SLURM_CPUS_PER_TASK", cores())) // workers))
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             environment[name] = threads
