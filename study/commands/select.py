@@ -46,7 +46,8 @@ RunId = Annotated[
     ),
 ]
 Root = Annotated[
-    Path | None, typer.Option("--runs", help="Run folders [default: $STUDY_RUNS or results/runs].")
+    Path | None,
+    typer.Option("--runs", help="Run folders.", show_default="$STUDY_RUNS or results/runs"),
 ]
 Wanted = Annotated[
     list[str] | None,
