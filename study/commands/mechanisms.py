@@ -57,14 +57,14 @@ def mechanisms(
         numbers.add_row(row["mechanism"], row["formula"], *cells, str(source))
         products.add_row(row["mechanism"], *(cost["formula"] if cost else "" for cost in costs))
     console = Screen()
+    console.soft_wrap = False  # lines are as narrow as the tables
     console.width = min(console.width, WIDTH)
     console.table(numbers)
     height, width = MAP_SIZE
     console.print(
         f"MACs and params in millions. map: {MAP_CHANNELS} channels, {height}x{width}, {HEADS} "
         f"heads, kv_stride {KV_STRIDE}. sequence: {TOKENS} tokens, {SEQUENCE_CHANNELS} channels, "
-        f"{HEADS} heads, in an encoder.",
-        soft_wrap=False,
+        f"{HEADS} heads, in an encoder."
     )
     for number, (paper, url) in enumerate(sources, 1):
         console.print(f"ref. {number}: {paper}, {url}")

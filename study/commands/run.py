@@ -80,6 +80,9 @@ def run(
     )
     if smoke:
         console.print(f"in {where}")
+        whole = runs_of(grids, mechanism, seed)
+        for line in weights.lacking(weights.needed(run.science for run in whole), grids):
+            console.print(f"without --smoke: {line}")
     with Progress(folders, console) as progress:
         finished = pool.run(missing, progress.refresh)
     console.print(tally(progress.states))
