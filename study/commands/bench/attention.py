@@ -78,6 +78,7 @@ def _on_cpu(
             f"! {disturbed} of {len(rows)} timings were disturbed: "
             "the control beside them did not get its cores. Repeat on an idle machine.",
             style="yellow",
+            soft_wrap=False,
         )
     _show_files(path, shown)
 

@@ -29,7 +29,7 @@ def console() -> Screen:
     from study.screen import Screen
 
     made = Screen()
-    made.width = max(made.width, WIDTH)
+    made.width = max(made.width, WIDTH) if made.is_terminal else WIDTH
     return made
 
 
