@@ -14,7 +14,7 @@ from typing import Any
 from study.errors import StudyError
 
 __all__ = [
-    *("BrokenFile", "append_jsonl", "read_json", "read_metrics"),
+    *("BrokenFile", "append_jsonl", "naming", "read_json", "read_metrics"),
     *("sync", "write_json", "write_once", "write_text"),
 ]
 
@@ -112,13 +112,26 @@ def _written_beside(path: Path, text: str) -> Iterator[Path]:
     # Not tempfile: its 0600 would hide the results from the colleagues who share the disk.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            sync(file.fileno())
-        yield temporary
+        with naming(path, temporary):
+            with temporary.open("x", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                sync(file.fileno())
+            yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Let errors of the system name the file or folder `path`, not what becomes it in the end."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        named = str(error.filename or path).replace(str(temporary), str(path))
+        raise OSError(error.errno, os.strerror(error.errno), named) from error
 
 
 def append_jsonl(path: Path, record: dict[str, Any]) -> None:

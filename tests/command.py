@@ -36,7 +36,7 @@ _processes.set_forkserver_preload(
 def study(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the command; its output and exit code."""
     words = [*map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "200"}
+    environment = {"COLUMNS": "200"} | os.environ
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder, name) for name in ("stdout", "stderr")]
         call = _processes.Process(target=_run, args=(words, environment, streams))

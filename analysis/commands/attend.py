@@ -15,8 +15,11 @@ __all__ = ["attend"]
 def attend(
     run: Annotated[str, typer.Argument(help="Run id, or the beginning or the end of one.")],
     source: Annotated[str, typer.Argument(help="An image file; for translation a sentence.")],
-    query: Annotated[str | None, typer.Option(help="Pixel X,Y that looks (images).")] = None,
-    layer: Annotated[str | None, typer.Option(help="Which block [default: the last].")] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(help="Pixel X,Y of an image that looks.", show_default="the middle"),
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Which block.", show_default="the last")] = None,
     runs: Runs = None,
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("results/attention"),
 ) -> None:
@@ -35,6 +38,8 @@ def attend(
 
     with np.load(arrays_file) as file:
         arrays = {name: file[name] for name in file.files}
+    if pixel is None and "image" in arrays:
+        typer.echo("the middle of the image looks; --query X,Y names another pixel", err=True)
     names = layers(arrays)
     if not names:
         raise StudyError("the mechanism of this run has nothing to show")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from analysis.commands.effects import together
-from analysis.commands.question import Grids, Out, Runs, Table, emit
+from analysis.commands.question import Grids, Out, Runs, Table, emit, writable
 
 __all__ = ["claims"]
 
@@ -45,6 +45,7 @@ def claims(
     from analysis.stats.group import cautions, groups
     from analysis.tables.claims import RENDERERS
 
+    writable(out, format)
     given = _margins(margin or [])
     agreed = load(claims or (), given)
     found = groups(together(grids, runs, table))

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis.commands.question import Grids, Out, Runs, Table, answered, emit, union
+from analysis.commands.question import (
+    Format,
+    Grids,
+    Out,
+    Runs,
+    Table,
+    answered,
+    emit,
+    union,
+    writable,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["effects", "together"]
-
-
-class Format(enum.StrEnum):
-    """What ``study effects`` can write."""
-
-    MARKDOWN = "markdown"
-    CSV = "csv"
-    LATEX = "latex"
 
 
 def effects(
@@ -37,6 +38,7 @@ def effects(
     from analysis.tables.effects import RENDERERS
     from study.errors import StudyError
 
+    writable(out, format)
     there = groups(together(grids, runs, table))
     for line in (reasons := skipped(there)):
         typer.echo(f"left out: {line}", err=True)

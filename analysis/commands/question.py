@@ -5,6 +5,7 @@ Heavy imports stay inside the functions, so that ``study --help`` answers at onc
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from study.runs.folder import RunFolder
 
 __all__ = [
-    *("Grids", "Out", "Question", "Runs", "Table"),
+    *("Format", "Grids", "Out", "Question", "Runs", "Table"),
     *("WITHOUT", "answered", "emit", "finished", "folders", "frame", "questions", "root", "union"),
+    "writable",
 ]
 
 WITHOUT = "none"
@@ -32,7 +34,7 @@ Grids = Annotated[
     typer.Argument(metavar="GRIDS", help="Grid files, or folders of them; none: every run."),
 ]
 Runs = Annotated[
-    Path | None, typer.Option(help="Run folders [default: $STUDY_RUNS or results/runs].")
+    Path | None, typer.Option(help="Run folders.", show_default="$STUDY_RUNS or results/runs")
 ]
 Table = Annotated[
     Path | None,
@@ -42,6 +44,23 @@ Table = Annotated[
         help="Runs table of `study collect`, Parquet or CSV, to read instead of run folders.",
     ),
 ]
+
+
+class Format(enum.StrEnum):
+    """What a table for reading, or for a paper, can be written as."""
+
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    LATEX = "latex"
+
+
+ENDINGS = {
+    "markdown": (".md", ".markdown", ".txt"),
+    "csv": (".csv",),
+    "latex": (".tex",),
+    "json": (".json",),
+}
+"""How the names of files end that are written in a format; another ending is another format."""
 
 Out = Annotated[Path | None, typer.Option(help="File to write instead of the screen.")]
 
@@ -166,6 +185,30 @@ def union(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.concat(frames, ignore_index=True).drop_duplicates("id", ignore_index=True)
+
+
+def writable(out: Path | None, format: enum.StrEnum) -> None:
+    """Refuse a file that cannot be written, or whose name is not that of its format.
+
+    Raises
+    ------
+    StudyError
+        Before anything has been computed.
+    """
+    from study.errors import StudyError
+
+    if out is None:
+        return
+    if out.is_dir():
+        example = out / f"table{ENDINGS[format][0]}"
+        raise StudyError(f"--out {out} is a folder; name a file, such as {example}")
+    if not out.suffix or out.suffix in ENDINGS[format]:
+        return
+    for other in type(format):
+        if out.suffix in ENDINGS[other]:
+            raise StudyError(f"--out {out} is to be written as {format}; add --format {other}")
+    valid = ", ".join(ending for each in type(format) for ending in ENDINGS[each])
+    raise StudyError(f"--out {out}: {out.suffix} is none of the formats; valid: {valid}")
 
 
 def emit(text: str, out: Path | None) -> None:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from analysis.commands.question import Grids, Out, Runs, Table, answered, emit
+from analysis.commands.question import Format, Grids, Out, Runs, Table, answered, emit, writable
 
 __all__ = ["table"]
-
-
-class Format(enum.StrEnum):
-    """What ``study table`` can write."""
-
-    MARKDOWN = "markdown"
-    CSV = "csv"
-    LATEX = "latex"
 
 
 def table(
@@ -40,6 +31,7 @@ def table(
     from analysis.tables.published import beside, load
     from analysis.tables.table import RENDERERS
 
+    writable(out, format)
     values = load()
     shown = []
     for question, frame in answered(grids, runs, table):

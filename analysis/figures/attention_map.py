@@ -22,6 +22,8 @@ from analysis.stats.effects import MEANINGS, TERMS
 __all__ = ["draw", "figure_of", "layers"]
 
 MAP_WIDTH = 1.9  # inches of one small map
+TOKEN, LARGEST = 0.22, 40.0
+"""Inches of a row of a matrix, and of all of it: a thousand rows would need gigabytes as pixels."""
 COLUMNS = 4
 QUERY_COLOR = "#00E5FF"
 CURVE_COLOR = "#0072B2"
@@ -140,7 +142,9 @@ def _alignment(
     if layer.startswith("decoder") and weights is not None and weights.shape[2] != len(source):
         across = target
     rows = -(-len(heads) // COLUMNS) + -(-len(curves) // COLUMNS)
-    cell = 0.22 * max(len(across), len(down)) + 1.2
+    wanted = TOKEN * max(len(across), len(down))
+    cell = min(wanted, LARGEST) + 1.2
+    letters = 7 * min(1, LARGEST / wanted)
     figure = Figure(figsize=(cell + 1.6, cell + 1.6 * rows), layout="constrained")
     ratios = [cell, *([1.4] * rows)]
     grid = figure.add_gridspec(rows + 1, COLUMNS, height_ratios=ratios)
@@ -148,8 +152,8 @@ def _alignment(
         large = figure.add_subplot(grid[0, :])
         _matrix(large, weights.mean(axis=0))
         large.set_title("mean of the heads", fontsize=8)
-        large.set_xticks(range(len(across)), across, rotation=90, fontsize=7)
-        large.set_yticks(range(len(down)), down, fontsize=7)
+        large.set_xticks(range(len(across)), across, rotation=90, fontsize=letters)
+        large.set_yticks(range(len(down)), down, fontsize=letters)
     for index, head in enumerate(heads):
         ax = figure.add_subplot(grid[1 + index // COLUMNS, index % COLUMNS])
         _matrix(ax, head)

@@ -24,7 +24,7 @@ from analysis.runs.collect import collect
 from analysis.stats.group import Group, split
 from analysis.stats.metrics import metric_of
 from study.errors import StudyError
-from study.files import write_json
+from study.files import naming, write_json
 from study.runs.folder import RunFolder
 
 __all__ = ["MARKER", "Built", "build"]
@@ -67,9 +67,10 @@ def build(selections: Sequence[Selection], out: Path) -> Built:
     out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f".{out.name}.{secrets.token_hex(4)}.building")
     try:
-        building.mkdir()
-        broken = _write(selections, frames, whole, building)
-        _swap(building, out)
+        with naming(out, building):
+            building.mkdir()
+            broken = _write(selections, frames, whole, building)
+            _swap(building, out)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return Built(out / "index.html", len(whole) - len(broken), _broken(frames) + broken)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from analysis.runs.checked import check
 from study.errors import StudyError, nearest
+from study.files import naming
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,12 +143,14 @@ def write(runs: pa.Table, parquet: Path, text: Path) -> None:
     parquet.parent.mkdir(parents=True, exist_ok=True)
     beside = [path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in (text, parquet)]
     try:
-        arrow_csv.write_csv(flat, beside[0])
-        beside[0].replace(text)
+        with naming(text, beside[0]):
+            arrow_csv.write_csv(flat, beside[0])
+            beside[0].replace(text)
         # The Parquet file comes last: it vouches for the CSV file, and for what was read.
         about = {NUMBER_KEY: str(SCHEMA), CSV_KEY: _stamp(text)}
-        pq.write_table(runs.replace_schema_metadata(about), beside[1], compression="zstd")
-        beside[1].replace(parquet)
+        with naming(parquet, beside[1]):
+            pq.write_table(runs.replace_schema_metadata(about), beside[1], compression="zstd")
+            beside[1].replace(parquet)
     finally:
         for path in beside:
             path.unlink(missing_ok=True)

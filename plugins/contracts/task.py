@@ -245,9 +245,10 @@ class Looks(ABC):
     ) -> dict[str, np.ndarray[Any, Any]]:
         """Return the weights of a mechanism, and what it looked at, as arrays by name.
 
-        `source` is an image file, and `query` the column and row of a pixel in it; or `source` is a
-        sentence. ``<module>/weights`` are attention weights; the mechanism names anything else.
-        ``image`` and ``query``, or ``source`` and ``target``, are what it looked at.
+        `source` is an image file, and `query` the column and row of a pixel in it, None for the
+        middle one; or `source` is a sentence. ``<module>/weights`` are attention weights; the
+        mechanism names anything else. ``image`` and ``query``, or ``source`` and ``target``, are
+        what it looked at.
         """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -32,8 +33,8 @@ def look(
         Its runner config; only the model and the validation pipeline are used.
     image: Path
         Any image file.
-    query: tuple of int
-        Column and row of a pixel of the image.
+    query: tuple of int, optional
+        Column and row of a pixel of the image; the middle one if left out.
 
     Returns
     -------
@@ -48,8 +49,6 @@ def look(
     ValueError
         If there is no checkpoint, no block, no readable image, or the pixel lies outside.
     """
-    if query is None:
-        raise ValueError("an image is looked at from one of its pixels: name it by --query X,Y")
     checkpoint = newest_whole_checkpoint(job.folder / "checkpoints")
     if checkpoint is None:
         raise ValueError(f"{job.folder / 'checkpoints'} has no checkpoint: train the run first")
@@ -86,20 +85,32 @@ def look(
 
 
 def _prepare(
-    cfg: Config, model: Any, image: Path, query: tuple[int, int]
+    cfg: Config, model: Any, image: Path, query: tuple[int, int] | None
 ) -> tuple[Tensor, tuple[int, int]]:
     """Return the network's input (1, 3, H, W) and the query's pixel in it."""
     steps = [s for s in cfg.val_dataloader.dataset.pipeline if s["type"] != "LoadAnnotations"]
     try:
-        sample = Compose(steps)({"img_path": str(image), "img_id": 0, "seg_fields": []})
-    except (FileNotFoundError, IsADirectoryError):
+        loaded = Compose(steps[:1])({"img_path": str(image), "img_id": 0, "seg_fields": []})
+    except FileNotFoundError:
         raise ValueError(f"no such image: {image}") from None
-    except AssertionError:  # mmcv's way to say that OpenCV cannot decode it
-        raise ValueError(f"{image} is not an image") from None
-    meta: dict[str, Any] = sample["data_samples"].metainfo
-    height, width = meta["ori_shape"][:2]
+    except IsADirectoryError:
+        raise ValueError(f"no such image: {image} is a folder") from None
+    except OSError as error:
+        raise ValueError(f"{image} cannot be read: {error.strerror}") from None
+    except (AssertionError, cv2.error):  # mmcv's and OpenCV's ways to say that it can't be decoded
+        raise ValueError(f"{image} is not an image, or a broken one") from None
+    height, width = loaded["ori_shape"][:2]
+    query = query or (width // 2, height // 2)
     if not (0 <= query[0] < width and 0 <= query[1] < height):
         raise ValueError(f"pixel {query[0]},{query[1]} is outside the image ({width} x {height})")
+    try:
+        sample = Compose(steps[1:])(loaded)
+    except cv2.error:
+        raise ValueError(
+            f"{image} has {width} x {height} pixels: nothing is left of the shorter side once the "
+            "image is scaled as those of the run are"
+        ) from None
+    meta: dict[str, Any] = sample["data_samples"].metainfo
     shown_height, shown_width = meta["img_shape"][:2]
     scaled = (query[0] * shown_width // width, query[1] * shown_height // height)
     batch: dict[str, Tensor] = model.data_preprocessor(pseudo_collate([sample]), False)

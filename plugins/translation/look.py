@@ -40,10 +40,15 @@ def look(job: Job, source: str, query: tuple[int, int] | None = None) -> dict[st
     Raises
     ------
     ValueError
-        If there is no checkpoint, or the mechanism has no weights to look at.
+        If there is no checkpoint, the sentence is empty or too long for the model, or the mechanism
+        has no weights to look at.
     """
     import sentencepiece
 
+    if query is not None:
+        raise ValueError("a sentence has no pixels: leave --query out")
+    if not source.strip():
+        raise ValueError("the sentence is empty")
     _, task, model = build(job)
     checkpoint = newest_readable(job.folder / "checkpoints")
     if checkpoint is None:
@@ -53,6 +58,11 @@ def look(job: Job, source: str, query: tuple[int, int] | None = None) -> dict[st
     pieces = sentencepiece.SentencePieceProcessor(str(next(job.data.glob("*.model"))))
     line = " ".join(pieces.encode(source, out_type=str))
     words = task.source_dictionary.encode_line(line, add_if_not_exist=False).long()[None]
+    most = model.max_positions()[0]
+    if words.shape[1] > most:
+        raise ValueError(
+            f"the sentence has {words.shape[1]} tokens; the model has been built for {most} at most"
+        )
     lengths = torch.tensor([words.shape[1]])
     generator = task.build_generator([model], _Search())
     sample = {"net_input": {"src_tokens": words, "src_lengths": lengths}}

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["GOAL", "Comparison", "Timing", "Training", "tables"]
 
@@ -149,11 +150,11 @@ def tables(found: Comparison, judge: bool) -> Iterator[Table]:
         ("loop over tools/train.py, all cores each", found.theirs_timing, 1.0),
         (f"study run --slots {found.slots}", found.ours_timing, found.ratio),
     ):
-        mark = " [yellow]![/]" if timing.disturbed else ""
+        mark = " !" if timing.disturbed else ""
         times = (timing.wall, timing.cpu, timing.others)
         wall, cpu, others = (f"{seconds:.1f}" for seconds in times)
         table.add_row(what, wall, f"{share:.3f}", cpu, others + mark)
     if judge:
-        verdict = "[green]met[/]" if found.met else "[red]missed[/]"
+        verdict = Text("met", "green") if found.met else Text("missed", "red")
         table.add_row(f"goal: at most {GOAL:g}", "", verdict)
     yield table

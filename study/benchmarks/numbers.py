@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.text import Text
+
 __all__ = ["number", "ratio"]
 
 
@@ -10,6 +12,6 @@ def number(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def ratio(value: float) -> str:
+def ratio(value: float) -> Text:
     """Theirs over ours, red where ours is worse."""
-    return number(value) if value >= 1 else f"[red]{number(value)}[/]"
+    return Text(number(value), "" if value >= 1 else "red")

@@ -25,7 +25,8 @@ def archive(
     seed: Seeds = None,
     run: Names = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write into [default: $STUDY_RESULTS or results].")
+        Path | None,
+        typer.Option(help="Folder to write into.", show_default="$STUDY_RESULTS or results"),
     ] = None,
     root: Root = None,
 ) -> None:

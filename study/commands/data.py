@@ -14,7 +14,9 @@ app = typer.Typer(help="Data sets and pretrained weights: get and list them.", n
 
 Root = Annotated[
     Path | None,
-    typer.Option(help="Folder of the data sets [default: $STUDY_DATA, else in the user's cache]."),
+    typer.Option(
+        help="Folder of the data sets.", show_default="$STUDY_DATA, else in the user's cache"
+    ),
 ]
 
 
@@ -121,8 +123,9 @@ def list_(
     if as_json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from study.screen import Screen
 
     table = Table("name", "task", "prepared", "download", "what it is", box=None)
     for row in rows:
@@ -131,4 +134,4 @@ def list_(
             size = f"{row['download_bytes'] / data.MEGABYTE:.0f} MB"
         ready = "yes" if row["prepared"] else "no"
         table.add_row(row["name"], row["task"], ready, size, row["line"])
-    Console().print(table)
+    Screen().table(table)

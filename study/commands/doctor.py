@@ -22,10 +22,11 @@ def doctor(as_json: Json = False) -> None:
 
     Exit code 1 if something is missing that the study needs.
     """
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from study.commands.checks import run_checks
+    from study.screen import Screen
 
     checks = run_checks()
     lacking = any(not check.ok and not check.optional for check in checks)
@@ -36,8 +37,10 @@ def doctor(as_json: Json = False) -> None:
     for column in table.columns:
         column.overflow = "fold"
     for check in checks:
-        sign = "[green]ok[/]" if check.ok else "[yellow]--[/]" if check.optional else "[red]no[/]"
-        table.add_row(sign, check.what, check.found, "" if check.ok else check.remedy)
-    Console().print(table)
+        sign, style = (
+            ("ok", "green") if check.ok else ("--", "yellow") if check.optional else ("no", "red")
+        )
+        table.add_row(Text(sign, style), check.what, check.found, "" if check.ok else check.remedy)
+    Screen().table(table)
     if lacking:
         raise typer.Exit(1)

@@ -50,10 +50,11 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate a checkpoint of a run, or a published one, as a run is evaluated. Trains nothing."""
-    from rich.console import Console
+    from rich.text import Text
 
     from plugins.training.checkpoints import few
     from study.grid.grid import find, load
+    from study.screen import Screen
     from study.worker.evaluate import evaluate
 
     if not checkpoint.strip():
@@ -61,9 +62,9 @@ def evaluate(
     grids = [load(path) for path in find([grid])]
     run = _cell([r for g in grids for r in (g.smoke() if smoke else g).runs()], mechanism, sites)
     status = f"evaluating {run.mechanism} on {run.data}"
-    with Console(stderr=True).status(status) as shown:
+    with Screen(stderr=True).status(status) as shown:
         found = evaluate(
-            run, checkpoint, device, lambda line: shown.update(f"{status}\n{_plain(line)}")
+            run, checkpoint, device, lambda line: shown.update(Text(f"{status}\n{line}"))
         )
     if as_json:
         cell = {"mechanism": run.mechanism, "sites": run.sites, "data": run.data}
@@ -74,16 +75,10 @@ def evaluate(
     lines += [f"evaluated otherwise than published: {note}" for note in found["notes"]]
     if found["trained"]:
         lines.append(f"trained with other values than the grid's: {few(found['trained'])}")
-    console = Console()
+    console = Screen()
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(_table(found))
-
-
-def _plain(line: str) -> str:
-    from rich.markup import escape
-
-    return escape(line)
+        console.print(line)
+    console.table(_table(found))
 
 
 def _cell(runs: list[Run], mechanism: str | None, sites: str | None) -> Run:
@@ -123,7 +118,6 @@ def _one(words: list[str]) -> str:
 
 def _table(found: dict[str, Any]) -> Table:
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table
 
     published = found["published"]
@@ -133,5 +127,5 @@ def _table(found: dict[str, Any]) -> Table:
         table.add_column("published", justify="right")
     for name, value in found["metrics"].items():
         there = f"{published[name]:.3f}" if name in published else ""
-        table.add_row(escape(name), f"{value:.4f}", *([there] if published else []))
+        table.add_row(name, f"{value:.4f}", *([there] if published else []))
     return table

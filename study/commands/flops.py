@@ -56,16 +56,15 @@ def flops(
     ] = None,
 ) -> None:
     """Count MACs and parameters of every configuration, without data and without training."""
-    from rich.console import Console
-
     from study.grid.grid import find, load
+    from study.screen import Screen
     from study.worker.measure import costs
 
     formats = {path: _format(path) for path in out or ()}
     named = [load(path) for path in find(grids)]
     cells = {grid.name: _once(grid.runs()) for grid in named}
     everything = [run for runs in cells.values() for run in runs]
-    with Console(stderr=True).status("building the models"):
+    with Screen(stderr=True).status("building the models"):
         counted = costs(everything, way_out="")
     tables = [
         table

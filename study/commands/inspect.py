@@ -14,10 +14,9 @@ from study.commands.select import Json, Root, RunId, find, notes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from study.runs.attempt import Attempt
     from study.runs.folder import RunFolder
+    from study.screen import Screen
     from study.status.states import States
 
 __all__ = ["register"]
@@ -32,8 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def inspect(run: RunId, as_json: Json = False, root: Root = None) -> None:
     """Show a run: configuration, attempts, curve, result, provenance, command to run it by hand."""
-    from rich.console import Console
-
+    from study.screen import Screen
     from study.status.states import states_of
 
     states = states_of([find(root, run)])
@@ -43,7 +41,7 @@ def inspect(run: RunId, as_json: Json = False, root: Root = None) -> None:
     if as_json:
         typer.echo(json.dumps(facts, indent=1, ensure_ascii=False))
         return
-    _print(facts, folder.attempts, Console(highlight=False))
+    _print(facts, folder.attempts, Screen())
 
 
 def _facts(folder: RunFolder, states: States) -> dict[str, Any]:
@@ -97,13 +95,11 @@ def _attempt(attempt: Attempt, states: States) -> dict[str, Any]:
     }
 
 
-def _print(facts: dict[str, Any], attempts: Sequence[Attempt], console: Console) -> None:
+def _print(facts: dict[str, Any], attempts: Sequence[Attempt], console: Screen) -> None:
     from rich.pretty import Pretty
 
-    def tell(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
-
-    console.rule(facts["id"])
+    tell = console.print
+    tell(facts["id"])
     kept = " (archived)" if facts["archived"] else ""
     tell(f"state {facts['state']}{kept}   grid {facts['grid']}")
     tell(facts["path"])

@@ -25,7 +25,9 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Show what comes, until the run is over.")
     ] = False,
-    attempt: Annotated[int | None, typer.Option(help="Which attempt [default: newest].")] = None,
+    attempt: Annotated[
+        int | None, typer.Option(help="Which attempt.", show_default="newest")
+    ] = None,
     err: Annotated[bool, typer.Option("--err", help="What the worker wrote to stderr.")] = False,
     root: Root = None,
 ) -> None:

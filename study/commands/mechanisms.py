@@ -40,8 +40,9 @@ def mechanisms(
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
+
+    from study.screen import Screen
 
     sources = list(dict.fromkeys((row["paper"], row["url"]) for row in rows))
     numbers = Table("mechanism", box=SIMPLE_HEAD)
@@ -55,8 +56,10 @@ def mechanisms(
         source = sources.index((row["paper"], row["url"])) + 1
         numbers.add_row(row["mechanism"], row["formula"], *cells, str(source))
         products.add_row(row["mechanism"], *(cost["formula"] if cost else "" for cost in costs))
-    console = Console(width=min(Console().width, WIDTH), highlight=False)
-    console.print(numbers)
+    console = Screen()
+    console.soft_wrap = False  # lines are as narrow as the tables
+    console.width = min(console.width, WIDTH)
+    console.table(numbers)
     height, width = MAP_SIZE
     console.print(
         f"MACs and params in millions. map: {MAP_CHANNELS} channels, {height}x{width}, {HEADS} "
@@ -65,7 +68,7 @@ def mechanisms(
     )
     for number, (paper, url) in enumerate(sources, 1):
         console.print(f"ref. {number}: {paper}, {url}")
-    console.print(products)
+    console.table(products)
     for row in rows:
         options = [f"{name}={value}" for name, value in row["options"].items() if name != "@"]
         if options:

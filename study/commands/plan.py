@@ -14,12 +14,12 @@ from study.commands.select import Grids, Json, Mechanisms, Root, Seeds, Smoke, n
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.console import Console
     from rich.table import Table
 
     from study.launch.protocol import Profile
     from study.runs.probe import Probe
     from study.runs.run import Run
+    from study.screen import Screen
     from study.status.states import States
 
     Costs = dict[str, dict[str, Any]]
@@ -55,20 +55,19 @@ def plan(
     root: Root = None,
 ) -> None:
     """List the runs of grids, what is done, MACs, parameters and hours. Writes nothing."""
-    from rich.console import Console
-
     from study.data import weights
     from study.grid.changed import changed_recipes
     from study.launch.fits import check_items
     from study.runs.folder import SETTLED, RunFolder
     from study.runs.probe import Probes
     from study.runs.run import root_to_fill
+    from study.screen import Screen
     from study.status.estimate import estimate
     from study.status.rows import json_list
     from study.status.states import states_of
     from study.worker.measure import costs
 
-    runs, console = runs_of(grids, mechanism, seed, smoke), Console()
+    runs, console = runs_of(grids, mechanism, seed, smoke), Screen()
     check_items(runs)
     profile = _profile(cluster, runs) if cluster is not None else None
     where = root_to_fill(root, smoke)
@@ -79,7 +78,7 @@ def plan(
     known = {name: result["cost"] for name, result in results.items() if result}
     if cost:
         status = "building the models to count their cost (--no-cost skips this)"
-        with Console(stderr=True).status(status):
+        with Screen(stderr=True).status(status):
             known |= costs([run for run in runs if run.id not in known])
     missing = [run for run in runs if found.of[run.id] not in SETTLED]
     probes, processes = Probes(root), profile.processes if profile else None
@@ -100,7 +99,7 @@ def plan(
     singly = every_run or len(runs) <= ROWS_SHOWN
     tables = _listed if singly else _summed
     for table in tables(runs, found, known, best):
-        console.print(table)
+        console.table(table)
     lines = [
         *sentences(told),
         *(f"{grid}: {step}" for grid, step in steps.items()),
@@ -155,19 +154,18 @@ def _limits(profile: Profile, missing: int) -> dict[str, float]:
     }
 
 
-def _tell(found: States, hours: dict[str, Any], lines: list[str], console: Console) -> None:
+def _tell(found: States, hours: dict[str, Any], lines: list[str], console: Screen) -> None:
     from study.status.rows import tally
 
-    def tell(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    tell(tally(found))
+    console.print(tally(found))
     if limits := hours.get("cluster"):
         gpu, node = limits["gpu_hours_at_most"], limits["node_hours_at_most"]
         what = f"{gpu:,.1f} GPU-hours" if gpu else f"{node:,.1f} node-hours, without GPUs"
-        tell(f"at most {what}: {hours['missing']} runs up to {limits['profile']}'s time limit")
+        console.print(
+            f"at most {what}: {hours['missing']} runs up to {limits['profile']}'s time limit"
+        )
     for line in lines:
-        tell(line)
+        console.print(line)
 
 
 def _listed(runs: Sequence[Run], found: States, known: Costs, probes: Best) -> Iterator[Table]:
@@ -213,11 +211,10 @@ def _grids(runs: Sequence[Run]) -> Iterator[tuple[list[Run], str, bool]]:
 
 def _table(title: str, columns: list[str], several: bool, probed: bool) -> Table:
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table
 
     columns = [*columns, "sites"] if several else columns
-    table = Table(*columns, title=escape(title), box=SIMPLE_HEAD)
+    table = Table(*columns, title=title, box=SIMPLE_HEAD)
     figures = ["MACs", "params", "+MACs", "+params", *(["ms/step", "GiB"] if probed else [])]
     for column in figures:
         table.add_column(column, justify="right", no_wrap=True)

@@ -24,11 +24,11 @@ from study.commands.submit import Options
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.console import Console
     from rich.table import Table
 
     from study.runs.probe import Probe, Probes
     from study.runs.run import Run
+    from study.screen import Screen
 
     Found = dict[str, Probe]
 
@@ -49,7 +49,7 @@ def probe(
     option: Options = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Steps to time [default: 10 on a GPU, 2 on a CPU]."),
+        typer.Option(min=1, help="Steps to time.", show_default="10 on a GPU, 2 on a CPU"),
     ] = None,
     processes: Annotated[
         int,
@@ -70,17 +70,16 @@ def probe(
     counts hours by what it finds. With --cluster one short job does it, and the same command later
     shows what came of that. Exit code 1 if a probe failed, 3 if a job has still to make some.
     """
-    from rich.console import Console
-
     from study.errors import StudyError
     from study.launch.clusters import launcher_of
     from study.runs.probe import FAILED, Probes, cells
+    from study.screen import Screen
     from study.worker.probe import check
 
     runs = runs_of(grids, mechanism, None, smoke)
     distinct, probes = cells(runs), Probes(root)
     check(distinct)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Screen()
     if cluster is None or not launcher_of(cluster).keeps_queue:
         if option:
             raise StudyError("--option is for a profile; name one by --cluster")
@@ -106,16 +105,15 @@ def _here(
     again: bool,
 ) -> Found:
     """Probe on this machine; return what came of it, by configuration."""
-    from rich.console import Console
-
     from study.launch.clusters import check_share
     from study.launch.gpus import visible_gpus
     from study.runs.probe import FAILED
+    from study.screen import Screen
     from study.worker.probe import device_here, probe
 
     check_share(processes, runs, f"--processes {processes}")
     found: Found = {}
-    with Console(stderr=True).status("looking for a GPU") as shown:
+    with Screen(stderr=True).status("looking for a GPU") as shown:
         here = device_here(device or ("cuda" if visible_gpus() else "cpu"))
         name = here["device"]["name"]
         for number, run in enumerate(runs, 1):
@@ -137,7 +135,7 @@ def _there(
     option: list[str],
     steps: int | None,
     again: bool,
-    console: Console,
+    console: Screen,
 ) -> Found:
     """Queue a job for what is missing; return what is there, by configuration."""
     from study.launch import probing
@@ -166,7 +164,7 @@ def _there(
     return {name: each for name, each in found.items() if name not in pending}
 
 
-def _show(runs: Sequence[Run], found: Found, root: Path | None, console: Console) -> None:
+def _show(runs: Sequence[Run], found: Found, root: Path | None, console: Screen) -> None:
     """Print the tables, and what follows for the whole grids."""
     from study.runs.folder import SETTLED, RunFolder
     from study.runs.probe import MEASURED
@@ -175,7 +173,7 @@ def _show(runs: Sequence[Run], found: Found, root: Path | None, console: Console
     from study.status.states import states_of
 
     for table in _tables(runs, found):
-        console.print(table)
+        console.table(table)
     for each in found.values():
         if each.outcome != MEASURED:
             console.print(f"{each.label}: {each.outcome}: {each.record['error']}")
@@ -199,7 +197,6 @@ def _machine(probe: Probe) -> str:
 def _tables(runs: Sequence[Run], found: Found) -> Iterator[Table]:
     """Yield a table for each grid and kind of input."""
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table
 
     from study.runs.probe import MEASURED, cells
@@ -210,7 +207,7 @@ def _tables(runs: Sequence[Run], found: Found) -> Iterator[Table]:
         measured = [each for each in measured if each.outcome == MEASURED]
         if not here:
             continue
-        table = Table("mechanism", "sites", title=escape(grid), box=SIMPLE_HEAD)
+        table = Table("mechanism", "sites", title=grid, box=SIMPLE_HEAD)
         gpu = any(each.on_gpu for each in measured)
         counted = "kernels" if gpu else "operators"
         for column in ("ms/step", "over none", "GiB", counted):

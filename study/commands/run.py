@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,8 +22,7 @@ from study.commands.select import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import Console
-
+    from study.screen import Screen
     from study.status.states import States
 
 __all__ = ["register"]
@@ -59,25 +57,25 @@ def run(
     from study.runs.probe import Probes
     from study.runs.provenance import cores
     from study.runs.run import open_folder, root_to_fill
-    from study.status.progress import PatientConsole, Progress
+    from study.screen import Screen
+    from study.status.progress import Progress
     from study.status.rows import tally
     from study.status.states import states_of
 
-    console, runs = PatientConsole(), runs_of(grids, mechanism, seed, smoke)
-    tell = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    console, runs = Screen(), runs_of(grids, mechanism, seed, smoke)
     for name in dict.fromkeys(run.data for run in runs):
         data.verify(name)
     check_items(runs)
     where = root_to_fill(root, smoke)
     for line in check_fit(unfinished(runs, where), Probes(root), 1, None, unfit):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line)
     for line in [*changed_recipes(runs, where), *changed_data(runs, where)]:
-        tell(line)
+        console.print(line)
     folders = [RunFolder(where / run.id) for run in runs]
     states = states_of(folders)
     notes(states)
     due = [run.science for run in runs if states.of[run.id] not in SETTLED]
-    weights.fetch(weights.needed(due), grids, tell)
+    weights.fetch(weights.needed(due), grids, console.print)
     missing = []
     for run, folder in zip(runs, folders, strict=True):
         state = states.of[run.id]
@@ -90,22 +88,22 @@ def run(
     if not missing:
         console.print(f"nothing to do: {tally(states)}")
         raise typer.Exit(_report(states, console))
-    pool = Slots(min(slots, len(missing)), _gpus(device, tell))
+    pool = Slots(min(slots, len(missing)), _gpus(device, console.print))
     console.print(
         f"{len(missing)} of {len(runs)} runs to train, {pool.slots} at a time, "
         f"{pool.threads} of {cores()} threads each"
     )
     if smoke:
-        console.print(f"in {where}", soft_wrap=True, highlight=False)
+        console.print(f"in {where}")
+        whole = runs_of(grids, mechanism, seed)
+        for line in weights.lacking(weights.needed(run.science for run in whole), grids):
+            console.print(f"without --smoke: {line}")
     with Progress(folders, console) as progress:
         finished = pool.run(missing, progress.refresh)
     console.print(tally(progress.states))
     if not finished:
         with_place = f" with --runs {where}" if smoke else ""
-        console.print(
-            f"stopped; the same command{with_place} goes on from the last checkpoints",
-            soft_wrap=True,
-        )
+        console.print(f"stopped; the same command{with_place} goes on from the last checkpoints")
         raise typer.Exit(130)
     raise typer.Exit(_report(progress.states, console))
 
@@ -125,29 +123,28 @@ def _gpus(device: Device | None, tell: Callable[[str], None]) -> list[str]:
     return listing.names
 
 
-def _report(states: States, console: Console) -> int:
+def _report(states: States, console: Screen) -> int:
     """Name the runs that are not complete, and why; return the exit code."""
     from study.commands.status import NAMES_SHOWN
     from study.runs.run import elsewhere
     from study.status.rows import error_of
 
-    tell = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
     open_ = [n for n, state in states.of.items() if state not in ("completed", "planned", "queued")]
     for name in open_[:NAMES_SHOWN]:
         state, folder = states.of[name], states.seen[name]
-        tell(f"{state} {name}")
+        console.print(f"{state} {name}")
         if state == "broken":
-            tell(f"  {error_of(folder)}; move the folder away to train the run anew")
+            console.print(f"  {error_of(folder)}; move the folder away to train the run anew")
             continue
         newest = folder.newest
         if newest is None:
             continue
         if state == "running" and not newest.by_job and newest.submission:
-            tell(f"  process {newest.submission['pid']} on {newest.submission['host']}")
+            console.print(f"  process {newest.submission['pid']} on {newest.submission['host']}")
         elif newest.exit:
-            tell(f"  {newest.exit.get('error', '')}")
-            tell(f"  study logs --err {name}{elsewhere(folder.path.parent)}")
+            console.print(f"  {newest.exit.get('error', '')}")
+            console.print(f"  study logs --err {name}{elsewhere(folder.path.parent)}")
     if len(open_) > NAMES_SHOWN:
         where = states.seen[open_[0]].path.parent
-        tell(f"and {len(open_) - NAMES_SHOWN} more: study status{elsewhere(where)}")
+        console.print(f"and {len(open_) - NAMES_SHOWN} more: study status{elsewhere(where)}")
     return 0 if states.code == 0 else 1

@@ -57,7 +57,8 @@ RunId = Annotated[
     ),
 ]
 Root = Annotated[
-    Path | None, typer.Option("--runs", help="Run folders [default: $STUDY_RUNS or results/runs].")
+    Path | None,
+    typer.Option("--runs", help="Run folders.", show_default="$STUDY_RUNS or results/runs"),
 ]
 Wanted = Annotated[
     list[str] | None,
@@ -98,7 +99,7 @@ Unfit = Annotated[
 ]
 OneDevice = Annotated[
     Device | None,
-    typer.Option("--device", help="Of this machine [default: its GPUs, if it has any]."),
+    typer.Option("--device", help="Of this machine.", show_default="its GPUs, if it has any"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -42,10 +42,9 @@ def status(
     Exit code 0 if all are completed, 1 if some need attention (failed, oom, killed, timeout,
     preempted, lost, broken), 3 if some are planned, queued or running and none needs attention.
     """
-    from rich.console import Console
-
     from study.runs.folder import STATES
     from study.runs.run import existing_root
+    from study.screen import Screen
     from study.status.rows import error_of, json_list, remark, row
     from study.status.states import DONE, OPEN
 
@@ -54,7 +53,7 @@ def status(
     if as_json:
         typer.echo(json_list([row(found, name) for name in found.of]))
         raise typer.Exit(found.code)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Screen()
     counts = found.count()
     for each in (*STATES, "broken"):
         if each not in counts:

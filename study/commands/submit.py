@@ -28,11 +28,10 @@ from study.commands.select import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from study.launch.protocol import Launcher, Order, Outcome, Profile
     from study.runs.folder import RunFolder
     from study.runs.run import Run
+    from study.screen import Screen
     from study.status.states import States
 
 __all__ = ["register"]
@@ -91,8 +90,6 @@ def submit(
     for each cause. Failed runs are not; see study retry. Exit code 0 if nothing is left to submit,
     1 if a file of a run is torn, 3 if the queue had no room for all.
     """
-    from rich.console import Console
-
     from study import data
     from study.data import weights
     from study.errors import StudyError
@@ -104,9 +101,10 @@ def submit(
     from study.runs.folder import RunFolder
     from study.runs.probe import Probes
     from study.runs.run import elsewhere, open_folder, root_to_fill
+    from study.screen import Screen
     from study.status.rows import error_of
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Screen()
     runs, where = runs_of(grids, mechanism, seed, smoke), root_to_fill(root, smoke)
     for name in dict.fromkeys(run.data for run in runs):
         data.verify(name)
@@ -191,14 +189,13 @@ def retry(
 
     With --cluster local it trains in the foreground, as study run does.
     """
-    from rich.console import Console
-
     from study.data import weights
     from study.launch.clusters import check_processes, default_cluster, launcher_of
     from study.runs.run import Run, existing_root
+    from study.screen import Screen
     from study.status.progress import Progress
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Screen()
     _refuse(state, RETRIED, "trained again")
     cluster = cluster or default_cluster()
     launcher, where = launcher_of(cluster), existing_root(root).resolve()
@@ -233,11 +230,10 @@ def cancel(
 
     After that study submit leaves them alone; study retry continues them.
     """
-    from rich.console import Console
-
     from study.launch.cancel import cancel as end
+    from study.screen import Screen
 
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Screen()
     _refuse(state, ("queued", "running"), "cancelled")
     folders, states = select(
         grids, root, list(state or ("queued", "running")), mechanism, seed, run
@@ -268,7 +264,7 @@ def _profile(
     return profile
 
 
-def _order(root: Path, profile: Profile, pack: int, runs: Sequence[Run], console: Console) -> Order:
+def _order(root: Path, profile: Profile, pack: int, runs: Sequence[Run], console: Screen) -> Order:
     from plugins.contracts.tasks import package_of
     from study.launch.protocol import Order
 
@@ -276,7 +272,7 @@ def _order(root: Path, profile: Profile, pack: int, runs: Sequence[Run], console
     return Order(root, profile, pack, packages, console.print)
 
 
-def _detach(arguments: Sequence[str], slots: int, root: Path, console: Console) -> None:
+def _detach(arguments: Sequence[str], slots: int, root: Path, console: Screen) -> None:
     """Start ``study run`` as a process that outlives this one and its terminal."""
     from study.launch.local.detach import detach
     from study.runs.run import elsewhere
@@ -325,7 +321,7 @@ def _submit(
     due: Sequence[RunFolder],
     order: Order,
     states: States,
-    console: Console,
+    console: Screen,
 ) -> bool:
     """Submit, and report the outcome; True if something is left to submit."""
     left = {state: n for state, n in states.count().items() if state != "planned"}
@@ -337,7 +333,7 @@ def _submit(
     return _tell(launcher.submit(due, order, states.said), console)
 
 
-def _tell(outcome: Outcome, console: Console) -> bool:
+def _tell(outcome: Outcome, console: Screen) -> bool:
     for job, runs in outcome.jobs.items():
         console.print(f"job {job}: {len(runs)} runs")
     for token, runs in outcome.unanswered.items():
@@ -364,7 +360,7 @@ def _refuse(states: list[str] | None, fit: tuple[str, ...], what: str) -> None:
 
 
 def _agree(
-    folders: Sequence[RunFolder], states: States, what: str, yes: bool, console: Console
+    folders: Sequence[RunFolder], states: States, what: str, yes: bool, console: Screen
 ) -> None:
     """End the command if there is nothing to do, or much to do and the user does not agree."""
     if not folders:

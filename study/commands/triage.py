@@ -42,11 +42,10 @@ def triage(
     no difference: a thousand failures of one cause are one line.
     """
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from study.errors import StudyError, nearest
+    from study.screen import Screen
     from study.status.rows import json_list
     from study.status.triage import FAILURES, failures
 
@@ -69,7 +68,7 @@ def triage(
     if as_json:
         typer.echo(json_list(rows))
         return
-    console = Console(highlight=False)
+    console = Screen()
     if not rows:
         console.print("nothing failed")
         return
@@ -78,10 +77,10 @@ def triage(
         table.add_column(column, overflow="fold")
     for row in rows:
         cells = (row[key] for key in ("where", "error", "example"))
-        table.add_row(str(row["count"]), row["state"], *map(escape, cells))
-    console.print(table)
+        table.add_row(str(row["count"]), row["state"], *cells)
+    console.table(table)
     named = [shlex.quote(str(grid)) for grid in grids or ()]
     next_steps = [f"study logs --err {rows[0]['example']}"]
     for each in dict.fromkeys(row["state"] for row in rows):
         next_steps.append(" ".join(["study retry", *named, "--state", each]))
-    console.print("\n".join(next_steps), markup=False, soft_wrap=True)
+    console.print("\n".join(next_steps))

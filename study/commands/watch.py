@@ -33,14 +33,15 @@ def watch(
     On a terminal it shows a live table; elsewhere, a line for each change. Writes nothing. The
     scheduler is asked every ten seconds at most. Exit codes as of study status; 130 after Ctrl-C.
     """
-    from study.status.progress import PatientConsole, Progress
+    from study.screen import Screen
+    from study.status.progress import Progress
     from study.status.rows import tally
 
-    console = PatientConsole()
+    console = Screen()
     folders, found = select(grids, root, None, mechanism, seed, run)
     if not console.is_terminal:
         notes(found)
-        console.print(f"{len(folders)} runs: {tally(found)}", soft_wrap=True, highlight=False)
+        console.print(f"{len(folders)} runs: {tally(found)}")
     quiet = 0
     try:
         with Progress(folders, console, every, found.said) as progress:
@@ -55,5 +56,5 @@ def watch(
                     progress.refresh()
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    console.print(f"nothing is queued or running: {tally(progress.states)}", soft_wrap=True)
+    console.print(f"nothing is queued or running: {tally(progress.states)}")
     raise typer.Exit(progress.states.code)

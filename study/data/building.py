@@ -167,14 +167,16 @@ def _build(
             f"{root / name} exists but has no {CARD_FILE}, so it is not a data set; move it "
             f"away and run: study data prepare {name}" + (f" --from {copy}" if copy else "")
         )
+    from rich.text import Text
+
     started = monotonic()
     material: Any = copy or _fetch_all(name, module.SOURCES, root / "wheels", console)
     options = {"subset": subset} if copy else {}
     with partial_folder(root, name, alone) as out:
-        with console.status(f"{name}: building") as status:
+        with console.status(Text(f"{name}: building")) as status:
 
             def progress(doing: str) -> None:
-                status.update(f"{name}: {doing}")
+                status.update(Text(f"{name}: {doing}"))
 
             counts = module.prepare(material, out, progress, **options)
             whole = not counts.get("official", False)
@@ -207,7 +209,7 @@ def _fetch_all(
 ) -> dict[str, Path]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn()
     files = {}
     missing = [source for source in sources if not (store / source.file).exists()]
     if missing:

@@ -22,7 +22,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from plugins.contracts.dataset import Source
 from plugins.training.downloads import locked
 from study.errors import StudyError
-from study.files import sync
+from study.files import naming, sync
 
 __all__ = ["fetch", "partial_folder", "require_client"]
 
@@ -46,9 +46,10 @@ def partial_folder(parent: Path, name: str, alone: bool) -> Iterator[Path]:
         shutil.rmtree(stale, ignore_errors=True)
     # tempfile's mode 0700 would hide the result from colleagues who share the disk.
     folder = parent / f".{name}.{secrets.token_hex(8)}.partial"
-    folder.mkdir()
     try:
-        yield folder
+        with naming(parent / name, folder):
+            folder.mkdir()
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from study.files import BrokenFile
 from study.launch.jobs import Answers
 from study.runs.folder import RunFolder
+from study.screen import Screen
 from study.status.pace import Paces, newest, share
 from study.status.rows import science_of, tally
 from study.status.states import DONE, States, states_of
 
-__all__ = ["PatientConsole", "Progress"]
+__all__ = ["Progress"]
 
 REFRESH_SECONDS = 1.0
 ASK_SECONDS = 10.0  # between two questions to a scheduler, which has others to serve
@@ -29,16 +29,9 @@ IDLE_SHARE = (
     5  # pauses last this many times as long as a refresh, which takes a second for 10,000 runs
 )
 STYLES = {"completed": "green", "running": "cyan", "planned": "dim", "queued": "dim"}
+COLUMNS = ("task", "mechanism", "seed", "state", "progress", "left", "loss", "metric")
+DISPENSABLE = ("progress", "task", "loss", "metric", "left")  # the first is left out first
 RANKS = {"running": 0, DONE: 2}  # which runs are shown first if there is no room for all; others: 1
-
-
-class PatientConsole(Console):
-    """A console whose program goes on after its reader has left, as behind ``| head``."""
-
-    def on_broken_pipe(self) -> None:
-        """Print nothing more; rich would end the program."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Progress:
@@ -48,7 +41,7 @@ class Progress:
     ----------
     folders: sequence of RunFolder
         What to show.
-    console: Console
+    console: Screen
         Where to.
     every: float
         Seconds between two refreshes; a scheduler is asked at most every `ASK_SECONDS`.
@@ -59,7 +52,7 @@ class Progress:
     def __init__(
         self,
         folders: Sequence[RunFolder],
-        console: Console,
+        console: Screen,
         every: float = REFRESH_SECONDS,
         said: Answers | None = None,
     ) -> None:
@@ -122,31 +115,39 @@ class Progress:
                 continue
             label = _label(self.states.seen[name])
             line = f"{state:<10} {label}  {_metric(self.states.seen[name], state)}"
-            self.console.print(line.rstrip(), soft_wrap=True, markup=False, highlight=False)
+            self.console.print(line.rstrip())
 
     def _table(self) -> Table:
-        table = Table("task", "mechanism", "seed", box=None)
-        for column in ("state", "progress", "left", "loss", "metric"):
-            table.add_column(column, no_wrap=True)
-        table.columns[1].no_wrap = True
-        for name in self._shown():
-            state, folder = self.states.of[name], self.states.seen[name]
-            science = science_of(self.states, name)
-            train = newest(folder.path / "metrics.jsonl", "train")
-            done = 1.0 if state == DONE else share(science, train)
-            left = self._paces.seconds_left(folder, science, train) if state == "running" else None
-            table.add_row(
-                science.get("task", name),
-                science.get("mechanism", ""),
-                str(science.get("seed", "")),
-                f"[{STYLES.get(state, 'red')}]{state}[/]",
-                ProgressBar(total=1.0, completed=done, width=16),
-                "" if left is None else str(timedelta(seconds=round(left))),
-                f"{train['loss']:.3f}" if train and "loss" in train else "",
-                _metric(folder, state),
-            )
-        table.caption = self._caption()
+        """Return the table, without the columns that a narrow terminal has no room for."""
+        rows = [self._row(name) for name in self._shown()]
+        for left_out in range(len(DISPENSABLE) + 1):
+            table = Table(box=None, caption=self._caption())
+            columns = [name for name in COLUMNS if name not in DISPENSABLE[:left_out]]
+            for column in columns:
+                folded = column == "mechanism"
+                table.add_column(column, no_wrap=not folded, overflow="fold")
+            for row in rows:
+                table.add_row(*(row[column] for column in columns))
+            if self.console.fits(table):
+                break
         return table
+
+    def _row(self, name: str) -> dict[str, RenderableType]:
+        state, folder = self.states.of[name], self.states.seen[name]
+        science = science_of(self.states, name)
+        train = newest(folder.path / "metrics.jsonl", "train")
+        done = 1.0 if state == DONE else share(science, train)
+        left = self._paces.seconds_left(folder, science, train) if state == "running" else None
+        return {
+            "task": science.get("task", ""),
+            "mechanism": science.get("mechanism", name),
+            "seed": str(science.get("seed", "")),
+            "state": Text(state, STYLES.get(state, "red")),
+            "progress": ProgressBar(total=1.0, completed=done, width=16),
+            "left": "" if left is None else str(timedelta(seconds=round(left))),
+            "loss": f"{train['loss']:.3f}" if train and "loss" in train else "",
+            "metric": _metric(folder, state),
+        }
 
     def _shown(self) -> list[str]:
         """Return the runs for which there is room, in order; running ones are preferred."""

@@ -31,7 +31,7 @@ def call(tmp_path, monkeypatch):
 
     def run(*arguments):
         result = CliRunner().invoke(app, [*arguments, "--runs", "runs"], catch_exceptions=True)
-        if isinstance(result.exception, StudyError):
+        if isinstance(result.exception, StudyError | OSError):
             raise result.exception
         assert result.exit_code == 0, result.output
         return result
@@ -150,6 +150,38 @@ def test_table_writes_a_file_when_told_so(call, make_run, tmp_path, name, start)
     make_run("0010", 0, 0.35)
     assert call("table", "--format", name, "--out", "new/t").stdout == "new/t\n"
     assert (tmp_path / "new/t").read_text().startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["table", "--out", "runs"], "--out runs is a folder; name a file, such as runs/table.md"),
+        (["table", "--out", "t.xlsx"], r".xlsx is none of the formats; valid: .md, .* .csv, .tex"),
+        (["table", "--out", "t.csv"], "to be written as markdown; add --format csv"),
+        (["effects", "--out", "t.tex"], "to be written as markdown; add --format latex"),
+        (["claims", "--format", "csv", "--out", "t.json"], "as csv; add --format json"),
+        (["claims", "--out", "t.tex"], ".tex is none of the formats; valid: .*, .json"),
+    ],
+)
+def test_a_file_that_is_not_of_the_format_is_refused_before_anything_is_read(call, words, message):
+    Path("runs").mkdir()
+    with pytest.raises(StudyError, match=message):
+        call(*words)
+    assert [path.name for path in Path().iterdir()] == ["runs"]
+
+
+def test_an_error_in_writing_names_what_was_to_be_written(call, make_run, tmp_path):
+    make_run()
+    make_run("none")
+    for words, name in (
+        (["table", "--out", "/proc/x.md"], "/proc/x.md"),
+        (["collect", "--out", "/proc/x"], "/proc/x.csv"),
+        (["report", "--out", "/proc/x"], "/proc/x"),
+        (["plot", "--out", "/proc/x"], "/proc/x"),
+    ):
+        with pytest.raises(OSError, match="No such file") as raised:
+            call(*words)
+        assert raised.value.filename == name
 
 
 def test_plot_writes_a_folder_for_each_grid(call, make_run, grid, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -65,14 +66,30 @@ def test_every_block_shows_weights_and_terms_for_the_pixel(job, image):
         assert f"{block}/E2" not in arrays
 
 
+def test_the_middle_pixel_looks_unless_one_is_named(job, image):
+    found, named = (look(job, str(image), query) for query in (None, (128, 128)))
+    assert found["query"].tolist() == [128, 128]  # of an image of 256 x 256
+    name = "backbone.layer3.0.gen_attention_block/weights"
+    np.testing.assert_array_equal(found[name], named[name])
+
+
 def test_what_cannot_be_looked_at_is_said(job, image, tmp_path):
-    text = tmp_path / "text.png"
+    text, thin, cut, empty = (tmp_path / f"{name}.png" for name in ("text", "thin", "cut", "empty"))
     text.write_text("no image")
+    empty.touch()
+    whole = cv2.imencode(".png", np.zeros((4, 3000, 3), np.uint8))[1].tobytes()
+    thin.write_bytes(whole)
+    cut.write_bytes(whole[: len(whole) // 3])
     for source, query, message in (
         (image, (256, 0), "pixel 256,0 is outside the image"),
         (tmp_path / "absent.png", (0, 0), "no such image"),
         (tmp_path, (0, 0), "no such image"),
         (text, (0, 0), "is not an image"),
+        (empty, None, "is not an image"),
+        (cut, None, "is not an image, or a broken one"),
+        (thin, None, "has 3000 x 4 pixels: nothing is left of the shorter side"),
+        ("", None, "no such image: . is a folder"),
+        (text / "x", None, "x cannot be read: Not a directory"),
     ):
         with pytest.raises(ValueError, match=message):
             Detection().look(job, str(source), query)

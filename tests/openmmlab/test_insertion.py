@@ -281,3 +281,14 @@ def test_a_stock_config_with_the_lines_of_the_page(tmp_path):
     assert names == {f"backbone.layer{s}.{b}.{NAME}" for s in (3, 4) for b in (0, 1)}
     assert all(block.gamma.item() == 0 for block in attention(detector).values())
     assert len(detector.eval().extract_feat(IMAGE)) == 5
+
+
+def test_a_backbone_that_tells_plugins_a_wrong_number_of_channels_is_told_what_works():
+    register_all_modules(init_default_scope=True)
+    plugin = {"cfg": BLOCK, "stages": (False, False, True, False), "position": "after_conv2"}
+    model = MODELS.build({"type": "mmdet.Res2Net", "depth": 50, "plugins": [plugin]})
+    with pytest.raises(ValueError, match=r"built for 256 channels and is given 416; .*WithBlocks"):
+        model(torch.zeros(1, 3, 64, 64))
+    here = {"type": "WithBlocks", "backbone": "Res2Net", "depth": 50}
+    model = MODELS.build({**here, "insert": [{"before": "layer3.*.conv3", "cfg": BLOCK}]})
+    assert model(torch.zeros(1, 3, 64, 64))[2].shape == (1, 1024, 4, 4)

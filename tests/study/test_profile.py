@@ -71,6 +71,33 @@ def test_a_mistake_is_named_with_its_place_and_what_would_be_right(
         load("slurm", options)
 
 
+def test_words_of_a_profile_arrive_as_they_are_written(profiles):
+    profiles(
+        "mine: {account: 680841e1, constraint: 2.5GHz, exclude: 10.0.0.1, partition: 3.10,\n"
+        "       reservation: on, qos: no, setup: [.5x, 017], time: 1:30:00,\n"
+        "       sbatch: {comment: 1.2.3, begin: 2024-05-01, mem: 12e5, exclusive: true}}\n"
+    )
+    found = load("mine")
+    words = ("account", "constraint", "exclude", "partition", "reservation", "qos")
+    assert [getattr(found, word) for word in words] == [
+        *("680841e1", "2.5GHz", "10.0.0.1", "3.10", "on", "no")
+    ]
+    assert (found.setup, found.time) == ([".5x", "017"], 90)
+    assert found.sbatch == {
+        "comment": "1.2.3",
+        "begin": "2024-05-01",
+        "mem": "12e5",
+        "exclusive": True,
+    }
+
+
+@pytest.mark.parametrize("number", [".inf", ".nan", "1e999"])
+def test_memory_is_a_finite_number(profiles, number):
+    profiles(f"mine:\n  mem_gb: {number}\n")
+    with pytest.raises(StudyError, match=r"clusters.yaml:2: mem_gb: .*"):
+        load("mine")
+
+
 def test_an_unknown_profile_is_answered_with_those_there_are(profiles):
     with pytest.raises(StudyError, match=r"no file .*clusters.yaml with a profile 'a100'"):
         load("a100")

@@ -71,7 +71,11 @@ def test_without_a_network_it_is_said_what_belongs_where_before_anything_runs(
         assert done.stderr.endswith(f"{way_out}\n")
     assert not list((tmp_path / "runs").glob("*"))
     assert not list(cache.iterdir())
-    assert study("run", path, "--smoke", "--runs", tmp_path / "smoke").returncode == 0
+    done = study("run", path, "--smoke", "--runs", tmp_path / "smoke")
+    assert done.returncode == 0  # its form starts from none; it says what the real run lacks
+    assert f"without --smoke: weights {NO_NETWORK}: {FILE} is not in {cache}. {way_out}\n" in (
+        done.stdout
+    )
 
 
 def test_run_fetches_them_and_their_hash_is_recorded(grid, url, cache):

@@ -80,6 +80,18 @@ def test_the_weights_are_those_fairseq_returns_for_alignment(data, tmp_path):
 def test_what_cannot_be_looked_at_is_said(data, tmp_path):
     with pytest.raises(ValueError, match="train the run first"):
         look(small.job(tmp_path / "new", data), SENTENCE)
+    with pytest.raises(ValueError, match="the sentence is empty"):
+        look(small.job(tmp_path / "new", data), "  ")
+    with pytest.raises(ValueError, match="a sentence has no pixels: leave --query out"):
+        look(small.job(tmp_path / "new", data), SENTENCE, (1, 2))
+
+
+@pytest.mark.train
+def test_a_sentence_that_the_model_has_no_positions_for_is_refused(data, tmp_path):
+    job = small.job(tmp_path / "run", data, "1111", ("cross",), epochs=1)
+    train.train(job)
+    with pytest.raises(ValueError, match=r"has 1501 tokens; the model has been built for 1024 at"):
+        look(job, "one two three " * 500)
 
 
 @pytest.mark.train

@@ -64,7 +64,19 @@ class GeneralizedAttention2d(Block2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend; `x` and the result are (N, C, H, W)."""
+        """Attend; `x` and the result are (N, C, H, W).
+
+        Raises
+        ------
+        ValueError
+            If C is not the number of channels that the module has been built for.
+        """
+        if x.shape[1] != self.channels:
+            raise ValueError(
+                f"this attention has been built for {self.channels} channels and is given "
+                f"{x.shape[1]}; the plugins of some backbones, such as Res2Net, are told a wrong "
+                "number: put it there by the backbone type WithBlocks (docs/coco.md, Any backbone)"
+            )
         form = form_of(self.terms, on_gpu=on_gpu(x.device), local=self.spatial_range is not None)
         return self.attend(x, form)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from study.benchmarks.cases import REFERENCES
 from study.benchmarks.numbers import number, ratio
@@ -75,12 +76,12 @@ def _comparison(title: str, rows: Sequence[Row]) -> Table:
             number(step.peaks["reference"] / MIB),
             number(step.peaks["ours"] / MIB),
             ratio(step.memory_ratio),
-            "[yellow]![/]" if forward.disturbed or step.disturbed else "",
+            Text("!" if forward.disturbed or step.disturbed else "", "yellow"),
         )
     return table
 
 
-def _means(rows: Sequence[Row]) -> list[str]:
+def _means(rows: Sequence[Row]) -> list[str | Text]:
     """The last line of a table: geometric means of the ratios."""
     forward = [row for row in rows if row.pass_ == "forward"]
     step = [row for row in rows if row.pass_ == "forward+backward"]
@@ -99,7 +100,7 @@ def _means(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _times(row: Row) -> tuple[str, str, str]:
+def _times(row: Row) -> tuple[str, str, Text]:
     milliseconds = [1000 * row.times[side].wall for side in ("reference", "ours")]
     return number(milliseconds[0]), number(milliseconds[1]), ratio(row.speedup)
 
@@ -109,6 +110,6 @@ def _goals(verdicts: Sequence[Goal]) -> Table:
     for column in ("", "threads", "goal", "found"):
         table.add_column(column, overflow="fold")
     for goal in verdicts:
-        mark = "[green]met[/]" if goal.met else "[red]missed[/]"
+        mark = Text("met", "green") if goal.met else Text("missed", "red")
         table.add_row(mark, str(goal.threads), goal.what, goal.found)
     return table

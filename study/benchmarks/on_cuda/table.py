@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from study.benchmarks.numbers import number, ratio
 from study.benchmarks.on_cuda.rows import OURS, Row
@@ -51,8 +52,8 @@ def _heading(row: Row) -> str:
     return f"{row.case.setting} · {row.case.precision}"
 
 
-def _cells(row: Row) -> list[str]:
-    cells = []
+def _cells(row: Row) -> list[str | Text]:
+    cells: list[str | Text] = []
     for what in ("eager", "graph"):
         taken = row.milliseconds(what)
         cells += ["fails" if taken is None else number(taken), _ratio(row, what)]
@@ -61,7 +62,7 @@ def _cells(row: Row) -> list[str]:
     return [*cells, "" if peak is None else number(peak / MIB), _ratio(row, "peak")]
 
 
-def _ratio(row: Row, what: str) -> str:
+def _ratio(row: Row, what: str) -> str | Text:
     found = row.ratio(what)
     return "" if found is None or row.side == OURS else ratio(found)
 

@@ -13,7 +13,7 @@ from study.commands.bench.writing import OUT, console, load, machine, write
 from study.errors import StudyError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from study.screen import Screen
 
 __all__ = ["attention"]
 
@@ -71,12 +71,14 @@ def _on_cpu(
     path = out / f"{stem}.csv"
     write(path, [row.to_csv() for row in rows], machine(module.VERSIONS))
     for table in module.tables(rows, [] if quick else module.goals(rows)):
-        shown.print(table)
+        shown.table(table)
     disturbed = sum(row.disturbed for row in rows)
     if disturbed:
         shown.print(
-            f"[yellow]! {disturbed} of {len(rows)} timings were disturbed[/]: "
-            "the control beside them did not get its cores. Repeat on an idle machine."
+            f"! {disturbed} of {len(rows)} timings were disturbed: "
+            "the control beside them did not get its cores. Repeat on an idle machine.",
+            style="yellow",
+            soft_wrap=False,
         )
     _show_files(path, shown)
 
@@ -87,7 +89,7 @@ def _measure(
     threads: list[int],
     rounds: int | None,
     quick: bool,
-    shown: Console,
+    shown: Screen,
 ) -> list[Any]:
     """Measure under a progress bar."""
     with progress(shown, len(cases) * (len(threads) + 1)) as done:
@@ -107,15 +109,15 @@ def _on_cuda(
         for rows in module.measure(cases, Device.CUDA, rounds, quick, limit, begin):
             parts.add(rows)
     for table in module.tables(parts.rows):
-        shown.print(table)
+        shown.table(table)
     for reason in module.reasons(parts.rows):
-        shown.print(reason, soft_wrap=True, markup=False)
+        shown.print(reason)
     parts.say(shown)
     if parts.rows:
         _show_files(parts.path, shown)
 
 
-def _show_files(path: Path, shown: Console) -> None:
-    shown.print(str(path), soft_wrap=True)
+def _show_files(path: Path, shown: Screen) -> None:
+    shown.print(str(path))
     for figure in load("study.charts", "benchmark")(path):
-        shown.print(str(figure), soft_wrap=True)
+        shown.print(str(figure))

@@ -12,7 +12,7 @@ from study.commands.bench.writing import machine, slug, write
 from study.errors import StudyError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from study.screen import Screen
 
 __all__ = ["Device", "Parts", "none_of", "progress", "refuse"]
 
@@ -54,7 +54,7 @@ class Parts:
         self._done: Callable[[str], None] = lambda what: None
 
     @contextmanager
-    def measuring(self, shown: Console) -> Iterator[Callable[[str, int], None]]:
+    def measuring(self, shown: Screen) -> Iterator[Callable[[str, int], None]]:
         """Yield what the measurement calls before the first rows come, under a progress bar."""
         with progress(shown, None) as done:
 
@@ -84,11 +84,11 @@ class Parts:
             part.unlink(missing_ok=True)
         self._done(rows[0].name)
 
-    def say(self, shown: Console) -> None:
+    def say(self, shown: Screen) -> None:
         """Say so if the limit has left something out."""
         if self._measured < self._wanted or not self._wanted:
             of = f" of {self._wanted} settings" if self._wanted else ", not even the start was over"
-            shown.print(f"[yellow]the time was up[/] after {self._measured}{of}")
+            shown.print(f"the time was up after {self._measured}{of}", style="yellow")
 
 
 class _Progress:
@@ -105,7 +105,7 @@ class _Progress:
 
 
 @contextmanager
-def progress(shown: Console, total: int | None) -> Iterator[_Progress]:
+def progress(shown: Screen, total: int | None) -> Iterator[_Progress]:
     """Yield what is called with the name of each thing done.
 
     The bar is redrawn only then: otherwise it would disturb the measurement.
@@ -116,7 +116,7 @@ def progress(shown: Console, total: int | None) -> Iterator[_Progress]:
         BarColumn(20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=shown, transient=True, auto_refresh=False) as bar:
         task = bar.add_task("starting", total=total)

@@ -33,7 +33,7 @@ def launcher(
     path = out / ("launcher-quick.csv" if quick else "launcher.csv")
     write(path, found.to_csv(), machine(module.VERSIONS))
     for table in module.tables(found, judge=not quick):
-        shown.print(table)
+        shown.table(table)
     if found.disturbed and not quick:
-        shown.print("[yellow]! something else took the cores[/]: repeat on an idle machine")
-    shown.print(str(path), soft_wrap=True)
+        shown.print("! something else took the cores: repeat on an idle machine", style="yellow")
+    shown.print(str(path))

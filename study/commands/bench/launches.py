@@ -35,5 +35,5 @@ def launches(
         for rows in module.measure(cases, begin):
             parts.add(rows)
     for table in module.tables(parts.rows):
-        shown.print(table)
-    shown.print(str(parts.path), soft_wrap=True)
+        shown.table(table)
+    shown.print(str(parts.path))

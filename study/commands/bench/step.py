@@ -52,9 +52,9 @@ def step(
         for rows in module.measure(groups, device, grids, share, rounds, quick, limit, begin):
             parts.add(rows)
     for table in module.tables(parts.rows):
-        shown.print(table)
+        shown.table(table)
     for reason in module.reasons(parts.rows):
-        shown.print(reason, soft_wrap=True, markup=False)
+        shown.print(reason)
     parts.say(shown)
     if parts.rows:
-        shown.print(str(parts.path), soft_wrap=True)
+        shown.print(str(parts.path))

@@ -46,5 +46,5 @@ def training(
     path = out / f"{stem}.csv"
     write(path, rows, machine(module.VERSIONS))
     for table in module.tables(found):
-        shown.print(table)
-    shown.print(str(path), soft_wrap=True)
+        shown.table(table)
+    shown.print(str(path))

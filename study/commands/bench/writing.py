@@ -16,7 +16,7 @@ from study.errors import StudyError
 from study.files import write_text
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from study.screen import Screen
 
 __all__ = ["OUT", "console", "load", "machine", "slug", "write"]
 
@@ -24,12 +24,12 @@ OUT = Path("results/bench")
 WIDTH = 100  # columns of the tables, even if the output is no terminal
 
 
-def console() -> Console:
+def console() -> Screen:
     """Return a console that is wide enough for the tables."""
-    from rich.console import Console
+    from study.screen import Screen
 
-    made = Console()
-    made.width = max(made.width, WIDTH)
+    made = Screen()
+    made.width = max(made.width, WIDTH) if made.is_terminal else WIDTH
     return made
 
 

@@ -52,6 +52,17 @@ def test_two_sentences_are_shown_as_an_alignment(tmp_path):
         assert text in texts(svg)
 
 
+def test_a_matrix_of_a_thousand_tokens_is_no_larger_than_a_poster():
+    arrays = {
+        "source": np.array(["▁a"] * 1000),
+        "target": np.array(["▁x"] * 1000),
+        "decoder.layers.0.encoder_attn/weights": np.full((2, 1000, 1000), 1e-3),
+    }
+    figure = figure_of(arrays, "decoder.layers.0.encoder_attn")
+    assert figure.get_size_inches().max() < 50
+    assert len(figure.axes[0].get_xticklabels()) == 1000
+
+
 def test_the_same_arrays_give_the_same_bytes(over_image, tmp_path):
     first = [path.read_bytes() for path in draw(over_image, "a.block", "t", tmp_path / "one")]
     again = [path.read_bytes() for path in draw(over_image, "a.block", "t", tmp_path / "two")]
