@@ -13,13 +13,26 @@ from typing import Any
 from study.errors import StudyError
 
 __all__ = [
-    *("BrokenFile", "append_jsonl", "read_json", "read_metrics"),
+    *("BrokenFile", "Unreadable", "append_jsonl", "last_records", "read_json", "read_metrics"),
     *("write_json", "write_once", "write_text"),
 ]
 
 
+TAIL_BYTES = 8192  # of metrics.jsonl, enough for its newest lines
+
+
 class BrokenFile(StudyError):
     """A file of a run folder that is torn, empty or not what the contract says."""
+
+
+class Unreadable(BrokenFile):
+    """A file or a folder of a run that its owner lets nobody else read."""
+
+    def __init__(self, path: Path) -> None:
+        owner = next(
+            (name for each in (path, *path.parents) if (name := _owner(each))), "its owner"
+        )
+        super().__init__(f"{path} may not be read; chmod -R g+rX by {owner} lets the group read it")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -48,6 +61,13 @@ def write_once(path: Path, obj: Any) -> bool:
             # A network file system may have done it and lost the answer.
             return temporary.stat().st_nlink > 1
         return True
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (OSError, KeyError):
+        return ""
 
 
 def _json(obj: Any) -> str:
@@ -93,6 +113,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
         text = path.read_bytes()
     except FileNotFoundError:
         return None
+    except PermissionError:
+        raise Unreadable(path) from None
     try:
         obj = json.loads(text)
     except ValueError as error:  # UnicodeDecodeError is one
@@ -112,6 +134,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return []
+    except PermissionError:
+        raise Unreadable(path) from None
     records: dict[tuple[Any, Any], dict[str, Any]] = {}
     for line in lines:
         try:
@@ -122,3 +146,24 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             records[record.get("split"), record.get("step")] = record
     # The sort is stable: records of one step keep the order in which they were first written.
     return sorted(records.values(), key=lambda r: (r.get("step") is not None, r.get("step") or 0))
+
+
+def last_records(path: Path) -> list[dict[str, Any]]:
+    """Return the records at the end of ``metrics.jsonl``, in some kB, the newest last."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return []
+    except PermissionError:
+        raise Unreadable(path) from None
+    records = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # the first line may be cut, the last torn
+        if isinstance(record, dict):
+            records.append(record)
+    return records

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.commands.estimate import sentences
+from study.commands.jobs import Options
 from study.commands.select import Grids, Json, Mechanisms, Root, Smoke, runs_of
-from study.commands.submit import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -99,6 +99,7 @@ def _report(states: States, console: Console) -> int:
     """Name the runs that are not complete, and why; return the exit code."""
     from study.commands.status import NAMES_SHOWN
     from study.runs.run import elsewhere
+    from study.status.rows import why_broken
 
     tell = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
     open_ = [n for n, state in states.of.items() if state not in ("completed", "planned", "queued")]
@@ -106,7 +107,7 @@ def _report(states: States, console: Console) -> int:
         state, folder = states.of[name], states.seen[name]
         tell(f"{state} {name}")
         if state == "broken":
-            tell(f"  a file in {folder.path} is torn; move the folder away")
+            tell(f"  {why_broken(folder)}")
             continue
         newest = folder.newest
         if newest is None:

@@ -19,6 +19,7 @@ from study.launch.jobs import Answers
 from study.runs.folder import RunFolder
 from study.status.pace import Paces, newest, share
 from study.status.rows import science_of, tally
+from study.status.signs import Sign, ago, sign_of
 from study.status.states import DONE, States, states_of
 
 __all__ = ["PatientConsole", "Progress"]
@@ -126,7 +127,7 @@ class Progress:
 
     def _table(self) -> Table:
         table = Table("task", "mechanism", "seed", box=None)
-        for column in ("state", "progress", "left", "loss", "metric"):
+        for column in ("state", "progress", "left", "last sign", "loss", "metric"):
             table.add_column(column, no_wrap=True)
         table.columns[1].no_wrap = True
         for name in self._shown():
@@ -135,6 +136,7 @@ class Progress:
             train = newest(folder.path / "metrics.jsonl", "train")
             done = 1.0 if state == DONE else share(science, train)
             left = self._paces.seconds_left(folder, science, train) if state == "running" else None
+            sign = sign_of(folder) if state == "running" else None
             table.add_row(
                 science.get("task", name),
                 science.get("mechanism", ""),
@@ -142,6 +144,7 @@ class Progress:
                 f"[{STYLES.get(state, 'red')}]{state}[/]",
                 ProgressBar(total=1.0, completed=done, width=16),
                 "" if left is None else str(timedelta(seconds=round(left))),
+                _sign(sign) if sign else "",
                 f"{train['loss']:.3f}" if train and "loss" in train else "",
                 _metric(folder, state),
             )
@@ -159,6 +162,10 @@ class Progress:
     def _caption(self) -> str:
         notes = [f"note: {trouble}" for trouble in self.states.trouble]
         return "\n".join([tally(self.states), *notes])
+
+
+def _sign(sign: Sign) -> str:
+    return f"[red]{ago(sign.seconds)} ago[/]" if sign.overdue else f"{ago(sign.seconds)} ago"
 
 
 def _label(folder: RunFolder) -> str:

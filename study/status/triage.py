@@ -2,7 +2,7 @@
 
 Two failures are the same if they agree in the last frames of our or the user's code (by file and
 function; an edit elsewhere moves the line), in the type of the exception, and in its message
-without addresses, numbers, folders and run ids.
+without addresses, numbers, folders and run ids. The nodes they were on are counted apart.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sysconfig
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from study.runs.archive import RUN_ID
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 from study.status.follow import source
+from study.status.rows import final, job_of
 from study.status.states import States
 
 __all__ = ["FAILURES", "Failure", "Signature", "failures", "normalised", "signature"]
@@ -57,10 +59,11 @@ class Signature:
 
 @dataclass
 class Failure:
-    """A mistake, and the runs that ended by it."""
+    """A mistake, the runs that ended by it, and how many of them on which node."""
 
     signature: Signature
     runs: list[str] = field(default_factory=list)
+    nodes: Counter[str] = field(default_factory=Counter)
 
 
 def failures(found: States, names: Sequence[str]) -> list[Failure]:
@@ -68,7 +71,11 @@ def failures(found: States, names: Sequence[str]) -> list[Failure]:
     members: dict[Signature, Failure] = {}
     for name in names:
         key = signature(found.seen[name], found.of[name], found)
-        members.setdefault(key, Failure(key)).runs.append(name)
+        failure = members.setdefault(key, Failure(key))
+        failure.runs.append(name)
+        attempt = found.seen[name].newest
+        if attempt is not None and (node := job_of(found, attempt)[1]):
+            failure.nodes[node] += 1
     return sorted(members.values(), key=lambda failure: -len(failure.runs))
 
 
@@ -77,7 +84,10 @@ def signature(folder: RunFolder, state: str, found: States) -> Signature:
     attempt = folder.newest
     if attempt is None:
         return Signature(state, "", "")
+    node = job_of(found, attempt)[1]
     report = _report(folder, attempt, state, found)
+    if node:
+        report = report.replace(f" on {node}", "")
     return Signature(state, _where(report), normalised(_last_line(report)))
 
 
@@ -102,6 +112,9 @@ def _report(folder: RunFolder, attempt: Attempt, state: str, found: States) -> s
         return tail
     if error := str(ending.get("error") or ""):
         return error
+    if attempt.exit is not None:
+        told = "its time was up" if state == "timeout" else f"it was {state}"
+        return f"{told}; {last}" if (last := final(found, folder.path.name)) else told
     return found.said.of(attempt).why(attempt)
 
 

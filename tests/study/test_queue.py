@@ -161,13 +161,17 @@ def test_the_schedulers_word_is_recorded_beside_the_runs_own(run):
     assert Attempt.read(attempt.path).exit["cause"] == "preempted"
 
 
-def test_one_line_a_task_is_read_and_what_cannot_be_read_is_left_out(monkeypatch):
+def test_each_line_is_about_the_tasks_that_it_names_and_one_task_counts_for_more_than_a_list(
+    monkeypatch,
+):
     from study.launch.slurm import queue as module
 
     answers = {
-        "squeue": f"{TOKEN}|77|3|PENDING|N/A||Resources\n{TOKEN}|77|[4-9,11...]|PENDING|N/A||None\n"
-        "other|78|N/A|RUNNING|N/A|gpu1|None\n\n",
-        "sacct": f"{TOKEN}|77_5|CANCELLED by 1000|2026-01-01T00:00:00|gpu1|None\n"
+        "squeue": f"{TOKEN}|77|3|PENDING|N/A||Resources|N/A\n"
+        f"{TOKEN}|77|[6-9,11...]|PENDING|N/A||None|N/A\nother|78|N/A|RUNNING|N/A|gpu1|None\n\n",
+        "sacct": f"{TOKEN}|77_[5,10,12%2]|CANCELLED by 1000|2026-01-01T00:00:00|None assigned|None\n"
+        f"{TOKEN}|77_5|COMPLETED|2026-01-01T00:00:00|gpu1|None|2026-01-01T00:00:00\n"
+        f"{TOKEN}|77_5.batch|FAILED|2026-01-01T00:00:00|gpu1|None\n"
         f"{TOKEN}|77_[6-9]|PENDING|Unknown||None\nallocation|77|COMPLETED|Unknown||None\n"
         f"{TOKEN}|77_8|RUNNING|Unknown|gpu1|None\n",
     }
@@ -176,4 +180,9 @@ def test_one_line_a_task_is_read_and_what_cannot_be_read_is_left_out(monkeypatch
     found.read_squeue([TOKEN])
     found.read_sacct([TOKEN], 0.0)
     states = {key: task.state for key, task in found.tasks.items()}
-    assert states == {(TOKEN, 3): "PENDING", (TOKEN, 5): "CANCELLED"}
+    assert states == {
+        **{(TOKEN, index): "PENDING" for index in (3, 6, 7, 8, 9)},
+        (TOKEN, 5): "COMPLETED",
+        **{(TOKEN, index): "CANCELLED" for index in (10, 12)},
+    }
+    assert {task.node for key, task in found.tasks.items() if key[1] in (10, 12)} == {""}

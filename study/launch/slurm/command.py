@@ -33,6 +33,9 @@ that is submitted from there must not inherit them. The others are for people at
 
 KEPT = ("SLURM_CONF",)
 
+UNCUT = {"SLURM_BITSTR_LEN": "0"}
+"""Lets Slurm write the indices of an array in full."""
+
 
 class Unreachable(Exception):
     """The scheduler did not answer, or its command is not installed."""
@@ -56,7 +59,7 @@ def call(*command: str) -> str:
         name: value
         for name, value in os.environ.items()
         if name in KEPT or not name.startswith(OURS)
-    }
+    } | UNCUT
     try:
         done = subprocess.run(
             command,
