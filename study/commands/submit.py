@@ -81,6 +81,7 @@ def submit(
     from study.runs.folder import RunFolder
     from study.runs.probe import Probes
     from study.runs.run import elsewhere, open_folder, root_to_fill
+    from study.status.rows import why_broken
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     runs, where = runs_of(grids, mechanism, seed, smoke), root_to_fill(root, smoke)
@@ -141,8 +142,11 @@ def submit(
         waiting |= not states.said.answered
         under_way = due or {"queued", "running"} & {*states.of.values()}
         if not until_done or not (waiting or under_way):
-            stuck = _stuck(states, wanted, console)
-            raise typer.Exit(3 if waiting else 1 if stuck else 0)
+            for name in broken:
+                console.print(f"broken {name}: {why_broken(states.seen[name])}")
+            if waiting:
+                raise typer.Exit(3)
+            raise typer.Exit(1 if _stuck(states, wanted, console) else 0)
         time.sleep(EVERY_SECONDS)
 
 
@@ -208,13 +212,10 @@ def _submit(
 
 def _stuck(states: States, due: set[Path], console: Console) -> bool:
     """Say which runs nothing more is submitted for; True if there are any."""
-    from study.status.rows import why_broken
     from study.status.states import DONE, OPEN
 
     left = Counter[str]()
     for name, state in states.of.items():
-        if state == "broken":
-            console.print(f"broken {name}: {why_broken(states.seen[name])}")
         if state not in (DONE, *OPEN) and states.seen[name].path not in due:
             left[state] += 1
     if left:

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Indices", "parse", "write"]
+__all__ = ["CUT", "Indices", "parse", "write"]
 
 PART = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
 CUT = "..."
+"""What Slurm writes at the end of a list that it cut."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from study.launch.jobs import Job, Jobs, last_sign
 from study.launch.retries import cause_of
 from study.launch.slurm.batch import batch_of
 from study.launch.slurm.command import Refused, Unreachable, call
-from study.launch.slurm.indices import parse
+from study.launch.slurm.indices import CUT, parse
 from study.launch.slurm.words import CAUSES, EVERY_STATE, NOBODYS, SAYS_MORE, WAITING, WORDS
 from study.runs.attempt import Attempt, cancelled_by
 
@@ -115,7 +115,7 @@ class Queue(Jobs):
         rows = []
         for line in answer.splitlines():
             name, number, state, *more = [*line.strip().split("|"), *[""] * 7][:7]
-            if "." in number:
+            if "." in number.replace(CUT, ""):
                 continue  # a step, whose end is not the job's
             job, _, index = number.partition("_")
             if index:
