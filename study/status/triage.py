@@ -110,11 +110,12 @@ def _report(folder: RunFolder, attempt: Attempt, state: str, found: States) -> s
         return tail[tail.rindex(TRACEBACK) :]
     if state == "failed" and written and written.note and tail.strip():
         return tail
+    if state == "timeout":
+        # A worker that was told so before it listened is recorded as killed by the signal.
+        last = final(found, folder.path.name)
+        return f"its time was up; {last}" if last else "its time was up"
     if error := str(ending.get("error") or ""):
         return error
-    if attempt.exit is not None:
-        told = "its time was up" if state == "timeout" else f"it was {state}"
-        return f"{told}; {last}" if (last := final(found, folder.path.name)) else told
     return found.said.of(attempt).why(attempt)
 
 

@@ -159,8 +159,8 @@ class Cluster:
     def lose_state(self) -> None:
         """Let the controller forget all jobs, as after a disk that was not restored; once only."""
         self.stop_controller()
-        for path in (self.folder / "state").iterdir():
-            path.unlink()
+        shutil.rmtree(self.folder / "state")
+        (self.folder / "state").mkdir()
         # Ids are not to come again: the accounting would take new jobs for the old ones.
         with (self.folder / "slurm.conf").open("a") as file:
             file.write("FirstJobId=10000\n")
