@@ -163,8 +163,11 @@ def test_what_a_controller_loses_with_its_state_is_submitted_again(slurm, toy):
     slurm.wait_until(lambda: not {"queued", "running"} & {*states()}, 60)
     assert "killed" not in states()
     assert states().count("lost") >= 3
-    told = study("status", grid).stdout
-    assert "by nobody: its controller lost it" in told or "lost" in told
     assert "job " in submit(grid)
+    lost = [folder.attempts[0].exit for folder in runs() if not folder.attempts[0].start["job"]]
+    assert len(lost) >= 3
+    for ending in lost:
+        assert (ending["cause"], ending["scheduler"]) == ("lost", "CANCELLED by nobody")
+        assert "by nobody: its controller lost it" in ending["error"]
     wait_for_all(slurm)
     assert states() == ["completed"] * 6
