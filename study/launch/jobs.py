@@ -118,8 +118,8 @@ class Answers:
 
     @property
     def answered(self) -> bool:
-        """Whether all have answered."""
-        return all(said.answered for said in self.by.values())
+        """Whether all that were asked have answered."""
+        return all(said.answered or not said.trouble for said in self.by.values())
 
     @property
     def trouble(self) -> list[str]:

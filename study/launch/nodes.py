@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from study.files import BrokenFile
 from study.launch.answers import cause
@@ -120,17 +121,12 @@ def survey(folders: Mapping[str, RunFolder], of: Mapping[str, str], said: Answer
     said: Answers
         What the launchers said of them.
     """
-    looked = {
-        name: [*_executions(name, folders[name], state, said)]
-        for name, state in of.items()
-        if _may_have_failed(folders[name], state)
-    }
+    suspects = [name for name, state in of.items() if _may_have_failed(folders[name], state)]
+    # Without their metrics, of which there is much, more look bad than are. Most grids have none.
+    looked = [e for n in suspects for e in _executions(n, folders[n], of[n], said, _no_metrics)]
     if not any(_streaks(mine) for mine in _by_node(looked).values()):
         return Nodes()
-    # Only now the others, which tell whether it is the node: most grids have no bad one.
-    for name in of:
-        if name not in looked:
-            looked[name] = [*_executions(name, folders[name], of[name], said)]
+    looked = [e for n in of for e in _executions(n, folders[n], of[n], said, _metrics)]
     by_node = _by_node(looked)
     streaks = {node: _streaks(mine) for node, mine in by_node.items()}
     bad, forgiven = [], dict[str, list[int]]()
@@ -162,12 +158,26 @@ def _may_have_failed(folder: RunFolder, state: str) -> bool:
         return False
 
 
-def _executions(name: str, folder: RunFolder, state: str, said: Answers) -> Iterator[_Execution]:
+def _metrics(folder: RunFolder) -> list[dict[str, Any]]:
+    return folder.metrics
+
+
+def _no_metrics(folder: RunFolder) -> list[dict[str, Any]]:
+    return []
+
+
+def _executions(
+    name: str,
+    folder: RunFolder,
+    state: str,
+    said: Answers,
+    metrics: Callable[[RunFolder], list[dict[str, Any]]],
+) -> Iterator[_Execution]:
     """Yield what the attempts at a run did, as far as their node is known."""
     try:
         attempts = folder.attempts
         sure = state == "completed" and len(attempts) == 1
-        lines = [] if sure or not attempts else folder.metrics
+        lines = [] if sure or not attempts else metrics(folder)
     except BrokenFile:
         return
     steps = [float(line.get("time", 0.0)) for line in lines if line.get("split") == "train"]
@@ -202,10 +212,10 @@ def _execution(
     return _Execution(name, attempt.n, node, str(number), began, last, trained, quick, error)
 
 
-def _by_node(looked: Mapping[str, Sequence[_Execution]]) -> dict[str, list[_Execution]]:
+def _by_node(looked: Sequence[_Execution]) -> dict[str, list[_Execution]]:
     """Return the executions of each node, in the order in which they began."""
     found: dict[str, list[_Execution]] = {}
-    for each in sorted((e for mine in looked.values() for e in mine), key=lambda e: e.began):
+    for each in sorted(looked, key=lambda e: e.began):
         found.setdefault(each.node, []).append(each)
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from study.launch.jobs import Jobs
 from study.launch.slurm.batch import Batch, batch_of
@@ -17,15 +18,20 @@ __all__ = ["cancel"]
 
 ARRAYS_A_CALL = 50
 
+WRITERS = 32
+"""Records written at a time: each waits for its disk, and thousands would do so for minutes."""
+
 _Members = dict[str, list[Attempt]]
 
 
 def cancel(attempts: Sequence[Attempt], said: Jobs) -> Generator[str, None, bool]:
     """See `study.launch.protocol.Launcher.cancel`."""
-    user, failed, batches = getpass.getuser(), not said.answered, defaultdict[Batch, _Members](dict)
+    user, failed = getpass.getuser(), not said.answered and bool(said.trouble)
+    batches = defaultdict[Batch, _Members](dict)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        # The jobs heed this record, whether or not scancel reaches them.
+        [*pool.map(lambda attempt: attempt.cancel(user), attempts)]
     for attempt in attempts:
-        # The job heeds this record, whether or not scancel reaches it.
-        attempt.cancel(user)
         if (task := said.job(attempt)) is None:
             name = attempt.path.parents[1].name
             yield f"{name}: the scheduler does not show its job; if it begins, it ends"
@@ -44,7 +50,7 @@ def cancel(attempts: Sequence[Attempt], said: Jobs) -> Generator[str, None, bool
     for job in whole:
         array, _, index = job.partition("_")
         arrays[array].append(int(index))
-    names = [*arrays]
+    names, told = [*arrays], list[Attempt]()
     for start in range(0, len(names), ARRAYS_A_CALL):
         part = names[start : start + ARRAYS_A_CALL]
         for array, trouble in _scancel({array: arrays[array] for array in part}).items():
@@ -53,10 +59,12 @@ def cancel(attempts: Sequence[Attempt], said: Jobs) -> Generator[str, None, bool
                 count = len(arrays[array])
                 yield f"scancel of {count} jobs: {trouble}; what begins meanwhile ends by itself"
                 continue
-            for attempt in (a for index in arrays[array] for a in whole[f"{array}_{index}"]):
-                ended += 1
-                if attempt.start is None:
-                    attempt.write_off("killed", f"cancelled by {user}", scheduler="CANCELLED")
+            told += [a for index in arrays[array] for a in whole[f"{array}_{index}"]]
+    ended += len(told)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        waiting = [attempt for attempt in told if attempt.start is None]
+        why = f"cancelled by {user}"
+        [*pool.map(lambda a: a.write_off("killed", why, scheduler="CANCELLED"), waiting)]
     if ended:
         yield f"{ended} runs of jobs are told to end"
     return failed
