@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plugins.contracts.tasks import find_task
-from study.files import last_records
+from study.files import Unreadable, last_records
 from study.runs.folder import RunFolder
 
 __all__ = ["Paces", "newest", "share"]
@@ -90,6 +90,12 @@ def _began(folder: RunFolder, science: Mapping[str, Any], began_at: float) -> fl
 
 
 def newest(path: Path, split: str) -> dict[str, Any] | None:
-    """Return the last record of a split, looking at the end of the file only."""
-    records = reversed(last_records(path))
+    """Return the last record of a split, looking at the end of the file only.
+
+    None if there is none, or if the file may not be read.
+    """
+    try:
+        records = reversed(last_records(path))
+    except Unreadable:
+        return None
     return next((record for record in records if record.get("split") == split), None)

@@ -62,7 +62,7 @@ def sign_of(folder: RunFolder) -> Sign | None:
         began = float((attempt.start or attempt.submission or {}).get("time", 0.0))
         records = last_records(folder.path / "metrics.jsonl")
         sign = last_sign(attempt)
-    except (BrokenFile, PermissionError):
+    except BrokenFile:
         return None
     own = [at for each in records if (at := float(each.get("time", 0.0))) >= began]
     pause = max((after - before for before, after in pairwise(own)), default=None)

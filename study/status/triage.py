@@ -41,7 +41,8 @@ INSTALLED = ("site-packages", "dist-packages")
 NOISE = (
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "ADDRESS"),
     (re.compile(RUN_ID.pattern.replace(".+", r"[\w.+@-]+") + r"\b"), "RUN"),
-    (re.compile(r"(?:[\w.+@~-]*/)+(?=[\w.+@-])"), ""),
+    # The words of EIO are no path.
+    (re.compile(r"(?<![\w.+@~/-])(?!Input/output error)(?:[\w.+@~-]*/)+(?=[\w.+@-])"), ""),
     (re.compile(r"\b[0-9a-f]{12,}\b"), "HASH"),
     (re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"), "N"),
 )

@@ -1,12 +1,15 @@
 """A run that hangs is as alive for its scheduler as others; its last sign of life tells."""
 
+import io
 import json
 import os
 import time
 
 import pytest
+from rich.console import Console
 
 from study.files import append_jsonl, write_json
+from study.status.progress import Progress
 from study.status.signs import LEAST_SECONDS, PACE_FACTOR, ago, sign_of
 
 from .conftest import study
@@ -69,6 +72,15 @@ def test_who_is_not_silent_is_named_when_asked_for(running):
     assert f"{running.path.name}  last sign 4" in study("status", "--state", "running").stdout
     (row,) = json.loads(study("status", "--json").stdout)
     assert row["overdue"] is False
+
+
+def test_the_table_of_watch_shows_it(running):
+    trained(running, 720, [5, 20])
+    console = Console(file=io.StringIO(), force_terminal=True, width=160, height=40)
+    with Progress([running], console):
+        pass
+    assert "last sign" in console.file.getvalue()
+    assert "12 min ago" in console.file.getvalue()
 
 
 def test_a_duration_is_told_in_its_largest_unit():

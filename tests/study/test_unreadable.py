@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -45,6 +46,11 @@ def test_every_verb_names_it_and_goes_on(private, toy, tmp_path):
     (row,) = json.loads(ordinary("status", "--state", "broken", "--json").stdout)
     assert "chmod -R g+rX by nobody" in row["error"]
     assert ordinary("watch", "--every", "0.2").returncode == 1
+    command = shlex.join([*ORDINARY, "watch", "--every", "0.2"])
+    table = ["script", "--quiet", "--return", "--command", command, "/dev/null"]  # on a terminal
+    shown = subprocess.run(table, capture_output=True, text=True, check=False, timeout=60)
+    assert shown.returncode == 1, shown.stdout
+    assert "broken" in shown.stdout
     assert ordinary("triage").returncode == 0
     assert "1 completed" in ordinary("plan", grid, "--no-cost").stdout
     trained = ordinary("run", grid)

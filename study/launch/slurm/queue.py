@@ -105,6 +105,7 @@ class Queue(Jobs):
         """Take what the accounting knows of tasks that the controller has forgotten."""
         start = datetime.fromtimestamp(since - 3600).isoformat(timespec="seconds")
         command = ["sacct", "--noheader", "--parsable2", "--allocations", "--allusers"]
+        # Without an end in the future a job that waits again would be shown as it ended before.
         command += [f"--starttime={start}", "--endtime=now+1hour", f"--state={EVERY_STATE}"]
         command.append(f"--name={','.join(names)}")
         try:
