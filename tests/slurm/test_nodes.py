@@ -159,6 +159,11 @@ def test_what_a_controller_loses_with_its_state_is_submitted_again(slurm, toy):
     grid = toy(SMALL.replace("0.2", "3"))
     submit(grid, "--max-parallel", "2")
     slurm.wait_until(lambda: states().count("running") == 2)
+    (batch,) = Path(os.environ["STUDY_RUNS"]).glob(".slurm/study-*")
+    job = json.loads((batch / "job.json").read_text())["job"]
+    known = ["sacct", "-nPX", "--allusers", f"--jobs={job}", f"--name={batch.name}", "-ostate"]
+    # What the controller has not yet told the accounting is lost too.
+    slurm.wait_until(lambda: sorted(slurm.run(*known).split()) == ["PENDING", *["RUNNING"] * 2])
     slurm.lose_state()
     slurm.wait_until(lambda: not {"queued", "running"} & {*states()}, 60)
     assert "killed" not in states()
