@@ -14,6 +14,7 @@ from plugins.contracts.names import UnknownName
 from study.commands import (
     archive,
     bench,
+    cancel,
     data,
     doctor,
     evaluate,
@@ -23,6 +24,7 @@ from study.commands import (
     mechanisms,
     plan,
     probe,
+    retry,
     run,
     status,
     submit,
@@ -44,8 +46,8 @@ app = typer.Typer(
 COLLECT_SELDOM = (100_000, 1_000, 1_000)  # objects and collections before each generation's turn
 
 VERBS = (
-    doctor, mechanisms, flops, plan, probe, run, submit, status, watch, logs, inspect, evaluate,
-    triage, archive,
+    doctor, mechanisms, flops, plan, probe, run, submit, retry, cancel, status, watch, logs,
+    inspect, evaluate, triage, archive,
 )  # fmt: skip
 for family in VERBS:
     family.register(app)

@@ -14,8 +14,8 @@ from typing import Any
 from study.errors import StudyError
 
 __all__ = [
-    *("BrokenFile", "append_jsonl", "naming", "read_json", "read_metrics"),
-    *("sync", "write_json", "write_once", "write_text"),
+    *("BrokenFile", "Unreadable", "append_jsonl", "last_records", "naming", "read_json"),
+    *("read_metrics", "sync", "write_json", "write_once", "write_text"),
 ]
 
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
@@ -26,8 +26,21 @@ NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 """How file systems refuse to sync what they cannot, such as a folder."""
 
 
+TAIL_BYTES = 8192  # of metrics.jsonl, enough for its newest lines
+
+
 class BrokenFile(StudyError):
     """A file of a run folder that is torn, empty or not what the contract says."""
+
+
+class Unreadable(BrokenFile):
+    """A file or a folder of a run that its owner lets nobody else read."""
+
+    def __init__(self, path: Path) -> None:
+        owner = next(
+            (name for each in (path, *path.parents) if (name := _owner(each))), "its owner"
+        )
+        super().__init__(f"{path} may not be read; chmod -R g+rX by {owner} lets the group read it")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -101,6 +114,13 @@ def _write_whole(descriptor: int, content: bytes, path: Path) -> None:
         raise OSError(errno.ENOSPC, "only a part of it was written; is the disk full?", str(path))
 
 
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (OSError, KeyError):
+        return ""
+
+
 def _json(obj: Any) -> str:
     return json.dumps(obj, indent=2, ensure_ascii=False) + "\n"
 
@@ -156,6 +176,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
         text = path.read_bytes()
     except FileNotFoundError:
         return None
+    except PermissionError:
+        raise Unreadable(path) from None
     try:
         obj = json.loads(text)
     except ValueError as error:  # UnicodeDecodeError is one
@@ -175,6 +197,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return []
+    except PermissionError:
+        raise Unreadable(path) from None
     records: dict[tuple[Any, Any], dict[str, Any]] = {}
     for line in lines:
         try:
@@ -185,3 +209,24 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             records[record.get("split"), record.get("step")] = record
     # The sort is stable: records of one step keep the order in which they were first written.
     return sorted(records.values(), key=lambda r: (r.get("step") is not None, r.get("step") or 0))
+
+
+def last_records(path: Path) -> list[dict[str, Any]]:
+    """Return the records at the end of ``metrics.jsonl``, in some kB, the newest last."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return []
+    except PermissionError:
+        raise Unreadable(path) from None
+    records = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # the first line may be cut, the last torn
+        if isinstance(record, dict):
+            records.append(record)
+    return records

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.commands.estimate import sentences
+from study.commands.jobs import Options
 from study.commands.select import (
     Device,
     Grids,
@@ -19,7 +20,6 @@ from study.commands.select import (
     Smoke,
     runs_of,
 )
-from study.commands.submit import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -37,7 +37,9 @@ def status(
 ) -> None:
     """Count the runs in each state and name those that need attention. Writes nothing.
 
-    With --state, name the runs in these states, whatever they are.
+    With --state, name the runs in these states, whatever they are. Of running ones it shows the
+    last sign of life; those that have been silent for far longer than before are always named, and
+    so are nodes on which runs end at once.
 
     Exit code 0 if all are completed, 1 if some need attention (failed, oom, killed, timeout,
     preempted, lost, broken), 3 if some are planned, queued or running and none needs attention.
@@ -45,7 +47,8 @@ def status(
     from study.runs.folder import STATES
     from study.runs.run import existing_root
     from study.screen import Screen
-    from study.status.rows import error_of, json_list, remark, row
+    from study.status.rows import attention, json_list, remark, row
+    from study.status.signs import sign_of
     from study.status.states import DONE, OPEN
 
     _, found = select(grids, root, state, mechanism, seed, run)
@@ -59,16 +62,20 @@ def status(
         if each not in counts:
             continue
         console.print(f"{counts[each]:>6} {each}{remark(found, each)}")
-        if each in (state or ()) or each not in (DONE, *OPEN):
-            names = [name for name, is_in in found.of.items() if is_in == each]
-            for name in names[:NAMES_SHOWN]:
-                error = error_of(found.seen[name]) if each not in (DONE, *OPEN) else ""
-                console.print(f"         {name}{f'  {error}' if error else ''}")
-            if len(names) > NAMES_SHOWN:
-                console.print(f"         and {len(names) - NAMES_SHOWN} more (--json has all)")
+        names = [name for name, is_in in found.of.items() if is_in == each]
+        signs = {n: sign for n in names if each == "running" and (sign := sign_of(found.seen[n]))}
+        if each in (DONE, *OPEN) and each not in (state or ()):
+            names = [name for name, sign in signs.items() if sign.overdue]
+        for name in names[:NAMES_SHOWN]:
+            told = signs.get(name, "") if each in (DONE, *OPEN) else attention(found, name)
+            console.print(f"         {name}{f'  {told}' if told else ''}")
+        if len(names) > NAMES_SHOWN:
+            console.print(f"         and {len(names) - NAMES_SHOWN} more (--json has all)")
     if not counts:
         where = existing_root(root).resolve()
         console.print(f"no run is {' or '.join(state)}" if state else f"no runs in {where}")
+    for node in found.nodes.bad:
+        console.print(f"node {node}. The next study submit leaves it out")
     if found.code == 1:
         console.print("study triage groups what failed; docs/when-a-run-fails.md says what to do")
     raise typer.Exit(found.code)

@@ -21,6 +21,8 @@ from study.commands.select import (
 
 __all__ = ["register"]
 
+NODES_SHOWN = 4
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -38,8 +40,8 @@ def triage(
 ) -> None:
     """Group the failed runs by their mistake. Writes nothing.
 
-    Failed means failed, oom, killed, timeout or lost. Numbers, addresses, folders and run ids make
-    no difference: a thousand failures of one cause are one line.
+    Failed means failed, oom, killed, timeout or lost. Numbers, addresses, folders, run ids and
+    nodes make no difference: a thousand failures of one cause are one line, with their nodes.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -62,6 +64,7 @@ def triage(
             "error": failure.signature.error,
             "example": failure.runs[0],
             "runs": failure.runs,
+            "nodes": dict(failure.nodes.most_common()),
         }
         for failure in failures(found, list(found.of))
     ]
@@ -73,14 +76,22 @@ def triage(
         console.print("nothing failed")
         return
     table = Table("runs", "state", box=SIMPLE_HEAD, show_lines=False)
-    for column in ("where", "what", "for example"):
+    for column in ("where", "what", "on", "for example"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        cells = (row[key] for key in ("where", "error", "example"))
+        cells = (row["where"], row["error"], _nodes(row["nodes"]), row["example"])
         table.add_row(str(row["count"]), row["state"], *cells)
     console.table(table)
+    for node in found.nodes.bad:
+        console.print(f"node {node}. The next study submit leaves it out")
     named = [shlex.quote(str(grid)) for grid in grids or ()]
     next_steps = [f"study logs --err {rows[0]['example']}"]
     for each in dict.fromkeys(row["state"] for row in rows):
         next_steps.append(" ".join(["study retry", *named, "--state", each]))
     console.print("\n".join(next_steps))
+
+
+def _nodes(counts: dict[str, int]) -> str:
+    """Return the nodes with the most failures, and how many there are of others."""
+    first = [f"{node} {count}" for node, count in [*counts.items()][:NODES_SHOWN]]
+    return ", ".join(first + [f"{len(counts) - NODES_SHOWN} more"] * (len(counts) > NODES_SHOWN))

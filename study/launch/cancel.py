@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from study.launch.answers import Answers
 from study.launch.protocol import NotInstalled, find_launcher, launcher_names
@@ -16,8 +16,10 @@ OF_PROCESSES = "local"
 """The launcher that ends processes which no launcher started, as of a run by hand."""
 
 
-def cancel(folders: Sequence[RunFolder], said: Answers) -> Iterator[str]:
+def cancel(folders: Sequence[RunFolder], said: Answers) -> Generator[str, None, bool]:
     """Ask runs that are queued or running to end; yields what becomes of them, in sentences.
+
+    Returns True if some could not be told.
 
     Parameters
     ----------
@@ -26,6 +28,7 @@ def cancel(folders: Sequence[RunFolder], said: Answers) -> Iterator[str]:
     said: Answers
         What the launchers said of them.
     """
+    failed = False
     groups = defaultdict[str, list[Attempt]](list)
     for folder in folders:
         if (attempt := folder.newest) is not None:
@@ -36,5 +39,7 @@ def cancel(folders: Sequence[RunFolder], said: Answers) -> Iterator[str]:
             launcher = find_launcher(name)
         except NotInstalled as error:
             yield f"{len(attempts)} runs: {error}; they are left alone"
+            failed = True
             continue
-        yield from launcher.cancel(attempts, said.of(attempts[0]))
+        failed |= bool((yield from launcher.cancel(attempts, said.of(attempts[0]))))
+    return failed

@@ -95,8 +95,15 @@ def check_items(runs: Iterable[Run]) -> None:
 
 
 def unfinished(runs: Sequence[Run], root: Path) -> list[Run]:
-    """Return the runs without a result in `root`."""
-    return [run for run in runs if not (root / run.id / "result.json").exists()]
+    """Return the runs without a result in `root`; one that may not be read counts as done."""
+    return [run for run in runs if _lacks_result(root / run.id)]
+
+
+def _lacks_result(folder: Path) -> bool:
+    try:
+        return not (folder / "result.json").exists()
+    except PermissionError:
+        return False
 
 
 def _count(found: Sequence[Probe]) -> str:

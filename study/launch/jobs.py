@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Any
 
 from study.runs.attempt import Attempt
 
@@ -22,8 +23,8 @@ class Job(ABC):
         Its state, and why it waits if it does, in the scheduler's words.
     node: str
         Where it is; empty while it waits.
-    ended: float, optional
-        When it ended, in seconds since the epoch.
+    ended, began: float, optional
+        When it ended, and when it began, in seconds since the epoch.
     """
 
     job: str
@@ -31,6 +32,7 @@ class Job(ABC):
     reason: str
     node: str
     ended: float | None
+    began: float | None = None
 
     @property
     @abstractmethod
@@ -84,7 +86,10 @@ class Jobs:
         if attempt.exit is None:
             job = self.job(attempt)
             ended = job.ended if job and job.ended else last_sign(attempt)
-            more = {"scheduler": word} if word else {}
+            more: dict[str, Any] = {"scheduler": word} if word else {}
+            if job is not None:
+                told = {"node": job.node, "began": job.began, "ended": job.ended}
+                more["job"] = {"id": job.job, **told}
             return attempt.write_off(state, self.why(attempt), ended, **more)
         if word and "scheduler" not in attempt.ending:
             attempt.note(word)
@@ -112,6 +117,11 @@ class Answers:
         return self.of(attempt).state(attempt)
 
     @property
+    def answered(self) -> bool:
+        """Whether all that were asked have answered."""
+        return all(said.answered or not said.trouble for said in self.by.values())
+
+    @property
     def trouble(self) -> list[str]:
         """What could not be asked; the records stand then."""
         return [trouble for said in self.by.values() for trouble in said.trouble]
@@ -122,7 +132,8 @@ def last_sign(attempt: Attempt) -> float:
     folder = attempt.path.parents[1]
     records = [attempt.submission or {}, attempt.start or {}]
     signs = [float(record["time"]) for record in records if "time" in record]
+    begun = attempt.start is not None or not attempt.by_job
     for path in (folder / "metrics.jsonl", folder / "train.log", attempt.path / "stdout"):
-        if attempt.start is not None and path.exists():
+        if begun and path.exists():
             signs.append(path.stat().st_mtime)
     return max(signs, default=0.0)

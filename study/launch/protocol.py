@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from study.errors import StudyError, nearest
 from study.launch.jobs import Answers, Jobs
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from study.launch.nodes import BadNode
 
 __all__ = [
     *("Check", "Launcher", "NotInstalled", "Order", "Outcome", "Profile", "SchedulerAway"),
@@ -76,6 +79,8 @@ class Order:
         Runs a job, side by side.
     packages: sequence of str
         Packages of the runs' tasks, which jobs need beside our own.
+    bad: sequence of BadNode
+        Nodes on which runs end at once.
     tell: callable
         Called with what happens, in sentences.
     refresh: callable
@@ -86,6 +91,7 @@ class Order:
     profile: Any
     pack: int = 1
     packages: Sequence[str] = ()
+    bad: Sequence[BadNode] = ()
     tell: Callable[[str], object] = print
     refresh: Callable[[], object] = lambda: None
 
@@ -212,8 +218,11 @@ class Launcher(ABC):
         """Ask the scheduler about attempts that jobs of this launcher execute."""
 
     @abstractmethod
-    def cancel(self, attempts: Sequence[Attempt], said: Jobs) -> Iterator[str]:
-        """Ask attempts to end; yields what becomes of them, in sentences."""
+    def cancel(self, attempts: Sequence[Attempt], said: Jobs) -> Generator[str, None, bool | None]:
+        """Ask attempts to end; yields what becomes of them, in sentences.
+
+        Returns True if some could not be told.
+        """
 
     @abstractmethod
     def logs(self, attempt: Attempt, err: bool) -> Path | None:

@@ -5,6 +5,9 @@ run is tried again, up to a limit for each cause: what comes back every time is 
 error of the training itself, or a model that does not fit its GPU, is certain to come back. It is
 left to the user.
 
+Where `STALLS` attempts in a row are told to stop, by a time limit or to make room, and none leaves
+a newer checkpoint than it began with, no other follows: it would do the same again.
+
 =============  ==================================================  ================
 cause          what happened                                       attempts after it
 =============  ==================================================  ================
@@ -26,7 +29,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["LIMITS", "cause_of", "may_retry"]
+__all__ = ["LIMITS", "STALLS", "cause_of", "may_retry", "stalls"]
 
 LIMITS: Mapping[str, float] = {
     "preempted": math.inf,
@@ -37,6 +40,11 @@ LIMITS: Mapping[str, float] = {
     "killed": 2,
 }
 """How many attempts that ended so are followed by another. A cause that is not here: none."""
+
+STALLS = 3
+"""How many attempts in a row may be told to stop before they have left a newer checkpoint."""
+
+STOPPED = ("preempted", "timeout")
 
 NO_WORDS: Mapping[str, str] = {}
 
@@ -55,9 +63,10 @@ def cause_of(ending: Mapping[str, Any], words: Mapping[str, str] = NO_WORDS) -> 
         process was killed for want of memory takes that for an error.
     """
     # Some add to the state, as in "CANCELLED by 1000".
-    state = str(ending.get("scheduler") or "").partition(" ")[0]
-    if state in words:
-        return words[state]
+    state = str(ending.get("scheduler") or "")
+    for word in (state, state.partition(" ")[0]):
+        if word in words:
+            return words[word]
     cause = str(ending.get("cause") or "lost")
     # A process that is killed leaves no record, and the one written in its place has the signal's
     # number, negative. A worker that records "killed" itself was asked to end by the user.
@@ -81,3 +90,25 @@ def may_retry(causes: Sequence[str], limits: Mapping[str, float] = LIMITS) -> bo
         it do not count: a run that was preempted ten times may still be killed twice.
     """
     return not causes or causes.count(causes[-1]) <= limits.get(causes[-1], 0)
+
+
+def stalls(causes: Sequence[str], saved: Sequence[bool]) -> int:
+    """Count the attempts that were told to stop since the last one that left a newer checkpoint.
+
+    0 unless the newest was told to stop.
+
+    Parameters
+    ----------
+    causes: sequence of str
+        Why the attempts ended, the newest last.
+    saved: sequence of bool
+        Whether each left a checkpoint that is newer than its beginning.
+    """
+    if not causes or causes[-1] not in STOPPED:
+        return 0
+    count = 0
+    for cause, kept in zip(reversed(causes), reversed(saved), strict=True):
+        if kept:
+            break
+        count += cause in STOPPED
+    return count

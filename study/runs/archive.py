@@ -128,7 +128,10 @@ def every_run(runs: Path) -> list[RunFolder]:
 
 
 def _begun(folder: RunFolder) -> bool:
-    return (folder.path / "result.json").exists() or bool(folder._attempt_paths())
+    try:
+        return (folder.path / "result.json").exists() or bool(folder._attempt_paths())
+    except PermissionError:
+        return True
 
 
 def light(folder: RunFolder) -> dict[str, Any]:

@@ -8,6 +8,7 @@ written once; if two processes try, the first counts.
 from __future__ import annotations
 
 import getpass
+import math
 import os
 import socket
 import time
@@ -77,12 +78,14 @@ class Attempt:
             },
         )
 
-    def begin(self, job: str) -> bool:
+    def begin(self, job: str, node: str = "") -> bool:
         """Record that this process of the scheduler's job `job` has begun the attempt.
 
-        False if another process has begun it, or it was written off. It must not be executed then.
+        `node` is what the scheduler calls this host. False if another process has begun it, or it
+        was written off. It must not be executed then.
         """
-        return write_once(self.path / "start.json", {**process_record(os.getpid()), "job": job})
+        record = {**process_record(os.getpid()), "job": job}
+        return write_once(self.path / "start.json", record | ({"node": node} if node else {}))
 
     def write_off(self, cause: str, error: str, ended: float | None = None, **more: Any) -> bool:
         """Record the end of an attempt that left no record; False if it left one or is at work.
@@ -117,9 +120,28 @@ class Attempt:
             "seconds": round(seconds, 3),
             "error": error,
             "traceback": trace,
+            "saved": self._has_saved(),
             **more,
         }
         return write_once(self.path / "exit.json", record)
+
+    @property
+    def saved(self) -> bool:
+        """Whether it has left a checkpoint that is newer than its beginning.
+
+        True of attempts that ended before this was recorded.
+        """
+        return self._has_saved() if self.exit is None else bool(self.exit.get("saved", True))
+
+    def _has_saved(self) -> bool:
+        """Look for the checkpoint.
+
+        Both times are those of one disk, whose clock may not be this host's.
+        """
+        marks = [self.path / name for name in ("start.json", "submission.json")]
+        began = next((mark.stat().st_mtime for mark in marks if mark.exists()), math.inf)
+        files = (self.path.parents[1] / "checkpoints").rglob("*")
+        return any(file.is_file() and file.stat().st_mtime > began for file in files)
 
     def cancel(self, user: str) -> None:
         """Record that `user` asked for its end; without this it would look like a preemption."""
@@ -134,6 +156,14 @@ class Attempt:
         """How it ended: ``exit.json``, and the scheduler's state if that was recorded."""
         noted = read_json(self.path / "scheduler.json") if self.by_job else None
         return {**(self.exit or {}), **(noted or {})}
+
+    @property
+    def node(self) -> str:
+        """What the scheduler calls the host on which its job was; empty where that is unknown."""
+        told = (self.exit or {}).get("job") or {}
+        started = self.start or {}
+        here = started.get("node") or (started.get("host") if started.get("job") else "")
+        return str(told.get("node") or here or "")
 
     @property
     def in_hand(self) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from study.errors import StudyError, nearest
-from study.files import BrokenFile, read_json, read_metrics
+from study.files import BrokenFile, Unreadable, read_json, read_metrics
 from study.runs.attempt import CAUSES, Attempt
 
 __all__ = [
@@ -73,7 +73,10 @@ class RunFolder:
 
     def _attempt_paths(self) -> list[Path]:
         folder = self.path / "attempts"
-        found = folder.iterdir() if folder.is_dir() else []
+        try:
+            found = [*folder.iterdir()] if folder.is_dir() else []
+        except PermissionError:
+            raise Unreadable(folder) from None
         return sorted((p for p in found if p.name.isdecimal()), key=lambda p: int(p.name))
 
     def state(self, scheduler: Scheduler | None = None) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from plugins.contracts.tasks import find_task
+from study.files import Unreadable, last_records
 from study.runs.folder import RunFolder
 
 __all__ = ["Paces", "newest", "share"]
@@ -91,18 +90,12 @@ def _began(folder: RunFolder, science: Mapping[str, Any], began_at: float) -> fl
 
 
 def newest(path: Path, split: str) -> dict[str, Any] | None:
-    """Return the last record of a split, looking at the end of the file only."""
+    """Return the last record of a split, looking at the end of the file only.
+
+    None if there is none, or if the file may not be read.
+    """
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
-            lines = file.read().splitlines()
-    except FileNotFoundError:
+        records = reversed(last_records(path))
+    except Unreadable:
         return None
-    for line in reversed(lines):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue  # the first line may be cut, the last torn
-        if isinstance(record, dict) and record.get("split") == split:
-            return record
-    return None
+    return next((record for record in records if record.get("split") == split), None)

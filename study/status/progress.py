@@ -19,6 +19,7 @@ from study.runs.folder import RunFolder
 from study.screen import Screen
 from study.status.pace import Paces, newest, share
 from study.status.rows import science_of, tally
+from study.status.signs import Sign, ago, sign_of
 from study.status.states import DONE, States, states_of
 
 __all__ = ["Progress"]
@@ -29,8 +30,18 @@ IDLE_SHARE = (
     5  # pauses last this many times as long as a refresh, which takes a second for 10,000 runs
 )
 STYLES = {"completed": "green", "running": "cyan", "planned": "dim", "queued": "dim"}
-COLUMNS = ("task", "mechanism", "seed", "state", "progress", "left", "loss", "metric")
-DISPENSABLE = ("progress", "task", "loss", "metric", "left")  # the first is left out first
+COLUMNS = (
+    *("task", "mechanism", "seed", "state"),
+    *("progress", "left", "last sign", "loss", "metric"),
+)
+DISPENSABLE = (
+    "progress",
+    "task",
+    "loss",
+    "metric",
+    "left",
+    "last sign",
+)  # the first is left out first
 RANKS = {"running": 0, DONE: 2}  # which runs are shown first if there is no room for all; others: 1
 
 
@@ -138,6 +149,7 @@ class Progress:
         train = newest(folder.path / "metrics.jsonl", "train")
         done = 1.0 if state == DONE else share(science, train)
         left = self._paces.seconds_left(folder, science, train) if state == "running" else None
+        sign = sign_of(folder) if state == "running" else None
         return {
             "task": science.get("task", ""),
             "mechanism": science.get("mechanism", name),
@@ -145,6 +157,7 @@ class Progress:
             "state": Text(state, STYLES.get(state, "red")),
             "progress": ProgressBar(total=1.0, completed=done, width=16),
             "left": "" if left is None else str(timedelta(seconds=round(left))),
+            "last sign": _sign(sign) if sign else "",
             "loss": f"{train['loss']:.3f}" if train and "loss" in train else "",
             "metric": _metric(folder, state),
         }
@@ -160,6 +173,10 @@ class Progress:
     def _caption(self) -> str:
         notes = [f"note: {trouble}" for trouble in self.states.trouble]
         return "\n".join([tally(self.states), *notes])
+
+
+def _sign(sign: Sign) -> Text:
+    return Text(f"{ago(sign.seconds)} ago", "red" if sign.overdue else "")
 
 
 def _label(folder: RunFolder) -> str:

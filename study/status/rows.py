@@ -7,17 +7,21 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from study.files import BrokenFile
+from study.files import BrokenFile, Unreadable
 from study.launch.answers import cause
+from study.launch.due import why_not
 from study.launch.protocol import title
 from study.runs.archive import ArchivedRun
 from study.runs.attempt import Attempt
-from study.runs.folder import RunFolder, without_value
+from study.runs.folder import SETTLED, RunFolder, without_value
+from study.status.signs import sign_of
 from study.status.states import DONE, States
 
 __all__ = [
     "ERROR_CHARACTERS",
+    "attention",
     "error_of",
+    "final",
     "job_of",
     "json_list",
     "reasons",
@@ -27,6 +31,7 @@ __all__ = [
     "tally",
     "told_by",
     "waits_for",
+    "why_broken",
 ]
 
 ERROR_CHARACTERS = 300  # of an error in a table; `study logs --err` has all of it
@@ -36,7 +41,9 @@ def row(states: States, name: str) -> dict[str, Any]:
     """Return what is known of one of the runs looked at; unknown values are None.
 
     Keys: id, state, archived, grid, task, mechanism, sites, seed, attempts, and of the newest
-    attempt launcher, job, node, reason (why its job waits), cause, scheduler, seconds, error.
+    attempt launcher, job, node, reason (why its job waits), cause, scheduler, seconds, error; of a
+    run that is not submitted again by itself `final` (why), of one that is trained `quiet_seconds`
+    (since its last sign of life) and `overdue` (whether that is far longer than its own pauses).
     """
     folder, science = states.seen[name], science_of(states, name)
     record: dict[str, Any] = {
@@ -47,11 +54,12 @@ def row(states: States, name: str) -> dict[str, Any]:
         **{key: science.get(key) for key in ("task", "mechanism", "sites", "seed")},
         "attempts": 0,
         **dict.fromkeys(("launcher", "job", "node", "reason", "cause", "scheduler", "seconds")),
-        "error": None,
+        **dict.fromkeys(("error", "final", "quiet_seconds", "overdue")),
     }
     try:
         attempt = folder.newest
-    except BrokenFile:
+    except BrokenFile as error:
+        record["error"] = str(error)
         return record
     if attempt is None:
         return record
@@ -59,6 +67,9 @@ def row(states: States, name: str) -> dict[str, Any]:
     record["launcher"] = (attempt.submission or {}).get("launcher")
     record["job"], record["node"] = job_of(states, attempt)
     record["reason"] = waits_for(states, name)
+    record["final"] = final(states, name) or None
+    if states.of[name] == "running" and (sign := sign_of(folder)):
+        record["quiet_seconds"], record["overdue"] = round(sign.seconds, 1), sign.overdue
     if attempt.exit is not None:
         ending = attempt.ending
         record["cause"] = cause(attempt, ending)
@@ -90,7 +101,9 @@ def job_of(states: States, attempt: Attempt) -> tuple[str | None, str | None]:
         return None, submitted.get("host")
     shown = states.said.of(attempt).job(attempt)
     if started.get("job"):
-        return started["job"], started.get("host")
+        return started["job"], attempt.node or None
+    if told := (attempt.exit or {}).get("job"):
+        return told.get("id"), attempt.node or None
     return (shown.job, shown.node or None) if shown else (None, None)
 
 
@@ -131,6 +144,40 @@ def remark(states: States, state: str) -> str:
 def tally(states: States) -> str:
     """Return the counts in one line, such as ``3 completed, 2 queued (Priority 2)``."""
     return ", ".join(f"{n} {state}{remark(states, state)}" for state, n in states.count().items())
+
+
+def final(states: States, name: str) -> str:
+    """Say why a run that ended badly is not submitted again by itself; empty if it is."""
+    if states.of[name] in SETTLED or states.of[name] == "planned":
+        return ""
+    forgiven = states.nodes.forgiven.get(name, ())
+    try:
+        return why_not(states.seen[name], states.of[name], states.said, forgiven)
+    except BrokenFile:
+        return ""
+
+
+def attention(states: States, name: str) -> str:
+    """Say what a run that needs somebody ended by, and why nothing more follows by itself."""
+    if states.of[name] == "broken":
+        return why_broken(states.seen[name])
+    error, last = error_of(states.seen[name]), final(states, name)
+    if error and states.of[name] == "failed":
+        return error  # which is why
+    return "; ".join(dict.fromkeys(each for each in (error, last) if each))
+
+
+def why_broken(folder: RunFolder) -> str:
+    """Say what of a broken run cannot be read, and what is to be done."""
+    try:
+        folder.state()
+    except Unreadable as error:
+        return str(error)
+    except BrokenFile as error:
+        return f"a file in its folder is torn; move the folder away ({error})"
+    if lacking := without_value(folder.result):
+        return f"{lacking}; move the folder away to train the run anew"
+    return "a file in its folder was torn, and is whole by now"
 
 
 def error_of(folder: RunFolder) -> str:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.files import Unreadable
 from study.launch.answers import ask
 from study.launch.jobs import Answers
+from study.launch.nodes import Nodes, survey
 from study.runs import archive
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
@@ -52,6 +54,8 @@ class Glance(RunFolder):
                 names = [entry.name for entry in entries if entry.name.isdecimal()]
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except PermissionError:
+            raise Unreadable(self.path / "attempts") from None
         return [self.path / f"attempts/{name}" for name in sorted(names, key=int)]
 
     def _attempt_paths(self) -> list[Path]:
@@ -78,12 +82,24 @@ class States:
         What was read of each run: a `Glance`, or an `archive.ArchivedRun` where that counts.
     asked: dict
         The runs of the grids that were asked about, by id; empty where none were named.
+    whole: States, optional
+        The states of which these are a part: nodes are judged by all of them.
     """
 
     of: dict[str, str] = field(default_factory=dict)
     said: Answers = field(default_factory=Answers)
     seen: dict[str, RunFolder] = field(default_factory=dict)
     asked: dict[str, Run] = field(default_factory=dict)
+    whole: States | None = None
+
+    @functools.cached_property
+    def nodes(self) -> Nodes:
+        """What the attempts tell of the nodes that they were on."""
+        if self.whole is not None:
+            return self.whole.nodes
+        archived = archive.ArchivedRun
+        of = {name: of for name, of in self.of.items() if not isinstance(self.seen[name], archived)}
+        return survey(self.seen, of, self.said)
 
     @property
     def trouble(self) -> list[str]:
@@ -111,7 +127,7 @@ class States:
         """Return the same for some of the runs."""
         chosen = {name: self.of[name] for name in names}
         seen = {name: self.seen[name] for name in names}
-        return States(chosen, self.said, seen, self.asked)
+        return States(chosen, self.said, seen, self.asked, self.whole or self)
 
 
 def states_of(folders: Sequence[RunFolder], said: Answers | None = None) -> States:

@@ -2,7 +2,7 @@
 
 Two failures are the same if they agree in the last frames of our or the user's code (by file and
 function; an edit elsewhere moves the line), in the type of the exception, and in its message
-without addresses, numbers, folders and run ids.
+without addresses, numbers, folders and run ids. The nodes they were on are counted apart.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sysconfig
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from study.runs.archive import RUN_ID
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 from study.status.follow import source
+from study.status.rows import final, job_of
 from study.status.states import States
 
 __all__ = ["FAILURES", "Failure", "Signature", "failures", "normalised", "signature"]
@@ -39,7 +41,8 @@ INSTALLED = ("site-packages", "dist-packages")
 NOISE = (
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "ADDRESS"),
     (re.compile(RUN_ID.pattern.replace(".+", r"[\w.+@-]+") + r"\b"), "RUN"),
-    (re.compile(r"(?:[\w.+@~-]*/)+(?=[\w.+@-])"), ""),
+    # The words of EIO are no path.
+    (re.compile(r"(?<![\w.+@~/-])(?!Input/output error)(?:[\w.+@~-]*/)+(?=[\w.+@-])"), ""),
     (re.compile(r"\b[0-9a-f]{12,}\b"), "HASH"),
     (re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"), "N"),
 )
@@ -57,10 +60,11 @@ class Signature:
 
 @dataclass
 class Failure:
-    """A mistake, and the runs that ended by it."""
+    """A mistake, the runs that ended by it, and how many of them on which node."""
 
     signature: Signature
     runs: list[str] = field(default_factory=list)
+    nodes: Counter[str] = field(default_factory=Counter)
 
 
 def failures(found: States, names: Sequence[str]) -> list[Failure]:
@@ -68,7 +72,11 @@ def failures(found: States, names: Sequence[str]) -> list[Failure]:
     members: dict[Signature, Failure] = {}
     for name in names:
         key = signature(found.seen[name], found.of[name], found)
-        members.setdefault(key, Failure(key)).runs.append(name)
+        failure = members.setdefault(key, Failure(key))
+        failure.runs.append(name)
+        attempt = found.seen[name].newest
+        if attempt is not None and (node := job_of(found, attempt)[1]):
+            failure.nodes[node] += 1
     return sorted(members.values(), key=lambda failure: -len(failure.runs))
 
 
@@ -77,7 +85,10 @@ def signature(folder: RunFolder, state: str, found: States) -> Signature:
     attempt = folder.newest
     if attempt is None:
         return Signature(state, "", "")
+    node = job_of(found, attempt)[1]
     report = _report(folder, attempt, state, found)
+    if node:
+        report = report.replace(f" on {node}", "")
     return Signature(state, _where(report), normalised(_last_line(report)))
 
 
@@ -100,6 +111,10 @@ def _report(folder: RunFolder, attempt: Attempt, state: str, found: States) -> s
         return tail[tail.rindex(TRACEBACK) :]
     if state == "failed" and written and written.note and tail.strip():
         return tail
+    if state == "timeout":
+        # A worker that was told so before it listened is recorded as killed by the signal.
+        last = final(found, folder.path.name)
+        return f"its time was up; {last}" if last else "its time was up"
     if error := str(ending.get("error") or ""):
         return error
     return found.said.of(attempt).why(attempt)

@@ -142,6 +142,33 @@ class Cluster:
     def fail_node(self, name: str) -> None:
         self.run("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=test")
 
+    def make_read_only(self, name: str, folder: Path) -> None:
+        """Let a node see a folder that it cannot write to, and others write to it as before."""
+        self._within(name, "mount", "--bind", str(folder), str(folder))
+        self._within(name, "mount", "-o", "remount,ro,bind", str(folder))
+
+    def make_writable(self, name: str, folder: Path) -> None:
+        """Undo :meth:`make_read_only`."""
+        self._within(name, "umount", "--lazy", str(folder))
+
+    def _within(self, name: str, *command: str) -> None:
+        """Run a command among the mounts of a node."""
+        pid = (self.folder / f"{name}.pid").read_text().strip()
+        self.run("nsenter", "--mount", "--target", pid, *command)
+
+    def lose_state(self) -> None:
+        """Let the controller forget all jobs, as after a disk that was not restored; once only."""
+        self.stop_controller()
+        shutil.rmtree(self.folder / "state")
+        (self.folder / "state").mkdir()
+        # Ids are not to come again: the accounting would take new jobs for the old ones.
+        with (self.folder / "slurm.conf").open("a") as file:
+            file.write("FirstJobId=10000\n")
+        self.start_controller()
+        self.wait_until(
+            lambda: set(self.run("sinfo", "-hN", "-p", "normal", "-o%T").split()) == {"idle"}
+        )
+
     def resume_node(self, name: str) -> None:
         """Bring back what :meth:`fail_node` took away, once the jobs that were on it are dead.
 
@@ -175,6 +202,11 @@ class Cluster:
         credential of its former self, since credentials are told apart by the second.
         """
         self.run("scontrol", "update", f"JobId={job}", "StartTime=now+2", check=check)
+
+    def start_again(self, job: str) -> None:
+        """Let a job that is being put back into the queue begin as soon as it is there."""
+        self.wait_until(lambda: self.job(job)["JobState"] == "PENDING")
+        self.start_now(job)
 
     def expire(self, job: str) -> None:
         """Let a running job's time be over; Slurm notices within thirty seconds."""
@@ -219,8 +251,9 @@ class Cluster:
             f"user root Account={SMALL_ACCOUNT}",
         ):
             self.run("sacctmgr", "-i", "add", *words.split())
-        for name in NODES:
-            self._daemon("slurmd", "-D", "-N", name, log=name)
+        for name in NODES:  # each with mounts of its own
+            words = ("--mount", "--propagation=slave", shutil.which("slurmd", path=PATH))
+            self._daemon("unshare", *words, "-D", "-N", name, log=name)
         self.start_controller()
         idle = ["idle"] * len(NODES)
         self.wait_until(lambda: self.run("sinfo", "-hN", "-p", "normal", "-o%T").split() == idle)

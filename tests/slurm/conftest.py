@@ -42,6 +42,17 @@ def _clients_find_the_cluster(request, monkeypatch):
 
 
 @pytest.fixture
+def slurm(cluster, toy, tmp_path, monkeypatch):
+    """The cluster, empty, with no profile and records that arrive at once."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("STUDY_SETTLE_SECONDS", "0")
+    yield cluster
+    cluster.clear()
+    for node in cluster.run("sinfo", "-h", "-N", "-p", "normal", "-t", "down", "-o", "%N").split():
+        cluster.resume_node(node)
+
+
+@pytest.fixture
 def fake_slurm(tmp_path, monkeypatch):
     """A Slurm that does what the test says, first on the path."""
     fake = FakeSlurm(tmp_path / "fake-slurm")

@@ -83,7 +83,8 @@ def test_three_hundred_runs_under_random_faults_end_once_each(cluster, toy, monk
     while done < RUNS:
         assert time.monotonic() - begin < SECONDS, states_of([*iter_runs(root)]).count()
         submitted = study("submit", grid)
-        assert submitted.returncode == 0, submitted.stdout + submitted.stderr
+        # 1: some were killed thrice, see below.
+        assert submitted.returncode in (0, 1), submitted.stdout + submitted.stderr
         submissions += 1
         for _ in range(10):
             if chaos.done.total() < FAULTS:

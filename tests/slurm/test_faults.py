@@ -77,7 +77,7 @@ def test_while_nobody_answers_runs_stay_claimed_and_are_neither_lost_nor_doubled
     assert states() == ["queued"] * 4
     done = study("status", grid)
     assert "nable to contact slurm controller" in done.stderr
-    assert "nothing to submit" in submit(grid)
+    assert "nothing to submit" in submit(grid, code=3)
     slurm.set_fault("unreachable", None)
     assert states() == ["queued"] * 4
     assert len(slurm.jobs) == 1
@@ -231,7 +231,7 @@ def test_what_may_wait_in_a_queue_that_nobody_can_see_is_not_submitted_again(slu
         folder.newest.begin("1_0")
         folder.newest.end("preempted", 143, 0.0, "")
     slurm.set_fault("unreachable", ["squeue"])
-    assert "nothing to submit" in submit(grid)
+    assert "nothing to submit" in submit(grid, code=3)
     assert len(slurm.jobs) == 1
 
 

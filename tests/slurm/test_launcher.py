@@ -25,17 +25,6 @@ product: {mechanism: ["1111"]}
 """
 
 
-@pytest.fixture
-def slurm(cluster, toy, tmp_path, monkeypatch):
-    """The cluster, empty, with no profile and records that arrive at once."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("STUDY_SETTLE_SECONDS", "0")
-    yield cluster
-    cluster.clear()
-    for node in cluster.run("sinfo", "-h", "-N", "-p", "normal", "-t", "down", "-o", "%N").split():
-        cluster.resume_node(node)
-
-
 def the_run():
     (folder,) = runs()
     return folder
@@ -43,12 +32,6 @@ def the_run():
 
 def job_of(folder):
     return folder.newest.start["job"]
-
-
-def hurry(cluster, job):
-    """Slurm lets a job that it put back wait for two minutes; let it begin now."""
-    cluster.wait_until(lambda: cluster.job(job)["JobState"] == "PENDING")
-    cluster.start_now(job)
 
 
 def begun(folder: RunFolder, n: int = 1):
@@ -119,7 +102,7 @@ def test_a_lost_node_costs_an_attempt_and_nothing_else(slurm, toy):
     slurm.fail_node(node)
     slurm.wait_until(lambda: slurm.job(job)["JobState"] == "PENDING")
     assert states() == ["queued"]
-    hurry(slurm, job)
+    slurm.start_again(job)
     slurm.wait_until(lambda: states() == ["completed"], 60)
     assert len(folder.attempts) == 2
     assert folder.attempts[0].ending["scheduler"] == "NODE_FAIL"
@@ -135,7 +118,7 @@ def test_a_preempted_job_goes_on_where_it_was(slurm, toy):
     slurm.run(
         "sbatch", "-p", "urgent", "-w", node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 1"
     )
-    hurry(slurm, job)
+    slurm.start_again(job)
     slurm.wait_until(lambda: states() == ["completed"], 60)
     first = folder.attempts[0].ending
     assert (first["cause"], first["scheduler"]) == ("preempted", "PREEMPTED")
@@ -152,7 +135,7 @@ def test_at_the_time_limit_a_run_saves_and_goes_back_into_the_queue(slurm, toy):
     slurm.wait_until(lambda: slurm.job(job)["JobState"] == "PENDING")
     assert states() == ["queued"]
     slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=10")
-    hurry(slurm, job)
+    slurm.start_again(job)
     slurm.wait_until(lambda: states() == ["completed"], 90)
     assert causes(folder) == ["timeout", "completed"]
     steps = [line["step"] for line in folder.metrics if line["split"] == "val"]
@@ -167,12 +150,12 @@ def test_what_somebody_cancels_stays_cancelled_until_it_is_retried(slurm, toy):
     submit(verb="cancel")
     slurm.wait_until(lambda: states() == ["killed"], 30)
     assert "cancelled by" in folder.newest.ending["error"]
-    assert "nothing to submit" in submit(grid)
+    assert "nothing to submit" in submit(grid, code=1)
     submit("--state", "killed", verb="retry")
     slurm.wait_until(lambda: begun(folder, 2), 30)
     slurm.run("scancel", job_of(folder))
     slurm.wait_until(lambda: states()[0] not in ("running", "queued"), 30)
-    assert "nothing to submit" in submit(grid), folder.newest.ending
+    assert "nothing to submit" in submit(grid, code=1), folder.newest.ending
 
 
 def test_a_queued_run_is_cancelled_for_good(slurm, toy):
@@ -220,7 +203,7 @@ def test_an_error_of_the_training_is_final_until_it_is_retried(slurm, toy):
     grid = toy(SHORT.replace("epochs: 2", 'epochs: 2, failing: "0010"'))
     submit(grid)
     slurm.wait_until(lambda: states() == ["completed", "completed", "failed", "failed"], 60)
-    assert "nothing to submit" in submit(grid)
+    assert "nothing to submit" in submit(grid, code=1)
     assert "2 runs" in submit("--state", "failed", verb="retry")
 
 

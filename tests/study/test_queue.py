@@ -9,6 +9,7 @@ import pytest
 from study.errors import StudyError
 from study.files import write_json
 from study.launch.slurm.queue import LOST_SECONDS, ArrayTask, Queue
+from study.launch.slurm.words import NOBODYS
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 
@@ -57,6 +58,7 @@ def age(folder, seconds):
         ("OUT_OF_MEMORY", "oom"),
         ("NODE_FAIL", "killed"),
         ("CANCELLED", "killed"),
+        (NOBODYS, "lost"),
     ],
 )
 def test_what_left_no_record_has_the_state_that_slurm_gives_it(run, slurm, state):
@@ -161,13 +163,17 @@ def test_the_schedulers_word_is_recorded_beside_the_runs_own(run):
     assert Attempt.read(attempt.path).exit["cause"] == "preempted"
 
 
-def test_one_line_a_task_is_read_and_what_cannot_be_read_is_left_out(monkeypatch):
+def test_each_line_is_about_the_tasks_that_it_names_and_one_task_counts_for_more_than_a_list(
+    monkeypatch,
+):
     from study.launch.slurm import queue as module
 
     answers = {
-        "squeue": f"{TOKEN}|77|3|PENDING|N/A||Resources\n{TOKEN}|77|[4-9,11...]|PENDING|N/A||None\n"
-        "other|78|N/A|RUNNING|N/A|gpu1|None\n\n",
-        "sacct": f"{TOKEN}|77_5|CANCELLED by 1000|2026-01-01T00:00:00|gpu1|None\n"
+        "squeue": f"{TOKEN}|77|3|PENDING|N/A||Resources|N/A\n"
+        f"{TOKEN}|77|[6-9,11...]|PENDING|N/A||None|N/A\nother|78|N/A|RUNNING|N/A|gpu1|None\n\n",
+        "sacct": f"{TOKEN}|77_[5,10,12%2]|CANCELLED by 0|2026-01-01T00:00:00|None assigned|None\n"
+        f"{TOKEN}|77_5|COMPLETED|2026-01-01T00:00:00|gpu1|None|2026-01-01T00:00:00\n"
+        f"{TOKEN}|77_5.batch|FAILED|2026-01-01T00:00:00|gpu1|None\n"
         f"{TOKEN}|77_[6-9]|PENDING|Unknown||None\nallocation|77|COMPLETED|Unknown||None\n"
         f"{TOKEN}|77_8|RUNNING|Unknown|gpu1|None\n",
     }
@@ -176,4 +182,52 @@ def test_one_line_a_task_is_read_and_what_cannot_be_read_is_left_out(monkeypatch
     found.read_squeue([TOKEN])
     found.read_sacct([TOKEN], 0.0)
     states = {key: task.state for key, task in found.tasks.items()}
-    assert states == {(TOKEN, 3): "PENDING", (TOKEN, 5): "CANCELLED"}
+    assert states == {
+        **{(TOKEN, index): "PENDING" for index in (3, 6, 7, 8, 9)},
+        (TOKEN, 5): "COMPLETED",
+        **{(TOKEN, index): "CANCELLED" for index in (10, 12)},
+    }
+    assert {task.node for key, task in found.tasks.items() if key[1] in (10, 12)} == {""}
+
+
+def test_who_cancelled_is_asked_of_the_accounting_also_while_the_controller_remembers(
+    run, monkeypatch
+):
+    from study.launch.slurm import queue as module
+
+    answers = {"squeue": f"{TOKEN}|77|3|CANCELLED|2026-01-01T00:00:00|gpu1|None|N/A\n"}
+    monkeypatch.setattr(module, "call", lambda *command: answers[command[0]])
+    for told, word in (
+        ("CANCELLED by 1000", "CANCELLED"),
+        ("CANCELLED", NOBODYS),
+        ("RUNNING", "CANCELLED"),  # it is behind
+    ):
+        answers["sacct"] = f"{TOKEN}|77_3|{told}|2026-01-01T00:00:00|gpu1|None|Unknown\n"
+        assert Queue.ask([run.newest]).word(run.newest) == word
+
+
+def test_what_a_job_without_a_record_leaves_is_where_and_when_it_was(run):
+    began = time.time() - 5
+    task = ArrayTask("77_3", "FAILED", "", "gpu1", began + 2, began)
+    assert Queue({(TOKEN, 3): task}, answered=True).settle(run.newest, "killed")
+    told = {"id": "77_3", "node": "gpu1", "began": began, "ended": began + 2}
+    assert run.newest.exit["job"] == told
+    assert run.newest.node == "gpu1"
+
+
+def test_a_waiting_task_of_which_slurm_keeps_no_trace_was_cancelled(run):
+    array = {"answered": True, "accounts": {TOKEN: "77"}}
+    assert run.state(Queue(**array).state) == "queued"
+    age(run, LOST_SECONDS + 1)
+    assert run.state(Queue(**array).state) == "killed"
+    assert Queue(**array).word(run.newest) == "CANCELLED"
+    assert "cancelled while it waited" in Queue(**array).why(run.newest)
+    run.newest.begin("77_3")
+    age(run, LOST_SECONDS + 1)
+    assert run.state(Queue(**array).state) == "lost"
+
+
+def test_what_a_list_that_was_cut_does_not_name_is_a_part_of_it(run):
+    more = ArrayTask("77", "CANCELLED", "", "", time.time() - 1)
+    assert run.state(Queue(cut={TOKEN: (3, more)}, answered=True).state) == "killed"
+    assert run.state(Queue(cut={TOKEN: (4, more)}, answered=True).state) == "queued"

@@ -36,6 +36,7 @@ def trace(line, message, function="train", file="/home/me/plugins/job.py"):
         ("detection-trees-0010+deformable-conv4.conv5-s0-1f0c1f0c1f0c1f0c: torn", "RUN: torn"),
         ("loss is 1.5e-07 at step 12", "loss is N at step N"),
         ("mechanism of and/or kind", "mechanism of or kind"),
+        ("[Errno 5] Input/output error: '/data/a/b.zip'", "[Errno N] Input/output error: 'b.zip'"),
     ],
 )
 def test_what_differs_from_run_to_run_is_taken_out(text, expected):
@@ -76,6 +77,18 @@ def test_of_a_chain_of_exceptions_the_one_that_ended_the_run_counts(toy, tmp_pat
     (group,) = json.loads(study("triage", "--json").stdout)
     assert group["where"].endswith("job.py:read")
     assert group["error"] == "plugins.errors.BadData: no entry N"
+
+
+def test_nodes_make_no_difference_and_are_counted(toy, tmp_path):
+    for seed, node in enumerate(["gpu1", "gpu1", "gpu12"]):
+        attempt = submitted(planned(tmp_path / "runs", seed=seed), index=seed)
+        told = {"id": f"7_{seed}", "node": node, "began": 1.0, "ended": 2.0}
+        why = f"Slurm says FAILED of job 7_{seed} on {node}; it left no record"
+        attempt.write_off("killed", why, job=told)
+    (group,) = json.loads(study("triage", "--json").stdout)
+    assert group["error"] == "Slurm says FAILED of job N_N; it left no record"
+    assert group["nodes"] == {"gpu1": 2, "gpu12": 1}
+    assert "gpu1 2, gpu12 1" in study("triage").stdout
 
 
 def test_a_worker_without_a_record_is_known_by_what_it_wrote(toy, tmp_path):

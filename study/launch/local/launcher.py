@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from study.worker.child import ask
 __all__ = ["LocalLauncher", "LocalProfile"]
 
 NAME = "local"
+JUST_ENDED = "it has just ended"
 
 TORCH_SECONDS = 120  # to import torch; a cold disk takes its time
 
@@ -73,16 +74,18 @@ class LocalLauncher(Launcher):
         """Say nothing: `RunFolder.state` looks for processes itself."""
         return Jobs()
 
-    def cancel(self, attempts: Sequence[Attempt], said: Jobs) -> Iterator[str]:
+    def cancel(self, attempts: Sequence[Attempt], said: Jobs) -> Generator[str, None, bool]:
         """Tell processes of this host to end; of others, say where they are."""
-        ended, user = 0, getpass.getuser()
+        ended, failed, user = 0, False, getpass.getuser()
         for attempt in attempts:
             problem = _end(attempt, user)
             ended += not problem
+            failed |= problem not in ("", JUST_ENDED)
             if problem:
                 yield f"{attempt.path.parents[1].name}: {problem}"
         if ended:
             yield f"{ended} runs are told to end"
+        return failed
 
     def logs(self, attempt: Attempt, err: bool) -> Path | None:
         """Return None: workers write to their own files from the beginning."""
@@ -124,5 +127,5 @@ def _end(attempt: Attempt, user: str) -> str:
     try:
         os.kill(int(record["pid"]), signal.SIGTERM)
     except ProcessLookupError:
-        return "it has just ended"
+        return JUST_ENDED
     return ""

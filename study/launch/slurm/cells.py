@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from study.errors import StudyError
 from study.files import read_json
-from study.launch.answers import cause
+from study.launch.due import goes_on
 from study.launch.jobs import last_sign
-from study.launch.retries import may_retry
 from study.launch.slurm.batch import NAME, Batch
 from study.launch.slurm.command import call
 from study.launch.slurm.queue import ended_before
@@ -38,6 +37,7 @@ class Position:
     world: int
     local_rank: int
     nodes: int
+    node: str = ""
 
     @classmethod
     def read(cls) -> Position:
@@ -51,6 +51,7 @@ class Position:
             world=_number("SLURM_NTASKS", 1),
             local_rank=_number("SLURM_LOCALID", 0),
             nodes=_number("SLURM_JOB_NUM_NODES", 1),
+            node=os.environ.get("SLURMD_NODENAME", ""),
         )
 
     @property
@@ -114,7 +115,7 @@ def _take(run: RunFolder, batch: Batch, position: Position) -> Attempt | None:
         attempt.write_off("killed", f"cancelled by {who}", scheduler="CANCELLED")
         return None
     if attempt.start is None:
-        return attempt if attempt.begin(position.job) else None
+        return attempt if attempt.begin(position.job, position.node) else None
     if attempt.start.get("job") != position.job:
         return None  # at work in another job of this name: sbatch was called again, and heard twice
     state = ended_before(position.job)
@@ -124,13 +125,13 @@ def _take(run: RunFolder, batch: Batch, position: Position) -> Attempt | None:
         attempt.write_off(ended, told, last_sign(attempt), scheduler=state)
     else:
         note_stop(attempt, state)
-    if not may_retry([cause(before) for before in run.attempts]):
+    if not goes_on(run):
         return None
     successor = run.claim()
     if successor is None:
         return None
     successor.queue(NAME, batch.token, position.index, position.restart)
-    return successor if successor.begin(position.job) else None
+    return successor if successor.begin(position.job, position.node) else None
 
 
 def _wait_for(run: RunFolder, batch: Batch, position: Position) -> Attempt | None:

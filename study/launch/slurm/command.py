@@ -36,6 +36,9 @@ KEPT = ("SLURM_CONF",)
 FOR_SBATCH = ("SBATCH_", "SLURM_CLUSTERS")
 """Beginnings of those by which people tell ``sbatch`` what to ask for."""
 
+UNCUT = {"SLURM_BITSTR_LEN": "0"}
+"""Lets Slurm write the indices of an array in full."""
+
 
 class Unreachable(Exception):
     """The scheduler did not answer, or its command is not installed."""
@@ -64,7 +67,7 @@ def call(*command: str) -> str:
         name: value
         for name, value in os.environ.items()
         if name in KEPT or not name.startswith(OURS)
-    }
+    } | UNCUT
     try:
         done = subprocess.run(
             command,

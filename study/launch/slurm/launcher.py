@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class SlurmLauncher(Launcher):
         """Ask ``squeue``, and ``sacct`` about what that does not know."""
         return Queue.ask(attempts)
 
-    def cancel(self, attempts: Sequence[Attempt], said: Jobs) -> Iterator[str]:
+    def cancel(self, attempts: Sequence[Attempt], said: Jobs) -> Generator[str, None, bool]:
         """Call ``scancel`` for jobs all of whose runs are to end."""
         return cancel.cancel(attempts, said)
 
@@ -89,4 +89,5 @@ class SlurmLauncher(Launcher):
 
 
 def _submission(order: Order) -> Submission:
-    return Submission(order.root, order.profile, order.pack, order.packages, order.tell)
+    bad = order.bad if order.profile.avoid else ()
+    return Submission(order.root, order.profile, order.pack, order.packages, order.tell, bad)

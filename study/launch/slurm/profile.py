@@ -97,6 +97,8 @@ class Profile(BaseModel):
         How long before the time limit the runs are told to leave a checkpoint.
     requeue: bool
         Whether a job whose time is up goes back into the queue by itself.
+    avoid: bool
+        Whether nodes on which runs end at once are left out, beside those of `exclude`.
     max_parallel: int, optional
         Jobs at a time.
     setup: list of str
@@ -123,6 +125,7 @@ class Profile(BaseModel):
     max_mem_gb: float | None = Field(None, gt=0)
     signal_seconds: int = Field(120, ge=20)
     requeue: bool = True
+    avoid: bool = True
     max_parallel: int | None = Field(None, ge=1)
     setup: list[str] = Field(default_factory=list)
     sbatch: dict[str, Option] = Field(default_factory=dict)

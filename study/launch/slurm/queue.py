@@ -9,8 +9,8 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from study.errors import StudyError
@@ -18,7 +18,8 @@ from study.launch.jobs import Job, Jobs, last_sign
 from study.launch.retries import cause_of
 from study.launch.slurm.batch import batch_of
 from study.launch.slurm.command import Refused, Unreachable, call
-from study.launch.slurm.words import CAUSES, SAYS_MORE, WAITING, WORDS
+from study.launch.slurm.indices import CUT, parse
+from study.launch.slurm.words import CAUSES, EVERY_STATE, NOBODYS, SAYS_MORE, WAITING, WORDS
 from study.runs.attempt import Attempt, cancelled_by
 
 __all__ = ["ArrayTask", "Queue", "ended_before"]
@@ -31,6 +32,7 @@ SETTLE_SECONDS = 60.0
 ``STUDY_SETTLE_SECONDS`` replaces it."""
 
 NO_REASON = ("None", "null", "N/A")
+NO_NODE = ("None assigned", "(null)", "n/a")
 
 MAY_COME_BACK = ("preempted", "timeout", "killed")
 """Ends after which Slurm may start the same job again."""
@@ -54,11 +56,18 @@ class Queue(Jobs):
     ----------
     tasks: dict
         By name of the array and index.
+    cut: dict
+        Of lists that Slurm cut, by name of the array: the index from which they may go on, and what
+        they say.
+    accounts: dict
+        Arrays that the accounting knows: ids by name.
     answered: bool
         Whether ``squeue`` answered.
     """
 
     tasks: dict[tuple[str, int], ArrayTask] = field(default_factory=dict)
+    cut: dict[str, tuple[int, ArrayTask]] = field(default_factory=dict)
+    accounts: dict[str, str] = field(default_factory=dict)
     answered: bool = field(default=False, kw_only=True)
 
     @classmethod
@@ -72,9 +81,11 @@ class Queue(Jobs):
         since = min(attempt.submission["time"] for attempt in open_ if attempt.submission)
         names = sorted({name for name, _ in wanted})
         queue.read_squeue(names)
-        unknown = sorted({name for name, index in wanted if (name, index) not in queue.tasks})
+        unknown = {name for name, index in wanted if (name, index) not in queue.tasks}
+        cancelled = {key for key, task in queue.tasks.items() if task.state == "CANCELLED"}
+        unknown |= {name for name, _ in cancelled & wanted}
         if unknown:
-            queue.read_sacct(unknown, since)
+            queue.read_sacct(sorted(unknown), since)
         return queue
 
     def read_squeue(self, names: list[str]) -> None:
@@ -82,45 +93,74 @@ class Queue(Jobs):
         command = ["squeue", "--all", "--noheader", "--array", "--states=all"]
         command.append(f"--name={','.join(names)}")
         try:
-            answer = call(*command, "--format=%j|%F|%K|%T|%e|%N|%r")
+            answer = call(*command, "--format=%j|%F|%K|%T|%e|%N|%r|%S")
         except (Unreachable, Refused) as error:
             self.trouble.append(str(error))
             return
         self.answered = True
-        for line in answer.splitlines():
-            name, job, index, state, ended, node, reason = [*line.strip().split("|", 6), *[""] * 7][
-                :7
-            ]
-            if not index.isdecimal():
-                continue  # an abbreviated list, or a job that is no array: none of ours
-            task = ArrayTask(f"{job}_{index}", state, _reason(reason), node, _time(ended))
-            self.tasks[name, int(index)] = task
+        rows = [[*line.strip().split("|"), *[""] * 8][:8] for line in answer.splitlines()]
+        self._take(rows)
 
     def read_sacct(self, names: list[str], since: float) -> None:
         """Take what the accounting knows of tasks that the controller has forgotten."""
         start = datetime.fromtimestamp(since - 3600).isoformat(timespec="seconds")
         command = ["sacct", "--noheader", "--parsable2", "--allocations", "--allusers"]
         # Without an end in the future a job that waits again would be shown as it ended before.
-        command += [f"--starttime={start}", "--endtime=now+1hour", f"--name={','.join(names)}"]
+        command += [f"--starttime={start}", "--endtime=now+1hour", f"--state={EVERY_STATE}"]
+        command.append(f"--name={','.join(names)}")
         try:
-            answer = call(*command, "--format=JobName,JobID,State,End,NodeList,Reason")
+            answer = call(*command, "--format=JobName,JobID,State,End,NodeList,Reason,Start")
         except (Unreachable, Refused) as error:
             self.trouble.append(str(error))
             return
+        rows = []
         for line in answer.splitlines():
-            name, job, state, ended, node, reason = [*line.split("|"), *[""] * 6][:6]
-            index = job.partition("_")[2]
-            if not index.isdecimal() or (name, int(index)) in self.tasks:
-                continue
-            state = state.split(" ")[0].rstrip("+")  # "CANCELLED by 1000"
-            if state in CAUSES:  # the accounting may be behind in all that is no end
-                self.tasks[name, int(index)] = ArrayTask(
-                    job, state, _reason(reason), node, _time(ended)
-                )
+            name, number, state, *more = [*line.strip().split("|"), *[""] * 7][:7]
+            if "." in number.replace(CUT, ""):
+                continue  # a step, whose end is not the job's
+            job, _, index = number.partition("_")
+            if index:
+                self.accounts[name] = job
+            word, _, by = state.partition(" ")
+            word = word.rstrip("+")
+            if word == "CANCELLED" and not by and not state.endswith("+"):
+                word = NOBODYS
+            if word in CAUSES:  # the accounting may be behind in all that is no end
+                rows.append((name, job, index.partition("+")[0], word, *more))
+        self._take(rows)
+
+    def _take(self, rows: Iterable[Sequence[str]]) -> None:
+        """Keep what lines say of tasks of which nothing is known yet.
+
+        A line about one task counts for more than a list: that may still name tasks that have
+        begun. Who cancelled a job is known to the accounting alone.
+        """
+        parsed = [(parse(row[2]), row) for row in rows]
+        for indices, row in sorted(parsed, key=lambda pair: not pair[0].single):
+            name, job, _, state, ended, node, reason, began = row
+            for index in indices.listed:
+                known = self.tasks.get((name, index))
+                if known is None or (known.state, state) == ("CANCELLED", NOBODYS):
+                    self.tasks[name, index] = ArrayTask(
+                        f"{job}_{index}", state, _reason(reason), _node(node), _time(ended),
+                        _time(began),
+                    )  # fmt: skip
+            if indices.onwards is not None:
+                more = ArrayTask(job, state, _reason(reason), "", _time(ended))
+                self.cut.setdefault(name, (indices.onwards, more))
 
     def job(self, attempt: Attempt) -> ArrayTask | None:
         """Return the task that executes `attempt`, None if none is known."""
-        return self.tasks.get(_key(attempt))
+        name, index = _key(attempt)
+        if (task := self.tasks.get((name, index))) is not None:
+            return task
+        onwards, more = self.cut.get(name, (0, None))
+        if more is not None and index >= onwards:
+            return replace(more, job=f"{more.job}_{index}")
+        if name in self.accounts and attempt.start is None and _quiet(attempt) > LOST_SECONDS:
+            # Of a task that is cancelled alone while it waits, Slurm keeps no trace.
+            return ArrayTask(f"{self.accounts[name]}_{index}", "CANCELLED", "", "", None)
+        return None
 
     def open(self, attempt: Attempt) -> bool:
         """Whether Slurm may know better than the record: of some ends the job may come back."""
@@ -143,7 +183,7 @@ class Queue(Jobs):
             return {"OUT_OF_MEMORY": "oom", "CANCELLED": "killed"}.get(self.word(attempt) or "")
         if attempt.start is not None and attempt.start.get("job") is None:
             return "lost"  # somebody began to write it off
-        quiet = time.time() - last_sign(attempt)
+        quiet = _quiet(attempt)
         if task is None:
             # The scheduler may tell us nothing about a colleague's jobs.
             mine = attempt.submission and attempt.submission.get("user") == getpass.getuser()
@@ -176,6 +216,11 @@ class Queue(Jobs):
             return "the scheduler does not know the job, and it shows no sign of life"
         where = f" on {task.node}" if task.node else ""
         word = self.word(attempt) or task.state
+        if word == NOBODYS:
+            told = f"Slurm says CANCELLED of job {task.job}{where}"
+            return f"{told}, by nobody: its controller lost it"
+        if task.state == "CANCELLED" and task.ended is None:
+            return f"Slurm has the array of job {task.job} without it: cancelled while it waited"
         return f"Slurm says {word} of job {task.job}{where}; it left no record"
 
 
@@ -206,6 +251,14 @@ def _settle_seconds() -> float:
 def _key(attempt: Attempt) -> tuple[str, int]:
     assert attempt.submission is not None
     return str(attempt.submission.get("token")), int(attempt.submission.get("index", -1))
+
+
+def _quiet(attempt: Attempt) -> float:
+    return time.time() - last_sign(attempt)
+
+
+def _node(text: str) -> str:
+    return "" if text in NO_NODE else text
 
 
 def _reason(text: str) -> str:

@@ -16,6 +16,7 @@ from study.errors import StudyError
 from study.launch import snapshot
 from study.launch.due import causes, claim
 from study.launch.jobs import Answers
+from study.launch.nodes import BadNode
 from study.launch.protocol import Outcome, SchedulerAway
 from study.launch.slurm.batch import FOLDER, Batch
 from study.launch.slurm.command import Refused, Unreachable, call
@@ -43,7 +44,7 @@ class Submission:
     """Submits runs whose folders are in `root`, on a disk that the compute nodes share.
 
     The parameters are those of `study.launch.protocol.Order`; the runs of a job share its cores,
-    and get its GPUs in turn.
+    and get its GPUs in turn. Bad nodes are excluded, unless there are no others for such jobs.
     """
 
     root: Path
@@ -51,13 +52,17 @@ class Submission:
     pack: int
     packages: Sequence[str]
     tell: Callable[[str], object]
+    bad: Sequence[BadNode] = ()
 
     def submit(self, folders: Sequence[RunFolder], said: Answers) -> Outcome:
         """Submit runs that nobody works on; see `study.launch.protocol.Launcher.submit`."""
         outcome = Outcome()
         code = snapshot.take(self.root / FOLDER / "code", self.packages, self.tell)
         arrays = self._arrays(folders, said)
-        for memory in dict.fromkeys(memory for memory, _, _ in arrays):
+        memories = [*dict.fromkeys(memory for memory, _, _ in arrays)]
+        if memories and self.bad:
+            self._leave_out(memories[0], code)
+        for memory in memories:
             self._check(memory, code)
         full = False
         for memory, tasks, parallel in arrays:
@@ -76,12 +81,33 @@ class Submission:
     def scripts(self, folders: Sequence[RunFolder], said: Answers) -> Iterator[str]:
         """Yield the scripts that `submit` would hand in; makes and claims nothing."""
         code = snapshot.folder_for(self.root / FOLDER / "code", self.packages)
-        for memory, tasks, parallel in self._arrays(folders, said):
+        arrays = self._arrays(folders, said)
+        self.profile = self._without(self.bad)
+        for memory, tasks, parallel in arrays:
             if parallel != 0:
                 batch = Batch.new(self.root)
                 yield script(
                     batch.token, batch.path, len(tasks), parallel, memory, self.profile, code
                 )
+
+    def _without(self, bad: Sequence[BadNode]) -> Profile:
+        """Return the profile with some nodes excluded, beside those that it excludes."""
+        names = [self.profile.exclude, *(node.name for node in bad)]
+        return self.profile.model_copy(update={"exclude": ",".join(filter(None, names)) or None})
+
+    def _leave_out(self, memory: float | None, code: Path) -> None:
+        """Exclude bad nodes, and say so."""
+        asked = self.profile
+        self.profile = self._without(self.bad)
+        try:
+            self._check(memory, code)
+        except StudyError as error:
+            self.profile = asked
+            names = ", ".join(node.name for node in self.bad)
+            self.tell(f"cannot leave out {names}: {error}")
+            return
+        for node in self.bad:
+            self.tell(f"leaves out {node} (-o avoid=false takes it nevertheless)")
 
     def _arrays(
         self, folders: Sequence[RunFolder], said: Answers

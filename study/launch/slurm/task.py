@@ -20,8 +20,7 @@ from types import FrameType
 from typing import Any
 
 from study.environment import child_environment
-from study.launch.answers import cause
-from study.launch.retries import may_retry
+from study.launch.due import goes_on
 from study.launch.slurm.batch import Batch
 from study.launch.slurm.cells import Position, find, note_stop
 from study.launch.slurm.command import Refused, Unreachable, call
@@ -130,8 +129,7 @@ def _leave(
         for _, attempt in unfinished:
             note_stop(attempt, "PREEMPTED")
         requeue = True
-    ended = [[cause(attempt) for attempt in run.attempts] for run, _ in unfinished]
-    if requeue and any(map(may_retry, ended)):
+    if requeue and any(goes_on(run) for run, _ in unfinished):
         _requeue(position.job)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["CAUSES", "JOB_ID", "SAYS_MORE", "WAITING", "WORDS"]
+__all__ = ["CAUSES", "EVERY_STATE", "JOB_ID", "NOBODYS", "SAYS_MORE", "WAITING", "WORDS"]
 
 JOB_ID = "SLURM_JOB_ID"
 """Environment variable of a job."""
@@ -13,10 +13,15 @@ WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT",
 """States of a job that will be started, or could be. ``RUNNING`` and all that nobody foresaw count
 as running."""
 
+NOBODYS = "CANCELLED by nobody"
+"""Ours for a plain ``CANCELLED`` of the accounting, which names who cancelled a job. So it closes
+the account of jobs that a controller has lost with its state."""
+
 CAUSES: Mapping[str, str] = {
     "COMPLETED": "killed",
     "FAILED": "killed",  # an error of the training is recorded by the worker that meets it
     "CANCELLED": "killed",
+    NOBODYS: "lost",
     "TIMEOUT": "timeout",
     "DEADLINE": "timeout",
     "PREEMPTED": "preempted",
@@ -28,9 +33,14 @@ CAUSES: Mapping[str, str] = {
 }
 """The terminal states, and the cause of an attempt that ended so without a record of its own."""
 
+EVERY_STATE = "BF,CA,CD,DL,F,NF,OOM,PD,PR,R,RQ,RV,S,TO"
+"""All states, for ``sacct --state``. Without it, ``sacct`` leaves out tasks that ended before they
+might have begun: an array that was cancelled while `max_parallel` held it back."""
+
 WORDS: Mapping[str, str] = {
     "BOOT_FAIL": "node failure",
     "CANCELLED": "cancelled",
+    NOBODYS: "lost",
     "DEADLINE": "timeout",
     "NODE_FAIL": "node failure",
     "OUT_OF_MEMORY": "oom host",
