@@ -34,14 +34,8 @@ COLUMNS = (
     *("task", "mechanism", "seed", "state"),
     *("progress", "left", "last sign", "loss", "metric"),
 )
-DISPENSABLE = (
-    "progress",
-    "task",
-    "loss",
-    "metric",
-    "left",
-    "last sign",
-)  # the first is left out first
+# The first is left out first.
+DISPENSABLE = ("progress", "task", "loss", "metric", "left", "last sign")
 RANKS = {"running": 0, DONE: 2}  # which runs are shown first if there is no room for all; others: 1
 
 
