@@ -23,7 +23,6 @@ def evaluate(
     checkpoint: Path,
     metric_prefix: str = "",
     metric_scale: float = 1,
-    without_predictions: dict[str, float] | None = None,
 ) -> dict[str, float]:
     """Return the metrics of the validation split.
 
@@ -35,7 +34,7 @@ def evaluate(
         Its runner config.
     checkpoint: Path
         Of MMEngine or MMCV; see :mod:`plugins.openmmlab.weights`.
-    metric_prefix, metric_scale, without_predictions
+    metric_prefix, metric_scale
         Those of :func:`plugins.openmmlab.training.train`.
 
     Raises
@@ -58,7 +57,7 @@ def evaluate(
     try:
         classes = config["val_dataloader"]["dataset"]["metainfo"]["classes"]
         weights.load(runner.model, given, classes)
-        hook = Record(alone, metric_prefix, metric_scale, without_predictions)
+        hook = Record(alone, metric_prefix, metric_scale)
         runner.register_hook(hook, priority="LOW")
         runner.val()
     finally:

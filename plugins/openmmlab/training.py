@@ -40,7 +40,6 @@ def train(
     config: dict[str, Any],
     metric_prefix: str = "",
     metric_scale: float = 1,
-    without_predictions: dict[str, float] | None = None,
 ) -> None:
     """Train `config` for the run, from the newest whole checkpoint if there is one.
 
@@ -60,8 +59,6 @@ def train(
         Removed from the names of the evaluator's metrics, such as ``coco/``.
     metric_scale: float
         Factor on them: 0.01 for an evaluator that reports per cent.
-    without_predictions: dict, optional
-        The metrics of a model that predicts nothing, for an evaluator that reports none then.
 
     Raises
     ------
@@ -77,9 +74,7 @@ def train(
         runner = runner_for(job, config)
         runner.register_hook(Accelerate(job), priority="VERY_HIGH")
         runner.register_hook(TellMechanisms(), priority="VERY_HIGH")
-        runner.register_hook(
-            records.Record(job, metric_prefix, metric_scale, without_predictions), priority="LOW"
-        )
+        runner.register_hook(records.Record(job, metric_prefix, metric_scale), priority="LOW")
         processes = f"{job.world} processes, " if job.world > 1 else ""
         runner.logger.info(f"{processes}{job.recipe.step}")
         try:
