@@ -71,7 +71,7 @@ def check_pair(train: Annotated, val: Annotated, published: bool = False) -> Non
         )
     if val.crowd.all():
         raise PrepareError(
-            f"{val.file} has no box to find: all are crowds (iscrowd 1), which evaluation ignores"
+            f"{val.file} has no box to find: all are crowds (iscrowd 1), or below a pixel"
         )
     lost = val.dropped & ~val.crowd
     if lost.any() and not published:
