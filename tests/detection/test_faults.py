@@ -253,7 +253,8 @@ FAULTS = {
         "the boxes look like x, y, x, y",
     ),
     "outside the image": (
-        first("bbox", [50, 5, 40, 8]), "which leaves its image of 64 x 48 pixels", "leaves its image"
+        first("bbox", [50, 5, 40, 8]), "which leaves its image of 64 x 48 pixels",
+        "leaves its image",
     ),
     "outside by rounding": (first("bbox", [-0.6, 5, 20, 43.5]), None, None),
     "beside the image": (first("bbox", [64, 5, 1, 8]), "below a pixel. Training leaves", None),

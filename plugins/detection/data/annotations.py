@@ -97,7 +97,9 @@ def _content(file: Path, shown: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise PrepareError(f"{shown} does not exist") from None
     except (ValueError, RecursionError) as error:
-        raise PrepareError(f"{shown} is no JSON ({error}); export it, or take it from the archive again") from error
+        raise PrepareError(
+            f"{shown} is no JSON ({error}); export it, or take it from the archive again"
+        ) from error
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in LISTS):
         has = (
             f"; it has {', '.join(map(str, content)) or 'nothing'}" if type(content) is dict else ""
