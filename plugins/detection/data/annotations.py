@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Annotated", "Entry", "plain", "read"]
 
 LISTS = ("images", "annotations", "categories")
-NUMBERS = (int, float)
+NUMBERS = frozenset({int, float})
+IDS = frozenset({int, str})
 OUTSIDE = 1.0
 """Pixels by which a box may leave its image: tools round."""
 SMALLEST = 1.0
@@ -166,11 +167,11 @@ def _images(shown: Path, entries: list[Any]) -> dict[Any, Entry]:
     return images
 
 
-def _identity(what: str, entry: Any) -> int | str:
+def _identity(what: str, entry: Any) -> Any:
     if not isinstance(entry, dict):
         raise PrepareError(f"{what} is {entry!r}, not an object with an id")
     identity = entry.get("id")
-    if isinstance(identity, bool) or not isinstance(identity, int | str):
+    if type(identity) not in IDS:
         raise PrepareError(f"{what}: id is {identity!r}, not a whole number")
     return identity
 
@@ -213,14 +214,13 @@ class _Reader:
         self._check_id(index, entry)
         for key, known in (("image_id", self.images), ("category_id", self.classes)):
             value = entry.get(key)
-            if not isinstance(value, int | str) or isinstance(value, bool):
-                self.refuse(
-                    index, entry, f"has no {key}" if value is None else f": {key} is {value!r}"
-                )
+            if type(value) not in IDS:
+                found = f"has no {key}" if value is None else f": {key} is {value!r}"
+                self.refuse(index, entry, found)
             if value not in known:
                 self.refuse(index, entry, f"is of {key[:-3]} {value!r}, which is not listed")
         box = entry.get("bbox")
-        if type(box) is not list or len(box) != 4 or any(type(v) not in NUMBERS for v in box):
+        if type(box) is not list or len(box) != 4 or not NUMBERS.issuperset(map(type, box)):
             found = "is missing" if box is None else f"is {box}"
             self.refuse(index, entry, f": bbox {found}, not four numbers x, y, width, height")
         self.boxes.append(box)
