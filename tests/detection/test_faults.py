@@ -321,3 +321,14 @@ def test_the_door_refuses_or_makes_what_is_measured_right(images, tmp_path, faul
     with pytest.raises(PrepareError, match=message) as refused:
         Boxes().prepare(folder, out, BoxesOptions(), ignore)
     assert str(refused.value).startswith(f"{folder}/")
+
+
+def test_a_mark_before_the_text_is_refused_where_training_cannot_read_it(images, tmp_path):
+    folder = made(tmp_path / "set", images, lambda train, val: None)
+    file = folder / "annotations" / "val.json"
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    with pytest.raises(PrepareError, match=r"val.json is no JSON \(Unexpected UTF-8 BOM"):
+        Detection().check_data(folder, True, ignore)
+    (tmp_path / "out").mkdir()
+    Boxes().prepare(folder, tmp_path / "out", BoxesOptions(), ignore)
+    judged(tmp_path / "out")

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# pytest's importlib mode puts no test folder on the path.
+sys.path.insert(0, str(Path(__file__).parent))
+
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch):

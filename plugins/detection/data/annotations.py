@@ -83,7 +83,7 @@ def read(file: Path, mend: bool = False, published: bool = False) -> Annotated:
         With the file and the entry that is wrong.
     """
     shown = file.resolve()
-    content = _content(file, shown)
+    content = _content(file, shown, mend)
     classes = _classes(shown, content["categories"])
     images = _images(shown, content["images"])
     reader = _Reader(shown, classes, images, mend, published)
@@ -92,9 +92,10 @@ def read(file: Path, mend: bool = False, published: bool = False) -> Annotated:
     return reader.done(content["annotations"])
 
 
-def _content(file: Path, shown: Path) -> dict[str, Any]:
+def _content(file: Path, shown: Path, mend: bool) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
+        # Training reads UTF-8 without a mark; what is written anew may have been anything.
+        content = json.loads(file.read_bytes() if mend else file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PrepareError(f"{shown} does not exist") from None
     except (ValueError, RecursionError) as error:
@@ -231,7 +232,7 @@ class _Reader:
         if type(identity) is int and identity and identity not in self.ids:
             self.ids.add(identity)
         elif self.mend:
-            self.mended["annotations had no id of their own (missing, 0, text or twice)"] += 1
+            self.mended["no id of their own (missing, 0, text or twice), numbered anew"] += 1
         elif type(identity) is not int:
             raise PrepareError(
                 f"{self.shown}: annotations[{index}]: id is {identity!r}, not a whole number; "
@@ -249,9 +250,10 @@ class _Reader:
             )
 
     def _check_marks(self, index: int, entry: Entry, box: list[float]) -> None:
-        crowd, area, ignore = entry.get("iscrowd"), entry.get("area"), entry.get("ignore")
+        crowd, ignore = entry.get("iscrowd"), entry.get("ignore")
+        area: Any = entry.get("area")
         if crowd is None and self.mend:
-            self.mended["annotations had no iscrowd, which is 0 then"] += 1
+            self.mended["no iscrowd, now 0"] += 1
             crowd = 0
         elif crowd not in (0, 1):
             found = "has no iscrowd" if crowd is None else f": iscrowd is {crowd!r}"
@@ -262,19 +264,24 @@ class _Reader:
                     index, entry, "has ignore, which training obeys and evaluation does not; set "
                     "iscrowd to 1, or leave the annotation out"
                 )  # fmt: skip
-            self.mended["annotations had ignore, which is iscrowd now"] += 1
+            self.mended["ignore, now iscrowd"] += 1
             crowd = 1
         fine = type(area) in NUMBERS and area > 0
         if not fine and self.mend:
-            self.mended["annotations had no area; it is width x height"] += 1
+            self.mended["no area, now width x height"] += 1
             area = box[2] * box[3]
-        elif not fine and not (self.published and area == 0) and min(box[2:]) >= SMALLEST:
+        elif not fine and not self._may_be_0(area, box):
             found = "has no area" if area is None else f": area is {area!r}"
             self.refuse(index, entry, f"{found}; square pixels are meant, width x height of a box")
         if self.mend:
             entry["area"], entry["iscrowd"] = area, int(crowd)
         self.crowd.append(bool(crowd))
         self.areas.append(area if type(area) in NUMBERS else 0)
+
+    def _may_be_0(self, area: Any, box: list[float]) -> bool:
+        """Tell whether training leaves the box out, which it does by the area of 0 too."""
+        small = self.published or min(box[2:]) < SMALLEST
+        return type(area) in NUMBERS and area <= 0 and small
 
     def done(self, annotations: list[Entry]) -> Annotated:
         """Check the boxes, all at once."""

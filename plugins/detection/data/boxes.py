@@ -59,9 +59,9 @@ class Boxes(Door):
             names = [image["file_name"] for image in found[split].images.values()]
             images[split] = find_images(copy, file, split, names, options.images)
         notes = [
-            f"{found[split].file.name}: {number} {what}"
-            for split in found
-            for what, number in found[split].mended.items()
+            f"{each.file.name}: {what}: {number} of {len(each.annotations)} annotations"
+            for each in found.values()
+            for what, number in each.mended.items()
         ]
         if options.val_share is not None:
             found = _divided(found["train"], options.val_share)
