@@ -15,7 +15,7 @@ from pydantic import Field
 from plugins.contracts.copies import link, some
 from plugins.contracts.dataset import PrepareError
 from plugins.contracts.doors import Door, DoorOptions
-from plugins.detection.data.annotations import Annotated, read
+from plugins.detection.data.annotations import Annotated, plain, read
 from plugins.detection.data.check import check_pair
 from plugins.detection.data.coco import META_FILE
 from plugins.detection.data.layout import find_files, find_images
@@ -129,9 +129,9 @@ def _classes(train: Annotated, val: Annotated, notes: list[str]) -> list[str]:
     """Return the classes in train's order, without those of which there is no box."""
     of_train, of_val = _used(train), _used(val)
     if unknown := of_val - set(train.classes.values()):
-        near = {name.casefold().strip(): name for name in train.classes.values()}
+        near = {plain(name): name for name in train.classes.values()}
         first = min(unknown)
-        also = near.get(first.casefold().strip())
+        also = near.get(plain(first))
         hint = f"; train has {also!r}: write them alike" if also else ""
         raise PrepareError(
             f"{val.file} has boxes of {some(map(repr, unknown))}, which {train.file} does not list "
@@ -141,7 +141,7 @@ def _classes(train: Annotated, val: Annotated, notes: list[str]) -> list[str]:
     if empty := [name for name in listed if listed[name] > 1 or name not in of_train | of_val]:
         notes.append(f"categories without a box, left out: {some(empty)}")
     if list(train.classes.values()) != list(val.classes.values()):
-        notes.append("train and val number their classes otherwise; both have train's order now")
+        notes.append("train and val list their classes otherwise; both have train's order now")
     return [name for name in listed if name in of_train | of_val]
 
 
