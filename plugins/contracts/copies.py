@@ -12,7 +12,7 @@ This module is what they share.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,11 @@ __all__ = [
     "CopyCard",
     "check_counts",
     "check_folder",
-    "check_sample",
     "link",
     "readable_image",
     "some",
 ]
 
-SAMPLE = 100
 SHOWN = 3
 
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
@@ -97,36 +95,6 @@ def readable_image(path: Path) -> Iterator[None]:
         raise PrepareError(
             f"{path} cannot be read as an image ({error}); take it from the archive again"
         ) from error
-
-
-def check_sample(paths: Sequence[Path], sizes: Sequence[tuple[int, int]] | None = None) -> None:
-    """Decode up to 100 images, evenly spaced, the first and the last among them.
-
-    Parameters
-    ----------
-    paths: sequence of Path
-        Images.
-    sizes: sequence of (int, int), optional
-        Width and height that each must have.
-
-    Raises
-    ------
-    PrepareError
-        If one is broken, or of another size.
-    """
-    from PIL import Image
-
-    wanted = min(SAMPLE, len(paths))
-    for number in range(wanted):
-        index = number * (len(paths) - 1) // max(1, wanted - 1)
-        with readable_image(paths[index]), Image.open(paths[index]) as image:
-            image.load()
-            found = image.size
-        if sizes is not None and found != sizes[index]:
-            raise PrepareError(
-                f"{paths[index]} has {found[0]} x {found[1]} pixels, its annotation says "
-                f"{sizes[index][0]} x {sizes[index][1]}"
-            )
 
 
 def link(target: Path, path: Path) -> None:

@@ -16,6 +16,8 @@ from mmengine.runner.amp import autocast
 from torch import Tensor
 
 from plugins.contracts.job import Job
+from plugins.detection import reading  # noqa: F401  registers itself
+from plugins.detection.data.check import SMALLEST_IMAGE
 from plugins.detection.data.coco import image_folder
 from plugins.detection.recipe import Recipe
 from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
@@ -94,7 +96,7 @@ def runner_config(job: Job) -> dict[str, Any]:
         "val_dataloader": _loader(job, "val", classes),
         "val_cfg": {},
         "val_evaluator": {
-            "type": "CocoMetric",
+            "type": "AveragePrecision",
             "ann_file": str(job.data / "annotations" / "val.json"),
             "metric": "bbox",
         },
@@ -149,12 +151,12 @@ def _loader(job: Job, split: str, classes: tuple[str, ...]) -> dict[str, Any]:
         keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
         pipeline += [resize, annotations, {"type": "PackDetInputs", "meta_keys": keys}]
     dataset = {
-        "type": "CocoDataset",
+        "type": "Boxes",
         "data_root": str(job.data),
         "ann_file": f"annotations/{split}.json",
         "data_prefix": {"img": image_folder(job.data, split)},
         "metainfo": {"classes": classes},
-        "filter_cfg": {"filter_empty_gt": True, "min_size": 8} if to_train else None,
+        "filter_cfg": {"filter_empty_gt": True, "min_size": SMALLEST_IMAGE} if to_train else None,
         "test_mode": not to_train,
         "indices": recipe.training_images if to_train else recipe.evaluation_images,
         "pipeline": pipeline,

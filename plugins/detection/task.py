@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.attention.core.site import MapSite
+from plugins.contracts.dataset import Checked
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.probe import Probed
-from plugins.contracts.task import Evaluates, Looks, Probes, Published, Publishes, Smokes, Task
+from plugins.contracts.task import (
+    ChecksData,
+    Evaluates,
+    Looks,
+    Probes,
+    Published,
+    Publishes,
+    Smokes,
+    Task,
+)
 from plugins.contracts.weights import WeightsFile
 from plugins.detection.recipe import Recipe
 from plugins.openmmlab import sites as common
@@ -25,7 +36,7 @@ __all__ = ["Detection"]
 STRIDES = (4, 8, 16, 32)
 
 
-class Detection(Task, Smokes, Probes, Evaluates, Looks, Publishes):
+class Detection(Task, ChecksData, Smokes, Probes, Evaluates, Looks, Publishes):
     """Detection with MMDetection; the data sets have COCO's format."""
 
     name = "detection"
@@ -56,6 +67,12 @@ class Detection(Task, Smokes, Probes, Evaluates, Looks, Publishes):
     def weights(self, recipe: Any) -> tuple[WeightsFile, ...]:
         """Return the file of the backbone's weights."""
         return weights_files(recipe.pretrained)
+
+    def check_data(self, folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked:
+        """Read annotations and images as training and evaluation do."""
+        from plugins.detection.data.check import check
+
+        return check(folder, whole, progress)
 
     def smoke(self, recipe: Any) -> Any:
         """Return the same training at toy width: two steps on embedded data, and an evaluation."""

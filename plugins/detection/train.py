@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmdet.registry import MODELS
@@ -16,16 +15,12 @@ from plugins.openmmlab import evaluation, training
 
 __all__ = ["cost", "evaluate", "train"]
 
-METRICS: dict[str, Any] = {
-    "metric_prefix": "coco/bbox_",
-    # Without any detection MMDetection computes nothing; the average precision is 0.
-    "without_predictions": {"mAP": 0.0, "mAP_50": 0.0, "mAP_75": 0.0},
-}
+METRIC_PREFIX = "coco/bbox_"
 
 
 def train(job: Job) -> None:
     """Train and evaluate on the validation split after every epoch."""
-    training.train(job, runner_config(job), **METRICS)
+    training.train(job, runner_config(job), METRIC_PREFIX)
 
 
 def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
@@ -33,7 +28,7 @@ def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
 
     They may be of a run, or of a detector that MMDetection has trained.
     """
-    return evaluation.evaluate(job, runner_config(job), checkpoint, **METRICS)
+    return evaluation.evaluate(job, runner_config(job), checkpoint, METRIC_PREFIX)
 
 
 def cost(job: Job, outputs: int | None = None) -> costs.Cost:

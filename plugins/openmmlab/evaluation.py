@@ -21,7 +21,6 @@ def evaluate(
     config: dict[str, Any],
     checkpoint: Path,
     metric_prefix: str = "",
-    without_predictions: dict[str, float] | None = None,
 ) -> dict[str, float]:
     """Return the metrics of the validation split.
 
@@ -33,8 +32,8 @@ def evaluate(
         Its runner config.
     checkpoint: Path
         Of MMEngine or MMCV; see :mod:`plugins.openmmlab.weights`.
-    metric_prefix, without_predictions
-        Those of :func:`plugins.openmmlab.training.train`.
+    metric_prefix
+        That of :func:`plugins.openmmlab.training.train`.
 
     Raises
     ------
@@ -52,7 +51,7 @@ def evaluate(
     try:
         classes = config["val_dataloader"]["dataset"]["metainfo"]["classes"]
         weights.load(runner.model, given, classes)
-        hook = Record(alone, metric_prefix, without_predictions)
+        hook = Record(alone, metric_prefix)
         runner.register_hook(hook, priority="LOW")
         runner.val()
     finally:

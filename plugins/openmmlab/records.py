@@ -20,9 +20,8 @@ RECORD_INTERVAL = 10
 class Record(Hook):
     """Passes metrics on to ``metrics.jsonl``, and evaluates once before the first step."""
 
-    def __init__(self, job: Job, prefix: str, without_predictions: dict[str, float] | None) -> None:
+    def __init__(self, job: Job, prefix: str) -> None:
         self.job, self.prefix = job, prefix
-        self.without_predictions = without_predictions or {}
 
     def before_train(self, runner: Runner) -> None:
         """Make an evaluation that is due and missing.
@@ -77,6 +76,5 @@ class Record(Hook):
             "untrained" if runner.iter == 0 else "val",
             step=runner.iter,
             epoch=runner.epoch,
-            **{name: value for name, value in values.items() if np.isfinite(value)}
-            or self.without_predictions,
+            **{name: value for name, value in values.items() if np.isfinite(value)},
         )

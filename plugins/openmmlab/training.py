@@ -39,7 +39,6 @@ def train(
     job: Job,
     config: dict[str, Any],
     metric_prefix: str = "",
-    without_predictions: dict[str, float] | None = None,
 ) -> None:
     """Train `config` for the run, from the newest whole checkpoint if there is one.
 
@@ -57,8 +56,6 @@ def train(
         The arguments of ``mmengine.Runner`` that concern model, data, schedule and evaluation.
     metric_prefix: str
         Removed from the names of the evaluator's metrics, such as ``coco/``.
-    without_predictions: dict, optional
-        The metrics of a model that predicts nothing, for an evaluator that reports none then.
 
     Raises
     ------
@@ -70,9 +67,7 @@ def train(
         runner = runner_for(job, config)
         runner.register_hook(Accelerate(job), priority="VERY_HIGH")
         runner.register_hook(TellMechanisms(), priority="VERY_HIGH")
-        runner.register_hook(
-            records.Record(job, metric_prefix, without_predictions), priority="LOW"
-        )
+        runner.register_hook(records.Record(job, metric_prefix), priority="LOW")
         processes = f"{job.world} processes, " if job.world > 1 else ""
         runner.logger.info(f"{processes}{job.recipe.step}")
         try:

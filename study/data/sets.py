@@ -167,7 +167,7 @@ def training_items(name: str) -> int | None:
     if not is_prepared(name):
         return published
     counts = card(name)["counts"]
-    items = counts["items"].get("train")
+    items = counts.get("trained", counts["items"]).get("train")
     return published if published and counts.get("official") else items
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import oracle
 import pytest
 from PIL import Image
 
@@ -153,7 +154,7 @@ MISTAKES = {
     ),
     "an entry without a key": (
         lambda copy: change(copy, lambda content: content["images"][0].pop("width")),
-        "instances_val2017.json: an entry lacks 'width'",
+        r"instances_val2017.json: images\[0\] \(000000000009.jpg\): width is None, not a number",
     ),
     "an annotation of no image": (
         lambda copy: change(copy, lambda content: content["images"].pop()),
@@ -165,14 +166,14 @@ MISTAKES = {
     ),
     "a missing image": (
         lambda copy: last_image(copy).unlink(),
-        r"not in .*val2017: 1 \(000000000012.jpg\)",
+        "val2017/000000000012.jpg does not exist",
     ),
     "a cut image": (
         lambda copy: cut(last_image(copy)),
         r"000000000012.jpg cannot be read as an image \(.*truncated",
     ),
     "an empty image": (
-        lambda copy: last_image(copy).write_bytes(b""), "cannot be read as an image"
+        lambda copy: last_image(copy).write_bytes(b""), "000000000012.jpg is an empty file"
     ),
     "another image": (
         lambda copy: Image.new("RGB", (WIDTH, WIDTH)).save(last_image(copy)),
@@ -200,9 +201,15 @@ MISTAKES = {
 def test_a_usual_mistake_is_told(copy, tmp_path, mistake):
     spoil, message = MISTAKES[mistake]
     spoil(copy)
-    with pytest.raises(PrepareError, match=message):
-        prepared(copy, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    with pytest.raises(StudyError, match=message):
+        data.prepare_from("coco", copy, tmp_path / "prepared", subset=True)
+    assert not (tmp_path / "prepared" / "coco").exists()
+
+
+def test_a_perfect_detector_reaches_1_on_it(copy, tmp_path):
+    data.prepare_from("coco", copy, tmp_path / "prepared", subset=True)
+    assert oracle.trained(tmp_path / "prepared/coco") == (8, 8)
+    assert oracle.perfect(tmp_path / "prepared/coco") == oracle.PERFECT
 
 
 def test_a_part_is_refused_unless_it_is_meant(copy, tmp_path):

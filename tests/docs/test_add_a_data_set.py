@@ -97,12 +97,13 @@ def test_the_data_sets_of_the_page_train_in_the_existing_tasks(embedded, reader)
 
 
 def _what_is_incomplete_is_refused(folder):
-    next((folder / "boxes" / "images").rglob("*.png")).unlink()
+    picture = next((folder / "boxes" / "images").rglob("*.png"))
+    picture.unlink()
     (folder / "sentences" / "valid.de").write_text("ein Satz\n")
     label = next((folder / "masks" / "labels" / "val").iterdir())
     label.unlink()
     for name, sentence in (
-        ("boxes", "1 images are missing"),
+        ("boxes", f"{picture} does not exist"),
         ("masks", f"has no label {label}"),
         ("sentences", "the sides of valid have [40, 1] lines"),
     ):

@@ -24,7 +24,7 @@ from study.data import contents
 from study.errors import StudyError
 
 ABOUT = {
-    "task": "detection", "content": "toys", "licence": "MIT", "unit": "toys",
+    "task": "toys", "content": "toys", "licence": "MIT", "unit": "toys",
     "benchmark": "Toys 2017", "composed": False, "in_domain": True, "packages": (), "notes": (),
 }  # fmt: skip
 CARD = CopyCard(**ABOUT, where="Toys are at https://toys.org")

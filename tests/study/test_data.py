@@ -29,7 +29,7 @@ from study.data import contents, download
 from study.errors import StudyError
 
 CARD = Card(
-    task="detection",
+    task="toys",
     content="toys",
     licence="MIT",
     unit="toys",

@@ -87,7 +87,7 @@ def test_words_of_a_profile_arrive_as_they_are_written(profiles):
         "comment": "1.2.3",
         "begin": "2024-05-01",
         "mem": "12e5",
-        "exclusive": True,
+        "exclusive": "true",  # the script knows that the option takes no value
     }
 
 

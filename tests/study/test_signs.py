@@ -6,9 +6,9 @@ import os
 import time
 
 import pytest
-from rich.console import Console
 
 from study.files import append_jsonl, write_json
+from study.screen import Screen
 from study.status.progress import Progress
 from study.status.signs import LEAST_SECONDS, PACE_FACTOR, ago, sign_of
 
@@ -76,7 +76,7 @@ def test_who_is_not_silent_is_named_when_asked_for(running):
 
 def test_the_table_of_watch_shows_it(running):
     trained(running, 720, [5, 20])
-    console = Console(file=io.StringIO(), force_terminal=True, width=160, height=40)
+    console = Screen(file=io.StringIO(), force_terminal=True, width=160, height=40)
     with Progress([running], console):
         pass
     assert "last sign" in console.file.getvalue()
