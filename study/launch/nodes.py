@@ -153,9 +153,10 @@ def _may_have_failed(folder: RunFolder, state: str) -> bool:
     if state in (*BAD, "timeout", "preempted"):
         return True
     try:
-        return len(folder._attempt_paths()) > 1
+        newest = folder.newest
     except BrokenFile:
         return False
+    return newest is not None and newest.n > 1
 
 
 def _metrics(folder: RunFolder) -> list[dict[str, Any]]:
