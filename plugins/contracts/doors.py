@@ -125,7 +125,8 @@ class Door(ABC):
         Returns
         -------
         dict
-            Counts for the card, ``items`` of each split among them.
+            Counts for the card, ``items`` of each split among them. Under ``notes`` may stand
+            sentences that a user must know; they are shown at once and kept on the card.
 
         Raises
         ------

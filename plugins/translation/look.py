@@ -53,6 +53,9 @@ def look(job: Job, source: str, query: tuple[int, int] | None = None) -> dict[st
     pieces = sentencepiece.SentencePieceProcessor(str(next(job.data.glob("*.model"))))
     line = " ".join(pieces.encode(source, out_type=str))
     words = task.source_dictionary.encode_line(line, add_if_not_exist=False).long()[None]
+    most = task.max_positions()[0]
+    if words.shape[1] > most:
+        raise ValueError(f"the sentence has {words.shape[1]} units; the model reads {most}")
     lengths = torch.tensor([words.shape[1]])
     generator = task.build_generator([model], _Search())
     sample = {"net_input": {"src_tokens": words, "src_lengths": lengths}}

@@ -19,6 +19,8 @@ from plugins.training import allocator, distributed
 from plugins.training.compilation import compile_for_training
 from plugins.training.mechanisms import Trained
 from plugins.translation.arguments import fairseq_arguments
+from plugins.translation.batches import left_out
+from plugins.translation.data.indexed import MAX_POSITIONS
 from plugins.translation.log import log_to, root_logger_kept
 from plugins.translation.recipe import Recipe
 from plugins.translation.sites import parts
@@ -49,9 +51,10 @@ logger = logging.getLogger(__name__)
 def train(job: Job) -> None:
     """Train and evaluate, from the newest readable checkpoint if there is one.
 
-    Records ``untrained`` (BLEU, perplexity), ``train`` (loss in bits a target token, learning rate)
-    every ten updates, ``val`` (perplexity) after each whole epoch, and ``val`` with BLEU at the
-    end. With several processes, the first evaluates while the others wait.
+    Records ``evaluation`` (sacrebleu's signature), ``untrained`` (BLEU, perplexity), ``train``
+    (loss in bits a target token, learning rate) every ten updates, ``val`` (perplexity) after each
+    whole epoch, and ``val`` with BLEU at the end. With several processes, the first evaluates
+    while the others wait.
 
     Raises
     ------
@@ -140,6 +143,7 @@ def _train(job: Job) -> None:
     configuration, task, model = build(job)
     processes = f"{job.world} processes, " if job.world > 1 else ""
     logger.info("%s%s", processes, job.recipe.step)
+    _count_left_out(job)
     logger.info(model)
     criterion, trained = learning(job, configuration, task, model)
     evaluation = Evaluation(task, job.recipe, job.data)
@@ -148,6 +152,8 @@ def _train(job: Job) -> None:
     def measured() -> dict[str, float]:
         return _measured(evaluation, trainer.get_model(), trainer.get_criterion())
 
+    if job.rank == 0 and not job.recorded("evaluation"):
+        job.record("evaluation", step=0, epoch=0, sacrebleu=evaluation.signature)
     if job.rank == 0 and not job.recorded("untrained"):
         job.record("untrained", step=0, epoch=0, **measured())
     checkpoint = distributed.decided(job, lambda: newest_readable(job.folder / "checkpoints"))
@@ -166,6 +172,18 @@ def _train(job: Job) -> None:
         passes = epochs.next_epoch_idx - 1 + epochs.iterations_in_epoch / len(epochs)
         last = job.recipe.epochs if job.recipe.updates is None else round(passes, 4)
         job.record("val", step=trainer.get_num_updates(), epoch=last, **measured())
+
+
+def _count_left_out(job: Job) -> None:
+    """Say how many training pairs do not fit; raise ValueError if none does."""
+    left, number = left_out(job.data, job.recipe.tokens_per_batch)
+    if left == number:
+        raise ValueError(
+            f"none of {number} training pairs fits into a batch of tokens_per_batch: "
+            f"{job.recipe.tokens_per_batch}, or into the model, which reads {MAX_POSITIONS} units"
+        )
+    if left:
+        logger.warning("%d of %d training pairs are too long and are left out", left, number)
 
 
 def learning(job: Job, configuration: Any, task: Any, model: Any) -> tuple[Any, Trained]:

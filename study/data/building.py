@@ -171,11 +171,12 @@ def _build(
                 status.update(f"{name}: {doing}")
 
             counts = module.prepare(material, out, progress, **options)
+            told = counts.pop("notes", ())
             whole = not counts.get("official", False)
             checked = _check(module.CARD.task, out, whole, progress)
             progress("taking the fingerprint")
             content = _describe(name, module, out, counts | checked.counts, whole)
-        content["notes"] = [*content["notes"], *checked.notes]
+        content["notes"] = [*content["notes"], *told, *checked.notes]
         if copy:
             content |= {"copy": str(copy), "links": contents.links(out)}
         if isinstance(module, Added):
@@ -186,7 +187,7 @@ def _build(
         out.rename(root / name)
         contents.sync_entry(root)
     say(console, f"{name}: prepared in {monotonic() - started:.0f} s; {content['line']}")
-    for note in checked.notes:
+    for note in (*told, *checked.notes):
         say(console, f"{name}: {note}")
 
 
