@@ -212,10 +212,10 @@ def _hold_out(out: Path, languages: Pair, shares: dict[str, float]) -> dict[str,
     if len(chosen) < HELD_OUT[0] * len(shares) or len(chosen) >= len(all_of):
         raise PrepareError(
             f"train has {len(all_of)} different sources, too few to hold out "
-            f"{' and '.join(shares)}; give {shares and next(iter(shares))}.* files of their own"
+            f"{' and '.join(shares)}; give {next(iter(shares))}.* files of their own"
         )
     held: dict[str, list[Pair]] = {split: [] for split in shares}
-    kept = []
+    kept: list[Pair] = []
     for key, pair in text():
         (held[chosen[key]] if key in chosen else kept).append(pair)
     for side, language in enumerate(languages):

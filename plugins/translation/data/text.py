@@ -49,18 +49,24 @@ def sentences(file: Path) -> Iterator[str]:
             try:
                 yield line.decode("utf-8").removesuffix("\n")
             except UnicodeDecodeError as error:
-                found = line[error.start]
-                likely = "UTF-16" if number == 1 and line[:2] in UTF_16 else "LATIN1"
-                raise PrepareError(
-                    f"{file} is not in UTF-8: line {number}, byte {error.start + 1} is "
-                    f"0x{found:02x}; if it is in {likely}, convert it: iconv -f {likely} -t UTF-8"
-                ) from None
+                where = f"line {number}, byte {error.start + 1}"
+                raise _wrong(file, where, line[error.start], "LATIN1") from None
+
+
+def _wrong(file: Path, where: str, found: int, likely: str) -> PrepareError:
+    return PrepareError(
+        f"{file} is not in UTF-8: {where} is 0x{found:02x}; if it is in {likely}, convert it: "
+        f"iconv -f {likely} -t UTF-8"
+    )
 
 
 def count(file: Path) -> int:
-    """Return the number of lines."""
+    """Return the number of lines; PrepareError if the text is in UTF-16, which has other ends."""
     lines, last = 0, b"\n"
     with file.open("rb") as stream:
+        if (mark := stream.read(2)) in UTF_16:
+            raise _wrong(file, "line 1, byte 1", mark[0], "UTF-16")
+        stream.seek(0)
         while block := stream.read(BLOCK):
             lines += block.count(b"\n")
             last = block[-1:]
