@@ -329,7 +329,7 @@ SIGNS = st.text(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(train=st.lists(st.tuples(SIGNS, SIGNS), max_size=8), valid=SIGNS)
 def test_whatever_the_lines_have_in_them_pairs_stay_pairs(train, valid, tmp_path_factory):
     folder = tmp_path_factory.mktemp("any")
@@ -354,4 +354,5 @@ def test_whatever_the_lines_have_in_them_pairs_stay_pairs(train, valid, tmp_path
         ]
         assert [pair[side] for pair in pairs] == expected
     perfect = perfect_bleu(out, folder / "run")
-    assert (perfect == pytest.approx(100, abs=1e-9)) == (checked.notes == ())
+    unknown = any("have characters that train has not" in note for note in checked.notes)
+    assert (perfect == pytest.approx(100, abs=1e-9)) != unknown

@@ -40,7 +40,18 @@ SPACE = "\u2581"
 
 
 def check(folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked:
-    """Read a prepared set as training and evaluation will; see `ChecksData.check_data`."""
+    """Read a prepared set as training and evaluation will; see `ChecksData.check_data`.
+
+    Messages name files within the set, whose folder has a temporary name while it is built.
+    """
+    try:
+        return _check(folder, whole, progress)
+    except PrepareError as error:
+        told = str(error).replace(f"{folder}/", "").replace(str(folder), "the set")
+        raise PrepareError(told) from None
+
+
+def _check(folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked:
     pair = languages(folder)
     dictionaries = words(folder, pair[0]), words(folder, pair[1])
     try:
