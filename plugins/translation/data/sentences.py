@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 from pydantic import Field, field_validator
 
@@ -17,7 +18,7 @@ from plugins.translation.data.binary import binarise
 from plugins.translation.data.cleaning import Cleaning
 from plugins.translation.data.indexed import MAX_POSITIONS
 from plugins.translation.data.subwords import encode_train, learn, write_split
-from plugins.translation.data.text import Files, count, pairs, sentences, write
+from plugins.translation.data.text import Files, count, pairs, sentences
 
 __all__ = ["Sentences", "SentencesOptions"]
 
@@ -117,16 +118,7 @@ class Sentences(Door):
         if (size := subwords.get_piece_size()) < options.units:
             notes.append(f"{size} units were learned: train is too small for {options.units}")
         total = count(out / f"train.{one}")
-        train = 0
-
-        def fits(source: list[str], target: list[str]) -> bool:
-            return max(len(source), len(target)) <= options.max_units
-
-        for kept in encode_train(out, languages, subwords, fits):
-            train += kept
-            progress(f"writing subword units, {train} pairs")
-        if not train:
-            raise PrepareError(f"each pair of train has more than {options.max_units} units a side")
+        train = _encode(out, languages, subwords, options.max_units, progress)
         if train < total:
             notes.append(
                 f"{total - train} of {total} training pairs are longer than {options.max_units} "
@@ -174,18 +166,37 @@ class Sentences(Door):
 
 
 def _write_train(found: Iterator[Pair], languages: Pair, out: Path) -> None:
-    """Write ``train.*``, without pairs that have an empty side."""
+    """Write ``train.*``; PrepareError if there is no pair."""
     number = 0
-    with (
-        (out / f"train.{languages[0]}").open("w", encoding="utf-8", newline="\n") as sources,
-        (out / f"train.{languages[1]}").open("w", encoding="utf-8", newline="\n") as targets,
-    ):
-        for source, target in found:
-            sources.write(f"{source}\n")
-            targets.write(f"{target}\n")
+    with ExitStack() as stack:
+        files = [stack.enter_context(_new(out / f"train.{language}")) for language in languages]
+        for pair in found:
+            for file, line in zip(files, pair, strict=True):
+                file.write(f"{line}\n")
             number += 1
     if not number:
         raise PrepareError("train has no pair with two sides: its files are empty, or one is")
+
+
+def _new(file: Path) -> TextIO:
+    return file.open("w", encoding="utf-8", newline="\n")
+
+
+def _encode(
+    out: Path, languages: Pair, subwords: Any, most: int, progress: Callable[[str], None]
+) -> int:
+    """Write ``train.spm.*``; return the number of pairs that have at most so many units."""
+
+    def fits(source: list[str], target: list[str]) -> bool:
+        return max(len(source), len(target)) <= most
+
+    train = 0
+    for kept in encode_train(out, languages, subwords, fits):
+        train += kept
+        progress(f"writing subword units, {train} pairs")
+    if not train:
+        raise PrepareError(f"each pair of train has more than {most} units a side")
+    return train
 
 
 def _hold_out(out: Path, languages: Pair, shares: dict[str, float]) -> dict[str, list[Pair]]:
@@ -215,9 +226,18 @@ def _hold_out(out: Path, languages: Pair, shares: dict[str, float]) -> dict[str,
             f"{' and '.join(shares)}; give {next(iter(shares))}.* files of their own"
         )
     held: dict[str, list[Pair]] = {split: [] for split in shares}
-    kept: list[Pair] = []
-    for key, pair in text():
-        (held[chosen[key]] if key in chosen else kept).append(pair)
-    for side, language in enumerate(languages):
-        write(out / f"train.{language}", (pair[side] for pair in kept))
+
+    def kept() -> Iterator[Pair]:
+        for key, pair in text():
+            if key in chosen:
+                held[chosen[key]].append(pair)
+            else:
+                yield pair
+
+    rest = out / "rest"
+    rest.mkdir()
+    _write_train(kept(), languages, rest)
+    for language in languages:
+        (rest / f"train.{language}").replace(out / f"train.{language}")
+    rest.rmdir()
     return held
