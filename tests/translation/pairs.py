@@ -38,7 +38,9 @@ def own_files(folder: Path, sizes: dict[str, int] = SIZES) -> Path:
     return folder
 
 
-def binarise_here(out: Path, languages: tuple[str, str], splits, workers: int = 1) -> None:
+def binarise_here(
+    out: Path, languages: tuple[str, str], splits, workers: int = 1, units=()
+) -> None:
     """Run fairseq-preprocess in this process: starting one takes longer than such a small set."""
     from fairseq_cli import preprocess
 
@@ -46,6 +48,9 @@ def binarise_here(out: Path, languages: tuple[str, str], splits, workers: int = 
     arguments += ["--joined-dictionary", "--destdir", str(out / "bin")]
     for name in splits:
         arguments += [f"--{name}pref", str(out / f"{name}.spm")]
+    if units:
+        write(out / "units.txt", [f"{unit} 1" for unit in units])
+        arguments += ["--srcdict", str(out / "units.txt")]
     preprocess.main(preprocess.options.get_preprocessing_parser().parse_args(arguments))
 
 

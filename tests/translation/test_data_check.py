@@ -21,7 +21,9 @@ PAIR = ("en", "fr")
 def packaged(copy, out):
     """Write a set as a package of somebody's does, which reads what is given as it is."""
     out.mkdir(exist_ok=True)
-    subwords = learn(lines(copy / "train.en") + lines(copy / "train.fr"), out, 4000, exactly=False)
+    subwords = learn(
+        lines(copy / "train.en") + lines(copy / "train.fr"), out, 4000, hard_vocab_limit=False
+    )
     for file in copy.iterdir():
         shutil.copy(file, out)
         encoded = [" ".join(subwords.encode(line, out_type=str)) for line in lines(file)]
@@ -53,7 +55,7 @@ def test_the_embedded_set_reaches_all_that_its_unknown_characters_leave(tmp_path
     reached = perfect_bleu(folder, tmp_path / "run", "test", tokens_per_batch=4096)
     assert 99.9 < reached < 100
     valid, test = found(folder).notes
-    assert "of 1000 references have characters that train has not" in valid
+    assert "of 1000 references have units that the dictionary has not" in valid
     assert test.startswith(f"a perfect model has a BLEU of {reached:.2f} on test: ")
 
 
@@ -85,7 +87,7 @@ REFUSED = {
     "no reference": (lambda out: (out / "valid.fr").unlink(), r"valid\.fr is missing: the text"),
     "no model": (lambda out: (out / "spm.model").unlink(), "has no spm.model; one model"),
     "another model": (
-        lambda out: learn(["dieu un deux zz zero ze"] * 5, out, 40, exactly=False),
+        lambda out: learn(["dieu un deux zz zero ze"] * 5, out, 40, hard_vocab_limit=False),
         "the model of sentencepiece is not the one that valid was written with",
     ),
     "no model of sentencepiece": (

@@ -297,9 +297,17 @@ def test_references_with_characters_that_train_has_not_lower_what_can_be_reached
     reached = perfect_bleu(out, tmp_path / "run")
     assert reached < 99.5
     assert checked.notes == (
-        f"a perfect model has a BLEU of {reached:.2f} on valid: 1 of 12 references have characters "
-        "that train has not",
+        f"a perfect model has a BLEU of {reached:.2f} on valid: 1 of 12 references have units that "
+        "the dictionary has not",
     )
+
+
+def test_parts_of_words_that_train_has_only_whole_can_be_written(tmp_path):
+    copy, out = own_files(tmp_path / "copy"), tmp_path / "out"
+    edit(copy / "valid.fr", 2, lambda line: "quat sep hui neu troi cin")
+    _, checked = taken(copy, out)
+    assert checked.notes == ()
+    assert perfect_bleu(out, tmp_path / "run") == pytest.approx(100, abs=1e-9)
 
 
 def test_a_part_is_measured_against_its_own_references(tmp_path):
@@ -354,5 +362,5 @@ def test_whatever_the_lines_have_in_them_pairs_stay_pairs(train, valid, tmp_path
         ]
         assert [pair[side] for pair in pairs] == expected
     perfect = perfect_bleu(out, folder / "run")
-    unknown = any("have characters that train has not" in note for note in checked.notes)
+    unknown = any("have units that the dictionary has not" in note for note in checked.notes)
     assert (perfect == pytest.approx(100, abs=1e-9)) != unknown

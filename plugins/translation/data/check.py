@@ -244,7 +244,7 @@ def _bleu(text: _Text, metric: Any) -> Iterator[str]:
         number = sum(bool((text.units(i) == UNKNOWN).any()) for i in range(len(text.side)))
         yield (
             f"a perfect model has a BLEU of {best:.2f} on {text.split}: {number} of "
-            f"{len(text.side)} references have characters that train has not"
+            f"{len(text.side)} references have units that the dictionary has not"
             if number
             else f"a perfect model has a BLEU of {best:.2f} on {text.split}: the text that is "
             "learned from differs from the references in spaces or forms of characters"

@@ -17,7 +17,7 @@ from plugins.contracts.doors import Door, DoorOptions
 from plugins.translation.data.binary import binarise
 from plugins.translation.data.cleaning import Cleaning
 from plugins.translation.data.indexed import MAX_POSITIONS
-from plugins.translation.data.subwords import encode_train, learn, write_split
+from plugins.translation.data.subwords import encode_train, inventory, learn, write_split
 from plugins.translation.data.text import Files, count, pairs, sentences
 
 __all__ = ["Sentences", "SentencesOptions"]
@@ -114,7 +114,7 @@ class Sentences(Door):
         notes += cleaning.told()
         progress("learning subword units")
         text = chain.from_iterable(sentences(out / f"train.{lang}") for lang in languages)
-        subwords = learn(text, out, options.units, options.coverage, exactly=False)
+        subwords = learn(text, out, options.units, options.coverage, hard_vocab_limit=False)
         if (size := subwords.get_piece_size()) < options.units:
             notes.append(f"{size} units were learned: train is too small for {options.units}")
         total = count(out / f"train.{one}")
@@ -128,7 +128,7 @@ class Sentences(Door):
             sides = dict(zip(languages, map(list, zip(*texts, strict=True)), strict=True))
             write_split(out, split, sides, subwords)
         progress("writing fairseq's binary data")
-        binarise(out, languages, ("train", *held))
+        binarise(out, languages, ("train", *held), units=inventory(subwords))
         for language in languages:
             (out / f"train.{language}").unlink()
             (out / f"train.spm.{language}").unlink()

@@ -16,14 +16,14 @@ from typing import Any
 from plugins.contracts.dataset import PrepareError
 from plugins.translation.data.text import sentences, tidy, write
 
-__all__ = ["encode_train", "learn", "write_split"]
+__all__ = ["encode_train", "inventory", "learn", "write_split"]
 
 BATCH = 100_000
 TOO_FEW = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
 
 
 def learn(
-    lines: Iterable[str], out: Path, units: int, coverage: float = 1.0, exactly: bool = True
+    lines: Iterable[str], out: Path, units: int, coverage: float = 1.0, **options: bool
 ) -> Any:
     """Learn byte-pair units; write ``spm.model``, return sentencepiece's processor.
 
@@ -37,8 +37,9 @@ def learn(
         How many.
     coverage: float
         Share of all characters that are known.
-    exactly: bool
-        Whether there must be so many; otherwise a small text gets fewer.
+    **options
+        Of sentencepiece: with ``hard_vocab_limit=False`` a small text gets fewer units. The model
+        file has in it what is said here, even if that is the default.
 
     Raises
     ------
@@ -54,7 +55,6 @@ def learn(
             model_writer=model,
             model_type="bpe",
             vocab_size=units,
-            hard_vocab_limit=exactly,
             character_coverage=coverage,
             # With identity, decoding returns the text unchanged.
             normalization_rule_name="identity",
@@ -62,6 +62,7 @@ def learn(
             shuffle_input_sentence=False,
             num_threads=1,
             minloglevel=2,
+            **options,
         )
     except RuntimeError as error:
         if few := TOO_FEW.search(str(error)):
@@ -75,6 +76,15 @@ def learn(
         ) from None
     (out / "spm.model").write_bytes(model.getvalue())
     return sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+
+
+def inventory(subwords: Any) -> list[str]:
+    """Return the units that text can consist of: without sentencepiece's marks."""
+    return [
+        subwords.id_to_piece(number)
+        for number in range(subwords.get_piece_size())
+        if not (subwords.is_control(number) or subwords.is_unknown(number))
+    ]
 
 
 def encode_train(

@@ -150,7 +150,7 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
     _write_train(corpora, out)
     progress(f"learning subword units from {sum(found[name] for name in CORPORA)} pairs")
     text = chain.from_iterable(sentences(out / f"train.{lang}") for lang in LANGUAGES)
-    subwords = learn(text, out, SUBWORDS, COVERAGE, exactly=official)
+    subwords = learn(text, out, SUBWORDS, COVERAGE, hard_vocab_limit=official)
     train = 0
     for kept in encode_train(out, LANGUAGES, subwords, is_clean):
         train += kept
