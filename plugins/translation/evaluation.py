@@ -46,11 +46,6 @@ class Evaluation:
     ValueError
         If the data set has no such split, the numbers of references and of binarised pairs
         differ, a sentence is longer than the model reads, or BLEU can be no number.
-
-    Attributes
-    ----------
-    signature: str
-        sacrebleu's description of how BLEU is measured.
     """
 
     def __init__(self, task: Any, recipe: Recipe, data: Path) -> None:
@@ -75,7 +70,6 @@ class Evaluation:
         self._check_lengths(whole, chosen, path)
         self.metric = bleu_of(task.cfg.target_lang)
         require_number(self.metric, self.references)
-        self.signature = f"{self.metric.get_signature()}"
         task.datasets[self.split] = LanguagePairDataset(
             [whole.src[i] for i in chosen],
             whole.src_sizes[chosen],
@@ -124,7 +118,7 @@ class Evaluation:
             logger.info("translation %s", translations[i])
         in_order = [translations[i] for i in range(len(self.references))]
         score = self.metric.corpus_score(in_order, [self.references])
-        logger.info("%s | %s", score, self.signature)
+        logger.info("%s | %s", score, self.metric.get_signature())
         return score.score
 
     def _check_lengths(self, whole: Any, chosen: list[int], path: Path) -> None:

@@ -51,10 +51,9 @@ logger = logging.getLogger(__name__)
 def train(job: Job) -> None:
     """Train and evaluate, from the newest readable checkpoint if there is one.
 
-    Records ``evaluation`` (sacrebleu's signature), ``untrained`` (BLEU, perplexity), ``train``
-    (loss in bits a target token, learning rate) every ten updates, ``val`` (perplexity) after each
-    whole epoch, and ``val`` with BLEU at the end. With several processes, the first evaluates
-    while the others wait.
+    Records ``untrained`` (BLEU, perplexity), ``train`` (loss in bits a target token, learning rate)
+    every ten updates, ``val`` (perplexity) after each whole epoch, and ``val`` with BLEU at the
+    end. With several processes, the first evaluates while the others wait.
 
     Raises
     ------
@@ -152,8 +151,6 @@ def _train(job: Job) -> None:
     def measured() -> dict[str, float]:
         return _measured(evaluation, trainer.get_model(), trainer.get_criterion())
 
-    if job.rank == 0 and not job.recorded("evaluation"):
-        job.record("evaluation", step=0, epoch=0, sacrebleu=evaluation.signature)
     if job.rank == 0 and not job.recorded("untrained"):
         job.record("untrained", step=0, epoch=0, **measured())
     checkpoint = distributed.decided(job, lambda: newest_readable(job.folder / "checkpoints"))

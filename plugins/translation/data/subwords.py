@@ -23,7 +23,7 @@ TOO_FEW = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
 
 
 def learn(
-    lines: Iterable[str], out: Path, units: int, coverage: float = 1.0, **options: bool
+    lines: Iterable[str], out: Path, units: int, coverage: float = 1.0, **options: Any
 ) -> Any:
     """Learn byte-pair units; write ``spm.model``, return sentencepiece's processor.
 
