@@ -5,6 +5,7 @@ from __future__ import annotations
 from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.training import distributed
+from plugins.translation.data.indexed import MAX_POSITIONS
 from plugins.translation.sites import PARTS, check, parts
 
 __all__ = ["LOG_UPDATES", "SAVE_UPDATES", "attention_at", "fairseq_arguments"]
@@ -39,6 +40,8 @@ def fairseq_arguments(job: Job) -> list[str]:
         "encoder-self-attention": attention["encoder"],
         "decoder-self-attention": attention["decoder"],
         "cross-attention": attention["cross"],
+        "max-source-positions": MAX_POSITIONS,
+        "max-target-positions": MAX_POSITIONS,
         "dropout": recipe.dropout,
         "criterion": "label_smoothed_cross_entropy",
         "label-smoothing": recipe.label_smoothing,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import sacrebleu
 import torch
 from fairseq import utils
 from fairseq.data import LanguagePairDataset
 
+from plugins.translation.data.bleu import bleu_of, require_number
+from plugins.translation.data.text import sentences
 from plugins.translation.recipe import Recipe
 
 __all__ = ["Evaluation"]
@@ -42,16 +44,21 @@ class Evaluation:
     Raises
     ------
     ValueError
-        If the numbers of references and of binarised pairs differ.
+        If the data set has no such split, the numbers of references and of binarised pairs
+        differ, a sentence is longer than the model reads, or BLEU can be no number.
     """
 
     def __init__(self, task: Any, recipe: Recipe, data: Path) -> None:
         self.task, self.recipe, self.split = task, recipe, recipe.evaluation_split
-        task.load_dataset(self.split)
+        try:
+            task.load_dataset(self.split)
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"{data} has no split {self.split}; evaluation_split: valid is there in each set"
+            ) from error
         whole = task.datasets[self.split]
         path = data / f"{self.split}.{task.cfg.target_lang}"
-        # splitlines() would also break at Unicode's separators.
-        references = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        references = list(sentences(path))
         if len(references) != len(whole):
             raise ValueError(
                 f"{path} has {len(references)} lines, the binarised {self.split} split"
@@ -60,6 +67,9 @@ class Evaluation:
         wanted = min(recipe.evaluation_sentences or len(whole), len(whole))
         chosen = [i * len(whole) // wanted for i in range(wanted)]
         self.references = [references[i] for i in chosen]
+        self._check_lengths(whole, chosen, path)
+        self.metric = bleu_of(task.cfg.target_lang)
+        require_number(self.metric, self.references)
         task.datasets[self.split] = LanguagePairDataset(
             [whole.src[i] for i in chosen],
             whole.src_sizes[chosen],
@@ -81,10 +91,13 @@ class Evaluation:
                 _, _, logged = self.task.valid_step(sample, model, criterion)
                 nats += float(logged["nll_loss"])
                 tokens += logged["ntokens"]
-        return torch.tensor(nats / tokens, dtype=torch.float64).exp().item()
+        perplexity = torch.tensor(nats / tokens, dtype=torch.float64).exp().item()
+        if not math.isfinite(perplexity):
+            raise FloatingPointError(f"the perplexity of {self.split} is {perplexity}")
+        return perplexity
 
     def bleu(self, model: Any) -> float:
-        """Return detokenised BLEU in [0, 100], by sacrebleu with its default tokens (13a)."""
+        """Return detokenised BLEU in [0, 100], by sacrebleu with its tokens of the language."""
         search = argparse.Namespace(
             beam=self.recipe.beam,
             lenpen=self.recipe.length_penalty,
@@ -103,11 +116,23 @@ class Evaluation:
         for i in range(min(3, len(self.references))):
             logger.info("reference   %s", self.references[i])
             logger.info("translation %s", translations[i])
-        metric = sacrebleu.BLEU()
         in_order = [translations[i] for i in range(len(self.references))]
-        score = metric.corpus_score(in_order, [self.references])
-        logger.info("%s | %s", score, metric.get_signature())
+        score = self.metric.corpus_score(in_order, [self.references])
+        logger.info("%s | %s", score, self.metric.get_signature())
         return score.score
+
+    def _check_lengths(self, whole: Any, chosen: list[int], path: Path) -> None:
+        """Raise ValueError if a sentence is longer than the model reads."""
+        for sizes, most in zip(
+            (whole.src_sizes, whole.tgt_sizes), self.task.max_positions(), strict=True
+        ):
+            for i in chosen:
+                if sizes[i] > most:
+                    raise ValueError(
+                        f"{path}, line {i + 1}: a side of this pair has {sizes[i] - 1} units, and "
+                        f"the model reads {most - 1} at most; shorten it, or take the pair out, "
+                        "and prepare the data again"
+                    )
 
     def _nothing_compiled(self) -> AbstractContextManager[Any]:
         """Keep models from compiling themselves again for a few sentences without learning."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.attention.core.site import SequenceSite
 from plugins.attention.core.word import Word
+from plugins.contracts.dataset import Checked
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.probe import Probed
-from plugins.contracts.task import Evaluates, Looks, Probes, Smokes, Task
-from plugins.translation.batches import batches
+from plugins.contracts.task import ChecksData, Evaluates, Looks, Probes, Smokes, Task
 from plugins.translation.recipe import Recipe
 from plugins.translation.sites import SITES, check, sequence_site
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Translation"]
 
 
-class Translation(Task, Smokes, Probes, Evaluates, Looks):
+class Translation(Task, ChecksData, Smokes, Probes, Evaluates, Looks):
     """Translation with fairseq."""
 
     name = "translation"
@@ -58,6 +58,12 @@ class Translation(Task, Smokes, Probes, Evaluates, Looks):
     def check(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
         """Refuse what cannot stand at the sites, or elsewhere by the recipe."""
         check(word, sites, Word.parse(recipe.elsewhere))
+
+    def check_data(self, folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked:
+        """Compare fairseq's data with the text that BLEU is measured against."""
+        from plugins.translation.data.check import check
+
+        return check(folder, whole, progress)
 
     def progress(self, recipe: Any, record: Mapping[str, Any]) -> float:
         """Return the share of the updates, or of the epochs if the recipe counts these."""
@@ -110,6 +116,8 @@ class Translation(Task, Smokes, Probes, Evaluates, Looks):
             return int(recipe.updates)
         if data is None:
             return None
+        from plugins.translation.batches import batches
+
         return recipe.epochs * -(-batches(data, recipe.tokens_per_batch) // recipe.update_frequency)
 
     def evaluate(self, job: Job, checkpoint: Path) -> dict[str, float]:

@@ -19,6 +19,8 @@ from plugins.training import allocator, distributed
 from plugins.training.compilation import compile_for_training
 from plugins.training.mechanisms import Trained
 from plugins.translation.arguments import fairseq_arguments
+from plugins.translation.batches import left_out
+from plugins.translation.data.indexed import MAX_POSITIONS
 from plugins.translation.log import log_to, root_logger_kept
 from plugins.translation.recipe import Recipe
 from plugins.translation.sites import parts
@@ -135,6 +137,7 @@ def _train(job: Job) -> None:
     configuration, task, model = build(job)
     processes = f"{job.world} processes, " if job.world > 1 else ""
     logger.info("%s%s", processes, job.recipe.step)
+    _count_left_out(job)
     logger.info(model)
     criterion, trained = learning(job, configuration, task, model)
     evaluation = Evaluation(task, job.recipe, job.data)
@@ -161,6 +164,18 @@ def _train(job: Job) -> None:
         passes = epochs.next_epoch_idx - 1 + epochs.iterations_in_epoch / len(epochs)
         last = job.recipe.epochs if job.recipe.updates is None else round(passes, 4)
         job.record("val", step=trainer.get_num_updates(), epoch=last, **measured())
+
+
+def _count_left_out(job: Job) -> None:
+    """Say how many training pairs do not fit; raise ValueError if none does."""
+    left, number = left_out(job.data, job.recipe.tokens_per_batch)
+    if left == number:
+        raise ValueError(
+            f"none of {number} training pairs fits into a batch of tokens_per_batch: "
+            f"{job.recipe.tokens_per_batch}, or into the model, which reads {MAX_POSITIONS} units"
+        )
+    if left:
+        logger.warning("%d of %d training pairs are too long and are left out", left, number)
 
 
 def learning(job: Job, configuration: Any, task: Any, model: Any) -> tuple[Any, Trained]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,14 @@ class RecordingTrainer(Trainer):
 
     def _record(self, step: int) -> None:
         epochs = self.epoch - 1 + self.batches.iterations_in_epoch / len(self.batches)
+        loss = float(metrics.get_meter("train_inner", "loss").avg)
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} at step {step}")
         self.job.record(
             "train",
             step=step,
             epoch=round(epochs, 4),
-            loss=float(metrics.get_meter("train_inner", "loss").avg),
+            loss=loss,
             learning_rate=self.get_lr(),
         )
 

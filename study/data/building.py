@@ -165,7 +165,7 @@ def _build(
     if (root / name).exists():
         raise StudyError(
             f"{root / name} exists but has no {CARD_FILE}, so it is not a data set; move it "
-            f"away and run: study data prepare {name}" + (f" --from {copy}" if copy else "")
+            "away and call again"
         )
     from rich.text import Text
 

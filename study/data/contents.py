@@ -46,7 +46,9 @@ def touched(folder: Path, card: Path) -> bool:
     return False
 
 
-def fingerprint(folder: Path, packages: Mapping[str, str], whole: bool = True) -> str:
+def fingerprint(
+    folder: Path, packages: Mapping[str, str], whole: bool = True, without: str = ""
+) -> str:
     """Hash packages, then names and contents of all files, in a fixed order.
 
     Parameters
@@ -57,9 +59,12 @@ def fingerprint(folder: Path, packages: Mapping[str, str], whole: bool = True) -
         Versions of the distributions that can change what is written.
     whole: bool
         Whether the content of files in linked folders counts too, or their sizes.
+    without: str
+        A file that does not count: the card, which has the fingerprint in it.
     """
     digest = hashlib.sha256(json.dumps(packages, sort_keys=True).encode())
     entries = {entry.relative_to(folder).as_posix(): entry for entry in _entries(folder)}
+    entries.pop(without, None)
     for name, entry in sorted(entries.items()):
         if entry.is_file():
             digest.update(f"\0{name}\0".encode() + _sha256(entry))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -19,6 +20,9 @@ from study.errors import StudyError, nearest
 __all__ = ["Added", "added", "added_names", "door_names", "find_door", "read_options"]
 
 CARD_FILE = "card.json"
+STORE = "wheels"
+"""Folder of the downloads, beside the sets."""
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")
 
 
@@ -59,13 +63,14 @@ class Added:
     def command(self) -> str:
         """The command that takes it in again."""
         options = self.options.model_dump(mode="json", exclude_defaults=True)
-        given = "".join(f" -o {key}={_told(value)}" for key, value in options.items())
+        given = "".join(
+            f" -o {shlex.quote(f'{key}={_text(value)}')}" for key, value in options.items()
+        )
         return f"study data add {self.door} {self.name} --from DIR{given}"
 
 
-def _told(value: Any) -> str:
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if re.fullmatch(r"[\w.,:/#-]+", text) else json.dumps(text, ensure_ascii=False)
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @functools.cache
@@ -121,6 +126,8 @@ def check_name(name: str, taken: Iterable[str]) -> None:
             f"{name!r} cannot be the name of a data set: letters, digits, '_', '.' and single '-' "
             "between them, such as my-boxes"
         )
+    if name == STORE:
+        raise StudyError(f"{name!r} is the folder of what is downloaded; choose another name")
     if name in taken:
         raise StudyError(f"the data set {name!r} comes with a package; choose another name")
 
@@ -131,7 +138,14 @@ def added(name: str, root: Path) -> Added | None:
     if found is None:
         return None
     door = find_door(found["name"])
-    return Added(name, found["name"], door.Options.model_validate(found["options"]))
+    try:
+        options = door.Options.model_validate(found.get("options"))
+    except ValidationError:
+        raise StudyError(
+            f"{root / name} was taken in by another version of {found['name']}; delete it and add "
+            f"it again: study data add {found['name']} {name} --from DIR"
+        ) from None
+    return Added(name, found["name"], options)
 
 
 def added_names(root: Path) -> Iterator[str]:

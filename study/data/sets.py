@@ -197,7 +197,8 @@ def verify(name: str, root: Path | None = None) -> None:
             )
     if contents.touched(folder, folder / CARD_FILE):
         whole = made.get("linked") == "content"
-        if contents.fingerprint(folder, made["packages"], whole) != made["fingerprint"]:
+        now = contents.fingerprint(folder, made["packages"], whole, CARD_FILE)
+        if now != made["fingerprint"]:
             raise StudyError(
                 f"files of {folder}{f' or of {copy}' if copy else ''} have another content than "
                 f"when it was prepared; put them back, or delete {folder} and run: {command}"

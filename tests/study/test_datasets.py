@@ -291,11 +291,12 @@ def test_placeholders_agree_and_english_is_unique(prepared):
 
 
 def test_subword_units_are_learned_from_train_alone(prepared, tmp_path):
-    from plugins.translation.data import software
+    from plugins.translation.data import software, subwords
 
     folder = prepared("software-en-de")
     train = zip(*(lines(folder / f"train.{language}") for language in ("en", "de")), strict=True)
-    software._learn_subwords([sentence for pair in train for sentence in pair], tmp_path)
+    text = [sentence for pair in train for sentence in pair]
+    subwords.learn(text, tmp_path, software.SUBWORDS)
     assert (tmp_path / "spm.model").read_bytes() == (folder / "spm.model").read_bytes()
 
 

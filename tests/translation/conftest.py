@@ -34,6 +34,8 @@ def numbers(tmp_path_factory) -> Path:
     """A data folder laid out like that of ``software-en-de``."""
     from small_translation import SIZES, fairseq
 
+    from plugins.translation.data.subwords import learn
+
     folder = tmp_path_factory.mktemp("numbers")
     chance = random.Random(0)
     for split, size in SIZES.items():
@@ -47,4 +49,8 @@ def numbers(tmp_path_factory) -> Path:
     for split in SIZES:
         command += [f"--{split}pref", str(folder / f"{split}.spm")]
     fairseq(*command, "--destdir", str(folder / "bin"))
+    text = (
+        (folder / f"train.{language}").read_text("utf-8").split("\n") for language in ("en", "de")
+    )
+    learn((line for lines in text for line in lines), folder, 400, hard_vocab_limit=False)
     return folder

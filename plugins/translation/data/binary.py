@@ -10,16 +10,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plugins.contracts.dataset import PrepareError
+from plugins.translation.data.text import write
 
 __all__ = ["binarise"]
 
 
 def binarise(
-    out: Path, languages: tuple[str, str], splits: Sequence[str], workers: int = 1
+    out: Path,
+    languages: tuple[str, str],
+    splits: Sequence[str],
+    workers: int = 1,
+    units: Sequence[str] = (),
 ) -> None:
     """Run fairseq-preprocess on ``<split>.spm.<language>``; write ``bin``.
 
-    Both languages share one dictionary, made from the split ``train``.
+    Both languages share one dictionary: of the units that stand in ``train``, or of all `units`.
+    Byte-pair units that train has only within longer ones are not in the former. In a small set,
+    that are most of what another text needs.
 
     Parameters
     ----------
@@ -31,6 +38,8 @@ def binarise(
         Of train, valid and test.
     workers: int
         Processes that share the work; the result does not depend on their number.
+    units: sequence of str
+        The dictionary.
 
     Raises
     ------
@@ -45,6 +54,10 @@ def binarise(
     command += ["--joined-dictionary", "--workers", str(workers), "--destdir", str(destination)]
     for name in splits:
         command += [f"--{name}pref", str(out / f"{name}.spm")]
+    dictionary = out / "units.txt"
+    if units:
+        write(dictionary, (f"{unit} 1" for unit in units))
+        command += ["--srcdict", str(dictionary)]
     # It has its own process, because importing fairseq changes the logging of a whole process.
     done = subprocess.run(
         command,
@@ -61,3 +74,4 @@ def binarise(
         raise PrepareError(f"fairseq-preprocess failed: {last[0]}; is fairseq installed?")
     # The file has times and temporary paths; with it every copy of the data set would differ.
     (destination / "preprocess.log").unlink(missing_ok=True)
+    dictionary.unlink(missing_ok=True)

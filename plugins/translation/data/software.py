@@ -7,15 +7,16 @@ units, and fairseq's binary form of the latter.
 
 from __future__ import annotations
 
-import io
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from plugins.contracts.dataset import Card, Source
 from plugins.translation.data.binary import binarise
 from plugins.translation.data.catalogs import Pair, clean, gettext_pairs, json_pairs
 from plugins.translation.data.leakage import split
+from plugins.translation.data.subwords import learn, write_split
+from plugins.translation.data.text import write
 
 __all__ = ["CARD", "LANGUAGES", "SOURCES", "prepare"]
 
@@ -71,30 +72,6 @@ def _read(sources: Mapping[str, Path]) -> list[Pair]:
     return clean(pairs)
 
 
-def _learn_subwords(sentences: Sequence[str], out: Path) -> None:
-    """Learn joint byte-pair units from `sentences`; write ``spm.model`` and ``spm.vocab``."""
-    import sentencepiece
-
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences),
-        model_writer=model,
-        model_type="bpe",
-        vocab_size=SUBWORDS,
-        character_coverage=1.0,
-        # The text is already normalised; with identity, decoding returns it unchanged.
-        normalization_rule_name="identity",
-        input_sentence_size=0,
-        shuffle_input_sentence=False,
-        num_threads=1,
-        minloglevel=2,
-    )
-    (out / "spm.model").write_bytes(model.getvalue())
-    subwords = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    pieces = [f"{subwords.id_to_piece(i)}\n" for i in range(subwords.get_piece_size())]
-    (out / "spm.vocab").write_text("".join(pieces), encoding="utf-8")
-
-
 def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], None]) -> dict:
     """Write text, subword units and fairseq's binary data into the folder `out`.
 
@@ -124,22 +101,17 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
     ``spm.model`` the units, ``bin`` what fairseq loads. Units and dictionary are learned from train
     alone.
     """
-    import sentencepiece
-
     progress("reading the catalogues")
     pairs = _read(sources)
     progress(f"grouping {len(pairs)} pairs")
     splits = split(pairs, HELD_OUT)
     progress("learning subword units")
-    _learn_subwords([sentence for pair in splits["train"] for sentence in pair], out)
-    subwords = sentencepiece.SentencePieceProcessor(model_file=str(out / "spm.model"))
+    text = (sentence for pair in splits["train"] for sentence in pair)
+    subwords = learn(text, out, SUBWORDS)
+    write(out / "spm.vocab", map(subwords.id_to_piece, range(subwords.get_piece_size())))
     for name, kept in splits.items():
-        for side, language in enumerate(LANGUAGES):
-            text = [pair[side] for pair in kept]
-            units = [" ".join(subwords.encode(sentence, out_type=str)) for sentence in text]
-            for path, lines in ((f"{name}.{language}", text), (f"{name}.spm.{language}", units)):
-                content = "".join(f"{line}\n" for line in lines)
-                (out / path).write_text(content, encoding="utf-8", newline="\n")
+        sides = {lang: [pair[side] for pair in kept] for side, lang in enumerate(LANGUAGES)}
+        write_split(out, name, sides, subwords)
     progress("writing fairseq's binary data")
     binarise(out, LANGUAGES, tuple(splits))
     return {

@@ -18,24 +18,20 @@ Train is Europarl v7, Common Crawl and News Commentary v9, valid newstest2013, t
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import socket
-import sys
-import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
-from itertools import islice
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from plugins.contracts.copies import CopyCard, check_counts, check_folder
 from plugins.contracts.dataset import PrepareError, Source
 from plugins.translation.data.binary import binarise
+from plugins.translation.data.subwords import encode_train, learn, write_split
+from plugins.translation.data.text import Files, count, pairs, sentences, tidy
 
-__all__ = ["CARD", "LANGUAGES", "SOURCES", "is_clean", "prepare", "recognises", "tidy"]
+__all__ = ["CARD", "LANGUAGES", "SOURCES", "is_clean", "prepare", "recognises"]
 
 SOURCES: tuple[Source, ...] = ()
 
@@ -84,32 +80,15 @@ what fills it up to a multiple of 8."""
 COVERAGE = 0.9999
 MOST_UNITS = 250
 LARGEST_RATIO = 1.5
-BATCH = 100_000
 MOST_WORKERS = 8
 DOWNLOAD_SECONDS = 60
 
 _SEGMENT = re.compile(r"<seg[^>]*>(.*)</seg>")
 
-Files = dict[str, Path]
-"""By language."""
-
 
 def recognises(folder: Path) -> bool:
     """Tell whether a folder has a file of a training corpus, in one language at least."""
     return any(_find(folder, f"{name}.{lang}") for name in CORPORA for lang in LANGUAGES)
-
-
-def tidy(line: str) -> str:
-    """Return a line without invisible characters, and with single spaces only."""
-    return " ".join(_invisible().sub("", line).split())
-
-
-@cache
-def _invisible() -> re.Pattern[str]:
-    """Match control and format characters, such as soft hyphens, byte order marks and joiners."""
-    characters = (chr(code) for code in range(sys.maxunicode + 1))
-    found = (c for c in characters if unicodedata.category(c) in ("Cc", "Cf") and not c.isspace())
-    return re.compile(f"[{''.join(map(re.escape, found))}]")
 
 
 def is_clean(source: list[str], target: list[str]) -> bool:
@@ -156,28 +135,30 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
     for split, (name, _, known_as) in TEST_SETS.items():
         progress(f"looking for {name}")
         tests[split] = _given(copy, name) or _downloaded(copy, name, known_as)
-    pairs = {}
+    found = {}
     for name, files in corpora.items():
         progress(f"counting the lines of {name}")
-        pairs[name] = _same(files, {lang: _count(file) for lang, file in files.items()})
+        found[name] = pairs({file: count(file) for file in files.values()})
     texts = {}
     for split, (name, _, _) in TEST_SETS.items():
         texts[split] = {lang: list(_sentences(file)) for lang, file in tests[split].items()}
-        pairs[name] = _same(tests[split], {lang: len(t) for lang, t in texts[split].items()})
-    official = check_counts(pairs, OFFICIAL, subset)
+        lines = map(len, texts[split].values())
+        found[name] = pairs(dict(zip(tests[split].values(), lines, strict=True)))
+    official = check_counts(found, OFFICIAL, subset)
 
     progress("reading the training text")
     _write_train(corpora, out)
-    progress(f"learning subword units from {sum(pairs[name] for name in CORPORA)} pairs")
-    size = _learn_subwords(out, exactly=official)
+    progress(f"learning subword units from {sum(found[name] for name in CORPORA)} pairs")
+    text = chain.from_iterable(sentences(out / f"train.{lang}") for lang in LANGUAGES)
+    subwords = learn(text, out, SUBWORDS, COVERAGE, hard_vocab_limit=official)
     train = 0
-    for kept in _encode_train(out):
+    for kept in encode_train(out, LANGUAGES, subwords, is_clean):
         train += kept
         progress(f"writing subword units, {train} pairs")
     if not train:
         raise PrepareError(f"no pair of {copy} is left for training after cleaning")
     for split, sides in texts.items():
-        _write_test(split, sides, out)
+        write_split(out, split, sides, subwords)
     for lang in LANGUAGES:
         (out / f"train.{lang}").unlink()
     progress("writing fairseq's binary data")
@@ -187,8 +168,8 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
         (out / f"train.spm.{lang}").unlink()
     return {
         "items": {"train": train} | {split: len(sides["en"]) for split, sides in texts.items()},
-        "read": pairs,
-        "subwords": size,
+        "read": found,
+        "subwords": subwords.get_piece_size(),
         "official": official,
     }
 
@@ -245,45 +226,13 @@ def _downloaded(copy: Path, name: str, known_as: str) -> Files:
     return dict(zip(LANGUAGES, (Path(source), Path(reference)), strict=True))
 
 
-def _count(file: Path) -> int:
-    """Return the number of lines."""
-    lines, last = 0, b"\n"
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            lines += block.count(b"\n")
-            last = block[-1:]
-    return lines + (last != b"\n")
-
-
-def _same(files: Files, lines: dict[str, int]) -> int:
-    """Return the number of pairs, once both sides have as many lines."""
-    if len(set(lines.values())) > 1:
-        told = " and ".join(f"{files[lang]} {lines[lang]}" for lang in LANGUAGES)
-        raise PrepareError(
-            f"lines are no pairs: {told} lines; a download was cut, or the files are of different "
-            "versions: take both from the archive again"
-        )
-    return lines[LANGUAGES[0]]
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    """Open a text whose lines end only with line feeds; other separators may stand in a line."""
-    try:
-        with file.open(encoding="utf-8", newline="\n") as stream:
-            yield stream
-    except UnicodeDecodeError as error:
-        raise PrepareError(f"{file} is not in UTF-8 ({error})") from error
-
-
 def _sentences(file: Path) -> Iterator[str]:
     """Yield the sentences of a test set, as sacrebleu reads them."""
-    with _opened(file) as stream:
-        for line in stream:
-            if file.suffix != ".sgm":
-                yield " ".join(line.split())
-            elif segment := _SEGMENT.search(line):
-                yield " ".join(segment[1].split())
+    for line in sentences(file):
+        if file.suffix != ".sgm":
+            yield " ".join(line.split())
+        elif segment := _SEGMENT.search(line):
+            yield " ".join(segment[1].split())
 
 
 def _write_train(corpora: dict[str, Files], out: Path) -> None:
@@ -293,78 +242,8 @@ def _write_train(corpora: dict[str, Files], out: Path) -> None:
         (out / f"train.{LANGUAGES[1]}").open("w", encoding="utf-8", newline="\n") as targets,
     ):
         for files in corpora.values():
-            with _opened(files[LANGUAGES[0]]) as one, _opened(files[LANGUAGES[1]]) as other:
-                for source, target in zip(map(tidy, one), map(tidy, other), strict=True):
-                    if source and target:
-                        sources.write(f"{source}\n")
-                        targets.write(f"{target}\n")
-
-
-def _learn_subwords(out: Path, exactly: bool) -> int:
-    """Learn joint byte-pair units from train; write ``spm.model``, return their number.
-
-    Unless it must be `exactly` 37,000, a small text gets fewer.
-    """
-    import sentencepiece
-
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=_lines(*(out / f"train.{lang}" for lang in LANGUAGES)),
-        model_writer=model,
-        model_type="bpe",
-        vocab_size=SUBWORDS,
-        hard_vocab_limit=exactly,
-        character_coverage=COVERAGE,
-        # With identity, decoding returns the text unchanged.
-        normalization_rule_name="identity",
-        input_sentence_size=0,
-        shuffle_input_sentence=False,
-        num_threads=1,
-        minloglevel=2,
-    )
-    (out / "spm.model").write_bytes(model.getvalue())
-    return _subwords(out).get_piece_size()
-
-
-def _lines(*files: Path) -> Iterator[str]:
-    for file in files:
-        with _opened(file) as stream:
-            for line in stream:
-                yield line.removesuffix("\n")
-
-
-def _subwords(out: Path) -> Any:
-    import sentencepiece
-
-    return sentencepiece.SentencePieceProcessor(model_file=str(out / "spm.model"))
-
-
-def _encode_train(out: Path) -> Iterator[int]:
-    """Write ``train.spm.*``, the clean pairs in units; yield how many, batch by batch."""
-    subwords = _subwords(out)
-    with (
-        _opened(out / f"train.{LANGUAGES[0]}") as sources,
-        _opened(out / f"train.{LANGUAGES[1]}") as targets,
-        (out / f"train.spm.{LANGUAGES[0]}").open("w", encoding="utf-8", newline="\n") as one,
-        (out / f"train.spm.{LANGUAGES[1]}").open("w", encoding="utf-8", newline="\n") as other,
-    ):
-        while batch := list(islice(sources, BATCH)):
-            texts = batch, list(islice(targets, BATCH))
-            units = [
-                subwords.encode([line.removesuffix("\n") for line in lines], out_type=str)
-                for lines in texts
-            ]
-            kept = [pair for pair in zip(*units, strict=True) if is_clean(*pair)]
-            one.writelines(f"{' '.join(source)}\n" for source, _ in kept)
-            other.writelines(f"{' '.join(target)}\n" for _, target in kept)
-            yield len(kept)
-
-
-def _write_test(split: str, sides: dict[str, list[str]], out: Path) -> None:
-    """Write a test set as natural text and in units."""
-    subwords = _subwords(out)
-    for lang, sentences in sides.items():
-        units = [" ".join(subwords.encode(tidy(line), out_type=str)) for line in sentences]
-        for path, lines in ((f"{split}.{lang}", sentences), (f"{split}.spm.{lang}", units)):
-            content = "".join(f"{line}\n" for line in lines)
-            (out / path).write_text(content, encoding="utf-8", newline="\n")
+            one, other = (map(tidy, sentences(files[lang])) for lang in LANGUAGES)
+            for source, target in zip(one, other, strict=True):
+                if source and target:
+                    sources.write(f"{source}\n")
+                    targets.write(f"{target}\n")
