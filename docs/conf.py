@@ -17,7 +17,7 @@ html_theme_options = {"page_width": "1240px", "body_max_width": "none"}
 html_show_copyright = False
 extensions = ["myst_parser", "sphinx.ext.apidoc", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "reference/*/modules.rst"]
-myst_heading_anchors = 2
+myst_heading_anchors = 3
 
 # A page a module, found by looking; a module says with `__all__` what is public.
 apidoc_modules = [

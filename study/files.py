@@ -151,7 +151,7 @@ def naming(path: Path, temporary: Path) -> Iterator[None]:
         if error.errno is None:
             raise
         named = str(error.filename or path).replace(str(temporary), str(path))
-        raise OSError(error.errno, os.strerror(error.errno), named) from error
+        raise OSError(error.errno, error.strerror or os.strerror(error.errno), named) from error
 
 
 def append_jsonl(path: Path, record: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from typing import Any, cast
 from plugins.contracts.copies import CopyCard
 from study.data import contents
 from study.data.building import SCHEMA, CopiedDataSet, DataSet, is_whole
-from study.data.doors import CARD_FILE, Added, added, added_names
+from study.data.doors import CARD_FILE, Added, added, added_names, find_door
 from study.errors import StudyError, nearest
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "is_prepared",
     "load",
     "looks_like_copy",
+    "module_of",
     "names",
     "outputs",
     "overview",
@@ -141,6 +142,14 @@ def again(name: str, root: Path | None, copy: bool = False) -> str:
     if isinstance(module, Added):
         return module.command
     return f"study data prepare {name}" + (" --from DIR" if copy else "")
+
+
+def module_of(name: str) -> str:
+    """Return the module that makes a data set: its own, or that of the door it came through."""
+    module = load(name)
+    if isinstance(module, Added):
+        return type(find_door(module.door)).__module__
+    return datasets()[name]
 
 
 def task_of(name: str) -> str:

@@ -71,7 +71,7 @@ def _modules(science: dict[str, Any]) -> set[str]:
     """Return the modules of the task, the mechanisms and the data set of a run."""
     task, word = find_task(science["task"]), Word.parse(science["mechanism"])
     found = {type(each).__module__ for each in (task, *word.parts)}
-    return found | {data.datasets()[science["recipe"]["data"]]}
+    return found | {data.module_of(science["recipe"]["data"])}
 
 
 def _distributions(science: dict[str, Any], modules: set[str]) -> list[str]:

@@ -332,7 +332,7 @@ def test_the_verb_evaluates_by_the_name_of_the_index(grid, tmp_path, monkeypatch
         (coco / split).mkdir()
         Image.new("RGB", (96, 64), (90, 30, 200)).save(coco / split / f"{number}.jpg")
         image = {"id": number, "file_name": f"{number}.jpg", "width": 96, "height": 64}
-        box = {"id": number, "image_id": number, "category_id": 1, "iscrowd": 0, "area": 600,
+        box = {"id": number + 1, "image_id": number, "category_id": 1, "iscrowd": 0, "area": 600,
                "bbox": [9, 9, 30, 20]}  # fmt: skip
         content = {"images": [image], "annotations": [box], "categories": categories}
         (coco / f"annotations/instances_{split}.json").write_text(json.dumps(content))

@@ -47,7 +47,7 @@ def test_one_job_probes_what_is_missing_and_submit_knows_what_does_not_fit(slurm
     assert done.returncode == 2
     assert "1 configuration does not fit into the memory of" in done.stderr
     assert runs() == []
-    assert not slurm.run("squeue", "-h")
+    slurm.wait_until(lambda: not slurm.run("squeue", "-h"), 60)
     assert "warning" in submit(grid, "--cluster", "slurm", "-o", "sbatch.begin=now+1hour")
 
 

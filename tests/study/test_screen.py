@@ -110,7 +110,13 @@ def test_ctrl_c_while_the_command_is_imported_ends_it_quietly(tmp_path):
     words = [sys.executable, "-m", "study", "status"]
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(words, env=environment, capture_output=True, timeout=50)
+    done = subprocess.run(
+        words,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        capture_output=True,
+        timeout=50,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
     ignoring = subprocess.Popen(
         words,

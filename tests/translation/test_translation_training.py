@@ -217,11 +217,6 @@ def test_missing_or_uneven_data_is_refused(numbers, tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_missing_gpu_is_not_replaced_by_the_cpu(numbers, tmp_path):
-    with pytest.raises(ValueError, match="no GPU"):
-        train.train(dataclasses.replace(small.job(tmp_path, numbers), device="cuda"))
-
-
 def test_out_of_memory_ends_the_run(numbers, tmp_path, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
