@@ -46,8 +46,8 @@ __all__ = ["PUBLISHED", "RANGE", "Cheaper", "Claim", "Comparison", "load"]
 PUBLISHED = Path(__file__).parents[1] / "paper" / "claims.yaml"
 """The findings of the paper."""
 
-RANGE = re.compile(r"@(k|widest|narrowest)(?=\+|$)")
-"""Stands for a range that the runs have: each one, or the ends of those there are."""
+RANGE = re.compile(r"@(k|next|widest|narrowest)(?=\+|$)")
+"""Stands for a range that the runs have: each one, the next wider one, or the ends of those."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(allow_inf_nan=False)]
@@ -102,7 +102,7 @@ class Cheaper(_Strict):
 
 
 class Comparison(_Strict):
-    """One test of a claim: exactly one of the four kinds.
+    """One test of a claim: exactly one of the five kinds.
 
     Attributes
     ----------
@@ -113,12 +113,15 @@ class Comparison(_Strict):
         In units of the metric's margin: 0 for `greater`, 1 for the others if left out.
     cheaper: Cheaper
         A comparison of MACs.
+    pareto: str
+        A mechanism that is better than every one whose network costs no more.
     """
 
     greater: Contrast | None = None
     equivalent: Contrast | None = None
     not_worse: Contrast | None = None
     cheaper: Cheaper | None = None
+    pareto: Single | None = None
     margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
@@ -126,11 +129,13 @@ class Comparison(_Strict):
         given = [name for name, value in self if name != "margin" and value is not None]
         if len(given) != 1:
             raise ValueError(
-                "a test is one of greater, equivalent, not_worse, cheaper; "
+                "a test is one of greater, equivalent, not_worse, cheaper, pareto; "
                 f"here: {', '.join(given) or 'none of them'}"
             )
         if self.margin is not None and self.cheaper is not None:
             raise ValueError("a comparison of cost has a factor, not a margin")
+        if self.margin is not None and self.pareto is not None:
+            raise ValueError("a test of the Pareto front has no margin")
         if self.margin == 0 and self.equivalent is not None:
             raise ValueError("equivalence needs a margin above 0")
         return self
@@ -153,7 +158,16 @@ class Comparison(_Strict):
         return self.contrast[1]
 
 
-class Claim(_Strict):
+class _Body(_Strict):
+    statement: str
+    source: str
+    tasks: list[str] = Field(min_length=1)
+    attention: Literal["self", "cross"]
+    tests: list[Comparison] = Field(min_length=1)
+    floor: Single | None = None
+
+
+class Claim(_Body):
     """A finding, where it applies, and what would show it.
 
     Attributes
@@ -162,17 +176,17 @@ class Claim(_Strict):
         Names of tasks.
     attention: str
         ``cross`` is encoder-decoder attention, ``self`` all other attention.
+    floor: str, optional
+        The mechanism that brings nothing, if it is not the usual one: see `nothing`.
     margins: dict of str to float
         What makes no difference, by metric, in its units.
+    usual: dict of str to float
+        The same without what the user says.
     """
 
     id: str
-    statement: str
-    source: str
-    tasks: list[str] = Field(min_length=1)
-    attention: Literal["self", "cross"]
-    tests: list[Comparison] = Field(min_length=1)
     margins: dict[str, Positive] = Field(default_factory=dict)
+    usual: dict[str, Positive] = Field(default_factory=dict)
 
     def applies(self, task: str, sites: str) -> bool:
         """Whether the claim is about this task and these sites, joined by dots."""
@@ -180,13 +194,15 @@ class Claim(_Strict):
         where = "self" if "cross" not in places else "cross" if places == {"cross"} else "both"
         return task in self.tasks and where == self.attention
 
+    @property
+    def nothing(self) -> str:
+        """The mechanism that brings nothing.
 
-class _Body(_Strict):
-    statement: str
-    source: str
-    tasks: list[str] = Field(min_length=1)
-    attention: Literal["self", "cross"]
-    tests: list[Comparison] = Field(min_length=1)
+        Where a verdict rests on the absence of a difference, a mechanism of the comparison must
+        beat it. It is ``none``; in encoder-decoder attention ``0000``, since a model without that
+        attention does not see what it translates.
+        """
+        return self.floor or ("none" if self.attention == "self" else "0000")
 
 
 class _File(_Strict):
@@ -211,6 +227,7 @@ def load(paths: Sequence[Path] = (), margins: Mapping[str, float] | None = None)
     """
     bodies: dict[str, _Body] = {}
     agreed: dict[str, float] = {}
+    usual: dict[str, float] = {}
     for path in (PUBLISHED, *paths):
         file = YamlFile(path, "a file of claims")
         try:
@@ -228,8 +245,11 @@ def load(paths: Sequence[Path] = (), margins: Mapping[str, float] | None = None)
                     raise StudyError(f"{where}: unknown task {task!r}{hint}")
         bodies |= content.claims
         agreed |= content.margins
+        usual = usual or dict(content.margins)
     agreed |= margins or {}
-    return [Claim(id=name, margins=agreed, **dict(body)) for name, body in bodies.items()]
+    return [
+        Claim(id=name, margins=agreed, usual=usual, **dict(body)) for name, body in bodies.items()
+    ]
 
 
 def _keys(location: Sequence[str | int]) -> list[str]:

@@ -7,21 +7,23 @@ runs.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from analysis.stats import verdicts
+from statsmodels.stats.multitest import multipletests
+
+from analysis.stats import guards, verdicts
 from analysis.stats.claimfile import RANGE, Cheaper, Claim, Comparison, load
 from analysis.stats.effects import TERMS, contrasts
 from analysis.stats.group import Group
 from analysis.stats.metrics import fine
-from analysis.stats.notes import stuck
 from analysis.stats.verdicts import Outcome
 from study.errors import nearest
 
-__all__ = ["Claim", "Verdict", "judge", "load"]
+__all__ = ["Claim", "Verdict", "holm", "judge", "load"]
 
 SURE = ("contradicted", "not tested", "inconclusive", "supported")
 """The verdict of a claim is the first of these that one of its tests has."""
@@ -45,6 +47,9 @@ class Verdict:
         Its name; ``MACs`` where the numbers are a ratio of MACs.
     effect, low, high, margin, detectable, n, reason
         Of the test that decides, the least sure one: see `analysis.stats.verdicts.Outcome`.
+    p: float
+        The largest of the tests that have one: chance of so clear a support of all of them, were
+        the claim just not true. NaN if a test has none but for being of cost.
     outcomes: list of Outcome
         All tests, in the order of the claim.
     """
@@ -60,6 +65,7 @@ class Verdict:
     detectable: float
     n: int
     reason: str
+    p: float = math.nan
     outcomes: list[Outcome] = field(default_factory=list, repr=False)
 
     @property
@@ -103,9 +109,28 @@ def judge(found: Iterable[Group], claims: Iterable[Claim]) -> list[Verdict]:
     return judged
 
 
+def holm(judged: Sequence[Verdict]) -> list[float]:
+    """Return the p of each verdict after Holm's correction for all of its task; NaN without one."""
+    adjusted = [math.nan] * len(judged)
+    for task in {verdict.where["task"] for verdict in judged}:
+        places = [
+            place
+            for place, verdict in enumerate(judged)
+            if verdict.where["task"] == task and not math.isnan(verdict.p)
+        ]
+        if places:
+            corrected = multipletests([judged[place].p for place in places], method="holm")[1]
+            for place, p in zip(places, corrected, strict=True):
+                adjusted[place] = float(p)
+    return adjusted
+
+
 def _verdict(claim: Claim, group: Group) -> Verdict:
     tests: list[tuple[Comparison, dict[str, str]] | Outcome] = []
-    for test in claim.tests:
+    for test in _spelled_out(claim.tests, group):
+        if isinstance(test, Outcome):
+            tests.append(test)
+            continue
         readings = _readings(test, group)
         tests += [readings] if isinstance(readings, Outcome) else [(test, r) for r in readings]
     fitted = sum(not isinstance(t, Outcome) and t[0].cheaper is None for t in tests)
@@ -118,6 +143,23 @@ def _verdict(claim: Claim, group: Group) -> Verdict:
         else:
             outcomes.append(_contrast(claim, *entry, group, fitted))
     return _summed(claim, group, outcomes)
+
+
+def _spelled_out(tests: Iterable[Comparison], group: Group) -> Iterator[Comparison | Outcome]:
+    """Yield the tests, one of the Pareto front as one comparison with each cheaper mechanism."""
+    for test in tests:
+        if test.pareto is None:
+            yield test
+            continue
+        word, macs = _listed(test.pareto, group), group.means["model_macs"]
+        if word not in group.seeds:
+            yield verdicts.absent([word])
+            continue
+        cheaper = [other for other in group.seeds if other != word and macs[other] <= macs[word]]
+        if not cheaper:
+            yield verdicts.untested(f"no mechanism with runs is as cheap as {word}")
+        for other in cheaper:
+            yield Comparison(greater={word: 1.0, other: -1.0})
 
 
 def _readings(test: Comparison, group: Group) -> list[dict[str, str]] | Outcome:
@@ -134,14 +176,20 @@ def _readings(test: Comparison, group: Group) -> list[dict[str, str]] | Outcome:
         for k in sorted({1} | listed)
         if all(_listed(RANGE.sub(f"@{k}", word), group) in group.seeds for word in open_words)
     ]
-    both = {"widest", "narrowest"} <= places
+    both = {"widest", "narrowest"} <= places or "next" in places
     if open_words and len(ranges) < (2 if both else 1):
         few = "fewer than two ranges" if both else "no range"
         bases = ", ".join(dict.fromkeys(RANGE.sub("@k", word) for word in open_words))
         return verdicts.untested(f"{few} k with finished runs of {bases}")
     readings = []
-    for k in ranges if "k" in places else [0]:
-        ends = {"k": k, "widest": max(ranges, default=0), "narrowest": min(ranges, default=0)}
+    following = dict(itertools.pairwise(ranges))
+    for k in following if "next" in places else ranges if "k" in places else [0]:
+        ends = {
+            "k": k,
+            "next": following.get(k, 0),
+            "widest": max(ranges, default=0),
+            "narrowest": min(ranges, default=0),
+        }
         names = {word: _listed(_closed(word, ends), group) for word in words}
         missing = [word for word in _spelled(test.weights, names) if word not in group.seeds]
         if missing:
@@ -181,45 +229,78 @@ def _contrast(
     kind, given = test.contrast
     weights = _spelled(given, names)
     factor = test.margin if test.margin is not None else float(kind != "greater")
-    metric = group.metric
-    unit = claim.margins.get(metric.name)
+    unit = claim.margins.get(group.metric.name)
     if factor and unit is None:
-        hint = nearest(metric.name, claim.margins)
-        return verdicts.untested(f"no margin is agreed for {metric.name}{hint}")
-    margin = factor * (unit or 0.0)
-    estimate = group.model.contrast(weights)
-    shown = {names.get(word, word): weight for word, weight in given.items()}
-    outcome = verdicts.judged(kind, estimate, margin, _label(shown), metric, tests)
-    means = group.means.loc[list(weights)]
-    learned = (metric.sign * (means["mean"] - means["untrained"])).max()
-    better, side = ("raised", "above") if metric.higher_is_better else ("lowered", "below")
-    # A difference that is there was learned; that there is none may be for want of training.
-    shown_by_size = kind == "greater" and outcome.verdict == "supported"
-    if outcome.verdict in ("supported", "contradicted") and not shown_by_size:
-        if math.isnan(learned):
-            return _doubted(outcome, "the untrained network was not measured")
-        if learned <= (unit or 0.0):
-            return _doubted(outcome, f"training {better} none of them by more than the margin")
-    # Even a large difference may then be one of learning rates, not of mechanisms.
-    failed = stuck(group.done[group.done["mechanism"].isin(list(weights))], metric)
-    if len(failed) and outcome.verdict in ("supported", "contradicted"):
-        words = ", ".join(sorted(set(failed["mechanism"])))
-        return _doubted(outcome, f"runs of {words} are not {side} the untrained network")
-    if outcome.verdict in ("supported", "contradicted") and set(group.seeds) - set(weights):
-        return _alone(outcome, group, weights)
+        hint = nearest(group.metric.name, claim.margins)
+        return verdicts.untested(f"no margin is agreed for {group.metric.name}{hint}")
+    shown = _label({names.get(word, word): weight for word, weight in given.items()})
+
+    def judged(group: Group) -> Outcome:
+        if missing := [word for word in weights if word not in group.seeds]:
+            return verdicts.absent(missing)
+        model, metric = group.model, group.metric
+        outcome = verdicts.judged(
+            kind,
+            model.contrast(weights),
+            factor * (unit or 0.0),
+            shown,
+            metric,
+            tests,
+            model.shared(weights),
+        )
+        reason = guards.unlearned(kind, outcome, group, weights, unit or 0.0)
+        if not reason and guards.rests_on_absence(kind, outcome, metric):
+            reason = guards.unlike_floor(group, weights, claim.nothing, unit or 0.0)
+        if reason:
+            return verdicts.doubted(outcome, f"{outcome.reason}; but {reason}")
+        if kind == "greater" and outcome.verdict == "supported" and not factor and unit:
+            least = min(abs(outcome.low), abs(outcome.high))
+            if least < unit:
+                size = "is" if abs(outcome.effect) < unit else "may be"
+                said = f"{outcome.reason}; it {size} smaller than the margin of {unit:g}"
+                return replace(outcome, reason=said)
+        return outcome
+
+    outcome = _without_failures(_without_outliers(judged, group, weights), group, weights)
+    if outcome.verdict in verdicts.SURE and set(group.seeds) - set(weights):
+        low, high = (
+            fine(group.metric, bound, signed=True)
+            for bound in group.model.own(weights, 1 - 2 * verdicts.ALPHA)
+        )
+        alone = f"{outcome.reason} (their own seeds alone: {low} to {high})"
+        return replace(outcome, reason=alone)
     return outcome
 
 
-def _alone(outcome: Outcome, group: Group, weights: Mapping[str, float]) -> Outcome:
-    """Add what the seeds of the mechanisms compared say without the scatter of the others."""
-    interval = group.alone(weights).contrast(weights).interval(1 - 2 * verdicts.ALPHA)
-    low, high = (fine(group.metric, bound, signed=True) for bound in interval)
-    return replace(outcome, reason=f"{outcome.reason} (their own seeds alone: {low} to {high})")
+def _without_outliers(
+    judged: Callable[[Group], Outcome], group: Group, weights: Mapping[str, float]
+) -> Outcome:
+    """Judge a comparison; take the verdict back if it rests on an outlier."""
+    outcome = judged(group)
+    rest = group.without_outliers
+    odd = group.done.loc[group.done.index.difference(rest.done.index)]
+    odd = odd[odd["mechanism"].isin([*weights])]
+    if odd.empty:
+        return outcome
+    named = ", ".join(f"{run.mechanism} seed {run.seed}" for run in odd.itertuples())
+    if outcome.verdict not in verdicts.SURE:
+        return replace(outcome, reason=f"{outcome.reason}; outliers among the runs: {named}")
+    beside = judged(rest)
+    if beside.verdict == outcome.verdict:
+        return replace(outcome, reason=f"{outcome.reason}; also without the outliers, {named}")
+    said = f"{outcome.reason}; but without the outliers ({named}) it is {beside.verdict}"
+    return verdicts.doubted(outcome, f"{said}: {beside.reason}")
 
 
-def _doubted(outcome: Outcome, why: str) -> Outcome:
-    reason = f"{outcome.reason}; but {why}"
-    return replace(outcome, verdict="inconclusive", reason=reason, depth=-math.inf)
+def _without_failures(outcome: Outcome, group: Group, weights: Mapping[str, float]) -> Outcome:
+    """Name the failed runs of a comparison; take the verdict back if they are on one side."""
+    named, unequal = guards.failures(group, weights)
+    if not named:
+        return outcome
+    if unequal and outcome.verdict in verdicts.SURE:
+        said = f"{outcome.reason}; but {named}, more on one side than on the other"
+        return verdicts.doubted(outcome, said)
+    return replace(outcome, reason=f"{outcome.reason}; {named}")
 
 
 def _label(weights: Mapping[str, float]) -> str:
@@ -259,8 +340,14 @@ def _summed(claim: Claim, group: Group | None, outcomes: list[Outcome]) -> Verdi
     return Verdict(
         *(claim, group, metric, worst.verdict),
         *(worst.effect, worst.low, worst.high, worst.margin, worst.detectable),
-        *(worst.n, reason, outcomes),
+        *(worst.n, reason, _jointly(outcomes), outcomes),
     )
+
+
+def _jointly(outcomes: list[Outcome]) -> float:
+    """Return p of a claim that needs all of its tests (an intersection-union test)."""
+    chances = [outcome.p for outcome in outcomes if outcome.unit != "MACs"]
+    return math.nan if not chances or any(map(math.isnan, chances)) else max(chances)
 
 
 def _sureness(outcome: Outcome) -> tuple[int, float]:

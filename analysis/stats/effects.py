@@ -47,6 +47,7 @@ MODULE = "module"
 """Name and kind of the mean of all 16 term sets minus ``none``."""
 
 CONFIDENCE = 0.95
+FEW = 3  # seeds below which an interval from their values alone says nothing
 LEVEL = 0.05
 
 DEFINITION = (
@@ -77,11 +78,13 @@ class Effects:
         """One row an effect.
 
         ``name`` (``E2``, ``E1×E3``, ``module``), ``kind`` (``main``, ``interaction``, ``module``),
-        ``effect`` in units of the metric, ``low`` and ``high`` of its 95 % interval, ``p``,
-        ``holm`` (p after Holm's correction for the ten effects), ``macs`` (the same contrast of
-        the mechanism's MACs) and ``macs_per_point`` (MACs for a point that the metric gets better;
-        NaN unless the whole interval is a gain, and for interactions, which nobody can buy). The
-        row ``module`` is there where ``none`` is.
+        ``effect`` in units of the metric, ``low`` and ``high`` of its 95 % interval, ``seed_low``
+        and ``seed_high`` of the one from the effect's values in the seeds one by one (from `FEW`
+        seeds, in which all its mechanisms have runs), ``p``, ``holm`` (p after Holm's correction
+        for the ten effects), ``macs`` (the same contrast of the mechanism's MACs) and
+        ``macs_per_point`` (MACs for a point that the metric gets better; NaN unless the whole
+        interval is a gain, and for interactions, which nobody can buy). The row ``module`` is there
+        where ``none`` is.
         """
         rows = [
             self._row(name, "main" if name in TERMS else "interaction", weights)
@@ -104,6 +107,9 @@ class Effects:
         metric, macs = self.group.metric, self.group.means["mechanism_macs"]
         estimate = self.group.model.contrast(weights)
         low, high = estimate.interval(CONFIDENCE)
+        by_seed = self.group.model.by_seed(weights)
+        few = math.nan, math.nan
+        seed_low, seed_high = by_seed.interval(CONFIDENCE) if by_seed.n >= FEW else few
         cost = float(sum(weight * macs[word] for word, weight in weights.items()))
         gained = kind != "interaction" and min(metric.sign * low, metric.sign * high) > 0
         points = metric.sign * estimate.effect / metric.point
@@ -113,6 +119,8 @@ class Effects:
             "effect": estimate.effect,
             "low": low,
             "high": high,
+            "seed_low": seed_low,
+            "seed_high": seed_high,
             "p": estimate.p,
             "macs": cost,
             "macs_per_point": cost / points if gained else math.nan,
@@ -141,9 +149,8 @@ class Effects:
             notes.append(
                 "some term sets have no seed in common: an effect across them cannot be told"
             )
-        notes += self._higher()
-        runs = group.done[group.done["mechanism"].isin(words)]
-        notes += told.mixed(runs) + told.stuck_note(runs, group.metric)
+        notes += self._higher() + self._shared()
+        notes += group.only(words).doubts
         if model.spread:
             notes.append(model.spread)
         return [f"data: {card}" for card in group.cards] + told.direction(group.metric) + notes
@@ -168,6 +175,25 @@ class Effects:
             f, p = model.joint(rest, words)
             note += f" (F({len(rest)}, {model.df}) = {f:.3g}, p = {p:.2g})"
         return [note]
+
+    def _shared(self) -> list[str]:
+        """Name the terms whose effect differs from seed to seed by more than the runs scatter."""
+        named = []
+        for name, weights in contrasts(self.words).items():
+            found = self.group.model.shared(weights) if name in TERMS else None
+            if found is not None and len(TERMS) * found.p < LEVEL:
+                test = f"F({found.df}, {found.rest}) = {found.f:.3g}, p = {found.p:.2g}"
+                named.append(f"the effect of {name} differs from seed to seed ({test})")
+        if not named:
+            return []
+        read = (
+            "read the interval by seeds" if self._by_seeds else "three seeds would tell by how much"
+        )
+        return [f"{'; '.join(named)}: its sets are no replicates of each other; {read}"]
+
+    @property
+    def _by_seeds(self) -> bool:
+        return bool(self.rows["seed_low"].notna().any())
 
 
 def effects(found: Iterable[Group]) -> list[Effects]:

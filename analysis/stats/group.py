@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -127,10 +127,6 @@ class Group:
         """The model of all mechanisms of the group."""
         return Model(self.done)
 
-    def alone(self, mechanisms: Iterable[str]) -> Model:
-        """Return the model of some mechanisms, which leaves out the scatter of the others."""
-        return Model(self.done[self.done["mechanism"].isin([*mechanisms])])
-
     def difference(self, mechanism: str, reference: str | None) -> Estimate:
         """Estimate `mechanism` minus `reference`.
 
@@ -182,12 +178,28 @@ class Group:
     def cautions(self) -> list[str]:
         """What comparisons must be read with.
 
-        Data or code that differ between mechanisms, runs that learned nothing, a mechanism that
-        scatters more than the others.
+        Data or code that differ between mechanisms, runs that learned nothing, outliers, runs
+        without a value, a mechanism that scatters more than the others.
         """
         spread = self.model.spread if len(self.done) else ""
+        return [*self.doubts, spread] if spread else self.doubts
+
+    @cached_property
+    def doubts(self) -> list[str]:
+        """The cautions that are about single runs."""
         found = told.mixed(self.done) + told.stuck_note(self.done, self.metric)
-        return [*found, spread] if spread else found
+        found += told.outlier_note(self.done, self.metric)
+        return found + told.failed(self.runs) + told.valueless(self.runs)
+
+    def only(self, mechanisms: Iterable[str]) -> Group:
+        """Return the group of some of the mechanisms."""
+        return replace(self, runs=self.runs[self.runs["mechanism"].isin([*mechanisms])])
+
+    @cached_property
+    def without_outliers(self) -> Group:
+        """The group without its outliers; itself if it has none."""
+        odd = told.outliers(self.done, self.metric).index
+        return replace(self, runs=self.runs.drop(odd)) if len(odd) else self
 
     @cached_property
     def notes(self) -> list[str]:
@@ -197,7 +209,7 @@ class Group:
         found += told.counting(self.done) + told.switches(self.recipe)
         if len(self.done) and max(self.seeds.values()) == 1:
             found.append("one seed: differences between rows cannot be told from noise")
-        found += self.cautions + told.valueless(self.runs) + told.missing(self.asked, self.runs)
+        found += self.cautions + told.missing(self.asked, self.runs)
         return [*found, *self.remarks]
 
     def _intervals(self) -> list[str]:
@@ -208,8 +220,8 @@ class Group:
         if self.rows["difference_half_width"].notna().any():
             note += (
                 f"; of Δ {self.baseline}, mechanism minus {self.baseline}, by the scatter of all "
-                "mechanisms of this table, seeds as blocks: the model of study effects and study "
-                "claims; its n: seeds that both have"
+                "mechanisms of this table or of these two, whichever is larger, seeds as blocks: "
+                "the model of study effects and study claims; its n: seeds that both have"
             )
         return [note]
 

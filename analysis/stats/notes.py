@@ -7,13 +7,15 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.stats.model import Model
 from plugins.contracts.metric import Metric
 
 __all__ = [
-    *("cards", "counting", "direction", "mixed", "missing"),
-    *("stuck", "stuck_note", "switches", "valueless"),
+    *("cards", "counting", "direction", "failed", "lost", "mixed", "missing"),
+    *("outlier_note", "outliers", "stuck", "stuck_note", "switches", "valueless"),
 ]
 
+FAR = 6.0  # residual standard deviations from the other seeds, of an outlier
 BY_MECHANISM = {
     "data_card": ("data", "unknown"),
     "commit": ("commits of the code", "unknown"),
@@ -78,8 +80,9 @@ def switches(recipe: Mapping[str, Any]) -> list[str]:
 def mixed(runs: pd.DataFrame) -> list[str]:
     """Say what runs differ in that should differ in mechanism and seed alone.
 
-    Data card, code and device are told where they differ between mechanisms. Another content of the
-    data set, or of a package that mechanisms are from, is always told: its runs are others.
+    Data card, code and device are told where they differ between the runs of a seed. Another
+    content of the data set, or of a package that mechanisms are from, is always told: its runs are
+    others.
 
     Parameters
     ----------
@@ -91,14 +94,27 @@ def mixed(runs: pd.DataFrame) -> list[str]:
         if column not in runs:
             continue
         known = runs[column].fillna(absent)
-        if known.groupby(runs["mechanism"]).agg(frozenset).nunique() > 1:
-            users = runs["mechanism"].groupby(known).unique()
-            each = (f"{value}: {', '.join(sorted(words))}" for value, words in users.items())
+        # What all runs of a seed share cancels: seeds are blocks.
+        if (known.groupby(runs["seed"]).nunique() > 1).any():
+            seeds = runs["mechanism"].value_counts()
+            users = runs["mechanism"].groupby(known).value_counts(sort=False)
+            each = (
+                f"{value}: {_users(own.droplevel(0), seeds)}"
+                for value, own in users.groupby(level=0)
+            )
             notes.append(
                 f"DIFFERENT {what} by mechanism, so that a difference may be due to that: "
                 f"{'; '.join(each)}"
             )
     return notes + _contents(runs)
+
+
+def _users(own: pd.Series, seeds: pd.Series) -> str:
+    """Name the mechanisms, each with the number of its runs unless it is all of them."""
+    return ", ".join(
+        word if count == seeds[word] else f"{word} ({count} of {seeds[word]} seeds)"
+        for word, count in sorted(own.items())
+    )
 
 
 def _contents(runs: pd.DataFrame) -> list[str]:
@@ -134,6 +150,53 @@ def stuck_note(runs: pd.DataFrame, metric: Metric) -> list[str]:
     ]
     side = "above" if metric.higher_is_better else "below"
     return [f"not {side} the metric of the untrained network: {', '.join(named)}"] * bool(named)
+
+
+def outliers(runs: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Return the runs whose training went wrong, going by others of the same mechanism.
+
+    They gained less than half of what the mechanism's other seeds did (the median), and are further
+    from these than `FAR` residual standard deviations of all runs that are not suspected.
+    """
+    gain = metric.sign * (runs["value"] - runs["untrained"])
+    usual = pd.Series(
+        {
+            place: gain[(runs["mechanism"] == word) & (runs.index != place)].median()
+            for place, word in runs["mechanism"].items()
+        },
+        dtype=float,
+    )
+    suspects = (usual > 0) & (gain < usual / 2)
+    if not suspects.any():
+        return runs[suspects]
+    sd = Model(runs[~suspects]).sd
+    return runs[suspects & ~(usual - gain <= FAR * sd)]
+
+
+def outlier_note(runs: pd.DataFrame, metric: Metric) -> list[str]:
+    """Name the runs that are `outliers`, in one sentence; none if no run is."""
+    odd = outliers(runs, metric)
+    named = [
+        f"{run.mechanism} seed {run.seed} ({run.value:.4g})"
+        for run in odd.drop(stuck(odd, metric).index).itertuples()  # those are named already
+    ]
+    return [
+        "outliers, below half of what other seeds of the mechanism gained, by which no verdict is "
+        f"decided: {', '.join(named)}"
+    ] * bool(named)
+
+
+def lost(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs, of any state, that failed, or finished without a value."""
+    valueless = (runs["state"] == "completed") & runs["value"].isna()
+    return runs[(runs["state"] == "failed") | valueless]
+
+
+def failed(runs: pd.DataFrame) -> list[str]:
+    """Name the runs that failed, in one sentence; none if no run did."""
+    gone = runs[runs["state"] == "failed"]
+    named = [f"{run.mechanism} seed {run.seed}" for run in gone.itertuples()]
+    return [f"failed, and left out: {', '.join(named)}"] * bool(named)
 
 
 def valueless(runs: pd.DataFrame) -> list[str]:

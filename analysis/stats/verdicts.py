@@ -12,24 +12,26 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scipy import optimize, stats
 
 from analysis.stats.metrics import fine
-from analysis.stats.model import Estimate
+from analysis.stats.model import SHARED, Estimate, Shared
 from plugins.contracts.metric import Metric
 
 __all__ = [
     *("ALPHA", "POWER", "Kind", "Outcome", "VerdictName"),
-    *("absent", "cost", "detectable", "judged", "untested"),
+    *("absent", "cost", "detectable", "doubted", "judged", "untested"),
 ]
 
 ALPHA = 0.05
 """Chance of "supported" where the effect lies on the margin, and of "contradicted" there."""
 
 POWER = 0.8
+
+SURE = ("supported", "contradicted")
 
 Kind = Literal["greater", "equivalent", "not_worse"]
 
@@ -55,6 +57,9 @@ class Outcome:
         Fewest seeds that two of the mechanisms compared share; of a cost the fewest of either.
     reason: str
         One sentence with the numbers.
+    p: float
+        Chance of so clear a support at the edge of the claim, where it is just not true; NaN where
+        there is none.
     depth: float
         How far inside the claimed region the nearer bound of the interval lies, in standard
         errors; orders the tests of a claim, the least sure first.
@@ -72,6 +77,7 @@ class Outcome:
     detectable: float
     n: int
     reason: str
+    p: float = math.nan
     depth: float = math.nan
     unit: str = ""
     missing: tuple[str, ...] = ()
@@ -90,7 +96,13 @@ def absent(mechanisms: Iterable[str]) -> Outcome:
 
 
 def judged(
-    kind: Kind, estimate: Estimate, margin: float, label: str, metric: Metric, tests: int = 1
+    kind: Kind,
+    estimate: Estimate,
+    margin: float,
+    label: str,
+    metric: Metric,
+    tests: int = 1,
+    shared: Shared | None = None,
 ) -> Outcome:
     """Judge a contrast.
 
@@ -110,17 +122,44 @@ def judged(
         Tests of the same claim. One contradiction refutes a claim of many tests, so each has its
         share of `ALPHA`, and `equivalent`, which can fail on two sides, two shares of half the
         size; "supported" takes all of them, and needs no correction.
+    shared: Shared, optional
+        What seeds one by one say; a verdict must hold by that, too.
     """
+    outcome = _judged(kind, estimate, margin, label, metric, tests)
+    if shared is None or outcome.verdict not in SURE:
+        return outcome
+    beside = _judged(kind, shared.estimate, margin, label, metric, tests)
+    low, high = (fine(metric, bound, signed=True) for bound in (beside.low, beside.high))
+    test = f"F({shared.df}, {shared.rest}) = {shared.f:.3g}, p = {shared.p:.2g}"
+    differs = f"seeds differ in it ({test}), " if shared.p < SHARED else ""
+    said = f"{outcome.reason}; {differs}seed by seed it is {low} to {high}"
+    if beside.verdict == outcome.verdict:
+        return replace(outcome, reason=said, p=max(outcome.p, beside.p))
+    return doubted(outcome, f"{said}, which does not show it")
+
+
+def doubted(outcome: Outcome, reason: str) -> Outcome:
+    """Return the outcome without its verdict."""
+    return replace(outcome, verdict="inconclusive", reason=reason, p=math.nan, depth=-math.inf)
+
+
+def _judged(
+    kind: Kind, estimate: Estimate, margin: float, label: str, metric: Metric, tests: int
+) -> Outcome:
     least = {"greater": margin, "not_worse": -margin, "equivalent": -margin}[kind]
     most = margin if kind == "equivalent" else math.inf
     below, above = (least, most) if metric.higher_is_better else (-most, -least)
     estimate = estimate.repeated
     low, high = estimate.interval(1 - 2 * ALPHA)
 
-    def outcome(verdict: VerdictName, reason: str, depth: float = math.nan) -> Outcome:
-        least = detectable(estimate)
+    share = ALPHA / (tests * (2 if kind == "equivalent" else 1))
+
+    def outcome(
+        verdict: VerdictName, reason: str, p: float = math.nan, depth: float = math.nan
+    ) -> Outcome:
+        least = detectable(kind, estimate, tests)
         effect = estimate.effect
-        return Outcome(verdict, effect, low, high, margin, least, estimate.n, reason, depth)
+        return Outcome(verdict, effect, low, high, margin, least, estimate.n, reason, p, depth)
 
     if math.isnan(estimate.effect):
         return outcome("inconclusive", f"{label}: no seeds in common")
@@ -133,22 +172,29 @@ def judged(
     region, outside = _regions(below, above, metric)
     inside = min(low - below, above - high)
     depth = inside / estimate.error if estimate.error else math.copysign(math.inf, inside)
+    p = _chance(min(estimate.effect - below, above - estimate.effect), estimate)
     if inside > 0:
-        return outcome("supported", f"{text}, lies {region}", depth)
+        return outcome("supported", f"{text}, lies {region}", p, depth)
     if high < below or low > above:
-        share = ALPHA / (tests * (2 if kind == "equivalent" else 1))
         far_low, far_high = estimate.interval(1 - 2 * share)
         level = f" {100 * share:.3g} %"
         if far_high < below or far_low > above:
             even = f", even at{level}" if share < ALPHA else ""
-            return outcome("contradicted", f"{text}, lies {outside}{even}", depth)
+            return outcome("contradicted", f"{text}, lies {outside}{even}", p, depth)
         return outcome(
-            "inconclusive", f"{text}, lies {outside}, but not at its level of{level}", depth
+            "inconclusive", f"{text}, lies {outside}, but not at its level of{level}", p, depth
         )
     reason = f"{text}, is not wholly {region}"
     if kind == "equivalent" and high - low >= 2 * margin:
         reason += "; so wide an interval cannot be, whatever the effect"
-    return outcome("inconclusive", reason, depth)
+    return outcome("inconclusive", reason, p, depth)
+
+
+def _chance(beyond: float, estimate: Estimate) -> float:
+    """Return the one-sided p value of an estimate that lies so far inside the nearer edge."""
+    if not estimate.error:
+        return 0.0 if beyond > 0 else 1.0
+    return float(stats.t.sf(beyond / estimate.error, estimate.df))
 
 
 def _regions(below: float, above: float, metric: Metric) -> tuple[str, str]:
@@ -181,26 +227,31 @@ def cost(label: str, ratio: float, factor: float) -> Outcome:
     reason = f"{label}, {relation} {factor:g} times"
     depth = math.copysign(math.inf, factor - ratio) if ratio != factor else -math.inf
     nan = math.nan
-    return Outcome(verdict, ratio, nan, nan, factor, nan, 0, reason, depth, "MACs")
+    return Outcome(verdict, ratio, nan, nan, factor, nan, 0, reason, nan, depth, "MACs")
 
 
-def detectable(estimate: Estimate) -> float:
-    """Return how far beyond the margin an effect must lie to be seen with a chance of 80 %.
+def detectable(kind: Kind, estimate: Estimate, tests: int = 1) -> float:
+    """Return how far from the edge of a claim an effect must lie to be seen with a chance of 80 %.
 
-    With margin 0 this is the minimum detectable effect of the one-sided 5 % test, at these seeds
-    and this residual standard deviation. NaN where there is no interval.
+    To be seen means ``supported`` for ``greater`` and ``not_worse``, jointly with the other tests
+    of the claim if all effects lie as far inside; and ``contradicted`` for ``equivalent``, at its
+    level, if the effect lies as far beyond a margin. By the noncentral t, at these seeds and this
+    error. NaN where there is no interval.
     """
     if not estimate.df or math.isnan(estimate.error):
         return math.nan
-    return _noncentrality(estimate.df) * estimate.error
+    if kind == "equivalent":
+        return _noncentrality(estimate.df, ALPHA / (2 * tests), POWER) * estimate.error
+    # Bonferroni's bound, as the tests share mechanisms.
+    return _noncentrality(estimate.df, ALPHA, 1 - (1 - POWER) / tests) * estimate.error
 
 
 @functools.cache
-def _noncentrality(df: int) -> float:
-    """The noncentrality of t at which the one-sided test has the power `POWER`."""
-    critical = stats.t.ppf(1 - ALPHA, df)
+def _noncentrality(df: int, level: float, power: float) -> float:
+    """Return the noncentrality of t at which the one-sided test of a level has a power."""
+    critical = stats.t.ppf(1 - level, df)
     return float(
         optimize.brentq(
-            lambda shift: stats.nct.sf(critical, df, shift) - POWER, 0, 2 * critical + 5
+            lambda shift: stats.nct.sf(critical, df, shift) - power, 0, 4 * critical + 10
         )
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.stats.claims import Verdict
+from analysis.stats.claims import Verdict, holm
 from analysis.stats.metrics import fine
 from analysis.tables.pipes import pipes
 
@@ -28,10 +28,13 @@ def markdown(verdicts: Sequence[Verdict], notes: Sequence[str] = ()) -> str:
     """Render the count, a table of what was tested, the reasons, and what was not tested."""
     counts = Counter(str(verdict.verdict) for verdict in verdicts)
     parts = [", ".join(f"{counts[word]} {word}" for word in ORDER if counts[word]) + "\n"]
+    parts += [f"{line}\n" for line in chance(verdicts)]
     header = ["claim", "runs", "verdict", "effect", "90 % interval", "margin", "detectable", "n"]
+    header += ["p (Holm)"]
+    corrected = {id(verdict): p for verdict, p in zip(verdicts, holm(verdicts), strict=True)}
     tested = [verdict for verdict in verdicts if verdict.verdict != "not tested"]
     if tested:
-        parts.append(pipes(header, [_row(verdict) for verdict in tested], left=3))
+        parts.append(pipes(header, [_row(v, corrected[id(v)]) for v in tested], left=3))
     for claim, group in itertools.groupby(tested, key=lambda verdict: verdict.claim):
         lines = [f"**{claim.id}** {claim.statement} ({claim.source})\n\n"]
         lines += [f"- {v.title}: **{v.verdict}**: {v.reason}\n" for v in group]
@@ -42,6 +45,24 @@ def markdown(verdicts: Sequence[Verdict], notes: Sequence[str] = ()) -> str:
     if notes:
         parts.append("".join(f"- {note}\n" for note in notes))
     return "\n".join(parts)
+
+
+def chance(verdicts: Sequence[Verdict]) -> list[str]:
+    """Say how often verdicts err, and what adding seeds would do to that, a sentence each."""
+    judged = [v for v in verdicts if v.verdict != "not tested" and v.metric != "MACs"]
+    if not judged:
+        return []
+    said = [
+        "a claim that stands at its edge, where it is just not true, is supported in at most 5 of "
+        f"100 repetitions: if all {len(judged)} on accuracy stood there, {0.05 * len(judged):.1g} "
+        "would be wrong on average; p (Holm) is corrected for all claims of a task"
+    ]
+    if any(v.verdict == "inconclusive" for v in judged):
+        said.append(
+            "adding seeds until a verdict is conclusive makes 5 of 100 wrong ones 11 to 15: decide "
+            "how many there will be before the runs are looked at"
+        )
+    return said
 
 
 def _untested(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -59,6 +80,7 @@ def _untested(verdicts: Sequence[Verdict]) -> Iterator[str]:
 def csv(verdicts: Sequence[Verdict], notes: Sequence[str] = ()) -> str:
     """Render a row a verdict; lines that start with ``#`` are the notes."""
     frame = pd.DataFrame([_record(verdict) for verdict in verdicts])
+    frame.insert(frame.columns.get_loc("p") + 1, "holm", holm(verdicts))
     comments = "".join(f"# {note}\n" for note in notes)
     return comments + frame.to_csv(index=False, lineterminator="\n", float_format="%.15g")
 
@@ -66,8 +88,8 @@ def csv(verdicts: Sequence[Verdict], notes: Sequence[str] = ()) -> str:
 def json_text(verdicts: Sequence[Verdict], notes: Sequence[str] = ()) -> str:
     """Render ``{"notes": [...], "verdicts": [...]}``, the tests of each claim included."""
     records = [
-        _record(verdict) | {"tests": [asdict(outcome) for outcome in verdict.outcomes]}
-        for verdict in verdicts
+        _record(verdict) | {"holm": p, "tests": [asdict(each) for each in verdict.outcomes]}
+        for verdict, p in zip(verdicts, holm(verdicts), strict=True)
     ]
     whole = _finite({"notes": list(notes), "verdicts": records})
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -80,7 +102,7 @@ RENDERERS: dict[str, Callable[[Sequence[Verdict], Sequence[str]], str]] = {
 }
 
 
-def _row(verdict: Verdict) -> list[str]:
+def _row(verdict: Verdict, holm: float) -> list[str]:
     if verdict.metric == "MACs":
         shown = [f"{verdict.effect:.3f} × MACs", "-", f"< {verdict.margin:g}", "-"]
     else:
@@ -88,10 +110,23 @@ def _row(verdict: Verdict) -> list[str]:
         shown = [
             f"{_number(verdict, verdict.effect, signed=True)} {verdict.metric}",
             "-" if low == "-" else f"{low} to {high}",
-            _number(verdict, verdict.margin) if verdict.margin else "0",
+            _margin(verdict),
             _number(verdict, verdict.detectable),
         ]
-    return [verdict.claim.id, verdict.title, verdict.verdict, *shown, str(verdict.n)]
+    p = "-" if math.isnan(holm) else "< 0.001" if holm < 0.001 else f"{holm:.3f}"
+    return [verdict.claim.id, verdict.title, verdict.verdict, *shown, str(verdict.n), p]
+
+
+def _margin(verdict: Verdict) -> str:
+    """Write the margin; beside it the one without what the user says, if it is another."""
+    if not verdict.margin:
+        return "0"
+    agreed = verdict.claim.margins.get(verdict.metric)
+    usual = verdict.claim.usual.get(verdict.metric)
+    text = _number(verdict, verdict.margin)
+    if agreed is None or usual is None or agreed == usual:
+        return text
+    return f"{text} (usual: {_number(verdict, verdict.margin * usual / agreed)})"
 
 
 def _number(verdict: Verdict, value: float, signed: bool = False) -> str:
@@ -105,7 +140,10 @@ def _record(verdict: Verdict) -> dict[str, Any]:
         "statement": verdict.claim.statement,
         "source": verdict.claim.source,
         **verdict.where,
-        **{name: getattr(verdict, name) for name in ("metric", "verdict", *NUMBERS, "n", "reason")},
+        **{
+            name: getattr(verdict, name)
+            for name in ("metric", "verdict", *NUMBERS, "n", "p", "reason")
+        },
     }
 
 

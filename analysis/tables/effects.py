@@ -63,12 +63,15 @@ def _cells(effects: Effects) -> tuple[list[str], list[list[str]]]:
     """Return header and rows as people read them."""
     metric = effects.group.metric
     points = metric.name if metric.point == 1 else f"{metric.point:g} {metric.name}"
-    header = ["effect", f"on {metric.name}", "95 % interval", "p (Holm)", "MACs"]
+    by_seed = bool(effects.rows["seed_low"].notna().any())
+    header = ["effect", f"on {metric.name}", "95 % interval", *["95 % by seed"] * by_seed]
+    header += ["p (Holm)", "MACs"]
     rows = [
         [
             f"{row.name} {MEANINGS[row.name]}" if row.name in MEANINGS else row.name,
             _number(row.effect, metric),
             _interval(row.low, row.high, metric),
+            *[_interval(row.seed_low, row.seed_high, metric)] * by_seed,
             _p(row.p if row.kind == "module" else row.holm),
             _macs(row.macs, "+"),
             _macs(row.macs_per_point),

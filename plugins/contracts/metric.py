@@ -26,6 +26,8 @@ class Metric:
         Which way is better.
     decimals: int
         Digits after the decimal point in tables.
+    best: float, optional
+        The best possible value.
     lacking: str
         What a validation set is like whose evaluation gives no value, for the user who has one.
     """
@@ -35,6 +37,7 @@ class Metric:
     point: float = 1.0
     higher_is_better: bool = True
     decimals: int = 2
+    best: float | None = None
     lacking: str = ""
 
     @property

@@ -24,7 +24,7 @@ NOTES = ["data: pairs: 100 sentences, 100% real"]
 @pytest.fixture
 def verdicts():
     frame = world(
-        {"1111": 30, "0111": 22, "1000": 30.4}, seeds=3, sd=0.3, sites="cross",
+        {"1111": 30, "0111": 22, "1000": 30.4, "0000": 9}, seeds=3, sd=0.3, sites="cross",
         rng=np.random.default_rng(2),
     )  # fmt: skip
     return judge(groups(frame), load())
@@ -39,8 +39,10 @@ def test_markdown_counts_and_shows_tested_claims_before_the_others(verdicts):
     assert [cell.strip() for cell in row.split("|")[1:-1]] == [
         *("2a", "translation · pairs · cross", "supported", f"{found['2a'].effect:+.2f} BLEU"),
         f"{found['2a'].low:+.2f} to {found['2a'].high:+.2f}",
-        *("0.50", f"{found['2a'].detectable:.2f}", "3"),
+        *("0.50", f"{found['2a'].detectable:.2f}", "3", f"{2 * found['2a'].p:.3f}"),
     ]
+    assert "if all 2 on accuracy stood there, 0.1 would be wrong on average" in text
+    assert "decide how many there will be before" in text
     before, after = text.split("**Not tested**")
     assert "**2b** Query-key content alone" in before
     assert f"**inconclusive**: {found['2b'].reason}" in before
@@ -54,9 +56,10 @@ def test_csv_has_a_row_for_each_verdict(verdicts):
     assert frame["claim"].tolist() == [v.claim.id for v in verdicts]
     row = frame.set_index("claim").loc["2a"]
     found = next(v for v in verdicts if v.claim.id == "2a")
-    for name in ("effect", "low", "high", "margin", "detectable"):
+    for name in ("effect", "low", "high", "margin", "detectable", "p"):
         assert row[name] == pytest.approx(getattr(found, name), rel=1e-12)
     assert row["reason"] == found.reason
+    assert row["holm"] == pytest.approx(2 * found.p)  # the smaller of the task's two
 
 
 def test_json_is_strict_and_has_the_tests_of_each_claim(verdicts):
@@ -77,6 +80,7 @@ def call(tmp_path, monkeypatch, make_run):
     for seed in (0, 1, 2):
         make_run("0111", seed, 0.300 + seed / 1e4, metric="mAP")
         make_run("1111", seed, 0.304 + seed / 1e4, metric="mAP", macs=9_000_000)
+        make_run("none", seed, 0.200 + seed / 1e4, metric="mAP", macs=0)
     app = typer.Typer()
     app.command()(verb)
 
@@ -122,6 +126,13 @@ def test_the_verb_judges_the_user_s_own_claims(call, tmp_path):
     assert found["mine"]["verdict"] == "supported"
     assert found["mine"]["margin"] == pytest.approx(0.003)
     assert found["1b"]["verdict"] == "contradicted"
+
+
+def test_another_margin_than_the_usual_one_is_shown_as_such():
+    means = {"1111": 30, "0111": 22, "1000": 30.4, "0000": 9}
+    frame = world(means, seeds=3, sd=0.3, sites="cross")
+    text = markdown(judge(groups(frame), load(margins={"BLEU": 2})))
+    assert "| 2.00 (usual: 0.50) |" in text
 
 
 @pytest.mark.parametrize("text", ["BLEU", "BLEU=", "BLEU=x", "=1", "BLEU=0", "BLEU=nan", "BLEU=-1"])

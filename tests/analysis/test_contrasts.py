@@ -17,6 +17,7 @@ from analysis.stats.model import Model
 from study.errors import StudyError
 
 THREE = {"0010": 20.0, "0110": 21.0, "1111": 23.0}
+SIX = THREE | {"0001": 18.0, "0100": 19.0, "1000": 20.0}
 
 
 def without(frame, *cells):
@@ -40,30 +41,44 @@ def test_two_mechanisms_give_the_paired_t_test_of_the_common_seeds(alone):
     assert estimate.df == paired.df
 
 
-def test_with_missing_seeds_it_is_the_additive_regression():
-    frame = without(
-        world(THREE, seeds=4, sd=0.5, block=1, rng=np.random.default_rng(3)),
-        ("0010", 0),
-        ("1111", 2),
-    )
-    fit = smf.ols("value ~ C(mechanism) + C(seed)", frame).fit()
-    expected = fit.t_test("2 * C(mechanism)[T.0110] - C(mechanism)[T.1111] = 0")
-    estimate = Model(frame).contrast({"0110": 2, "0010": -1, "1111": -1})
-    assert estimate.effect == pytest.approx(expected.effect.item())
-    assert estimate.error == pytest.approx(expected.sd.item())
-    assert estimate.interval(0.9) == pytest.approx(tuple(expected.conf_int(0.1)[0]))
-    assert (estimate.df, estimate.n) == (fit.df_resid, 2)  # seeds 1 and 3
+def test_with_missing_seeds_it_is_the_additive_regression_with_the_larger_error():
+    """Against statsmodels' own ordinary and HC3 errors."""
+    seen = set()
+    for seed in range(40):
+        frame = without(
+            world(SIX, seeds=4, sd=0.5, block=1, rng=np.random.default_rng(seed)),
+            ("0010", 0),
+            ("1111", 2),
+        )
+        fit = smf.ols("value ~ C(mechanism) + C(seed)", frame).fit()
+        words = ("0110", "0010", "1111")
+        contrast = "2 * {} - {} - {} = 0".format(*(f"C(mechanism)[T.{word}]" for word in words))
+        plain, own = (
+            each.t_test(contrast).sd.item() for each in (fit, fit.get_robustcov_results("HC3"))
+        )
+        estimate = Model(frame).contrast({"0110": 2, "0010": -1, "1111": -1})
+        assert estimate.effect == pytest.approx(fit.t_test(contrast).effect.item())
+        assert estimate.error == pytest.approx(max(plain, own))
+        assert (estimate.df, estimate.n) == (fit.df_resid, 2)  # seeds 1 and 3
+        low, high = estimate.interval(0.9)
+        half = stats.t.ppf(0.95, fit.df_resid) * max(plain, own)
+        assert (high - low) / 2 == pytest.approx(half)
+        seen.add(own > plain)
+    assert seen == {True, False}
 
 
 def test_all_mechanisms_tell_of_the_scatter():
-    """The residual variance and its degrees of freedom are pooled: (3 - 1) (4 - 1) = 6."""
-    frame = world(THREE, seeds=4, sd=0.5, block=1)
+    """A pair that scatters less has the pooled error; (6 - 1) (4 - 1) = 15 degrees of freedom."""
+    frame = world(SIX, seeds=4, block=1)
+    noise = {"0110": [0.1, -0.1, 0.1, -0.1], "1111": [3.0, -3.0, -3.0, 3.0]}
+    for word, own in noise.items():
+        frame.loc[frame["mechanism"] == word, "value"] += own
     table = frame.pivot(index="seed", columns="mechanism", values="value")
     centred = table.sub(table.mean(axis=1), axis=0)
-    pooled = centred.sub(centred.mean()).pow(2).to_numpy().sum() / 6
-    estimate = Model(frame).contrast({"0110": 1, "0010": -1})
-    assert estimate.df == 6
-    assert estimate.error == pytest.approx(math.sqrt(pooled * 2 / 4))
+    pooled = centred.sub(centred.mean()).pow(2).to_numpy().sum() / 15
+    pair = Model(frame).contrast({"0110": 1, "0010": -1})
+    assert pair.df == 15
+    assert pair.error == pytest.approx(math.sqrt(pooled * 2 / 4))
 
 
 @pytest.mark.filterwarnings("error")
@@ -145,7 +160,8 @@ def test_cautions_name_what_differs_between_runs_and_what_learned_nothing():
     assert notes == [
         f"{title}DIFFERENT data{why}"
         "pairs: 100 sentences, 100% real: 0010, 0110; pairs: 50 sentences: 1111",
-        f"{title}DIFFERENT commits of the code{why}aaaa: 0010, 0110, 1111; unknown: 0010, 1111",
+        f"{title}DIFFERENT commits of the code{why}aaaa: 0010 (1 of 2 seeds), 0110, "
+        "1111 (1 of 2 seeds); unknown: 0010 (1 of 2 seeds), 1111 (1 of 2 seeds)",
         f"{title}not above the metric of the untrained network: 0110 seed 1 (-1, untrained 0)",
     ]
 
@@ -181,6 +197,15 @@ def test_seeds_trained_with_other_code_are_no_caution_where_all_mechanisms_have_
     frame = world(THREE, seeds=4, sd=0.1)
     frame["commit"] = frame["seed"].map(lambda seed: "aaaa" if seed < 2 else "bbbb")
     assert cautions(groups(frame)) == []
+
+
+def test_code_that_is_new_in_other_seeds_of_one_mechanism_is_told():
+    """In four of five seeds of one, in one of five of the others."""
+    frame = world(THREE, seeds=5, sd=0.1).assign(commit="aaaa")
+    new = (frame["mechanism"] == "1111") & (frame["seed"] > 0)
+    frame.loc[new | (frame["seed"] == 4), "commit"] = "bbbb"
+    (note,) = cautions(groups(frame))
+    assert "aaaa: 0010 (4 of 5 seeds), 0110 (4 of 5 seeds), 1111 (1 of 5 seeds); bbbb: " in note
 
 
 def test_groups_are_those_of_the_tables():

@@ -88,7 +88,7 @@ def test_training_that_did_not_lower_it_is_no_evidence_and_is_named():
     assert "untrained network: 0000 seed 1 (" in note
     assert note.count("seed") == 1
     (verdict,) = judge([group], [claim(equivalent={"1111": 1.0, "0000": -1.0})])
-    assert verdict.reason.endswith("but runs of 0000 are not below the untrained network")
+    assert "but runs of 0000 are not below the untrained network" in verdict.reason
     frame["untrained"] = 20.0
     (verdict,) = judge(groups(frame), [claim(equivalent={"1111": 1.0, "0000": -1.0})])
     assert "training lowered none of them by more than the margin" in verdict.reason
