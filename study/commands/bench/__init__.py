@@ -1,4 +1,4 @@
-"""``study bench``: how fast our modules are beside those of other libraries."""
+"""``study bench``: how fast modules are beside those of others, and how often verdicts err."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from study.commands.bench.launcher import launcher
 from study.commands.bench.launches import launches
 from study.commands.bench.step import step
 from study.commands.bench.training import training
+from study.commands.bench.verdicts import verdicts
 
 __all__ = ["app"]
 
@@ -17,8 +18,8 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def bench() -> None:
-    """Measure speed and memory beside other libraries."""
+    """Measure speed and memory beside other libraries, and the error rates of verdicts."""
 
 
-for verb in (attention, launches, step, training, launcher):
+for verb in (attention, launches, step, training, launcher, verdicts):
     app.command()(verb)
