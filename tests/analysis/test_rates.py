@@ -1,0 +1,36 @@
+"""Simulated tables: the rates of verdicts are those that the pages promise."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import pytest
+from toy import study
+
+from analysis.stats.rates import SEEDS, WORLDS, rates
+
+
+@pytest.mark.parametrize("world", WORLDS[:2], ids=lambda world: world.kind)
+def test_where_all_scatter_alike_no_verdict_errs_more_often_than_its_level(world):
+    count = 200
+    now, before = rates(world, 3, count)
+    assert now <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / count)
+    assert now <= before  # the error is the larger of two
+
+
+@pytest.mark.parametrize("world", WORLDS[2:7], ids=lambda world: world.name)
+def test_unequal_scatter_and_shared_luck_refute_less_often_than_by_one_variance(world):
+    now, before = rates(world, 3, 100)
+    assert now <= before / 2
+    assert now <= 0.12
+
+
+def test_the_verb_writes_a_row_for_each_world_and_number_of_seeds(tmp_path):
+    done = study("bench", "verdicts", "--tables", "1", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "verdicts.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(WORLDS) * len(SEEDS)
+    assert {row["rate"] for row in rows} <= {"0.0", "1.0"}
+    assert {row["tables"] for row in rows} == {"1"}
