@@ -23,10 +23,11 @@ from typing import Any
 from study.files import BrokenFile
 from study.launch.answers import cause
 from study.launch.jobs import Answers
+from study.launch.protocol import BadNode
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 
-__all__ = ["BadNode", "Nodes", "survey"]
+__all__ = ["Nodes", "survey"]
 
 START_SECONDS = 120.0
 """A framework is imported and the data set found within this time; what ends earlier is a start."""
@@ -60,37 +61,6 @@ class _Execution:
     trained: bool
     false_start: bool
     error: str
-
-
-@dataclass(frozen=True)
-class BadNode:
-    """A node on which runs end at once.
-
-    Attributes
-    ----------
-    name: str
-        The scheduler's name of it.
-    attempts, of: int
-        How many attempts ended at once, of all that ended there since the first of these.
-    seconds: float
-        The longest of these.
-    elsewhere: int
-        Attempts that trained on other nodes meanwhile.
-    """
-
-    name: str
-    attempts: int
-    of: int
-    seconds: float
-    elsewhere: int
-
-    def __str__(self) -> str:
-        """Say what is known of it."""
-        return (
-            f"{self.name}: {self.attempts} of {self.of} attempts ended there within"
-            f" {max(1, round(self.seconds))} s, before a first step; {self.elsewhere} elsewhere"
-            " went well"
-        )
 
 
 @dataclass(frozen=True)

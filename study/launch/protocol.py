@@ -18,18 +18,24 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from study.errors import StudyError, nearest
 from study.launch.jobs import Answers, Jobs
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 
-if TYPE_CHECKING:
-    from study.launch.nodes import BadNode
-
 __all__ = [
-    *("Check", "Launcher", "NotInstalled", "Order", "Outcome", "Profile", "SchedulerAway"),
+    *(
+        "BadNode",
+        "Check",
+        "Launcher",
+        "NotInstalled",
+        "Order",
+        "Outcome",
+        "Profile",
+        "SchedulerAway",
+    ),
     *("find_launcher", "launcher_names", "title"),
 ]
 
@@ -63,6 +69,37 @@ class Profile(Protocol):
 
     def memory(self, failures: int) -> float | None:
         """Gigabytes a node for a run of which so many attempts had too little; None: no limit."""
+
+
+@dataclass(frozen=True)
+class BadNode:
+    """A node on which runs end at once.
+
+    Attributes
+    ----------
+    name: str
+        The scheduler's name of it.
+    attempts, of: int
+        How many attempts ended at once, of all that ended there since the first of these.
+    seconds: float
+        The longest of these.
+    elsewhere: int
+        Attempts that trained on other nodes meanwhile.
+    """
+
+    name: str
+    attempts: int
+    of: int
+    seconds: float
+    elsewhere: int
+
+    def __str__(self) -> str:
+        """Say what is known of it."""
+        return (
+            f"{self.name}: {self.attempts} of {self.of} attempts ended there within"
+            f" {max(1, round(self.seconds))} s, before a first step; {self.elsewhere} elsewhere"
+            " went well"
+        )
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from study.errors import StudyError
 from study.launch import snapshot
 from study.launch.due import causes, claim
 from study.launch.jobs import Answers
-from study.launch.nodes import BadNode
-from study.launch.protocol import Outcome, SchedulerAway
+from study.launch.protocol import BadNode, Outcome, SchedulerAway
 from study.launch.slurm.batch import FOLDER, Batch
 from study.launch.slurm.command import Refused, Unreachable, call
 from study.launch.slurm.profile import Profile, minutes
