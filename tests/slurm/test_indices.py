@@ -78,6 +78,15 @@ def states(draw):
     return draw(st.sampled_from([(by_somebody, state), (state, NOBODYS)]))
 
 
+def test_a_line_about_one_task_counts_for_more_than_a_list_of_one(monkeypatch):
+    lines = [f"{TOKEN}|57_[0]|COMPLETED||||", f"{TOKEN}|57_0|FAILED||gpu1||"]
+    for order in (lines, lines[::-1]):
+        monkeypatch.setattr(module, "call", lambda *command, order=order: "\n".join(order))
+        queue = Queue()
+        queue.read_sacct([TOKEN], 0.0)
+        assert queue.tasks[TOKEN, 0].state == "FAILED"
+
+
 @given(lists(), states(), st.dictionaries(st.integers(0, 90), states(), max_size=4), st.data())
 def test_the_accounting_is_read_line_by_line(given_, whole, alone, data):
     """Lists, tasks on their own, steps and other people's jobs, in any order."""

@@ -32,11 +32,6 @@ class Indices:
     listed: tuple[int, ...] = ()
     onwards: int | None = None
 
-    @property
-    def single(self) -> bool:
-        """Whether the line is about one task alone."""
-        return len(self.listed) == 1 and self.onwards is None
-
 
 def parse(text: str) -> Indices:
     """Read what stands behind the ``_`` of a job's id; empty if that names no task of an array."""

@@ -132,11 +132,11 @@ class Queue(Jobs):
     def _take(self, rows: Iterable[Sequence[str]]) -> None:
         """Keep what lines say of tasks of which nothing is known yet.
 
-        A line about one task counts for more than a list: that may still name tasks that have
-        begun. Who cancelled a job is known to the accounting alone.
+        A line about one task counts for more than a list, even a list of one: that may still name
+        tasks that have begun. Who cancelled a job is known to the accounting alone.
         """
         parsed = [(parse(row[2]), row) for row in rows]
-        for indices, row in sorted(parsed, key=lambda pair: not pair[0].single):
+        for indices, row in sorted(parsed, key=lambda pair: not pair[1][2].isdecimal()):
             name, job, _, state, ended, node, reason, began = row
             for index in indices.listed:
                 known = self.tasks.get((name, index))
