@@ -21,6 +21,7 @@ from statsmodels.stats.multitest import multipletests
 
 from analysis.stats import notes as told
 from analysis.stats.group import Group
+from analysis.stats.model import TELLING
 from plugins.attention.core.word import TERM_SETS
 
 __all__ = [
@@ -47,7 +48,6 @@ MODULE = "module"
 """Name and kind of the mean of all 16 term sets minus ``none``."""
 
 CONFIDENCE = 0.95
-FEW = 3  # seeds below which an interval from their values alone says nothing
 LEVEL = 0.05
 
 DEFINITION = (
@@ -79,9 +79,9 @@ class Effects:
 
         ``name`` (``E2``, ``E1×E3``, ``module``), ``kind`` (``main``, ``interaction``, ``module``),
         ``effect`` in units of the metric, ``low`` and ``high`` of its 95 % interval, ``seed_low``
-        and ``seed_high`` of the one from the effect's values in the seeds one by one (from `FEW`
-        seeds, in which all its mechanisms have runs), ``p``, ``holm`` (p after Holm's correction
-        for the ten effects), ``macs`` (the same contrast of the mechanism's MACs) and
+        and ``seed_high`` of the one from the effect's values in the seeds one by one (from
+        `TELLING` seeds, in which all its mechanisms have runs), ``p``, ``holm`` (p after Holm's
+        correction for the ten effects), ``macs`` (the same contrast of the mechanism's MACs) and
         ``macs_per_point`` (MACs for a point that the metric gets better; NaN unless the whole
         interval is a gain, and for interactions, which nobody can buy). The row ``module`` is there
         where ``none`` is.
@@ -109,7 +109,7 @@ class Effects:
         low, high = estimate.interval(CONFIDENCE)
         by_seed = self.group.model.by_seed(weights)
         few = math.nan, math.nan
-        seed_low, seed_high = by_seed.interval(CONFIDENCE) if by_seed.n >= FEW else few
+        seed_low, seed_high = by_seed.interval(CONFIDENCE) if by_seed.n >= TELLING else few
         cost = float(sum(weight * macs[word] for word, weight in weights.items()))
         gained = kind != "interaction" and min(metric.sign * low, metric.sign * high) > 0
         points = metric.sign * estimate.effect / metric.point

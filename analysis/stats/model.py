@@ -22,7 +22,7 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS  # statsmodels.api takes half a second more
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
-__all__ = ["REPEATED", "SHARED", "Estimate", "Model", "Shared"]
+__all__ = ["REPEATED", "SHARED", "TELLING", "Estimate", "Model", "Shared"]
 
 REPEATED = 2
 """Common seeds without which a difference of two mechanisms has no interval."""

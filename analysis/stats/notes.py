@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.stats.model import Model
 from plugins.contracts.metric import Metric
+from study.runs.contents import short
 
 __all__ = [
     *("cards", "counting", "direction", "failed", "lost", "mixed", "missing"),
@@ -23,8 +24,6 @@ BY_MECHANISM = {
     "device": ("devices", "unknown"),
 }
 """Columns that mechanisms should agree in: what a note calls them, and what is missing in them."""
-
-HASH_SHOWN = 12  # characters; git shows about as many
 
 LARGE = 0.05  # share of the uncounted elements above which an operator is named
 
@@ -128,7 +127,7 @@ def _contents(runs: pd.DataFrame) -> list[str]:
         for name, content in contents:
             if isinstance(content, str):
                 seen = users.setdefault(name, {})
-                seen.setdefault(content[:HASH_SHOWN], set()).add(str(run.mechanism))
+                seen.setdefault(short(content), set()).add(str(run.mechanism))
     return [
         f"runs of {len(seen)} contents of {name}, which are not comparable: "
         + "; ".join(f"{content}: {', '.join(sorted(words))}" for content, words in seen.items())

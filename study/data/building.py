@@ -18,7 +18,7 @@ from plugins.contracts.task import ChecksData
 from plugins.contracts.tasks import find_task, task_names
 from plugins.training.downloads import locked
 from study.data import contents
-from study.data.doors import CARD_FILE, Added
+from study.data.doors import CARD_FILE, STORE, Added
 from study.data.download import fetch, partial_folder
 from study.errors import StudyError
 
@@ -170,7 +170,7 @@ def _build(
     from rich.text import Text
 
     started = monotonic()
-    material: Any = copy or _fetch_all(name, module.SOURCES, root / "wheels", console)
+    material: Any = copy or _fetch_all(name, module.SOURCES, root / STORE, console)
     options = {"subset": subset} if copy else {}
     with partial_folder(root, name, alone) as out:
         with console.status(Text(f"{name}: building")) as status:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from plugins.contracts.copies import CopyCard
 from study.data.building import DataSet, build, say
-from study.data.doors import Added, added, check_name, read_options
+from study.data.doors import STORE, Added, added, check_name, read_options
 from study.data.download import require_client
 from study.data.sets import card, data_root, datasets, is_prepared, load, verify
 from study.errors import StudyError
@@ -55,7 +55,7 @@ def prepare(
             )
         else:
             for source in module.SOURCES:
-                require_client(source, root / "wheels")
+                require_client(source, root / STORE)
     for name, module in modules.items():
         if not is_prepared(name, root):
             build(name, module, root, console)
