@@ -53,7 +53,7 @@ SomeGrids = Annotated[
 RunId = Annotated[
     str,
     typer.Argument(
-        help="Run id, or the beginning or the end of one.", autocompletion=complete.run_ids
+        help="Run id, or any part of one that no other run has.", autocompletion=complete.run_ids
     ),
 ]
 Root = Annotated[
@@ -81,7 +81,7 @@ Names = Annotated[
     list[str] | None,
     typer.Option(
         "--run",
-        help="Only runs whose id begins or ends so; may be repeated.",
+        help="Only runs with this in their id; may be repeated.",
         autocompletion=complete.run_ids,
     ),
 ]
@@ -149,6 +149,7 @@ def select(
     from study.errors import StudyError
     from study.runs.archive import every_run
     from study.runs.folder import STATES, RunFolder
+    from study.runs.named import named
     from study.runs.run import existing_root
     from study.status.states import glance, states_of
 
@@ -165,11 +166,14 @@ def select(
         cells = {name: cell for name, cell in found_cells.items() if cell}
         passing = {*_passing(cells, words, seeds or ())}
         pool = [f for f in pool if f.path.name in passing]
-    for name in names or () if pool else ():
-        if not any(_named(f.path.name, name) for f in pool):
-            raise StudyError(f"--run {name}: none of the {len(pool)} runs begins or ends so")
-    if names:
-        pool = [f for f in pool if any(_named(f.path.name, name) for name in names)]
+    if names and pool:
+        ids = [folder.path.name for folder in pool]
+        wanted = {name: named(ids, name) for name in names}
+        for name in names:
+            if not wanted[name]:
+                raise StudyError(f"--run {name}: none of the {len(pool)} runs has that in its id")
+        kept = {run for found in wanted.values() for run in found}
+        pool = [folder for folder in pool if folder.path.name in kept]
     found = states_of(pool)
     found.asked = asked
     chosen = [name for name, state in found.of.items() if not states or state in states]
@@ -177,23 +181,20 @@ def select(
 
 
 def find(root: Path | None, name: str) -> RunFolder:
-    """Return the one run, archived or not, whose id is, begins or ends with `name`.
+    """Return the one run, archived or not, that has `name`, a part of its id.
 
     `StudyError` if there is none, or more than one.
     """
-    from study.errors import StudyError
     from study.runs.archive import every_run, index
     from study.runs.folder import find_run
+    from study.runs.named import named, the_one
     from study.runs.run import default_root
 
     where = root or default_root()
-    if not any(_named(run, name) for run in index(where)):
+    if not named(index(where), name):
         return find_run(where, name)
     runs = {folder.path.name: folder for folder in every_run(where)}
-    found = [name] if name in runs else [run for run in runs if _named(run, name)]
-    if len(found) > 1:
-        raise StudyError(f"{len(found)} runs match {name!r}:\n  " + "\n  ".join(found))
-    return runs[found[0]]
+    return runs[the_one(runs, name, str(where))]
 
 
 def notes(states: States) -> None:
@@ -263,7 +264,3 @@ def _cell(folder: RunFolder, asked: Run | None) -> tuple[str, int] | None:
         return science["mechanism"], science["seed"]
     except (BrokenFile, KeyError):
         return None
-
-
-def _named(run: str, name: str) -> bool:
-    return bool(name) and (run.startswith(name) or run.endswith(name))

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from study.errors import StudyError, nearest
+from study.errors import StudyError
 from study.files import BrokenFile, Unreadable, read_json, read_metrics
 from study.runs.attempt import CAUSES, Attempt
+from study.runs.named import the_one
 
 __all__ = [
     *("SCHEMA", "SETTLED", "STATES", "RunFolder", "Scheduler"),
@@ -160,19 +161,12 @@ def iter_runs(root: Path) -> Iterator[RunFolder]:
 
 
 def find_run(root: Path, name: str) -> RunFolder:
-    """Return the one run under `root` whose id is, begins or ends with `name`.
+    """Return the one run under `root` that has `name`, a part of its id.
 
-    `StudyError` if there is none, with the nearest id, or more than one, with their ids.
+    `StudyError` if there is none, with the nearest ids, or more than one, with their ids.
     """
-    if not name:
-        raise StudyError("name a run by its id, or by the beginning or the end of one")
     runs = {folder.path.name: folder for folder in iter_runs(root)}
-    found = [name] if name in runs else [i for i in runs if i.startswith(name) or i.endswith(name)]
-    if len(found) == 1:
-        return runs[found[0]]
-    if found:
-        raise StudyError(f"{len(found)} runs match {name!r}:\n  " + "\n  ".join(found))
-    raise StudyError(f"no run {name!r} in {root.resolve()}{nearest(name, runs)}")
+    return runs[the_one(runs, name, str(root.resolve()))]
 
 
 def without_value(result: dict[str, Any] | None) -> str:

@@ -96,7 +96,7 @@ def test_filters_choose_with_and_without_a_grid(toy, tmp_path):
     assert mistaken.returncode == 2
     assert mistaken.stderr == "error: --seed 7: none of the 2 runs has it; valid: 1\n"
     mistaken = study("status", "--run", name, "--run", "toy-nothing")
-    assert mistaken.stderr == "error: --run toy-nothing: none of the 2 runs begins or ends so\n"
+    assert mistaken.stderr == "error: --run toy-nothing: none of the 2 runs has that in its id\n"
     mistaken = study("status", "--mechanism", "0010", "--mechanism", "0011")
     assert mistaken.stderr == (
         "error: --mechanism 0011: none of the 2 runs has it; did you mean '0010'?\n"
