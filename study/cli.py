@@ -6,7 +6,8 @@ import gc
 import io
 import os
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
+from typing import Annotated
 
 import typer
 
@@ -43,6 +44,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+DISTRIBUTION = "spatial-attention-study"
 COLLECT_SELDOM = (100_000, 1_000, 1_000)  # objects and collections before each generation's turn
 
 VERBS = (
@@ -55,6 +57,30 @@ app.add_typer(data.app, name="data", help="Prepare the embedded data sets.")
 app.add_typer(bench.app, name="bench", help="Measure speed and memory beside other libraries.")
 for entry in sorted(entry_points(group="study.verbs"), key=lambda entry: entry.name):
     entry.load()(app)
+
+
+def _version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from study.runs.code import git_state
+
+    code = git_state()
+    commit = code["commit"][:12] or "not from a git checkout"
+    changes = ", with uncommitted changes" if code["dirty"] else ""
+    typer.echo(f"study {version(DISTRIBUTION)} ({commit}{changes})")
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show version and commit, and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

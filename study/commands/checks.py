@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import platform
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -31,13 +32,15 @@ WITHOUT_KERNELS = "please report it; STUDY_FUSED=0 in the environment does witho
 
 
 def run_checks() -> list[Check]:
-    """Check everything; each import has a process of its own."""
+    """Check everything; each import has a process of its own, two at a time."""
     tasks = [find_task(name) for name in task_names()]
     packages = dict.fromkeys([*PACKAGES, *(name for task in tasks for name in task.packages)])
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        imports = [*pool.map(_imports, (task for task in tasks if task.imports))]
     return [
         _python(),
         *(_package(name) for name in packages),
-        *(_imports(task) for task in tasks if task.imports),
+        *imports,
         *(check for name in launcher_names() for check in find_launcher(name).checks()),
         *_kernels(),
         *_data(),

@@ -28,7 +28,8 @@ def doctor(as_json: Json = False) -> None:
     from study.commands.checks import run_checks
     from study.screen import Screen
 
-    checks = run_checks()
+    with Screen(stderr=True).status("importing the frameworks, looking for data and weights"):
+        checks = run_checks()
     lacking = any(not check.ok and not check.optional for check in checks)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(check) for check in checks], indent=1))

@@ -64,8 +64,8 @@ def flops(
     named = [load(path) for path in find(grids)]
     cells = {grid.name: _once(grid.runs()) for grid in named}
     everything = [run for runs in cells.values() for run in runs]
-    with Screen(stderr=True).status("building the models"):
-        counted = costs(everything, way_out="")
+    with Screen(stderr=True).status("building the models") as status:
+        counted = costs(everything, way_out="", progress=status.update)
     tables = [
         table
         for name, runs in cells.items()

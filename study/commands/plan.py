@@ -54,7 +54,7 @@ def plan(
     as_json: Json = False,
     root: Root = None,
 ) -> None:
-    """List the runs of grids, what is done, MACs, parameters and hours. Writes nothing."""
+    """List the runs of grids, what is done, MACs, parameters and hours. Changes no run."""
     from study.data import weights
     from study.grid.changed import changed_recipes
     from study.launch.fits import check_items
@@ -77,9 +77,9 @@ def plan(
     results = {run.id: found.seen[run.id].result for run in runs if found.of[run.id] == "completed"}
     known = {name: result["cost"] for name, result in results.items() if result}
     if cost:
-        status = "building the models to count their cost (--no-cost skips this)"
-        with Screen(stderr=True).status(status):
-            known |= costs([run for run in runs if run.id not in known])
+        uncounted = [run for run in runs if run.id not in known]
+        with Screen(stderr=True).status("counting the cost (--no-cost skips this)") as status:
+            known |= costs(uncounted, progress=status.update)
     missing = [run for run in runs if found.of[run.id] not in SETTLED]
     probes, processes = Probes(root), profile.processes if profile else None
     told = estimate(missing, found, where, probes, cluster, processes)

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import socket
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from study.data import weights
 from study.runs.code import content, git_state, outside
 
 __all__ = [
-    *("MORE_VARIABLES", "PACKAGES", "cores"),
+    *("MORE_VARIABLES", "PACKAGES", "cores", "modules_of", "packages_of"),
     *("package_version", "processor", "provenance", "threads"),
 ]
 
@@ -43,13 +44,12 @@ def provenance(science: dict[str, Any], device: str, gpu: str | None) -> dict[st
     """
     data_name = science["recipe"]["data"]
     card = data.card(data_name)
-    modules = _modules(science)
-    packages = {name: package_version(name) for name in _distributions(science, modules)}
+    modules = modules_of(science)
     return {
         **git_state(),
         "code": content(),
         "outside": outside(modules),
-        "packages": packages,
+        "packages": packages_of(science["task"], modules),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
@@ -67,19 +67,20 @@ def provenance(science: dict[str, Any], device: str, gpu: str | None) -> dict[st
     }
 
 
-def _modules(science: dict[str, Any]) -> set[str]:
+def modules_of(science: dict[str, Any]) -> set[str]:
     """Return the modules of the task, the mechanisms and the data set of a run."""
     task, word = find_task(science["task"]), Word.parse(science["mechanism"])
     found = {type(each).__module__ for each in (task, *word.parts)}
     return found | {data.module_of(science["recipe"]["data"])}
 
 
-def _distributions(science: dict[str, Any], modules: set[str]) -> list[str]:
-    """Return the distributions whose versions a result depends on, as far as known."""
+def packages_of(task: str, modules: Iterable[str]) -> dict[str, str]:
+    """Return the versions of the distributions that a result depends on, as far as known."""
     owners = packages_distributions()
     tops = {module.partition(".")[0] for module in modules}
     brought = sorted({name for top in tops for name in owners.get(top, ())})
-    return list(dict.fromkeys([*PACKAGES, *find_task(science["task"]).packages, *brought]))
+    named = dict.fromkeys([*PACKAGES, *find_task(task).packages, *brought])
+    return {name: package_version(name) for name in named}
 
 
 def cores() -> int:
