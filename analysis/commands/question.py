@@ -80,7 +80,7 @@ def questions(grids: list[Path] | None) -> list[Question]:
     """Return one question for each grid file; one about every run if there is no grid."""
     if not grids:
         return [Question("", WITHOUT, "study run GRID")]
-    from study.grid.grid import find, load
+    from study.grid.reading import find, load
 
     asked = []
     for path in find(grids):

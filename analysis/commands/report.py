@@ -52,7 +52,7 @@ def _selections(grids: list[Path] | None, runs: Path) -> list[Selection]:
     there = {folder.path.name: folder for folder in every_run(runs)}
     if not grids:
         return [Selection("", WITHOUT, list(there.values()))]
-    from study.grid.grid import find, load
+    from study.grid.reading import find, load
 
     selections = []
     for path in find(grids):

@@ -15,7 +15,7 @@ from plugins.contracts.weights import WeightsFile
 from study import data
 from study.data import weights
 from study.errors import StudyError
-from study.grid.grid import find, load
+from study.grid.reading import find, load
 from study.launch.gpus import visible_gpus
 from study.launch.protocol import Check, find_launcher, launcher_names
 from study.runs.provenance import PACKAGES

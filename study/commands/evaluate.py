@@ -53,7 +53,7 @@ def evaluate(
     from rich.text import Text
 
     from plugins.training.checkpoints import few
-    from study.grid.grid import find, load
+    from study.grid.reading import find, load
     from study.screen import Screen
     from study.worker.evaluate import evaluate
 

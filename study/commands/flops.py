@@ -56,7 +56,7 @@ def flops(
     ] = None,
 ) -> None:
     """Count MACs and parameters of every configuration, without data and without training."""
-    from study.grid.grid import find, load
+    from study.grid.reading import find, load
     from study.screen import Screen
     from study.worker.measure import costs
 

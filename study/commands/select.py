@@ -117,7 +117,7 @@ def runs_of(
     StudyError
         If none of the runs has a mechanism or a seed that was named.
     """
-    from study.grid.grid import find, load
+    from study.grid.reading import find, load
 
     words = _mechanisms(mechanisms or ())
     asked = [load(path) for path in find(grids)]

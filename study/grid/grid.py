@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
@@ -14,19 +11,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
 from plugins.attention.core.word import Word
 from plugins.contracts.task import Smokes, Task
-from plugins.contracts.tasks import find_task, task_names
-from study import data
-from study.errors import StudyError, nearest
+from plugins.contracts.tasks import find_task
+from study.errors import StudyError
 from study.runs.run import Run
-from study.yamlfile import YamlFile, validated
 
-__all__ = ["Grid", "find", "load"]
+__all__ = ["Axes", "Grid", "Mechanism", "Pattern"]
 
 
 def _mechanism(word: str) -> str:
@@ -64,6 +58,12 @@ class Pattern(_Strict):
 
     mechanism: Mechanism | None = None
     sites: Sites | None = None
+
+    def matches(self, mechanism: str, sites: tuple[str, ...], task: Task) -> bool:
+        """Tell whether a cell is one of those."""
+        if self.mechanism not in (None, mechanism):
+            return False
+        return self.sites is None or task.order(self.sites) == sites
 
 
 class Grid(_Strict):
@@ -129,8 +129,9 @@ class Grid(_Strict):
                 cell["sites"] = task.order(cell["sites"])
                 if cell["mechanism"] == "none" and not task.none_has_sites:
                     cell["sites"] = ()
-                if not any(_matches(pattern, cell, task) for pattern in self.exclude):
-                    cells.append((cell["mechanism"], cell["sites"]))
+                found = cell["mechanism"], cell["sites"]
+                if not any(pattern.matches(*found, task) for pattern in self.exclude):
+                    cells.append(found)
         return list(dict.fromkeys(cells))
 
     def smoke(self) -> Grid:
@@ -175,120 +176,3 @@ class Grid(_Strict):
                 }
                 found.append(Run(self.name, science))
         return found
-
-
-def _matches(pattern: Pattern, cell: dict[str, Any], task: Task) -> bool:
-    if pattern.mechanism is not None and pattern.mechanism != cell["mechanism"]:
-        return False
-    if pattern.sites is None:
-        return True
-    return task.order(pattern.sites) == cell["sites"]
-
-
-def find(paths: Iterable[Path]) -> list[Path]:
-    """Return the grid files that `paths` name; a folder stands for all grid files below it."""
-    files = []
-    for path in paths:
-        below = [path]
-        if path.is_dir():
-            inside = sorted(f for f in path.rglob("*") if f.suffix in (".yaml", ".yml"))
-            hidden = [any(p.startswith(".") for p in f.relative_to(path).parts) for f in inside]
-            below = [file for file, skip in zip(inside, hidden, strict=True) if not skip]
-        if not below:
-            raise StudyError(f"no grid file (*.yaml) below {path}")
-        files += below
-    return list(dict.fromkeys(files))
-
-
-def load(path: Path) -> Grid:
-    """Read a grid file.
-
-    Raises
-    ------
-    StudyError
-        With file, line, what is wrong and the nearest valid name.
-    """
-    file = YamlFile(path, "a grid")
-    if "name" in file.content:
-        raise StudyError(f"{file.where(['name'])}: unknown key 'name': a grid is named by its file")
-    try:
-        grid = validated(Grid, {**file.content, "name": _name(path)}, file)
-    except ValidationError as error:
-        raise file.explain(error, partial(_keys, Grid)) from None
-    if grid.task not in task_names():
-        hint = nearest(grid.task, task_names())
-        raise StudyError(f"{file.where(['task'])}: unknown task {grid.task!r}{hint}")
-    task = find_task(grid.task)
-    try:
-        recipe = validated(task.Recipe, grid.recipe, file, ["recipe"])
-    except ValidationError as error:
-        raise file.explain(error, partial(_keys, task.Recipe), ["recipe"]) from None
-    _check_data(file, grid.task, recipe.data)
-    _check_cells(file, grid, task, recipe)
-    return grid
-
-
-def _check_data(file: YamlFile, task: str, name: str) -> None:
-    where, known = file.where(["recipe", "data"]), data.names()
-    if name not in known:
-        own = f"files of your own become one by: study data add KIND {name} --from DIR"
-        raise StudyError(f"{where}: unknown data set {name!r}{nearest(name, known)}; {own}")
-    if (other := data.task_of(name)) != task:
-        fitting = ", ".join(each for each in known if data.task_of(each) == task)
-        raise StudyError(f"{where}: {name!r} is for {other}; for {task}: {fitting}")
-
-
-def _check_cells(file: YamlFile, grid: Grid, task: Task, recipe: Any) -> None:
-    named: list[tuple[list[str | int], tuple[str, ...]]] = [
-        ([section, "sites", index], sites)
-        for section in ("product", "zip")
-        for index, sites in enumerate(getattr(grid, section).sites or [])
-    ]
-    named += [(["exclude", i, "sites"], p.sites or ()) for i, p in enumerate(grid.exclude)]
-    for location, chosen in named:
-        for site in chosen:
-            try:
-                task.site(site, recipe)
-            except ValueError:
-                hint = nearest(site, task.sites)
-                raise StudyError(
-                    f"{file.where(location)}: {grid.task} has no site {site!r}{hint}"
-                ) from None
-    everything = grid.model_copy(update={"exclude": []}).cells()
-    for index, pattern in enumerate(grid.exclude):
-        candidates = ({"mechanism": word, "sites": where} for word, where in everything)
-        if not any(_matches(pattern, cell, task) for cell in candidates):
-            raise StudyError(f"{file.where(['exclude', index])}: excludes nothing in this grid")
-    cells = grid.cells()
-    if not cells:
-        raise StudyError(f"{file.where(['exclude'])}: no run is left after exclude")
-    mechanisms = list(dict.fromkeys(mechanism for mechanism, _ in cells))
-    for mechanism, sites in cells:
-        try:
-            task.check(Word.parse(mechanism), sites, recipe)
-        except ValueError as error:
-            for section in ("product", "zip"):
-                words = getattr(grid, section).mechanism or []
-                if mechanism in words:
-                    where = file.where([section, "mechanism", words.index(mechanism)])
-            raise StudyError(f"{where}: {error}") from None
-    if grid.baseline is not None and grid.baseline not in mechanisms:
-        where = file.where(["baseline"])
-        hint = nearest(grid.baseline, mechanisms)
-        raise StudyError(f"{where}: the baseline {grid.baseline!r} is not in the grid{hint}")
-
-
-def _keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """Return the keys that a file may have in the mapping at `location`, of a model's content."""
-    sections: dict[Any, type[BaseModel]] = {"exclude": Pattern, "product": Axes, "zip": Axes}
-    owner = next((sections[step] for step in location if step in sections), model)
-    return [name for name in owner.model_fields if name != "name"]
-
-
-def _name(path: Path) -> str:
-    """Return ``demo/detection`` for ``.../grids/demo/detection.yaml``, else the file's stem."""
-    parts = path.resolve().with_suffix("").parts
-    if "grids" in parts:
-        after = len(parts) - parts[::-1].index("grids")
-        return "/".join(parts[after:])
-    return parts[-1]

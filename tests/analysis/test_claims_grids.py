@@ -12,7 +12,7 @@ import pytest
 from analysis.runs.table import FIELDS
 from analysis.stats.claims import judge, load
 from analysis.stats.group import groups
-from study.grid.grid import load as load_grid
+from study.grid.reading import load as load_grid
 
 GRIDS = Path(__file__).parents[2] / "grids"
 SETS_LEFT_OUT = {"3a": "no finished run of 0000, 0001, 0101, 1000"}  # a small grid is no factorial

@@ -58,8 +58,8 @@ def grid(monkeypatch):
         return SimpleNamespace(name=f"demo/{path.stem}", baseline="none", runs=lambda: runs)
 
     ids: dict[tuple[str, int], str] = {}
-    monkeypatch.setattr("study.grid.grid.load", load)
-    monkeypatch.setattr("study.grid.grid.find", lambda paths: [Path(p) for p in paths])
+    monkeypatch.setattr("study.grid.reading.load", load)
+    monkeypatch.setattr("study.grid.reading.find", lambda paths: [Path(p) for p in paths])
     return ids
 
 

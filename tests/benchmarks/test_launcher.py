@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from study.benchmarks import launcher
 from study.benchmarks.comparison import GOAL, Comparison, Timing, Training
 from study.cli import app
-from study.grid.grid import load
+from study.grid.reading import load
 
 
 def test_the_trainings_are_those_of_the_demo_with_its_recipe():

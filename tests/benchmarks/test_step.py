@@ -18,7 +18,7 @@ from study.benchmarks.step.made import job_of
 from study.benchmarks.step.trainings import GRIDS, OURS, OUTPUTS, TASKS, Training, groups
 from study.cli import app
 from study.errors import StudyError
-from study.grid.grid import load
+from study.grid.reading import load
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ from study.benchmarks.steps import WARM_UP, Turns
 from study.benchmarks.training import AS_IS, Measured
 from study.cli import app
 from study.errors import StudyError
-from study.grid.grid import load
+from study.grid.reading import load
 
 GRIDS = Path(__file__).parents[2] / "grids"
 

@@ -34,7 +34,7 @@ from plugins.detection.recipe import Recipe
 from plugins.openmmlab import weights
 from study import data as datasets
 from study.errors import StudyError, nearest
-from study.grid.grid import load
+from study.grid.reading import load
 
 ROOT = Path(__file__).parents[2]
 GRID = ROOT / "grids/coco/mmdetection.yaml"

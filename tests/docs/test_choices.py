@@ -11,7 +11,7 @@ import pytest
 from page import Page
 
 from plugins.contracts.tasks import find_task
-from study.grid.grid import load
+from study.grid.reading import load
 
 GRIDS = Path(__file__).parents[2] / "grids"
 FOLDERS = {"Detection": "coco", "Segmentation": "cityscapes", "Translation": "wmt14"}

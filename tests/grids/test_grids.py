@@ -9,7 +9,7 @@ import pytest
 from plugins.attention.core.word import TERM_SETS
 from plugins.contracts.tasks import find_task
 from study import data
-from study.grid.grid import find, load
+from study.grid.reading import find, load
 
 GRIDS = Path(__file__).parents[2] / "grids"
 FULL = [path for name in ("coco", "cityscapes", "wmt14") for path in find([GRIDS / name])]

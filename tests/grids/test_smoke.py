@@ -8,7 +8,7 @@ import pytest
 from toy import study
 
 from plugins.contracts.tasks import find_task
-from study.grid.grid import find, load
+from study.grid.reading import find, load
 from study.launch.local.slots import Slots
 from study.runs.folder import iter_runs
 from study.runs.run import open_folder

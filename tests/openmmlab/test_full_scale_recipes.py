@@ -17,7 +17,7 @@ from plugins.detection import train as detection
 from plugins.segmentation import train as segmentation
 from plugins.segmentation.config import runner_config
 from plugins.segmentation.recipe import Recipe
-from study.grid.grid import load
+from study.grid.reading import load
 
 pytestmark = pytest.mark.train
 

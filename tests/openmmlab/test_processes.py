@@ -13,7 +13,7 @@ import torch
 from mmengine.registry import DATA_SAMPLERS
 
 from plugins.openmmlab.training import WholeBatches, share
-from study.grid.grid import load
+from study.grid.reading import load
 from study.runs.folder import RunFolder
 from study.runs.run import open_folder
 

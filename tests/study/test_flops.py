@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study.grid.grid import load
+from study.grid.reading import load
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,10 +1,12 @@
 """Grid files: what they mean, and what a wrong one is told."""
 
+import textwrap
+
 import pytest
 
 from plugins.attention.core.word import TERM_SETS
 from study.errors import StudyError
-from study.grid.grid import find, load
+from study.grid.reading import find, load
 from study.runs.run import differences, open_folder
 from tests.attention.invented import Gate, installed
 
@@ -215,6 +217,33 @@ def test_every_mistake_is_told_at_once(grid):
     with pytest.raises(StudyError) as raised:
         load(grid("task: detection\nproduct:\n  mechanism: [nome, 1112]\nseed: 3\n"))
     assert len(str(raised.value).splitlines()) == 3
+
+
+def test_mistakes_in_every_part_are_told_in_one_go(grid):
+    text = """
+    task: detection
+    sedes: [1]
+    recipe: {data: treees, epoch: 3}
+    product: {mechanism: [nome, 1111], sites: [[conv6], conv4]}
+    exclude: [{sites: konv5}]
+    baseline: 0012
+    """
+    with pytest.raises(StudyError) as raised:
+        load(grid(textwrap.dedent(text)))
+    told = str(raised.value)
+    for word in ("sedes", "treees", "recipe.epoch", "nome", "conv6", "konv5", "0012"):
+        assert told.count(f"'{word}'") == 1
+    assert len(told.splitlines()) == 7
+
+
+def test_combinations_that_do_not_fit_are_told_together(grid):
+    text = BASE.replace("0010", "0010@1") + "recipe: {kv_stride: 4}\nbaseline: 1000\n"
+    with pytest.raises(StudyError) as raised:
+        load(grid(text))
+    told = str(raised.value).splitlines()
+    assert len(told) == 2
+    assert "leaves queries without any key" in told[0]
+    assert "'1000' is not in the grid" in told[1]
 
 
 def test_a_folder_stands_for_its_grids(grid, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from plugins.contracts.tasks import find_task as find
 from study.files import append_jsonl, read_json, write_json
-from study.grid.grid import load
+from study.grid.reading import load
 from study.status import pace
 from study.status.pace import Paces, newest, share
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from study.errors import StudyError
-from study.grid.grid import load as load_grid
+from study.grid.reading import load as load_grid
 from study.launch.clusters import check_processes
 from study.launch.slurm.profile import load, minutes
 

@@ -8,7 +8,7 @@ import attempts
 import pytest
 from attempts import Payload
 
-from study.grid.grid import load
+from study.grid.reading import load
 from study.runs.run import open_folder
 
 pytestmark = [pytest.mark.data, pytest.mark.train]

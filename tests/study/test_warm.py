@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from study.grid.grid import load
+from study.grid.reading import load
 from study.launch.local.slots import Slots
 from study.runs.folder import iter_runs
 from study.runs.run import open_folder

@@ -18,7 +18,7 @@ from plugins.contracts.job import Stopped
 from plugins.translation import train
 from plugins.translation.checkpoints import LAST, PREVIOUS, newest_readable
 from study import data
-from study.grid.grid import load
+from study.grid.reading import load
 from study.runs.run import open_folder
 
 pytestmark = pytest.mark.train

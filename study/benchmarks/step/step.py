@@ -15,7 +15,7 @@ from study.benchmarks.deadline import Deadline
 from study.benchmarks.numbers import number
 from study.benchmarks.step.trainings import GRIDS, OUTPUTS, TASKS, UNITS, Training, groups
 from study.benchmarks.training import QUICK
-from study.grid.grid import load
+from study.grid.reading import load
 from study.worker.child import Child
 
 __all__ = ["TASKS", "VERSIONS", "Row", "groups", "measure", "reasons", "tables"]

@@ -17,7 +17,7 @@ from analysis.report.overview import Selection
 from analysis.report.pages import script
 from analysis.report.runs import PlannedRun, flat, grid_file
 from study.errors import StudyError
-from study.grid.grid import load
+from study.grid.reading import load
 from study.runs.folder import RunFolder
 
 
