@@ -127,12 +127,12 @@ def _report(states: States, console: Screen) -> int:
     """Name the runs that are not complete, and why; return the exit code."""
     from study.commands.status import NAMES_SHOWN
     from study.runs.run import elsewhere
-    from study.status.rows import why_broken
+    from study.status.rows import shown, why_broken
 
     open_ = [n for n, state in states.of.items() if state not in ("completed", "planned", "queued")]
     for name in open_[:NAMES_SHOWN]:
         state, folder = states.of[name], states.seen[name]
-        console.print(f"{state} {name}")
+        console.print(f"{state if state == 'broken' else shown(state, folder)} {name}")
         if state == "broken":
             console.print(f"  {why_broken(folder)}")
             continue

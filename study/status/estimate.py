@@ -20,7 +20,7 @@ from study.runs.probe import FAILED, MISFIT, Probe, Probes
 from study.runs.run import Run
 from study.status.states import DONE, States
 
-__all__ = ["Estimate", "Measured", "Probed", "by_probes", "estimate"]
+__all__ = ["Estimate", "Measured", "Probed", "by_probes", "estimate", "recipe_of"]
 
 SAMPLE = 200  # finished runs outside the plan that are read at most
 
@@ -194,10 +194,10 @@ def training_steps(run: Run) -> int | None:
 
 
 def _recipe(run: Run) -> str:
-    return _recipe_of(run.science)
+    return recipe_of(run.science)
 
 
-def _recipe_of(science: dict[str, Any]) -> str:
+def recipe_of(science: dict[str, Any]) -> str:
     """Return what runs must have in common to be compared in time, as text."""
     parts = [science.get(key) for key in ("task", "version", "recipe")]
     return json.dumps(parts, sort_keys=True)
@@ -239,7 +239,7 @@ def _others(recipe: str, root: Path) -> Iterator[tuple[str, float]]:
             record = folder.run
         except BrokenFile:
             continue
-        if record is not None and _recipe_of(record["science"]) == recipe:
+        if record is not None and recipe_of(record["science"]) == recipe:
             configuration = Run(record["grid"], record["science"]).configuration
             for seconds in _seconds(folder):
                 yield configuration, seconds

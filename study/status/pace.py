@@ -1,9 +1,10 @@
-"""How far a run has got, and how long the rest takes at the pace of its present attempt."""
+"""How far a run has got, what it does now, and how long the rest takes at its present pace."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,6 @@ from study.files import Unreadable, last_records
 from study.runs.folder import RunFolder
 
 __all__ = ["Paces", "newest", "share"]
-
-TAIL_BYTES = 8192  # of metrics.jsonl, enough for its newest lines
 
 Record = Mapping[str, Any]
 
@@ -41,15 +40,29 @@ def share(science: Mapping[str, Any], record: Record | None) -> float:
 
 
 class Paces:
-    """The paces of runs; remembers where each attempt began."""
+    """The paces of runs; remembers the first record of each attempt."""
 
     def __init__(self) -> None:
-        self._began: dict[tuple[Path, int], float] = {}
+        self._first: dict[tuple[Path, int], Record] = {}
+
+    def phase(self, folder: RunFolder, science: Mapping[str, Any]) -> str:
+        """Say what a run does that is being trained: starting, training or evaluating.
+
+        A framework is imported and a model is built before the first record, for up to a minute.
+        """
+        last = next(iter(_own(folder, newest_records(folder))), None)
+        if last is None:
+            return "starting"
+        return (
+            "evaluating" if last["split"] == "train" and share(science, last) == 1 else "training"
+        )
 
     def seconds_left(
         self, folder: RunFolder, science: Mapping[str, Any], record: Record | None
     ) -> float | None:
-        """Return how long a run takes from now on; None while its attempt shows no progress.
+        """Return how long a run trains from now on; None before its attempt's second record.
+
+        The time before the first record is that of imports, and no part of the pace.
 
         Parameters
         ----------
@@ -61,41 +74,33 @@ class Paces:
             Its newest ``train`` record.
         """
         attempt = folder.newest
-        started = ((attempt.start or attempt.submission) if attempt else None) or {}
-        began_at = started.get("time")
-        if attempt is None or record is None or began_at is None:
-            return None
-        if record.get("time", 0.0) < began_at:  # of an earlier attempt
+        if attempt is None or record is None or not _own(folder, [record]):
             return None
         key = (folder.path, attempt.n)
-        if key not in self._began:
-            self._began[key] = _began(folder, science, began_at) if attempt.n > 1 else 0.0
-        done = share(science, record)
-        gained = done - self._began[key]
-        return (time.time() - began_at) * (1 - done) / gained if gained > 0 else None
+        if key not in self._first:
+            trained = [line for line in folder.metrics if line["split"] == "train"]
+            self._first[key] = _own(folder, trained)[0]
+        first, done = self._first[key], share(science, record)
+        gained = done - share(science, first)
+        return (time.time() - first["time"]) * (1 - done) / gained if gained > 0 else None
 
 
-def _began(folder: RunFolder, science: Mapping[str, Any], began_at: float) -> float:
-    """Return the share at which the newest attempt began, once it has written a record.
-
-    The attempt went on from a checkpoint, perhaps an older one than the last record before it. So
-    it began at the last earlier record that its own records do not reach back to.
-    """
-    shares: dict[bool, list[float]] = {False: [], True: []}
-    for line in folder.metrics:
-        if line["split"] == "train":
-            shares[line.get("time", 0.0) >= began_at].append(share(science, line))
-    first = min(shares[True], default=0.0)
-    return max((before for before in shares[False] if before < first), default=0.0)
+def _own(folder: RunFolder, records: Iterable[Record]) -> list[Record]:
+    """Return those of some records that the newest attempt has written."""
+    attempt = folder.newest
+    started = ((attempt.start or attempt.submission) if attempt else None) or {}
+    began = started.get("time", math.inf)
+    return [record for record in records if record.get("time", 0.0) >= began]
 
 
-def newest(path: Path, split: str) -> dict[str, Any] | None:
-    """Return the last record of a split, looking at the end of the file only.
-
-    None if there is none, or if the file may not be read.
-    """
+def newest_records(folder: RunFolder) -> Sequence[Record]:
+    """Return the last records of a run, the newest first; none if they may not be read."""
     try:
-        records = reversed(last_records(path))
+        return last_records(folder.path / "metrics.jsonl")[::-1]
     except Unreadable:
-        return None
-    return next((record for record in records if record.get("split") == split), None)
+        return []
+
+
+def newest(folder: RunFolder, split: str) -> Record | None:
+    """Return the last record of a split, looking at the end of the file only; None without one."""
+    return next((line for line in newest_records(folder) if line.get("split") == split), None)

@@ -1,10 +1,9 @@
-"""The live table of ``study run`` and ``study watch``: a row a run, its progress and time to go."""
+"""The live table of ``study run`` and ``study watch``: a row a run, its progress, time to go."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from rich.console import RenderableType
@@ -18,7 +17,8 @@ from study.launch.jobs import Answers
 from study.runs.folder import RunFolder
 from study.screen import Screen
 from study.status.pace import Paces, newest, share
-from study.status.rows import science_of, tally
+from study.status.remaining import Remaining, lasting
+from study.status.rows import science_of, shown, tally
 from study.status.signs import Sign, ago, sign_of
 from study.status.states import DONE, States, states_of
 
@@ -31,11 +31,13 @@ IDLE_SHARE = (
 )
 STYLES = {"completed": "green", "running": "cyan", "planned": "dim", "queued": "dim"}
 COLUMNS = (
-    *("task", "mechanism", "seed", "state"),
+    *("task", "data", "mechanism", "sites", "seed", "state"),
     *("progress", "left", "last sign", "loss", "metric"),
 )
+TELLING = ("task", "data", "sites")
+"""Columns that are shown where the runs differ in them; two rows alike would tell nothing."""
 # The first is left out first.
-DISPENSABLE = ("progress", "task", "loss", "metric", "left", "last sign")
+DISPENSABLE = ("progress", "loss", "metric", "last sign", "left")
 RANKS = {"running": 0, DONE: 2}  # which runs are shown first if there is no room for all; others: 1
 
 
@@ -65,7 +67,7 @@ class Progress:
         self.states, self.refreshes = States(), 0
         self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         self._next, self._asked, self._said = 0.0, time.monotonic(), said
-        self._paces = Paces()
+        self._paces, self._remaining = Paces(), Remaining()
 
     def __enter__(self) -> Progress:
         if self.live:
@@ -118,16 +120,20 @@ class Progress:
         for name, state in self.states.of.items():
             if before.of.get(name, "planned" if state == "running" else state) == state:
                 continue
-            label = _label(self.states.seen[name])
-            line = f"{state:<10} {label}  {_metric(self.states.seen[name], state)}"
+            folder = self.states.seen[name]
+            line = f"{shown(state, folder):<10} {_label(folder)}  {_metric(folder, state)}"
             self.console.print(line.rstrip())
 
     def _table(self) -> Table:
         """Return the table, without the columns that a narrow terminal has no room for."""
-        rows = [self._row(name) for name in self._shown()]
+        lefts = {name: self._left(name) for name, s in self.states.of.items() if s == "running"}
+        rows = [self._row(name, lefts.get(name)) for name in self._shown()]
+        alike = [name for name in TELLING if len({str(row[name]) for row in rows}) < 2]
+        caption = self._caption(lefts)
         for left_out in range(len(DISPENSABLE) + 1):
-            table = Table(box=None, caption=self._caption())
-            columns = [name for name in COLUMNS if name not in DISPENSABLE[:left_out]]
+            table = Table(box=None, caption=caption)
+            hidden = {*alike, *DISPENSABLE[:left_out]}
+            columns = [name for name in COLUMNS if name not in hidden]
             for column in columns:
                 folded = column == "mechanism"
                 table.add_column(column, no_wrap=not folded, overflow="fold")
@@ -137,20 +143,26 @@ class Progress:
                 break
         return table
 
-    def _row(self, name: str) -> dict[str, RenderableType]:
+    def _left(self, name: str) -> float | None:
+        folder, science = self.states.seen[name], science_of(self.states, name)
+        return self._paces.seconds_left(folder, science, newest(folder, "train"))
+
+    def _row(self, name: str, left: float | None) -> dict[str, RenderableType]:
         state, folder = self.states.of[name], self.states.seen[name]
-        science = science_of(self.states, name)
-        train = newest(folder.path / "metrics.jsonl", "train")
+        science, running = science_of(self.states, name), state == "running"
+        train = newest(folder, "train")
         done = 1.0 if state == DONE else share(science, train)
-        left = self._paces.seconds_left(folder, science, train) if state == "running" else None
-        sign = sign_of(folder) if state == "running" else None
+        sign = sign_of(folder) if running else None
+        doing = self._paces.phase(folder, science) if running else shown(state, folder)
         return {
             "task": science.get("task", ""),
+            "data": (science.get("recipe") or {}).get("data", ""),
             "mechanism": science.get("mechanism", name),
+            "sites": ".".join(science.get("sites", ())),
             "seed": str(science.get("seed", "")),
-            "state": Text(state, STYLES.get(state, "red")),
+            "state": Text(doing, STYLES.get(state, "red")),
             "progress": ProgressBar(total=1.0, completed=done, width=16),
-            "left": "" if left is None else str(timedelta(seconds=round(left))),
+            "left": "" if left is None else lasting(left),
             "last sign": _sign(sign) if sign else "",
             "loss": f"{train['loss']:.3f}" if train and "loss" in train else "",
             "metric": _metric(folder, state),
@@ -164,9 +176,12 @@ class Progress:
         chosen = {*ranked[-room:]}
         return [name for name in names if name in chosen]
 
-    def _caption(self) -> str:
+    def _caption(self, lefts: Mapping[str, float | None]) -> str:
         notes = [f"note: {trouble}" for trouble in self.states.trouble]
-        return "\n".join([tally(self.states), *notes])
+        done, total = sum(s == DONE for s in self.states.of.values()), len(self.states.of)
+        left = self._remaining.seconds(self.states, lefts)
+        whole = f"{done} of {total} done" + (f", about {lasting(left)} left" if left else "")
+        return "\n".join([whole, tally(self.states), *notes])
 
 
 def _sign(sign: Sign) -> Text:

@@ -28,6 +28,7 @@ __all__ = [
     "remark",
     "row",
     "science_of",
+    "shown",
     "tally",
     "told_by",
     "waits_for",
@@ -143,7 +144,22 @@ def remark(states: States, state: str) -> str:
 
 def tally(states: States) -> str:
     """Return the counts in one line, such as ``3 completed, 2 queued (Priority 2)``."""
-    return ", ".join(f"{n} {state}{remark(states, state)}" for state, n in states.count().items())
+    counts = Counter((shown(s, states.seen[name]), s) for name, s in states.of.items())
+    ordered = [
+        (word, state, n)
+        for state in states.count()
+        for (word, s), n in counts.items()
+        if s == state
+    ]
+    return ", ".join(f"{n} {word}{remark(states, state)}" for word, state, n in ordered)
+
+
+def shown(state: str, folder: RunFolder) -> str:
+    """Return a state as people call it: a run on this machine that was told to stop is stopped."""
+    if state != "preempted":
+        return state
+    attempt = folder.newest
+    return "stopped" if attempt is not None and not attempt.by_job else state
 
 
 def final(states: States, name: str) -> str:
