@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from analysis.report.logs import Log, logs
 from study.errors import StudyError
+from study.grid.alone import grid_file
 from study.launch.protocol import title
 from study.runs.archive import ArchivedRun
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 from study.runs.run import Run
 
-__all__ = ["PlannedRun", "View", "flat", "grid_file", "view"]
+__all__ = ["PlannedRun", "View", "flat", "view"]
 
 LOSS_POINTS = 200  # of a curve, evenly spaced
 BOOKKEEPING = ("split", "step", "epoch", "time")
@@ -141,26 +139,6 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             result[f"{prefix}{key}"] = value
     return result
-
-
-def grid_file(run: Mapping[str, Any]) -> str:
-    """Return the text of a grid file that asks for this run and no other.
-
-    The recipe is written out, so that later changes of defaults change nothing. The name of the
-    file does not matter: the id of a run depends on its science configuration alone.
-    """
-    science = run["science"]
-    product: dict[str, Any] = {"mechanism": [science["mechanism"]]}
-    if science["sites"]:
-        product["sites"] = [list(science["sites"])]
-    grid = {
-        "task": science["task"],
-        "recipe": science["recipe"],
-        "product": product,
-        "seeds": [science["seed"]],
-    }
-    text = yaml.safe_dump(grid, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    return f"# Asks for one run: {json.dumps(run['id'], ensure_ascii=False)}\n{text}"
 
 
 def _reproduce(

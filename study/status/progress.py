@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -12,15 +13,19 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from plugins.contracts.metric import Metric
+from plugins.contracts.names import UnknownName
+from plugins.contracts.tasks import find_task
 from study.files import BrokenFile
 from study.launch.jobs import Answers
 from study.runs.folder import RunFolder
 from study.screen import Screen
 from study.status.pace import Paces, newest, share
-from study.status.remaining import Remaining, lasting
+from study.status.remaining import Remaining
 from study.status.rows import science_of, shown, tally
 from study.status.signs import Sign, ago, sign_of
 from study.status.states import DONE, States, states_of
+from study.units import duration
 
 __all__ = ["Progress"]
 
@@ -162,7 +167,7 @@ class Progress:
             "seed": str(science.get("seed", "")),
             "state": Text(doing, STYLES.get(state, "red")),
             "progress": ProgressBar(total=1.0, completed=done, width=16),
-            "left": "" if left is None else lasting(left),
+            "left": "" if left is None else duration(left),
             "last sign": _sign(sign) if sign else "",
             "loss": f"{train['loss']:.3f}" if train and "loss" in train else "",
             "metric": _metric(folder, state),
@@ -180,7 +185,7 @@ class Progress:
         notes = [f"note: {trouble}" for trouble in self.states.trouble]
         done, total = sum(s == DONE for s in self.states.of.values()), len(self.states.of)
         left = self._remaining.seconds(self.states, lefts)
-        whole = f"{done} of {total} done" + (f", about {lasting(left)} left" if left else "")
+        whole = f"{done} of {total} done" + (f", about {duration(left)} left" if left else "")
         return "\n".join([whole, tally(self.states), *notes])
 
 
@@ -196,7 +201,12 @@ def _label(folder: RunFolder) -> str:
 
 
 def _metric(folder: RunFolder, state: str) -> str:
-    result = folder.result if state == DONE else None
-    if result:
-        return f"{result['metric']} {result['metrics'].get(result['metric'], float('nan')):.3f}"
-    return ""
+    result, run = (folder.result, folder.run) if state == DONE else (None, None)
+    if not result or not run:
+        return ""
+    name, value = result["metric"], result["metrics"].get(result["metric"], math.nan)
+    try:
+        metric = find_task(run["science"]["task"]).metric(name)
+    except UnknownName:
+        metric = Metric(name)
+    return f"{name} {metric.format(value)}"

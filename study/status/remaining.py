@@ -12,7 +12,7 @@ from study.status.estimate import recipe_of
 from study.status.rows import science_of
 from study.status.states import DONE, States
 
-__all__ = ["Remaining", "lasting"]
+__all__ = ["Remaining"]
 
 WAITING = ("planned", "queued")
 
@@ -68,17 +68,6 @@ class Remaining:
         took = self._took[_recipe(states, name)]
         if name not in took and (result := states.seen[name].result):
             took[name] = float(result["seconds"])
-
-
-def lasting(seconds: float) -> str:
-    """Write a duration with its two largest units: ``40 s``, ``12 min``, ``1 h 10 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _recipe(states: States, name: str) -> str:

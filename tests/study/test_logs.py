@@ -111,13 +111,25 @@ def test_inspect_tells_job_node_cause_and_what_the_scheduler_says(toy, tmp_path,
     assert "oom host after 60 s, Slurm says OUT_OF_MEMORY: RuntimeError" in shown
 
 
-def test_inspect_draws_the_curve_and_offers_no_command_for_what_is_done(toy, tmp_path):
+def test_inspect_tells_what_matters_in_few_lines_and_how_to_train_it_once_more(toy, tmp_path):
     folder = finished(planned(tmp_path / "runs"), lines=30)
     provenance = json.loads((folder.path / "provenance.json").read_text())
     more = {"host": "h", "device": "cpu", "threads": 1, "python": "3", "packages": {"torch": "2"}}
     (folder.path / "provenance.json").write_text(json.dumps(provenance | more))
     shown = study("inspect", folder.path.name).stdout
-    assert "loss ▁▁▁" in shown
-    assert "score ▁█ 0 -> 0.5" in shown
+    assert len(shown.splitlines()) <= 13
+    assert "loss       ▁▁▁" in shown
+    assert "score      ▁█ 0 -> 0.5" in shown
+    assert "score 0.50 (untrained 0.00)" in shown
     assert "c0ffee with uncommitted changes" in shown
-    assert "by hand" not in shown
+    (again,) = [line for line in shown.splitlines() if line.startswith("by hand")]
+    digest = folder.run["hash"]
+    assert f"study inspect {digest} --grid > {digest}.yaml && study run" in again
+    grid = tmp_path / f"{digest}.yaml"
+    grid.write_text(study("inspect", digest, "--grid").stdout)
+    (asked,) = json.loads(study("plan", grid, "--no-cost", "--json").stdout)["runs"]
+    assert asked["id"] == folder.path.name
+    whole = study("inspect", folder.path.name, "--full").stdout
+    assert whole.startswith(shown)
+    assert "mechanism: '1111'" in whole
+    assert "uncounted: {}" in whole

@@ -10,7 +10,7 @@ from study.files import append_jsonl, read_json, write_json
 from study.grid.reading import load
 from study.status import pace
 from study.status.pace import Paces, newest, share
-from study.status.remaining import Remaining, lasting
+from study.status.remaining import Remaining
 from study.status.states import states_of
 
 from .made import finished, planned, toy_task
@@ -122,8 +122,3 @@ def test_all_runs_take_what_their_recipe_took_so_many_at_a_time(tmp_path):
     more = states_of([done, *running, *waiting, unheard])
     assert Remaining().seconds(more, {names[0]: 50.0, names[1]: None}) is None
     assert Remaining().seconds(found, {}) is None
-
-
-def test_a_duration_is_told_with_its_two_largest_units():
-    told = [lasting(seconds) for seconds in (7, 89.6, 90, 4200, 7200, 93600)]
-    assert told == ["7 s", "90 s", "2 min", "1 h 10 min", "2 h 0 min", "1 d 2 h"]

@@ -228,7 +228,7 @@ def test_a_run_by_hand_takes_an_attempt_and_refuses_a_second(toy, tmp_path):
     refused = subprocess.run(by_hand, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "is running: nothing to do by hand" in refused.stderr
-    assert "to run it by hand" not in study("inspect", folder.path.name).stdout
+    assert "by hand" not in study("inspect", folder.path.name).stdout
     process.send_signal(signal.SIGINT)
     process.wait(timeout=30)
     shown = study("inspect", folder.path.name).stdout
@@ -299,7 +299,7 @@ def test_status_logs_and_inspect_show_a_run(toy, tmp_path):
     assert "3 completed" in study("status", grid).stdout
     name = next(f.path.name for f in folders(tmp_path) if "1111" in f.path.name)
     shown = study("inspect", name[:-4]).stdout
-    for part in (name, "'mechanism': '1111'", "attempt 1: local on", "score", "toy numbers"):
+    for part in (name, "mechanism  1111 at a, seed", "attempt 1  local on", "score", "toy numbers"):
         assert part in shown
     assert study("logs", name).returncode == 0
     assert _everything(tmp_path / "runs") == before

@@ -86,8 +86,8 @@ def test_run_fetches_them_and_their_hash_is_recorded(grid, url, cache):
     recorded = {url: {"file": FILE, "sha256": DIGEST}}
     for folder in iter_runs(path.parent / "runs"):
         assert folder.provenance["weights"] == recorded
-        shown = study("inspect", folder.path.name).stdout
-        assert f"weights {url}: {FILE}, SHA-256 {DIGEST}" in shown
+        shown = study("inspect", folder.path.name, "--full").stdout
+        assert f"weights    {url}: {FILE}, SHA-256 {DIGEST}" in shown
     assert "fetching" not in study("data", "weights", path).stdout
     assert "weights" not in study("plan", path, "--no-cost").stdout
     # A grid whose runs are complete needs them no more.

@@ -15,8 +15,9 @@ from analysis.report import build as building
 from analysis.report.build import MARKER, build
 from analysis.report.overview import Selection
 from analysis.report.pages import script
-from analysis.report.runs import PlannedRun, flat, grid_file
+from analysis.report.runs import PlannedRun, flat
 from study.errors import StudyError
+from study.grid.alone import grid_file
 from study.grid.reading import load
 from study.runs.folder import RunFolder
 
