@@ -34,8 +34,8 @@ def claims(
     """Judge the paper's findings on the runs: supported, contradicted, inconclusive, not tested."""
     from analysis.registered.standing import registrations
     from analysis.stats.claims import judge
-    from analysis.stats.group import cautions, groups
-    from analysis.tables.claims import RENDERERS
+    from analysis.stats.group import groups
+    from analysis.tables.claims import RENDERERS, beneath
     from study.grid.grid import find
 
     writable(out, format)
@@ -44,7 +44,5 @@ def claims(
     found = groups(frame)
     check(claims, margin, (group.metric.name for group in found))
     registered = registrations(find(grids or ()), judged, frame)
-    notes = list(dict.fromkeys(f"data: {card}" for group in found for card in group.cards))
-    notes += cautions(found)
     verdicts = registered.marked(judge(found, judged))
-    emit(RENDERERS[format.value](verdicts, notes, registered.lines), out)
+    emit(RENDERERS[format.value](verdicts, beneath(found), registered.lines), out)

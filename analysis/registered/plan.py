@@ -34,9 +34,9 @@ def plan(grid: Grid, claims: Sequence[Claim]) -> Plan:
     -------
     dict
         ``grid`` has name, task, versions of the task's and of the mechanisms' code, seeds,
-        baseline, recipe without defaults, the mechanisms at each choice of sites, the number of
-        runs, and ``digest``, the SHA-256 of their sorted ids. ``margins`` are those of the task's
-        metrics. Of each claim there are statement, tests and floor, without defaults.
+        baseline, recipe (what of it is in the ids of runs), the mechanisms at each choice of sites,
+        the number of runs, and ``digest``, the SHA-256 of their sorted ids. ``margins`` are those
+        of the task's metrics. Of each claim there are statement, tests and floor, without defaults.
     """
     task, runs = find_task(grid.task), grid.runs()
     cells: dict[str, list[str]] = {}

@@ -13,10 +13,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.stats.claims import Verdict, holm
+from analysis.stats.group import Group, cautions
 from analysis.stats.metrics import fine
 from analysis.tables.pipes import pipes
 
-__all__ = ["ORDER", "RENDERERS", "chance", "csv", "json_text", "markdown", "shown"]
+__all__ = ["ORDER", "RENDERERS", "beneath", "chance", "csv", "json_text", "markdown", "shown"]
 
 ORDER = ("supported", "contradicted", "inconclusive", "not tested")
 """Of verdicts, wherever they are counted."""
@@ -74,12 +75,19 @@ def chance(verdicts: Sequence[Verdict]) -> list[str]:
             "adding seeds until a verdict is conclusive makes 5 of 100 wrong ones 11 to 15: decide "
             "how many there will be before the runs are looked at"
         )
-    if not all(v.registered in REGISTERED for v in judged):
+    if unshown := sum(v.registered not in REGISTERED for v in judged):
+        some = "" if unshown == len(judged) else f"for {unshown} of them "
         said.append(
             "all of this holds if claims, margins and the number of seeds were fixed before the "
-            "runs, which no registration shows of all of these (study register GRID)"
+            f"runs; {some}no registration shows that (study register GRID)"
         )
     return said
+
+
+def beneath(found: Sequence[Group]) -> list[str]:
+    """Return what stands below the verdicts on groups: their data cards and cautions."""
+    cards = dict.fromkeys(f"data: {card}" for group in found for card in group.cards)
+    return [*cards, *cautions(found)]
 
 
 def _untested(verdicts: Sequence[Verdict]) -> Iterator[str]:
