@@ -210,8 +210,9 @@ def _of_seeds(verdict: Verdict, registered: int) -> str:
     if verdict.verdict == "not tested" or verdict.metric == "MACs" or verdict.n == registered:
         return ""
     if verdict.n < registered:
-        return f"; interim: {verdict.n} of {registered} registered seeds"
+        return f"; interim: {verdict.n} of {registered} registered seed{'s' * (registered > 1)}"
+    many = "seeds were" if registered > 1 else "seed was"
     return (
-        f"; {registered} seeds were registered and {verdict.n} used: where seeds are added until "
-        "a verdict is conclusive, 5 of 100 wrong ones become 11 to 15"
+        f"; {registered} {many} registered and {verdict.n} used: where seeds are added until a "
+        "verdict is conclusive, 5 of 100 wrong ones become 11 to 15"
     )
