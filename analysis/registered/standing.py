@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.registered.file import Entry, beside, read
 from analysis.registered.plan import RECIPE, Plan, changes, plan
 from analysis.stats.claims import Claim, Verdict
+from analysis.stats.group import Group
 from study.grid.grid import load
 from study.runs.code import content
 
@@ -150,7 +151,7 @@ class Registrations:
             if left & each.ids:
                 mark, left = marks[id(each)], left - each.ids
         seeds = {seed for each in concerned for seed in each.seeds}
-        said = _of_seeds(verdict, len(seeds)) if seeds else ""
+        said = _of_seeds(verdict, verdict.group, seeds) if seeds else ""
         mark = MARKS[-1] if left else mark
         return replace(verdict, registered=mark, reason=verdict.reason + said)
 
@@ -206,13 +207,21 @@ def registrations(
     return Registrations(found, others)
 
 
-def _of_seeds(verdict: Verdict, registered: int) -> str:
-    if verdict.verdict == "not tested" or verdict.metric == "MACs" or verdict.n == registered:
+def _of_seeds(verdict: Verdict, group: Group, registered: set[int]) -> str:
+    """Say that other seeds were used than were registered, or not all of them yet."""
+    if verdict.verdict == "not tested" or verdict.metric == "MACs":
         return ""
-    if verdict.n < registered:
-        return f"; interim: {verdict.n} of {registered} registered seed{'s' * (registered > 1)}"
-    many = "seeds were" if registered > 1 else "seed was"
-    return (
-        f"; {registered} {many} registered and {verdict.n} used: where seeds are added until a "
-        "verdict is conclusive, 5 of 100 wrong ones become 11 to 15"
-    )
+    count = len(registered)
+    if verdict.n > count:
+        many = "seeds were" if count > 1 else "seed was"
+        return (
+            f"; {count} {many} registered and {verdict.n} used: where seeds are added until a "
+            "verdict is conclusive, 5 of 100 wrong ones become 11 to 15"
+        )
+    said = ""
+    if others := sorted({*group.done["seed"]} - registered):
+        named = ", ".join(map(str, others))
+        said = f"; not among the registered seeds: {named}"
+    if verdict.n < count:
+        said += f"; interim: {verdict.n} of {count} registered seeds"
+    return said

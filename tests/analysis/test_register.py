@@ -397,6 +397,14 @@ def test_seeds_that_an_amendment_adds_count_as_registered_only_before_the_runs(g
     assert ("3 seeds were registered and 5 used" in found["1b"].reason) == (number == 3)
 
 
+def test_seeds_that_took_the_place_of_registered_ones_are_named(grid):
+    write(beside(grid), [registered(grid)])
+    edit(grid, ("[0, 1, 2]", "[0, 5, 6]"))
+    lines, found = told(grid)
+    assert "changed since: seeds 0, 1, 2 -> 0, 5, 6" in lines[0]
+    assert found["1b"].reason.endswith("; not among the registered seeds: 5, 6")
+
+
 def test_fewer_seeds_than_registered_are_an_interim_look(grid):
     edit(grid, ("[0, 1, 2]", "[0, 1, 2, 3, 4]"))
     write(beside(grid), [registered(grid)])
