@@ -10,6 +10,7 @@ from analysis.commands.collect import collect
 from analysis.commands.effects import effects
 from analysis.commands.export import export
 from analysis.commands.plot import plot
+from analysis.commands.register import register as registration
 from analysis.commands.report import report
 from analysis.commands.table import table
 
@@ -18,5 +19,5 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this room to the command line."""
-    for verb in (collect, table, plot, effects, claims, report, attend, export):
+    for verb in (collect, table, plot, effects, registration, claims, report, export, attend):
         app.command()(verb)

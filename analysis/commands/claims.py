@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import enum
-import math
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from analysis.commands.effects import together
+from analysis.commands.judging import Claims, Margins, agreed, check
 from analysis.commands.question import Grids, Out, Runs, Table, emit, writable
 
 __all__ = ["claims"]
@@ -25,56 +24,25 @@ class Format(enum.StrEnum):
 
 def claims(
     grids: Grids = None,
-    claims: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="YAML file of further claims; may be repeated."),
-    ] = None,
-    margin: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="METRIC=VALUE", help="What makes no difference, such as BLEU=1; repeatable."
-        ),
-    ] = None,
+    claims: Claims = None,
+    margin: Margins = None,
     runs: Runs = None,
     table: Table = None,
     format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
     out: Out = None,
 ) -> None:
     """Judge the paper's findings on the runs: supported, contradicted, inconclusive, not tested."""
-    from analysis.stats.claims import judge, load
-    from analysis.stats.group import cautions, groups
-    from analysis.tables.claims import RENDERERS
+    from analysis.registered.standing import registrations
+    from analysis.stats.claims import judge
+    from analysis.stats.group import groups
+    from analysis.tables.claims import RENDERERS, beneath
+    from study.grid.reading import find
 
     writable(out, format)
-    given = _margins(margin or [])
-    agreed = load(claims or (), given)
-    found = groups(together(grids, runs, table))
-    if given:
-        _check(given, {*load(claims or ())[0].margins, *(group.metric.name for group in found)})
-    notes = list(dict.fromkeys(f"data: {card}" for group in found for card in group.cards))
-    notes += cautions(found)
-    emit(RENDERERS[format.value](judge(found, agreed), notes), out)
-
-
-def _margins(given: list[str]) -> dict[str, float]:
-    from study.errors import StudyError
-
-    margins = {}
-    for text in given:
-        metric, _, value = text.partition("=")
-        try:
-            margins[metric] = float(value)
-        except ValueError:
-            margins[metric] = math.nan
-        if not metric or not 0 < margins[metric] < math.inf:
-            raise StudyError(f"--margin {text}: write METRIC=VALUE, a number above 0: BLEU=1.0")
-    return margins
-
-
-def _check(given: dict[str, float], metrics: set[str]) -> None:
-    from study.errors import StudyError, nearest
-
-    for metric in given:
-        if metric not in metrics:
-            hint = nearest(metric, metrics)
-            raise StudyError(f"--margin {metric}: no run and no claim has that metric{hint}")
+    judged = agreed(claims, margin)
+    frame = together(grids, runs, table)
+    found = groups(frame)
+    check(claims, margin, (group.metric.name for group in found))
+    registered = registrations(find(grids or ()), judged, frame)
+    verdicts = registered.marked(judge(found, judged))
+    emit(RENDERERS[format.value](verdicts, beneath(found), registered.lines), out)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis.commands.judging import Claims, Margins, agreed, check
 from analysis.commands.question import WITHOUT, Grids, Runs, root
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ PORT = 8765
 
 def report(
     grids: Grids = None,
+    claims: Claims = None,
+    margin: Margins = None,
     runs: Runs = None,
     out: Annotated[Path, typer.Option(help="Folder to write; an older report is replaced.")] = Path(
         "results/report"
@@ -32,8 +35,10 @@ def report(
     browser on this machine, or on yours through ssh.
     """
     from analysis.report.build import build
+    from plugins.contracts.tasks import find_task, task_names
 
-    built = build(_selections(grids, root(runs)), out)
+    check(claims, margin, (each.name for task in task_names() for each in find_task(task).metrics))
+    built = build(_selections(grids, root(runs)), out, agreed(claims, margin))
     for path, reason in built.broken:
         typer.echo(f"skipped {path}: {reason}", err=True)
     print(f"{built.runs} runs -> {built.index}", flush=True)
@@ -58,5 +63,5 @@ def _selections(grids: list[Path] | None, runs: Path) -> list[Selection]:
     for path in find(grids):
         grid = load(path)
         asked = [there.get(run.id) or PlannedRun(runs / run.id, run) for run in grid.runs()]
-        selections.append(Selection(grid.name, grid.baseline, asked))
+        selections.append(Selection(grid.name, grid.baseline, asked, path))
     return selections

@@ -20,7 +20,9 @@ from analysis.report.logs import readable
 from analysis.report.overview import Selection
 from analysis.report.pages import page, script
 from analysis.report.runs import View, view
+from analysis.report.verdicts import judged
 from analysis.runs.collect import collect
+from analysis.stats.claims import Claim, load
 from analysis.stats.group import Group, split
 from analysis.stats.metrics import metric_of
 from study.errors import StudyError
@@ -49,15 +51,27 @@ class Built:
     broken: list[tuple[str, str]]
 
 
-def build(selections: Sequence[Selection], out: Path) -> Built:
+def build(
+    selections: Sequence[Selection], out: Path, claims: Sequence[Claim] | None = None
+) -> Built:
     """Build the report on `selections` as the folder `out`.
 
     An older report stays as it is until the new one is whole, which then replaces it.
 
+    Parameters
+    ----------
+    selections: sequence of Selection
+        The runs.
+    out: Path
+        The folder.
+    claims: sequence of Claim, optional
+        What is judged; the paper's claims by default.
+
     Raises
     ------
     StudyError
-        If `out` is something other than a report, or there is no run.
+        If `out` is something other than a report, there is no run, or the registration of a grid
+        was edited.
     """
     _refuse_foreign(out)
     frames = [collect(selection.folders) for selection in selections]
@@ -69,7 +83,7 @@ def build(selections: Sequence[Selection], out: Path) -> Built:
     try:
         with naming(out, building):
             building.mkdir()
-            broken = _write(selections, frames, whole, building)
+            broken = _write(selections, frames, whole, building, claims or load())
             _swap(building, out)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -111,7 +125,11 @@ def _broken(frames: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
 
 
 def _write(
-    selections: Sequence[Selection], frames: Sequence[pd.DataFrame], whole: pd.DataFrame, out: Path
+    selections: Sequence[Selection],
+    frames: Sequence[pd.DataFrame],
+    whole: pd.DataFrame,
+    out: Path,
+    claims: Sequence[Claim],
 ) -> list[tuple[str, str]]:
     """Write everything; return the runs without a page, and why."""
     folders = {folder.path.name: folder for selection in selections for folder in selection.folders}
@@ -130,6 +148,7 @@ def _write(
     states = {row["id"]: row["state"] for row in rows}
     titles = [selection.name for selection in selections if selection.name]
     common = {"root": "", "built": built, "title": ", ".join(titles) or "All runs"}
+    files = [selection.file for selection in selections if selection.file]
     done = bool((whole["state"] == "completed").any())
     (out / "index.html").write_text(
         page(
@@ -140,8 +159,7 @@ def _write(
             total=len(rows),
             failures=overview.failures(folders, states),
             first=overview.first(selections, shown, whole, out) if done else [],
-            judged=overview.judged(whole) if done else None,
-            interval=overview.interval,
+            judged=judged(whole, claims, files) if done else None,
             figure_title=overview.title,
             done=done,
             broken=_broken(frames) + broken,

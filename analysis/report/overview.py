@@ -1,10 +1,9 @@
-"""What the first page tells: states, failures by cause, verdicts, effects, figures and means."""
+"""What the first page tells beside the verdicts: states, failures by cause, figures and means."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,25 +15,18 @@ import pandas as pd
 
 from analysis.figures.all import draw_all, kinds
 from analysis.paper import overview
-from analysis.stats.claims import Claim, Verdict, judge, load
-from analysis.stats.group import Group, cautions, groups
-from analysis.tables.claims import ORDER
+from analysis.stats.effects import Effects, effects
+from analysis.stats.group import Group, groups
 from analysis.tables.columns import columns
+from analysis.tables.effects import cells
 from study.errors import StudyError
 from study.runs.folder import STATES, RunFolder
 from study.status import triage
 from study.status.states import States
 
 __all__ = [
-    "Judged",
-    "Section",
-    "Selection",
-    "Shown",
-    "failures",
-    "judged",
-    "section",
-    "tally",
-    "title",
+    *("UNUSABLE", "Section", "Selection", "Shown"),
+    *("failures", "first", "section", "tally", "title", "trouble"),
 ]
 
 FIRST = "overview"
@@ -51,11 +43,12 @@ UNUSABLE = (StudyError, ValueError, ArithmeticError)
 
 @dataclass(frozen=True)
 class Selection:
-    """The runs of one grid, or all runs if `name` is empty."""
+    """The runs of one grid, which has a file, or all runs if `name` is empty."""
 
     name: str
     baseline: str | None
     folders: Sequence[RunFolder]
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +60,10 @@ class Shown:
     title, task: str
         Of the group.
     headings, names: list
-        Headings of groups of columns with their widths, and the name of each column below them.
+        Headings of groups of columns with their widths, if it has any, and the name of each column
+        below them.
     rows: list of list of str
-        The table; the first column is the mechanism.
+        The table; the first column is the mechanism, or the effect.
     notes: list of str
         What a reader must know.
     """
@@ -94,6 +88,8 @@ class Section:
         The images of each kind: address of the SVG, alternative text, other formats.
     tables: list of Shown
         Means over seeds.
+    effects: list of Shown
+        Effects of the terms.
     troubles: list of str
         What could not be shown, and why.
     """
@@ -101,31 +97,7 @@ class Section:
     name: str
     figures: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     tables: list[Shown] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The verdicts, as the first page shows them.
-
-    Attributes
-    ----------
-    tested: list
-        Claims that the runs test, with their verdicts.
-    untested: list of Verdict
-        Verdicts of the claims that the runs do not test.
-    counts: list
-        How many verdicts of each kind there are.
-    notes: list of str
-        Where a mechanism scatters more over seeds than the verdicts assume.
-    troubles: list of str
-        Why there are no verdicts.
-    """
-
-    tested: list[tuple[Claim, list[Verdict]]] = field(default_factory=list)
-    untested: list[Verdict] = field(default_factory=list)
-    counts: list[tuple[str, int]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    effects: list[Shown] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
 
@@ -135,7 +107,9 @@ def section(selection: Selection, frame: pd.DataFrame, out: Path) -> Section:
     if not (frame["state"] == "completed").any():
         return shown
     try:
-        shown.tables.extend(_table(group) for group in groups(frame, selection.baseline))
+        there = groups(frame, selection.baseline)
+        shown.tables.extend(_table(group) for group in there)
+        shown.effects.extend(_effects(found) for found in effects(there))
         folder = out / "figures" / (selection.name or "all")
         for kind, paths in _draw(frame, folder, selection.baseline).items():
             if kind == FIRST:
@@ -143,7 +117,7 @@ def section(selection: Selection, frame: pd.DataFrame, out: Path) -> Section:
             if images := _images(kind, paths, out):
                 shown.figures[kind] = images
     except UNUSABLE as error:
-        shown.troubles.append(_trouble("means and figures", error))
+        shown.troubles.append(trouble("means and figures", error))
     return shown
 
 
@@ -162,34 +136,13 @@ def first(
     try:
         return _images(FIRST, overview.draw(groups(frame, baseline), out / "figures"), out)
     except UNUSABLE as error:
-        trouble = _trouble("means and figures", error)
-        if not any(trouble in shown.troubles for shown in sections):
-            sections[0].troubles.append(trouble)
+        said = trouble("means and figures", error)
+        if not any(said in shown.troubles for shown in sections):
+            sections[0].troubles.append(said)
         return []
 
 
-def judged(frame: pd.DataFrame) -> Judged:
-    """Judge the paper's claims on the runs."""
-    claims = load()
-    try:
-        together = groups(frame)
-        found, notes = judge(together, claims), cautions(together)
-    except UNUSABLE as error:
-        return Judged(troubles=[_trouble("verdicts", error)])
-    tested: dict[str, tuple[Claim, list[Verdict]]] = {}
-    for verdict in found:
-        if verdict.verdict != "not tested":
-            tested.setdefault(verdict.claim.id, (verdict.claim, []))[1].append(verdict)
-    counts = Counter(str(verdict.verdict) for verdict in found)
-    return Judged(
-        list(tested.values()),
-        [verdict for verdict in found if verdict.verdict == "not tested"],
-        [(word, counts[word]) for word in ORDER if counts[word]],
-        notes,
-    )
-
-
-def _trouble(what: str, error: Exception) -> str:
+def trouble(what: str, error: Exception) -> str:
     """Say why something is not shown; only a StudyError explains itself."""
     if isinstance(error, StudyError):
         return str(error)
@@ -208,18 +161,6 @@ def failures(folders: Mapping[str, RunFolder], states: Mapping[str, str]) -> lis
     failed = [name for name, state in states.items() if state in triage.FAILURES]
     found = States(of=dict(states), seen=dict(folders))
     return triage.failures(found, failed)
-
-
-def interval(verdict: Verdict) -> dict[str, float] | None:
-    """Return where effect, interval, margins and zero stand between 0 and 1; None without any."""
-    low, high, margin = verdict.low, verdict.high, verdict.margin
-    left, right = min(low, -margin, 0.0), max(high, margin, 0.0)
-    if not all(map(math.isfinite, (low, high, right - left))):
-        return None
-    span = (right - left) or 1.0
-    marks = {"low": low, "high": high, "effect": verdict.effect, "zero": 0.0}
-    marks |= {"from": -margin, "to": margin}
-    return {name: (value - left) / span for name, value in marks.items()}
 
 
 def _size(svg: Path) -> list[int]:
@@ -247,6 +188,10 @@ def _table(group: Group) -> Shown:
         text.to_numpy().tolist(),
         group.notes,
     )
+
+
+def _effects(found: Effects) -> Shown:
+    return Shown(found.group.title, found.group.task, [], *cells(found), found.notes)
 
 
 def title(kind: str) -> str:

@@ -52,6 +52,9 @@ class Verdict:
         the claim just not true. NaN if a test has none but for being of cost.
     outcomes: list of Outcome
         All tests, in the order of the claim.
+    registered: str
+        Whether the claim was registered before the runs: see `analysis.registered.standing`; empty
+        where nobody looked.
     """
 
     claim: Claim
@@ -67,6 +70,7 @@ class Verdict:
     reason: str
     p: float = math.nan
     outcomes: list[Outcome] = field(default_factory=list, repr=False)
+    registered: str = ""
 
     @property
     def where(self) -> dict[str, str]:

@@ -13,10 +13,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.stats.claims import Verdict, holm
+from analysis.stats.group import Group, cautions
 from analysis.stats.metrics import fine
 from analysis.tables.pipes import pipes
 
-__all__ = ["ORDER", "RENDERERS", "csv", "json_text", "markdown"]
+__all__ = ["ORDER", "RENDERERS", "beneath", "chance", "csv", "json_text", "markdown", "shown"]
 
 ORDER = ("supported", "contradicted", "inconclusive", "not tested")
 """Of verdicts, wherever they are counted."""
@@ -24,17 +25,29 @@ ORDER = ("supported", "contradicted", "inconclusive", "not tested")
 NUMBERS = ("effect", "low", "high", "margin", "detectable")
 
 
-def markdown(verdicts: Sequence[Verdict], notes: Sequence[str] = ()) -> str:
-    """Render the count, a table of what was tested, the reasons, and what was not tested."""
+REGISTERED = ("yes", "amended")
+"""Marks of a claim that was registered before its runs: see `analysis.registered.standing`."""
+
+
+def markdown(
+    verdicts: Sequence[Verdict], notes: Sequence[str] = (), registered: Sequence[str] = ()
+) -> str:
+    """Render registrations, the count, a table of what was tested, the reasons, and the rest."""
     counts = Counter(str(verdict.verdict) for verdict in verdicts)
-    parts = [", ".join(f"{counts[word]} {word}" for word in ORDER if counts[word]) + "\n"]
+    parts = [f"{line}\n" for line in registered]
+    parts.append(", ".join(f"{counts[word]} {word}" for word in ORDER if counts[word]) + "\n")
     parts += [f"{line}\n" for line in chance(verdicts)]
-    header = ["claim", "runs", "verdict", "effect", "90 % interval", "margin", "detectable", "n"]
-    header += ["p (Holm)"]
     corrected = {id(verdict): p for verdict, p in zip(verdicts, holm(verdicts), strict=True)}
     tested = [verdict for verdict in verdicts if verdict.verdict != "not tested"]
     if tested:
-        parts.append(pipes(header, [_row(v, corrected[id(v)]) for v in tested], left=3))
+        cells = [shown(verdict, corrected[id(verdict)]) for verdict in tested]
+        if not any(verdict.registered not in ("", "no") for verdict in tested):
+            cells = [{k: v for k, v in row.items() if k != "registered"} for row in cells]
+        rows = [
+            [verdict.claim.id, verdict.title, str(verdict.verdict), *row.values()]
+            for verdict, row in zip(tested, cells, strict=True)
+        ]
+        parts.append(pipes(["claim", "runs", "verdict", *cells[0]], rows, left=3))
     for claim, group in itertools.groupby(tested, key=lambda verdict: verdict.claim):
         lines = [f"**{claim.id}** {claim.statement} ({claim.source})\n\n"]
         lines += [f"- {v.title}: **{v.verdict}**: {v.reason}\n" for v in group]
@@ -62,7 +75,19 @@ def chance(verdicts: Sequence[Verdict]) -> list[str]:
             "adding seeds until a verdict is conclusive makes 5 of 100 wrong ones 11 to 15: decide "
             "how many there will be before the runs are looked at"
         )
+    if unshown := sum(v.registered not in REGISTERED for v in judged):
+        some = "" if unshown == len(judged) else f"for {unshown} of them "
+        said.append(
+            "all of this holds if claims, margins and the number of seeds were fixed before the "
+            f"runs; {some}no registration shows that (study register GRID)"
+        )
     return said
+
+
+def beneath(found: Sequence[Group]) -> list[str]:
+    """Return what stands below the verdicts on groups: their data cards and cautions."""
+    cards = dict.fromkeys(f"data: {card}" for group in found for card in group.cards)
+    return [*cards, *cautions(found)]
 
 
 def _untested(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -77,44 +102,58 @@ def _untested(verdicts: Sequence[Verdict]) -> Iterator[str]:
         yield f"- **{claim.id}** {claim.statement} {reasons[0].upper()}{reasons[1:]}\n"
 
 
-def csv(verdicts: Sequence[Verdict], notes: Sequence[str] = ()) -> str:
-    """Render a row a verdict; lines that start with ``#`` are the notes."""
+def csv(
+    verdicts: Sequence[Verdict], notes: Sequence[str] = (), registered: Sequence[str] = ()
+) -> str:
+    """Render a row a verdict; lines that start with ``#`` are registrations and notes."""
     frame = pd.DataFrame([_record(verdict) for verdict in verdicts])
     frame.insert(frame.columns.get_loc("p") + 1, "holm", holm(verdicts))
-    comments = "".join(f"# {note}\n" for note in notes)
+    comments = "".join(f"# {note}\n" for note in (*registered, *notes))
     return comments + frame.to_csv(index=False, lineterminator="\n", float_format="%.15g")
 
 
-def json_text(verdicts: Sequence[Verdict], notes: Sequence[str] = ()) -> str:
-    """Render ``{"notes": [...], "verdicts": [...]}``, the tests of each claim included."""
+def json_text(
+    verdicts: Sequence[Verdict], notes: Sequence[str] = (), registered: Sequence[str] = ()
+) -> str:
+    """Render ``{"registered": [...], "notes": [...], "verdicts": [...]}``, tests included."""
     records = [
         _record(verdict) | {"holm": p, "tests": [asdict(each) for each in verdict.outcomes]}
         for verdict, p in zip(verdicts, holm(verdicts), strict=True)
     ]
-    whole = _finite({"notes": list(notes), "verdicts": records})
+    whole = _finite({"registered": [*registered], "notes": [*notes], "verdicts": records})
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-RENDERERS: dict[str, Callable[[Sequence[Verdict], Sequence[str]], str]] = {
+RENDERERS: dict[str, Callable[[Sequence[Verdict], Sequence[str], Sequence[str]], str]] = {
     "markdown": markdown,
     "csv": csv,
     "json": json_text,
 }
 
 
-def _row(verdict: Verdict, holm: float) -> list[str]:
+def shown(verdict: Verdict, holm: float) -> dict[str, str]:
+    """Return the numbers of a verdict that was tested, as people read them, by name.
+
+    Parameters
+    ----------
+    verdict: Verdict
+        Not ``not tested``.
+    holm: float
+        Its p after Holm's correction.
+    """
     if verdict.metric == "MACs":
-        shown = [f"{verdict.effect:.3f} × MACs", "-", f"< {verdict.margin:g}", "-"]
+        numbers = [f"{verdict.effect:.3f} × MACs", "-", f"< {verdict.margin:g}", "-"]
     else:
         low, high = (_number(verdict, value, signed=True) for value in (verdict.low, verdict.high))
-        shown = [
+        numbers = [
             f"{_number(verdict, verdict.effect, signed=True)} {verdict.metric}",
             "-" if low == "-" else f"{low} to {high}",
             _margin(verdict),
             _number(verdict, verdict.detectable),
         ]
     p = "-" if math.isnan(holm) else "< 0.001" if holm < 0.001 else f"{holm:.3f}"
-    return [verdict.claim.id, verdict.title, verdict.verdict, *shown, str(verdict.n), p]
+    names = ("effect", "90 % interval", "margin", "detectable", "n", "p (Holm)", "registered")
+    return dict(zip(names, (*numbers, str(verdict.n), p, verdict.registered or "-"), strict=True))
 
 
 def _margin(verdict: Verdict) -> str:
@@ -142,7 +181,7 @@ def _record(verdict: Verdict) -> dict[str, Any]:
         **verdict.where,
         **{
             name: getattr(verdict, name)
-            for name in ("metric", "verdict", *NUMBERS, "n", "p", "reason")
+            for name in ("metric", "verdict", *NUMBERS, "n", "p", "reason", "registered")
         },
     }
 

@@ -14,13 +14,13 @@ from analysis.tables.latex import HEAD, booktabs
 from analysis.tables.pipes import pipes
 from plugins.contracts.metric import Metric
 
-__all__ = ["RENDERERS", "csv", "latex", "markdown"]
+__all__ = ["RENDERERS", "cells", "csv", "latex", "markdown"]
 
 
 def markdown(found: Sequence[Effects]) -> str:
     """Render pipe tables, each under a heading and above its notes."""
     return "\n".join(
-        f"### {effects.group.title}\n\n{pipes(*_cells(effects))}\n"
+        f"### {effects.group.title}\n\n{pipes(*cells(effects))}\n"
         + "".join(f"- {note}\n" for note in effects.notes)
         for effects in found
     )
@@ -30,7 +30,7 @@ def latex(found: Sequence[Effects]) -> str:
     """Render ``table`` floats; the document needs the packages booktabs and graphicx."""
     floats = []
     for effects in found:
-        header, rows = _cells(effects)
+        header, rows = cells(effects)
         pairs = [("", name) for name in header]
         floats.append(booktabs(f"Effects: {effects.group.title}", pairs, rows, effects.notes))
     return HEAD + "\n".join(floats)
@@ -59,7 +59,7 @@ RENDERERS: dict[str, Callable[[Sequence[Effects]], str]] = {
 }
 
 
-def _cells(effects: Effects) -> tuple[list[str], list[list[str]]]:
+def cells(effects: Effects) -> tuple[list[str], list[list[str]]]:
     """Return header and rows as people read them."""
     metric = effects.group.metric
     points = metric.name if metric.point == 1 else f"{metric.point:g} {metric.name}"

@@ -17,7 +17,7 @@ from typing import Any
 from study.environment import without_git
 from study.files import read_json
 
-__all__ = ["OURS", "SNAPSHOT_FILE", "content", "git_state", "outside"]
+__all__ = ["OURS", "SNAPSHOT_FILE", "commit_of", "content", "git_state", "outside"]
 
 OURS = ("plugins", "study")
 """The packages that a run executes."""
@@ -44,6 +44,25 @@ def git_state() -> dict[str, Any]:
     if (taken := read_json(Path(__file__).parents[2] / SNAPSHOT_FILE)) is not None:
         return taken
     return _checkout(Path(__file__).parent)
+
+
+def commit_of(file: Path) -> tuple[str, bool]:
+    """Return the commit of the checkout that a file lies in, and whether that tells its content.
+
+    Returns
+    -------
+    str, bool
+        Empty outside a checkout and without git; whether the file, or another that git knows,
+        differs from the commit.
+    """
+    folder, name = file.resolve().parent, file.resolve().name
+    try:
+        commit = _git(folder, "rev-parse", "HEAD").strip()
+        known = _git(folder, "status", "--porcelain", "--untracked-files=no")
+        own = _git(folder, "ls-files", "--", name)
+    except (OSError, subprocess.SubprocessError):
+        return "", False
+    return commit, bool(known) or not own
 
 
 def content(packages: Iterable[str] = OURS) -> str:
