@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from study.launch.tariff import Tariff
     from study.status.estimate import Estimate, Probed
 
 __all__ = ["figures", "sentences"]
@@ -48,13 +49,13 @@ def figures(told: Estimate) -> dict[str, Any]:
     }
 
 
-def sentences(told: Estimate) -> Iterator[str]:
-    """Yield the same for people."""
+def sentences(told: Estimate, tariff: Tariff | None = None) -> Iterator[str]:
+    """Yield the same for people, with what GPU-hours cost."""
     for each in told.measured:
         one = f"{each.seconds:,.0f} s a run, measured, median of {each.runs}"
         yield f"{each.hours:,.1f} hours of training: {each.missing} x {one} ({each.task})"
     for group in told.probed:
-        yield f"{_hours(group)}, {_how(group)} ({group.grid})"
+        yield f"{_hours(group, tariff)}, {_how(group)} ({group.grid})"
     misfits = Counter((grid, probe.label, probe.where) for grid, probe in told.misfits)
     for (grid, label, where), runs in misfits.items():
         yield f"does not fit into {where}: {label}, {runs} runs ({grid})"
@@ -63,11 +64,12 @@ def sentences(told: Estimate) -> Iterator[str]:
         yield f"{runs} runs of {grid} of unknown length: none alike is finished or probed{how}"
 
 
-def _hours(group: Probed) -> str:
+def _hours(group: Probed, tariff: Tariff | None) -> str:
     if group.steps is None:
         return f"{group.missing} runs of unknown length, as the data set is not prepared"
     what = "process-hours" if group.probe.processes > 1 else "hours"
-    what = "GPU-hours" if group.probe.on_gpu else what
+    cost = tariff.told(group.device_hours) if tariff else ""
+    what = f"GPU-hours{cost}" if group.probe.on_gpu else what
     each = group.device_hours / group.missing
     return (
         f"{_number(group.device_hours)} {what} of training: {group.missing} runs of"

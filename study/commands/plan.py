@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from study.launch.protocol import Profile
+    from study.launch.tariff import Tariff
     from study.runs.probe import Probe
     from study.runs.run import Run
     from study.screen import Screen
@@ -101,12 +102,12 @@ def plan(
     for table in tables(runs, found, known, best):
         console.table(table)
     lines = [
-        *sentences(told),
+        *sentences(told, _tariff(profile)),
         *(f"{grid}: {step}" for grid, step in steps.items()),
         *changed,
         *lacking,
     ]
-    _tell(found, hours, lines, console)
+    _tell(found, hours, lines, console, profile)
 
 
 def _steps(runs: Sequence[Run]) -> dict[str, str]:
@@ -146,21 +147,39 @@ def _profile(cluster: str, runs: Sequence[Run]) -> Profile:
     return profile
 
 
-def _limits(profile: Profile, missing: int) -> dict[str, float]:
-    """Return the most that so many runs may take."""
+def _limits(profile: Profile, missing: int) -> dict[str, Any]:
+    """Return the most that so many runs may take, and what that costs."""
+    gpu_hours = missing * profile.gpu_hours
     return {
-        "gpu_hours_at_most": round(missing * profile.gpu_hours, 2),
+        "gpu_hours_at_most": round(gpu_hours, 2),
         "node_hours_at_most": round(missing * profile.node_hours, 2),
+        "cost_at_most": {unit: round(n, 2) for unit, n in _tariff(profile).of(gpu_hours).items()},
     }
 
 
-def _tell(found: States, hours: dict[str, Any], lines: list[str], console: Screen) -> None:
+def _tariff(profile: Profile | None) -> Tariff:
+    from study.launch.tariff import Tariff
+
+    return getattr(profile, "tariff", Tariff())  # not every launcher's profiles know one
+
+
+def _tell(
+    found: States,
+    hours: dict[str, Any],
+    lines: list[str],
+    console: Screen,
+    profile: Profile | None,
+) -> None:
     from study.status.rows import tally
 
     console.print(tally(found))
     if limits := hours.get("cluster"):
         gpu, node = limits["gpu_hours_at_most"], limits["node_hours_at_most"]
-        what = f"{gpu:,.1f} GPU-hours" if gpu else f"{node:,.1f} node-hours, without GPUs"
+        what = (
+            f"{gpu:,.1f} GPU-hours{_tariff(profile).told(gpu)}"
+            if gpu
+            else f"{node:,.1f} node-hours, without GPUs"
+        )
         console.print(
             f"at most {what}: {hours['missing']} runs up to {limits['profile']}'s time limit"
         )

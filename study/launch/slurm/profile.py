@@ -22,6 +22,7 @@ from study.errors import StudyError, nearest
 from study.launch.protocol import launcher_names
 from study.launch.slurm import options as sbatch_options
 from study.launch.slurm.batch import NAME
+from study.launch.tariff import Tariff, price
 from study.yamlfile import YamlFile
 
 __all__ = ["Profile", "load", "minutes", "names"]
@@ -103,6 +104,10 @@ class Profile(BaseModel):
         Jobs at a time.
     setup: list of str
         Shell lines before the work, such as ``module load cuda``.
+    price_per_gpu_hour: str, optional
+        A number and a unit, ``1.20 EUR``, for what a plan costs.
+    watts_per_gpu: float, optional
+        The power that a GPU draws, for the same.
     sbatch: dict
         Further options of sbatch, by their long name; ``true`` for one without a value, which
         ``false`` leaves out.
@@ -128,6 +133,8 @@ class Profile(BaseModel):
     avoid: bool = True
     max_parallel: int | None = Field(None, ge=1)
     setup: list[str] = Field(default_factory=list)
+    price_per_gpu_hour: Annotated[tuple[float, str], BeforeValidator(price)] | None = None
+    watts_per_gpu: float | None = Field(None, gt=0)
     sbatch: dict[str, Option] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -168,6 +175,12 @@ class Profile(BaseModel):
     def node_hours(self) -> float:
         """What a job may use of nodes up to its time limit."""
         return self.nodes * self.time / 60
+
+    @property
+    def tariff(self) -> Tariff:
+        """What GPU-hours cost, as far as the profile says it."""
+        amount, unit = self.price_per_gpu_hour or (None, "")
+        return Tariff(amount, unit, self.watts_per_gpu)
 
     def memory(self, failures: int) -> float | None:
         """Gigabytes a node for a run of which so many attempts had too little."""
