@@ -19,10 +19,10 @@ from analysis.report.comparable import belonging, choices, styles
 from analysis.report.logs import readable
 from analysis.report.overview import Selection
 from analysis.report.pages import page, script
-from analysis.report.runs import View, view
+from analysis.report.runs import View, shown, view
 from analysis.runs.collect import collect
 from analysis.stats.group import Group, split
-from analysis.stats.metrics import metric_of
+from analysis.tables.claims import cells
 from study.errors import StudyError
 from study.files import naming, write_json
 from study.runs.folder import RunFolder
@@ -142,6 +142,7 @@ def _write(
             first=overview.first(selections, shown, whole, out) if done else [],
             judged=overview.judged(whole) if done else None,
             interval=overview.interval,
+            cells=cells,
             figure_title=overview.title,
             done=done,
             broken=_broken(frames) + broken,
@@ -179,11 +180,10 @@ def _runs(
             continue
         _write_run(seen, siblings[_cell(record)], out / "runs", built)
         told = seen.row["error"]
-        metric = metric_of(seen.row["task"], seen.row["metric"] or "")
         rows.append(
             {
                 **{name: seen.row.get(name) for name in (*IN_TABLE, "groups", "commit", "dirty")},
-                "digits": metric.decimals,
+                "shown": shown(seen.metric),
                 "error": told and readable(told.encode(errors="replace"))[:ERROR_CHARACTERS],
             }
         )

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from analysis.report.logs import Log, logs
+from analysis.stats.metrics import metric_of
+from plugins.contracts.metric import Metric
 from study.errors import StudyError
 from study.launch.protocol import title
 from study.runs.archive import ArchivedRun
@@ -17,7 +19,7 @@ from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 from study.runs.run import Run
 
-__all__ = ["PlannedRun", "View", "flat", "grid_file", "view"]
+__all__ = ["PlannedRun", "View", "flat", "grid_file", "shown", "view"]
 
 LOSS_POINTS = 200  # of a curve, evenly spaced
 BOOKKEEPING = ("split", "step", "epoch", "time")
@@ -81,10 +83,18 @@ class View:
         return f"{self.row['id'].rpartition('-')[2]}.yaml"
 
     @property
+    def metric(self) -> Metric:
+        """The definition of its first metric."""
+        return metric_of(self.row["task"], self.row["metric"] or "")
+
+    @property
     def data(self) -> dict[str, Any]:
         """What the comparison of two runs needs."""
         parts = ("row", "science", "provenance", "outcome", "curves")
-        return {part: getattr(self, part) for part in parts}
+        measured = [key.removeprefix("metrics.") for key in self.outcome if key[:8] == "metrics."]
+        names = dict.fromkeys([*measured, *(name for name in self.curves if name != "loss")])
+        metrics = {name: shown(metric_of(self.row["task"], name)) for name in names}
+        return {part: getattr(self, part) for part in parts} | {"metrics": metrics}
 
 
 def view(folder: RunFolder, row: Mapping[str, Any]) -> View:
@@ -130,6 +140,11 @@ def view(folder: RunFolder, row: Mapping[str, Any]) -> View:
         commands=commands,
         notes=notes,
     )
+
+
+def shown(metric: Metric) -> dict[str, Any]:
+    """Return what the scripts need to write a value as `Metric.format` does."""
+    return {"name": metric.shown, "point": metric.point, "digits": metric.decimals}
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

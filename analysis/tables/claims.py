@@ -16,7 +16,7 @@ from analysis.stats.claims import Verdict, holm
 from analysis.stats.metrics import fine
 from analysis.tables.pipes import pipes
 
-__all__ = ["ORDER", "RENDERERS", "csv", "json_text", "markdown"]
+__all__ = ["ORDER", "RENDERERS", "cells", "csv", "json_text", "markdown"]
 
 ORDER = ("supported", "contradicted", "inconclusive", "not tested")
 """Of verdicts, wherever they are counted."""
@@ -102,17 +102,24 @@ RENDERERS: dict[str, Callable[[Sequence[Verdict], Sequence[str]], str]] = {
 }
 
 
-def _row(verdict: Verdict, holm: float) -> list[str]:
+def cells(verdict: Verdict) -> dict[str, str]:
+    """Return ``effect``, ``interval``, ``margin`` and ``detectable`` of a tested claim as text."""
     if verdict.metric == "MACs":
         shown = [f"{verdict.effect:.3f} × MACs", "-", f"< {verdict.margin:g}", "-"]
     else:
+        assert verdict.group is not None  # or nothing was tested
         low, high = (_number(verdict, value, signed=True) for value in (verdict.low, verdict.high))
         shown = [
-            f"{_number(verdict, verdict.effect, signed=True)} {verdict.metric}",
+            f"{_number(verdict, verdict.effect, signed=True)} {verdict.group.metric.shown}",
             "-" if low == "-" else f"{low} to {high}",
             _margin(verdict),
             _number(verdict, verdict.detectable),
         ]
+    return dict(zip(("effect", "interval", "margin", "detectable"), shown, strict=True))
+
+
+def _row(verdict: Verdict, holm: float) -> list[str]:
+    shown = cells(verdict).values()
     p = "-" if math.isnan(holm) else "< 0.001" if holm < 0.001 else f"{holm:.3f}"
     return [verdict.claim.id, verdict.title, verdict.verdict, *shown, str(verdict.n), p]
 
