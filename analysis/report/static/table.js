@@ -12,7 +12,8 @@
     { key: "seed", title: "seed", number: true, show: format.text },
     { key: "state", title: "state" },
     { key: "metric", title: "metric", fold: true },
-    { key: "value", title: scored.length === 1 ? scored[0] : "result", number: true, show: (value, run) => format.score(value, run.shown) },
+    { key: "value", title: scored.length === 1 ? scored[0] : "result", number: true, show: (value, run) => format.score(value, run.shown),
+      by: (run) => (missing(run.value) ? null : run.value / run.shown.point) },
     { key: "mechanism_macs", title: "mech. MACs (G)", number: true, show: format.giga },
     { key: "model_macs", title: "model MACs (G)", number: true, show: format.giga },
     { key: "model_parameters", title: "parameters (M)", number: true, show: format.mega },
@@ -133,7 +134,7 @@
     const column = COLUMNS.find((each) => each.key === sort.key);
     if (!column) return list;
     const sign = sort.down ? -1 : 1;
-    const value = (run) => run[sort.key];
+    const value = column.by ?? ((run) => run[sort.key]);
     return [...list].sort((a, b) => {
       const [x, y] = [value(a), value(b)];
       // What is missing comes last either way.

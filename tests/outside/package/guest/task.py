@@ -36,7 +36,7 @@ class Halves(Task, Smokes, Evaluates, Looks):
     sites = ("rows", "halves")
     default_sites = ("halves",)
     metrics = (
-        Metric("error", "share of digits that are wrong", 0.01, higher_is_better=False, decimals=3),
+        Metric("error", "share of digits that are wrong", 0.01, higher_is_better=False),
     )
     imports = ("guest.train",)
     mechanism_fields = ("heads",)
