@@ -321,7 +321,7 @@ def _cost(test: Cheaper, names: Mapping[str, str], group: Group) -> Outcome:
     if math.isnan(ratio):
         return verdicts.untested(f"{test.of} MACs of {one} or {other} are not known, or 0", n)
     label = (
-        f"{test.of} MACs of {one} are {ratio:.4g} times those of {other} "
+        f"{test.of} MACs of {one} are {ratio:.3f} times those of {other} "
         f"({giga(macs[one])} and {giga(macs[other])} G)"
     )
     return replace(verdicts.cost(label, ratio, test.factor), n=n)
