@@ -5,6 +5,7 @@ Skipped where there is no Chromium, unless STUDY_REQUIRE_BROWSER=1.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from analysis.report.runs import shown as definition
 from analysis.report.serve import Server
+from analysis.stats.metrics import metric_of
+from study.units import duration, gibi, giga, mega
 
 OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -107,6 +111,21 @@ def test_every_page_opens_without_a_complaint(reader, site):
         reader.open(quote(str(path.relative_to(site))))
         assert reader.page.locator("h1").count() == 1
         assert reader.page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_scripts_write_a_quantity_as_python_does(reader):
+    reader.open("runs.html")
+    counts = [0, 5_308, -2_500_000, 311_000_000, 9_994_000_000, 9_996_000_000, 1_234_567_000_000]
+    for name, write in (("giga", giga), ("mega", mega), ("gibi", gibi)):
+        shown = reader.page.evaluate(f"{counts}.map(format.{name})")
+        assert shown == [*map(write, counts)]
+    times = [0.04, 9.94, 9.96, 59.4, 59.6, 724, 3599.6, 108_300]
+    assert reader.page.evaluate(f"{times}.map(format.seconds)") == [*map(duration, times)]
+    metric, values = metric_of("detection", "mAP"), [0.055, 0.06, -0.0042]
+    shown = reader.page.evaluate(
+        f"{values}.map((value) => format.score(value, {json.dumps(definition(metric))}))"
+    )
+    assert shown == [*map(metric.format, values)]
 
 
 def test_headers_sort_numbers_and_words_both_ways_and_missing_last(reader):
