@@ -135,7 +135,7 @@ def test_published_digits_are_not_rounded_away(make_run, tmp_path):
     values = load(written(tmp_path, GOOD.replace("39.1", "39.14")))
     ours = summary_of(make_run("0010", 0, 0.3, metric="mAP"))
     text = markdown([beside(ours, values, everything=True)])
-    assert row_of(text, "0010")["published COCO, somebody"] == "0.3914"
+    assert row_of(text, "0010")["published COCO, somebody"] == "39.14"
 
 
 def test_remarks_name_the_mechanisms_that_they_are_about(make_run):

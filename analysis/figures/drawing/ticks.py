@@ -12,7 +12,7 @@ __all__ = ["InUnit", "decimal"]
 
 
 class InUnit(Formatter):
-    """Ticks in a unit: equal decimals on a linear axis, as many as each needs on another.
+    """Ticks in a unit: equal decimals on a linear axis, as many as each needs on another; 0 is 0.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class InUnit(Formatter):
         if not isinstance(self.axis, Axis) or self.axis.get_scale() != "linear":
             return shown
         digits = max((len(text.partition(".")[2]) for text in shown), default=0)
-        return [f"{float(text):.{digits}f}" for text in shown]
+        return ["0" if text == "0" else f"{float(text):.{digits}f}" for text in shown]
 
 
 def decimal(value: float) -> str:

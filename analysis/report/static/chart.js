@@ -56,7 +56,7 @@ const chart = (() => {
     const found = scale.ticks(Math.max(3, count));
     const texts = found.map(show ?? ((tick) => String(Number(tick.toPrecision(10)))));
     const digits = Math.max(0, ...texts.map((text) => (text.split(".")[1] ?? "").length));
-    return found.map((tick, n) => [tick, scale.even && !show ? tick.toFixed(digits) : texts[n]]);
+    return found.map((tick, n) => [tick, scale.even && !show && tick ? tick.toFixed(digits) : texts[n]]);
   }
 
   // Draws the axes; returns the SVG and the functions from values to its coordinates.
