@@ -340,7 +340,7 @@ def test_two_runs_differ_where_their_configuration_does(reader, named):
     assert result == ["BLEU", "18.25", "10.13", "-8.13"]
     assert page.locator("[data-part=curves] svg").count() == 2
     page.get_by_role("button", name="Swap").click()
-    expect(page.locator("[data-part=results] td").nth(2)).to_have_text("+8.125")
+    expect(page.locator("[data-part=results] td").nth(2)).to_have_text("+8.13")
     address = page.url
     page.goto("about:blank")
     page.goto(address)
