@@ -6,7 +6,7 @@ JSON) keep whole MACs, parameters, bytes and seconds.
 
 from __future__ import annotations
 
-__all__ = ["duration", "gibi", "giga", "mega"]
+__all__ = ["GIBIBYTE", "duration", "gibi", "giga", "mega", "size"]
 
 DIGITS = 3  # significant ones
 GIBIBYTE = 1 << 30
@@ -33,6 +33,14 @@ def mega(parameters: float, signed: bool = False) -> str:
 def gibi(size: float, signed: bool = False) -> str:
     """Write an amount of memory, in bytes, in GiB (2^30 bytes), without the unit: ``1.53``."""
     return _three(size / GIBIBYTE, signed)
+
+
+def size(count: float) -> str:
+    """Write how large a file is, as those who offer files do: ``12.3 kB``, ``565 MB``."""
+    for unit, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{_three(count / unit, signed=False)} {prefix}B"
+    return f"{count:.0f} B"
 
 
 def duration(seconds: float) -> str:

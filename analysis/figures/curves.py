@@ -18,6 +18,7 @@ from analysis.figures.drawing.page import PANEL, data, page, pages, settle
 from analysis.figures.drawing.palette import OTHERS, color, dashes, ink, marker
 from analysis.figures.drawing.panel import name
 from analysis.figures.drawing.style import PANEL_TITLE, STYLE, gridlines, write
+from analysis.figures.drawing.ticks import InUnit
 from analysis.figures.kind import Kind
 from analysis.stats.group import Group
 from analysis.stats.metrics import axis
@@ -59,6 +60,7 @@ def figure(groups: Sequence[Group], heading: str) -> Figure:
             ends = _lines(axes, group.done, column, seeds=column == "curve")
             named.append((axes, ends, line_ends.write(axes, ends)))
         left.set_ylabel(axis(group.metric))
+        left.yaxis.set_major_formatter(InUnit(group.metric.point))
         _loss_axis(right)
         left.set_title(group.sites, **PANEL_TITLE)
     settle(image)
@@ -148,7 +150,7 @@ def _loss_axis(axes: Axes) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_major_formatter(InUnit())
 
 
 def _notes(groups: Sequence[Group]) -> list[str]:

@@ -19,6 +19,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from analysis.figures.drawing.page import GREY, page
 from analysis.figures.drawing.style import PANEL_TITLE, STYLE, gridlines, write
+from analysis.figures.drawing.ticks import InUnit
 from analysis.figures.kind import Kind
 from analysis.stats.effects import LEVEL, MEANINGS, MODULE, Effects, effects
 from analysis.stats.group import Group
@@ -109,6 +110,7 @@ def _panel(axes: Axes, factorial: Effects) -> None:
     gridlines(axes, "x")
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(f"effect on {axis(metric)}")
+    axes.xaxis.set_major_formatter(InUnit(metric.point))
     title = "\n".join(textwrap.wrap(factorial.group.title, TITLE))
     axes.set_title(title, **PANEL_TITLE)
 

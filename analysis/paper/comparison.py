@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures.drawing.page import pages
-from analysis.figures.drawing.panel import MACS
 from analysis.figures.drawing.style import STYLE, write
 from analysis.stats.group import Group
 from analysis.stats.means import CONFIDENCE
-from analysis.tables.columns import fixed
+from analysis.tables.columns import written
 from analysis.tables.pipes import pipes
 from study.files import write_text
+from study.units import giga
 
 __all__ = ["COLUMNS", "draw", "markdown", "row"]
 
@@ -99,18 +100,17 @@ def markdown(group: Group, rows: pd.DataFrame, front: Front, against: str) -> st
     against: str
         The reference of the difference, in words.
     """
-    decimals = group.metric.decimals
-    size, unit = MACS.unit(rows["mechanism_macs"])
+    metric = group.metric.format
     shown = pd.DataFrame(
         {
             **{column: [*map(text, rows[column])] for column, text in front.items()},
             "mechanism": rows["mechanism"],
             "n": rows["n"].astype(str),
-            group.metric.name: fixed(rows["mean"], decimals),
-            "± 95 %": fixed(rows["half_width"], decimals),
-            f"Δ {against}": fixed(rows["difference"], decimals, sign="+"),
-            "Δ ± 95 %": fixed(rows["difference_half_width"], decimals),
-            f"MACs ({unit})": fixed(rows["mechanism_macs"] / size, 2),
+            group.metric.shown: written(rows["mean"], metric),
+            "± 95 %": written(rows["half_width"], metric),
+            f"Δ {against}": written(rows["difference"], partial(metric, signed=True)),
+            "Δ ± 95 %": written(rows["difference_half_width"], metric),
+            "MACs (G)": written(rows["mechanism_macs"], giga),
         }
     )
     notes = [

@@ -21,6 +21,7 @@ from analysis.figures.drawing.page import bars, data, page, settle
 from analysis.figures.drawing.palette import ink
 from analysis.figures.drawing.panel import LINEAR_SPAN, MACS
 from analysis.figures.drawing.style import PANEL_TITLE, gridlines
+from analysis.figures.drawing.ticks import InUnit
 from analysis.figures.kind import Kind
 from analysis.paper import comparison
 from analysis.stats.group import Group
@@ -94,6 +95,7 @@ def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figu
             named.append((axes, ends, line_ends.write(axes, ends)))
         panel.accuracy(left, table["mean"], table["half_width"])
         left.set_ylabel(axis(group.metric))
+        left.yaxis.set_major_formatter(InUnit(group.metric.point))
         left.set_title(group.sites, **PANEL_TITLE)
         _cost_axis(right, scaled["macs"], unit)
     settle(image)
@@ -126,7 +128,7 @@ def _cost_axis(axes: Axes, macs: pd.Series, unit: str) -> None:
     if macs.min() > 0 and macs.max() > LINEAR_SPAN * macs.min():
         axes.set_yscale("log")
         axes.set_ylabel(f"MACs of the mechanism ({unit}), logarithmic")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_major_formatter(InUnit())
     else:
         axes.set_ylim(0, 1.12 * macs.max() or 1)
     gridlines(axes)

@@ -19,12 +19,11 @@ from analysis.report.comparable import belonging, choices, styles
 from analysis.report.logs import readable
 from analysis.report.overview import Selection
 from analysis.report.pages import page, script
-from analysis.report.runs import View, view
+from analysis.report.runs import View, shown, view
 from analysis.report.verdicts import judged
 from analysis.runs.collect import collect
 from analysis.stats.claims import Claim, load
 from analysis.stats.group import Group, split
-from analysis.stats.metrics import metric_of
 from study.errors import StudyError
 from study.files import naming, write_json
 from study.runs.folder import RunFolder
@@ -197,11 +196,10 @@ def _runs(
             continue
         _write_run(seen, siblings[_cell(record)], out / "runs", built)
         told = seen.row["error"]
-        metric = metric_of(seen.row["task"], seen.row["metric"] or "")
         rows.append(
             {
                 **{name: seen.row.get(name) for name in (*IN_TABLE, "groups", "commit", "dirty")},
-                "digits": metric.decimals,
+                "shown": shown(seen.metric),
                 "error": told and readable(told.encode(errors="replace"))[:ERROR_CHARACTERS],
             }
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,8 @@ from urllib.parse import quote
 import jinja2
 
 from analysis.report.logs import readable
+from analysis.stats.metrics import fine
+from study.units import duration, gibi, giga, mega, size
 
 __all__ = ["POLICY", "page", "script"]
 
@@ -64,10 +67,14 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "href": functools.partial(quote, safe="/"),
-        "number": _number,
-        "scaled": _scaled,
-        "bytes": _bytes,
-        "duration": _duration,
+        "loss": _known(lambda value: f"{value:#.3g}"),
+        "score": _known(lambda value, metric: metric.format(value)),
+        "difference": _known(lambda value, metric: fine(metric, value, signed=True)),
+        "giga": _known(giga),
+        "mega": _known(mega),
+        "gibi": _known(gibi),
+        "size": size,
+        "duration": _known(duration),
         "moment": _moment,
         "entry": _entry,
         "readable": lambda text: readable(str(text).encode(errors="replace")),
@@ -89,42 +96,14 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
+def _known(write: Callable[..., str]) -> Callable[..., str]:
+    """Return a filter that writes `ABSENT` for a number that does not exist."""
 
+    def written(value: float | None, *rest: Any) -> str:
+        absent = value is None or math.isnan(value)
+        return ABSENT if absent else write(value, *rest)
 
-def _number(value: float | None, digits: int = 4, sign: str = "") -> str:
-    if _missing(value):
-        return ABSENT
-    return f"{value:{sign}.{digits}g}".replace("-", "\N{MINUS SIGN}")
-
-
-def _scaled(value: float | None) -> str:
-    """Return a count as 1.25 G."""
-    if _missing(value):
-        return ABSENT
-    assert value is not None
-    for unit, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= unit:
-            return f"{value / unit:.3g}{prefix}"
-    return f"{value:.4g}"
-
-
-def _bytes(value: float | None) -> str:
-    """Return a size as 565 MB."""
-    text = _scaled(value)
-    return text if text == ABSENT else f"{text}B" if text[-1] in "kMGT" else f"{text} B"
-
-
-def _duration(seconds: float | None) -> str:
-    if _missing(seconds):
-        return ABSENT
-    assert seconds is not None
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    return written
 
 
 def _moment(time: float | str | None) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.report.logs import Log, logs
+from analysis.stats.metrics import metric_of
+from plugins.contracts.metric import Metric
 from study.errors import StudyError
 from study.grid.alone import grid_file
 from study.launch.protocol import title
@@ -15,7 +17,7 @@ from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
 from study.runs.run import Run
 
-__all__ = ["PlannedRun", "View", "flat", "view"]
+__all__ = ["PlannedRun", "View", "flat", "shown", "view"]
 
 LOSS_POINTS = 200  # of a curve, evenly spaced
 BOOKKEEPING = ("split", "step", "epoch", "time")
@@ -79,10 +81,18 @@ class View:
         return f"{self.row['id'].rpartition('-')[2]}.yaml"
 
     @property
+    def metric(self) -> Metric:
+        """The definition of its first metric."""
+        return metric_of(self.row["task"], self.row["metric"] or "")
+
+    @property
     def data(self) -> dict[str, Any]:
         """What the comparison of two runs needs."""
         parts = ("row", "science", "provenance", "outcome", "curves")
-        return {part: getattr(self, part) for part in parts}
+        measured = [key.removeprefix("metrics.") for key in self.outcome if key[:8] == "metrics."]
+        names = dict.fromkeys([*measured, *(name for name in self.curves if name != "loss")])
+        metrics = {name: shown(metric_of(self.row["task"], name)) for name in names}
+        return {part: getattr(self, part) for part in parts} | {"metrics": metrics}
 
 
 def view(folder: RunFolder, row: Mapping[str, Any]) -> View:
@@ -128,6 +138,11 @@ def view(folder: RunFolder, row: Mapping[str, Any]) -> View:
         commands=commands,
         notes=notes,
     )
+
+
+def shown(metric: Metric) -> dict[str, Any]:
+    """Return what the scripts need to write a value as `Metric.format` does."""
+    return {"name": metric.shown, "point": metric.point, "digits": metric.decimals}
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from analysis.registered.standing import registrations
 from analysis.report.overview import UNUSABLE, trouble
 from analysis.stats.claims import Claim, Verdict, holm, judge
 from analysis.stats.group import groups
-from analysis.tables.claims import ORDER, beneath, chance, shown
+from analysis.tables.claims import ORDER, beneath, cells, chance
 
 __all__ = ["Judged", "Told", "interval", "judged"]
 
@@ -85,7 +85,7 @@ def judged(frame: pd.DataFrame, claims: Sequence[Claim], files: Sequence[Path]) 
     tested: dict[str, tuple[Claim, list[Told]]] = {}
     for verdict, p in zip(found, holm(found), strict=True):
         if verdict.verdict != "not tested":
-            told = Told(verdict, shown(verdict, p), interval(verdict))
+            told = Told(verdict, cells(verdict, p), interval(verdict))
             tested.setdefault(verdict.claim.id, (verdict.claim, []))[1].append(told)
     counts = Counter(str(verdict.verdict) for verdict in found)
     return Judged(

@@ -22,6 +22,7 @@ from analysis.stats.group import Group
 from analysis.stats.metrics import fine
 from analysis.stats.verdicts import Outcome
 from study.errors import nearest
+from study.units import giga
 
 __all__ = ["Claim", "Verdict", "holm", "judge", "load"]
 
@@ -261,8 +262,8 @@ def _contrast(
             least = min(abs(outcome.low), abs(outcome.high))
             if least < unit:
                 size = "is" if abs(outcome.effect) < unit else "may be"
-                said = f"{outcome.reason}; it {size} smaller than the margin of {unit:g}"
-                return replace(outcome, reason=said)
+                small = f"it {size} smaller than the margin of {fine(metric, unit)}"
+                return replace(outcome, reason=f"{outcome.reason}; {small}")
         return outcome
 
     outcome = _without_failures(_without_outliers(judged, group, weights), group, weights)
@@ -324,8 +325,8 @@ def _cost(test: Cheaper, names: Mapping[str, str], group: Group) -> Outcome:
     if math.isnan(ratio):
         return verdicts.untested(f"{test.of} MACs of {one} or {other} are not known, or 0", n)
     label = (
-        f"{test.of} MACs of {one} are {ratio:.4g} times those of {other} "
-        f"({macs[one]:.4g} and {macs[other]:.4g})"
+        f"{test.of} MACs of {one} are {ratio:.3f} times those of {other} "
+        f"({giga(macs[one])} and {giga(macs[other])} G)"
     )
     return replace(verdicts.cost(label, ratio, test.factor), n=n)
 

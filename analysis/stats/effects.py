@@ -21,6 +21,7 @@ from statsmodels.stats.multitest import multipletests
 
 from analysis.stats import notes as told
 from analysis.stats.group import Group
+from analysis.stats.metrics import fine
 from analysis.stats.model import TELLING
 from plugins.attention.core.word import TERM_SETS
 
@@ -136,7 +137,8 @@ class Effects:
         notes = [f"{self.n} runs of {len(words)} term sets, {seeds} seed{plural} each", DEFINITION]
         if model.df:
             notes[0] += (
-                f"; residual sd {model.sd:.3g} {group.metric.name} on {model.df} degrees of freedom"
+                f"; residual sd {fine(group.metric, model.sd)} {group.metric.shown} on {model.df} "
+                "degrees of freedom"
             )
         else:
             notes.append("one seed: effects are estimates without an interval")

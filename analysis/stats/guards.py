@@ -73,7 +73,7 @@ def unlike_floor(group: Group, words: Iterable[str], floor: str, margin: float) 
     least = low if metric.higher_is_better else -high
     if least > margin:
         return ""
-    shown = f"{best} - {floor} = {fine(metric, estimate.effect, signed=True)} {metric.name}"
+    shown = f"{best} - {floor} = {fine(metric, estimate.effect, signed=True)} {metric.shown}"
     beyond = f"not surely above {fine(metric, margin)}"
     return f"there is nothing to lose: {shown}, {beyond}{_end(group, margin)}"
 
@@ -82,7 +82,7 @@ def _end(group: Group, margin: float) -> str:
     """Name the floor or the ceiling that all means lie at."""
     metric, means = group.metric, group.means["mean"]
     if metric.best is not None and (abs(means - metric.best) <= margin).all():
-        return f"; all are at the ceiling, {metric.best:g}"
+        return f"; all are at the ceiling, {fine(metric, metric.best)}"
     learned = metric.sign * (means - group.means["untrained"])
     return "; all are at the floor, the untrained network" if (learned <= margin).all() else ""
 

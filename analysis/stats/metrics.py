@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
+from dataclasses import replace
 
 from plugins.contracts.metric import Metric
 from plugins.contracts.names import UnknownName
@@ -11,7 +11,7 @@ from plugins.contracts.tasks import find_task
 
 __all__ = ["axis", "fine", "metric_of"]
 
-FINE = 2  # digits behind a point, for differences
+FINE = 2  # digits after the decimal point of a difference in points, at least
 
 
 @functools.cache
@@ -24,11 +24,10 @@ def metric_of(task: str, name: str) -> Metric:
 
 
 def fine(metric: Metric, value: float, signed: bool = False) -> str:
-    """Write a value, or a difference, so that a hundredth of a point is the last digit."""
-    digits = max(0, FINE - math.floor(math.log10(metric.point)))
-    return f"{value:{'+' if signed else ''}.{digits}f}"
+    """Write a value, or a difference, in points, to a hundredth of one or finer."""
+    return replace(metric, decimals=max(FINE, metric.decimals)).format(value, signed)
 
 
 def axis(metric: Metric) -> str:
-    """Return how an axis with the metric is named."""
-    return metric.name if metric.higher_is_better else f"{metric.name} (lower is better)"
+    """Return how an axis with the metric, in points, is named."""
+    return metric.shown if metric.higher_is_better else f"{metric.shown} (lower is better)"

@@ -144,7 +144,8 @@ def stuck(runs: pd.DataFrame, metric: Metric) -> pd.DataFrame:
 def stuck_note(runs: pd.DataFrame, metric: Metric) -> list[str]:
     """Name the runs that are `stuck`, in one sentence; none if no run is."""
     named = [
-        f"{run.mechanism} seed {run.seed} ({run.value:.4g}, untrained {run.untrained:.4g})"
+        f"{run.mechanism} seed {run.seed} ({metric.format(run.value)}, "
+        f"untrained {metric.format(run.untrained)})"
         for run in stuck(runs, metric).itertuples()
     ]
     side = "above" if metric.higher_is_better else "below"
@@ -176,7 +177,7 @@ def outlier_note(runs: pd.DataFrame, metric: Metric) -> list[str]:
     """Name the runs that are `outliers`, in one sentence; none if no run is."""
     odd = outliers(runs, metric)
     named = [
-        f"{run.mechanism} seed {run.seed} ({run.value:.4g})"
+        f"{run.mechanism} seed {run.seed} ({metric.format(run.value)})"
         for run in odd.drop(stuck(odd, metric).index).itertuples()  # those are named already
     ]
     return [

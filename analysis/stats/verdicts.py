@@ -163,7 +163,7 @@ def _judged(
 
     if math.isnan(estimate.effect):
         return outcome("inconclusive", f"{label}: no seeds in common")
-    text = f"{label} = {fine(metric, estimate.effect, signed=True)} {metric.name}"
+    text = f"{label} = {fine(metric, estimate.effect, signed=True)} {metric.shown}"
     if math.isnan(low):
         seeds = "one seed" if estimate.n else "no seed"
         return outcome("inconclusive", f"{seeds} in common: {text}, without an interval")

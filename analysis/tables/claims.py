@@ -17,7 +17,7 @@ from analysis.stats.group import Group, cautions
 from analysis.stats.metrics import fine
 from analysis.tables.pipes import pipes
 
-__all__ = ["ORDER", "RENDERERS", "beneath", "chance", "csv", "json_text", "markdown", "shown"]
+__all__ = ["ORDER", "RENDERERS", "beneath", "cells", "chance", "csv", "json_text", "markdown"]
 
 ORDER = ("supported", "contradicted", "inconclusive", "not tested")
 """Of verdicts, wherever they are counted."""
@@ -40,14 +40,14 @@ def markdown(
     corrected = {id(verdict): p for verdict, p in zip(verdicts, holm(verdicts), strict=True)}
     tested = [verdict for verdict in verdicts if verdict.verdict != "not tested"]
     if tested:
-        cells = [shown(verdict, corrected[id(verdict)]) for verdict in tested]
+        rows = [cells(verdict, corrected[id(verdict)]) for verdict in tested]
         if not any(verdict.registered not in ("", "no") for verdict in tested):
-            cells = [{k: v for k, v in row.items() if k != "registered"} for row in cells]
+            rows = [{k: v for k, v in row.items() if k != "registered"} for row in rows]
         rows = [
             [verdict.claim.id, verdict.title, str(verdict.verdict), *row.values()]
-            for verdict, row in zip(tested, cells, strict=True)
+            for verdict, row in zip(tested, rows, strict=True)
         ]
-        parts.append(pipes(["claim", "runs", "verdict", *cells[0]], rows, left=3))
+        parts.append(pipes(["claim", "runs", "verdict", *rows[0]], rows, left=3))
     for claim, group in itertools.groupby(tested, key=lambda verdict: verdict.claim):
         lines = [f"**{claim.id}** {claim.statement} ({claim.source})\n\n"]
         lines += [f"- {v.title}: **{v.verdict}**: {v.reason}\n" for v in group]
@@ -131,7 +131,7 @@ RENDERERS: dict[str, Callable[[Sequence[Verdict], Sequence[str], Sequence[str]],
 }
 
 
-def shown(verdict: Verdict, holm: float) -> dict[str, str]:
+def cells(verdict: Verdict, holm: float) -> dict[str, str]:
     """Return the numbers of a verdict that was tested, as people read them, by name.
 
     Parameters
@@ -144,9 +144,10 @@ def shown(verdict: Verdict, holm: float) -> dict[str, str]:
     if verdict.metric == "MACs":
         numbers = [f"{verdict.effect:.3f} × MACs", "-", f"< {verdict.margin:g}", "-"]
     else:
+        assert verdict.group is not None  # or nothing was tested
         low, high = (_number(verdict, value, signed=True) for value in (verdict.low, verdict.high))
         numbers = [
-            f"{_number(verdict, verdict.effect, signed=True)} {verdict.metric}",
+            f"{_number(verdict, verdict.effect, signed=True)} {verdict.group.metric.shown}",
             "-" if low == "-" else f"{low} to {high}",
             _margin(verdict),
             _number(verdict, verdict.detectable),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
 from analysis.stats.group import Group
+from study.units import duration, gibi, giga, mega
 
-__all__ = ["ABSENT", "columns", "fixed"]
+__all__ = ["ABSENT", "columns", "written"]
 
 ABSENT = "-"
-
-SCALES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def columns(group: Group) -> pd.DataFrame:
@@ -26,40 +28,38 @@ def columns(group: Group) -> pd.DataFrame:
         CSV file only: the metric before training and the loss.
     """
     rows, baseline = group.rows, group.baseline
-    metric, decimals = group.metric.name or "metric", group.metric.decimals
+    name, metric = group.metric.shown or "metric", group.metric.format
     shown: dict[tuple[str, str], list[str]] = {
         ("", "mechanism"): list(rows["mechanism"]),
         ("", "n"): [_seeds(n, asked) for n, asked in zip(rows["n"], rows["asked"], strict=True)],
-        (metric, ""): fixed(rows["mean"], decimals),
-        (metric, "±"): fixed(rows["half_width"], decimals),
+        (name, ""): written(rows["mean"], metric),
+        (name, "±"): written(rows["half_width"], metric),
     }
     if (reference := rows["mechanism"] == baseline).any():
         delta = f"Δ {baseline}"
         pairs = rows["pairs"].where(rows["difference"].notna() & ~reference)
         shown |= {
-            (delta, ""): fixed(rows["difference"], decimals, sign="+"),
-            (delta, "±"): fixed(rows["difference_half_width"], decimals),
-            (delta, "n"): fixed(pairs, 0),
+            (delta, ""): written(rows["difference"], partial(metric, signed=True)),
+            (delta, "±"): written(rows["difference_half_width"], metric),
+            (delta, "n"): written(pairs, "{:.0f}".format),
         }
         shown[delta, ""][int(reference.argmax())] = "baseline"
-    for heading, kind in (("MACs", "macs"), ("parameters", "parameters")):
-        for whose, name in (("mechanism", "mech."), ("model", "model")):
-            scale, prefix = _scale(rows[f"{whose}_{kind}"])
-            unit = f" ({prefix})" if prefix else ""
-            numbers = fixed(rows[f"{whose}_{kind}"] / scale, 2 if prefix else 0)
-            shown[heading, f"{name}{unit}"] = numbers
-    shown["", "seconds"] = fixed(rows["seconds"], 0 if rows["seconds"].max() >= 100 else 1)
-    scale, prefix = _scale(rows["peak_memory_bytes"])
-    shown["", f"memory ({prefix}B)"] = fixed(rows["peak_memory_bytes"] / scale, 2 if prefix else 0)
+    for kind, unit, write in (("MACs", "G", giga), ("parameters", "M", mega)):
+        for whose, part in (("mechanism", "mech."), ("model", "model")):
+            counts = rows[f"{whose}_{kind.lower()}"]
+            shown[kind, f"{part} ({unit})"] = written(counts, write)
+    shown["", "time"] = written(rows["seconds"], duration)
+    shown["", "memory (GiB)"] = written(rows["peak_memory_bytes"], gibi)
     for column in group.published:
         values = rows[column.name]
-        shown["published", column.label] = fixed(values, _digits(values))
+        as_printed = replace(group.metric, decimals=_digits(values / group.metric.point))
+        shown["published", column.label] = written(values, as_printed.format)
     return pd.DataFrame(shown)
 
 
-def fixed(values: pd.Series, decimals: int, sign: str = "") -> list[str]:
-    """Return numbers with so many decimals; `sign` ``+`` also marks those above zero."""
-    return [ABSENT if math.isnan(v) else f"{v:{sign}.{decimals}f}" for v in values]
+def written(values: pd.Series, write: Callable[[float], str]) -> list[str]:
+    """Return numbers as `write` writes them, and `ABSENT` for those that do not exist."""
+    return [ABSENT if math.isnan(value) else write(value) for value in values]
 
 
 def _seeds(n: int, asked: int) -> str:
@@ -71,9 +71,3 @@ def _seeds(n: int, asked: int) -> str:
 def _digits(values: pd.Series) -> int:
     """How many decimals show every value as it is, six at most."""
     return max(len(f"{v:.6f}".rstrip("0").partition(".")[2]) for v in values.dropna())
-
-
-def _scale(values: pd.Series) -> tuple[float, str]:
-    """The largest unit in which two decimals still tell the smallest number from zero."""
-    smallest = values[values > 0].min()
-    return next(((s, p) for s, p in SCALES if smallest >= s / 10), (1.0, ""))

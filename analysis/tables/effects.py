@@ -13,6 +13,7 @@ from analysis.tables.columns import ABSENT
 from analysis.tables.latex import HEAD, booktabs
 from analysis.tables.pipes import pipes
 from plugins.contracts.metric import Metric
+from study.units import giga
 
 __all__ = ["RENDERERS", "cells", "csv", "latex", "markdown"]
 
@@ -62,10 +63,9 @@ RENDERERS: dict[str, Callable[[Sequence[Effects]], str]] = {
 def cells(effects: Effects) -> tuple[list[str], list[list[str]]]:
     """Return header and rows as people read them."""
     metric = effects.group.metric
-    points = metric.name if metric.point == 1 else f"{metric.point:g} {metric.name}"
     by_seed = bool(effects.rows["seed_low"].notna().any())
-    header = ["effect", f"on {metric.name}", "95 % interval", *["95 % by seed"] * by_seed]
-    header += ["p (Holm)", "MACs"]
+    header = ["effect", f"on {metric.shown}", "95 % interval", *["95 % by seed"] * by_seed]
+    header += ["p (Holm)", "MACs (G)", "MACs (G) per point"]
     rows = [
         [
             f"{row.name} {MEANINGS[row.name]}" if row.name in MEANINGS else row.name,
@@ -73,12 +73,12 @@ def cells(effects: Effects) -> tuple[list[str], list[list[str]]]:
             _interval(row.low, row.high, metric),
             *[_interval(row.seed_low, row.seed_high, metric)] * by_seed,
             _p(row.p if row.kind == "module" else row.holm),
-            _macs(row.macs, "+"),
+            _macs(row.macs, signed=True),
             _macs(row.macs_per_point),
         ]
         for row in effects.rows.itertuples(index=False)
     ]
-    return [*header, f"MACs per {points}"], rows
+    return header, rows
 
 
 def _number(value: float, metric: Metric) -> str:
@@ -95,10 +95,5 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _macs(value: float, sign: str = "") -> str:
-    if math.isnan(value):
-        return ABSENT
-    for scale, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= scale:
-            return f"{value / scale:{sign}.3g}{prefix}"
-    return f"{value:{sign}.3g}" if value else "0"
+def _macs(value: float, signed: bool = False) -> str:
+    return ABSENT if math.isnan(value) else giga(value, signed)

@@ -81,7 +81,7 @@ def booktabs(
         r"\toprule",
         *_header(header),
         r"\midrule",
-        *(_line([_cell(text) for text in row]) for row in rows),
+        *(_line([_text(text) for text in row]) for row in rows),
         r"\bottomrule",
     ]
     lines = "".join(f"{line}\n" for line in body)
@@ -123,11 +123,8 @@ def _line(cells: list[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _cell(text: str) -> str:
-    return _text(re.sub(r"(?<!\S)-(?=\d)", "−", text))
-
-
 def _text(text: str) -> str:
+    text = re.sub(r"(?<!\S)-(?=\d)", "−", text)  # a minus, not a hyphen
     marked = LONG.sub(lambda word: re.sub(r"([/._=,;-])(?=.)", rf"\1{BREAK}", word[0]), text)
     return "".join(_sign(sign) for sign in marked).replace("--", "-{}-")
 

@@ -21,11 +21,11 @@ class Metric:
         What it measures, in a few words; empty if the name says it.
     point: float
         What people call one point, as an amount of the metric: 0.01 of a mean average precision in
-        [0, 1], 1 of BLEU in [0, 100].
+        [0, 1], 1 of BLEU in [0, 100]. Records keep the metric's own unit, people read points.
     higher_is_better: bool
         Which way is better.
     decimals: int
-        Digits after the decimal point in tables.
+        Digits after the decimal point of a value in points.
     best: float, optional
         The best possible value.
     lacking: str
@@ -45,9 +45,14 @@ class Metric:
         """1 if higher is better, else -1; a difference times this is a gain."""
         return 1 if self.higher_is_better else -1
 
+    @property
+    def shown(self) -> str:
+        """What heads a column or an axis of formatted values: ``mAP points``, ``BLEU``."""
+        return self.name if self.point == 1 else f"{self.name} points"
+
     def format(self, value: float, signed: bool = False) -> str:
-        """Write a value, or with `signed` a difference, with the digits that the metric has."""
-        return f"{value:{'+' if signed else ''}.{self.decimals}f}"
+        """Write a value, or with `signed` a difference, in points with `decimals` digits."""
+        return f"{value / self.point:{'+' if signed else ''}.{self.decimals}f}"
 
     def better(self, first: float, second: float) -> bool:
         """Tell whether the first of two values is the better one."""

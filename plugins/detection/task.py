@@ -48,12 +48,11 @@ class Detection(Task, ChecksData, Smokes, Probes, Evaluates, Looks, Publishes):
             "mAP",
             "average precision over IoU 0.50 to 0.95",
             point=0.01,
-            decimals=3,
             best=1,
             lacking="no image of the validation set has a box",
         ),
-        Metric("mAP_50", "average precision at IoU 0.50", point=0.01, decimals=3, best=1),
-        Metric("mAP_75", "average precision at IoU 0.75", point=0.01, decimals=3, best=1),
+        Metric("mAP_50", "average precision at IoU 0.50", point=0.01, best=1),
+        Metric("mAP_75", "average precision at IoU 0.75", point=0.01, best=1),
     )
     packages = ("onedl-mmcv", "onedl-mmengine", "onedl-mmdetection", "pycocotools")
     imports = ("mmcv.ops", "mmdet.datasets", "mmdet.models")

@@ -38,12 +38,11 @@ class Segmentation(Task, ChecksData, Smokes, Probes, Evaluates, Looks):
             "mIoU",
             "mean intersection over union of the classes",
             point=0.01,
-            decimals=3,
             best=1,
             lacking="no pixel of the validation set has a class",
         ),
-        Metric("mAcc", "mean accuracy of the classes", point=0.01, decimals=3, best=1),
-        Metric("aAcc", "share of pixels that are right", point=0.01, decimals=3, best=1),
+        Metric("mAcc", "mean accuracy of the classes", point=0.01, best=1),
+        Metric("aAcc", "share of pixels that are right", point=0.01, best=1),
     )
     packages = ("onedl-mmcv", "onedl-mmengine", "onedl-mmsegmentation")
     imports = ("mmcv.ops", "mmseg.datasets", "mmseg.models")

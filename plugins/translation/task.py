@@ -36,11 +36,10 @@ class Translation(Task, ChecksData, Smokes, Probes, Evaluates, Looks):
         Metric(
             "BLEU",
             "detokenised, by sacrebleu",
-            decimals=2,
             best=100,
             lacking="the validation set has no sentence",
         ),
-        Metric("perplexity", "of a reference token", higher_is_better=False, decimals=2, best=1),
+        Metric("perplexity", "of a reference token", higher_is_better=False, best=1),
     )
     packages = ("ve-fairseq", "sacrebleu", "sentencepiece")
     imports = ("fairseq.models", "fairseq.tasks")

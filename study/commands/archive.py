@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from study.commands.select import Grids, Mechanisms, Names, Root, Seeds, notes, select
+from study.units import size
 
 __all__ = ["register"]
 
@@ -54,8 +55,8 @@ def archive(
             file = there.get(name) or place / found.asked[name].grid / f"{name}.json"
             new = store(folder, file)
             written, same = written + new, same + (not new)
-            if new and (size := file.stat().st_size) > LARGE:
-                typer.echo(f"note: {file} has {size / 1000:.0f} kB", err=True)
+            if new and (taken := file.stat().st_size) > LARGE:
+                typer.echo(f"note: {file} has {size(taken)}", err=True)
     more = f", {same} archived before" if same else ""
     rest = f", {left} not finished" if left else ""
     typer.echo(f"{written} runs archived in {place}{more}{rest}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from study.commands.complete import doors
+from study.units import size
 
 app = typer.Typer(help="Data sets and pretrained weights: get and list them.", no_args_is_help=True)
 
@@ -129,9 +130,8 @@ def list_(
 
     table = Table("name", "task", "prepared", "download", "what it is", box=None)
     for row in rows:
-        size = "your copy"
-        if row["download_bytes"] is not None:
-            size = f"{row['download_bytes'] / data.MEGABYTE:.0f} MB"
+        download = row["download_bytes"]
+        told = "your copy" if download is None else size(download)
         ready = "yes" if row["prepared"] else "no"
-        table.add_row(row["name"], row["task"], ready, size, row["line"])
+        table.add_row(row["name"], row["task"], ready, told, row["line"])
     Screen().table(table)

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from study.units import GIBIBYTE, duration, gibi
+
 if TYPE_CHECKING:
     from study.launch.tariff import Tariff
     from study.status.estimate import Estimate, Probed
@@ -37,7 +39,7 @@ def figures(told: Estimate) -> dict[str, Any]:
                 "steps_timed": each.probe.steps,
                 "hours": None if each.steps is None else round(each.hours, 3),
                 "device_hours": None if each.steps is None else round(each.device_hours, 3),
-                "most_memory_gib": round(each.probe.memory, 3),
+                "most_memory_gib": round(each.probe.memory / GIBIBYTE, 3),
             }
             for each in told.probed
         ],
@@ -52,7 +54,7 @@ def figures(told: Estimate) -> dict[str, Any]:
 def sentences(told: Estimate, tariff: Tariff | None = None) -> Iterator[str]:
     """Yield the same for people, with what GPU-hours cost."""
     for each in told.measured:
-        one = f"{each.seconds:,.0f} s a run, measured, median of {each.runs}"
+        one = f"{duration(each.seconds)} a run, measured, median of {each.runs}"
         yield f"{each.hours:,.1f} hours of training: {each.missing} x {one} ({each.task})"
     for group in told.probed:
         yield f"{_hours(group, tariff)}, {_how(group)} ({group.grid})"
@@ -85,7 +87,7 @@ def _how(group: Probed) -> str:
     probe = group.probe
     shared = f", the batch shared among {probe.processes}" if probe.processes > 1 else ""
     return (
-        f"probed on {probe.where}, {_steps(probe.steps)} each{shared}, at most {probe.memory:.1f}"
+        f"probed on {probe.where}, {_steps(probe.steps)} each{shared}, at most {gibi(probe.memory)}"
         " GiB; evaluation and reading data not included"
     )
 

@@ -15,6 +15,7 @@ from study.errors import StudyError, nearest
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from plugins.contracts.task import Task
     from study.runs.run import Run
 
 __all__ = ["register"]
@@ -52,6 +53,7 @@ def evaluate(
     """Evaluate a checkpoint of a run, or a published one, as a run is evaluated. Trains nothing."""
     from rich.text import Text
 
+    from plugins.contracts.tasks import find_task
     from plugins.training.checkpoints import few
     from study.grid.reading import find, load
     from study.screen import Screen
@@ -78,7 +80,7 @@ def evaluate(
     console = Screen()
     for line in lines:
         console.print(line)
-    console.table(_table(found))
+    console.table(_table(find_task(run.task), found))
 
 
 def _cell(runs: list[Run], mechanism: str | None, sites: str | None) -> Run:
@@ -116,7 +118,7 @@ def _one(words: list[str]) -> str:
     return ", ".join(words[:-1]) + (" or " if len(words) > 1 else "") + words[-1]
 
 
-def _table(found: dict[str, Any]) -> Table:
+def _table(task: Task, found: dict[str, Any]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -126,6 +128,7 @@ def _table(found: dict[str, Any]) -> Table:
     if published:
         table.add_column("published", justify="right")
     for name, value in found["metrics"].items():
-        there = f"{published[name]:.3f}" if name in published else ""
-        table.add_row(name, f"{value:.4f}", *([there] if published else []))
+        metric = task.metric(name)
+        there = metric.format(published[name]) if name in published else ""
+        table.add_row(metric.shown, metric.format(value), *([there] if published else []))
     return table

@@ -12,6 +12,7 @@ import typer
 from study.commands.select import Grids
 from study.errors import StudyError
 from study.files import write_text
+from study.units import giga, mega
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +30,7 @@ FIGURES = {
 }
 """What is counted of the whole model and of the mechanism, and its unit for people."""
 
-UNITS = {"macs": 1e9, "executed_macs": 1e9, "parameters": 1e6}
+WRITE = {"macs": giga, "executed_macs": giga, "parameters": mega}
 
 
 class Format(enum.StrEnum):
@@ -156,9 +157,8 @@ def _shown(table: Table) -> pd.DataFrame:
     columns = {"mechanism": list(table.rows["mechanism"])}
     for whose in ("model", "mechanism"):
         for figure, header in FIGURES.items():
-            numbers = table.rows[f"{whose}_{figure}"] / UNITS[figure]
             label = header if whose == "model" else f"+{header}"
-            columns[label] = [f"{number:,.3f}" for number in numbers]
+            columns[label] = [*map(WRITE[figure], table.rows[f"{whose}_{figure}"])]
     return pd.DataFrame(columns)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from study.units import giga, mega
+
 if TYPE_CHECKING:
     from plugins.attention.core.closed_form import ClosedForm
     from plugins.attention.core.mechanism import Mechanism
@@ -23,7 +25,7 @@ WORDS, WORD_CHANNELS, REGIONS, REGION_CHANNELS = 14, 512, 36, 2048
 """A question to the regions of an image, as in Anderson et al. 2018, arXiv 1707.07998."""
 
 WIDTH = 100  # columns; wider is no easier to read
-UNITS = ("macs", "parameters")
+UNITS = {"macs": giga, "parameters": mega}
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +54,9 @@ def mechanisms(
     products = Table("MACs of", "map", "sequence", "pair", box=SIMPLE_HEAD)
     for row in rows:
         costs = [row["map"], row["sequence"], row["pair"]]
-        cells = [f"{cost[unit] / 1e6:,.2f}" if cost else "" for cost in costs[:2] for unit in UNITS]
+        cells = [
+            write(cost[of]) if cost else "" for cost in costs[:2] for of, write in UNITS.items()
+        ]
         source = sources.index((row["paper"], row["url"])) + 1
         numbers.add_row(row["mechanism"], row["formula"], *cells, str(source))
         products.add_row(row["mechanism"], *(cost["formula"] if cost else "" for cost in costs))
@@ -62,7 +66,7 @@ def mechanisms(
     console.table(numbers)
     height, width = MAP_SIZE
     console.print(
-        f"MACs and params in millions. map: {MAP_CHANNELS} channels, {height}x{width}, {HEADS} "
+        f"MACs in G, params in M. map: {MAP_CHANNELS} channels, {height}x{width}, {HEADS} "
         f"heads, kv_stride {KV_STRIDE}. sequence: {TOKENS} tokens, {SEQUENCE_CHANNELS} channels, "
         f"{HEADS} heads, in an encoder."
     )

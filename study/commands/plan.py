@@ -10,6 +10,7 @@ import typer
 from study.commands import complete
 from study.commands.estimate import figures, sentences
 from study.commands.select import Grids, Json, Mechanisms, Root, Seeds, Smoke, notes, runs_of
+from study.units import gibi, giga, mega
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -237,7 +238,7 @@ def _table(title: str, columns: list[str], several: bool, probed: bool) -> Table
     figures = ["MACs", "params", "+MACs", "+params", *(["ms/step", "GiB"] if probed else [])]
     for column in figures:
         table.add_column(column, justify="right", no_wrap=True)
-    table.caption = "in millions; + is what the mechanism adds"
+    table.caption = "MACs in G, parameters in M; + is what the mechanism adds"
     return table
 
 
@@ -246,12 +247,12 @@ def _probed(probe: Probe | None) -> list[str]:
         return ["", ""]
     if probe.outcome == "does not fit":
         return ["", probe.outcome]
-    return [f"{probe.milliseconds:,.1f}", f"{probe.memory:.1f}"]
+    return [f"{probe.milliseconds:,.1f}", gibi(probe.memory)]
 
 
 def _figures(cost: dict[str, Any] | None) -> list[str]:
     if cost is None:
         return ["", "", "", ""]
     model, mechanism = cost["model"], cost["mechanism"]
-    numbers = [model["macs"], model["parameters"], mechanism["macs"], mechanism["parameters"]]
-    return [f"{number / 1e6:,.2f}" for number in numbers]
+    each = (model, mechanism)
+    return [write(of[key]) for of in each for key, write in (("macs", giga), ("parameters", mega))]

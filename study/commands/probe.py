@@ -20,6 +20,7 @@ from study.commands.select import (
     Smoke,
     runs_of,
 )
+from study.units import gibi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -225,7 +226,7 @@ def _tables(runs: Sequence[Run], found: Found) -> Iterator[Table]:
                 share = f"{1 - least / probe.milliseconds:.0%}"
             taken = [f"{probe.milliseconds:,.1f}", share]
             table.add_row(
-                *words, *taken, f"{probe.memory:.2f}", f"{probe.record['probed']['kernels']:,}"
+                *words, *taken, gibi(probe.memory), f"{probe.record['probed']['kernels']:,}"
             )
         inputs = dict.fromkeys(each.record["probed"]["inputs"] for each in measured)
         if measured:

@@ -1,6 +1,5 @@
 """The data sets: what there is, where it lies, and how it gets there."""
 
-from study.data.building import MEGABYTE
 from study.data.preparing import add, prepare, prepare_from
 from study.data.sets import (
     card,
@@ -20,7 +19,6 @@ from study.data.sets import (
 )
 
 __all__ = [
-    "MEGABYTE",
     "add",
     "card",
     "data_root",

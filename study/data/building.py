@@ -21,13 +21,13 @@ from study.data import contents
 from study.data.doors import CARD_FILE, STORE, Added
 from study.data.download import fetch, partial_folder
 from study.errors import StudyError
+from study.units import duration, size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
     "CARD_FILE",
-    "MEGABYTE",
     "SCHEMA",
     "CopiedDataSet",
     "DataSet",
@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 SCHEMA = 2
-MEGABYTE = 1_000_000
 
 
 class DataSet(Protocol):
@@ -93,8 +92,8 @@ def _explained(name: str, module: DataSet, root: Path, copy: Path | None = None)
         ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            size = sum(source.size for source in module.SOURCES) / MEGABYTE
-            downloads = f" (the downloads alone take {size:.0f} MB)" if size else ""
+            most = sum(source.size for source in module.SOURCES)
+            downloads = f" (the downloads alone take {size(most)})" if most else ""
             raise StudyError(
                 f"{name} was not prepared: no space left on the disk of {root}; nothing half-made "
                 f"was kept. Free some{downloads} or set STUDY_DATA "
@@ -194,7 +193,7 @@ def _build(
         contents.sync(out)
         out.rename(root / name)
         contents.sync_entry(root)
-    say(console, f"{name}: prepared in {monotonic() - started:.0f} s; {content['line']}")
+    say(console, f"{name}: prepared in {duration(monotonic() - started)}; {content['line']}")
     for note in (*told, *checked.notes):
         say(console, f"{name}: {note}")
 
@@ -214,8 +213,8 @@ def _fetch_all(
     files = {}
     missing = [source for source in sources if not (store / source.file).exists()]
     if missing:
-        megabytes = sum(source.size for source in missing) / MEGABYTE
-        say(console, f"{name}: downloading {megabytes:.0f} MB to {store}")
+        whole = sum(source.size for source in missing)
+        say(console, f"{name}: downloading {size(whole)} to {store}")
     live = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not live) as progress:
         for source in sources:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from study.files import write_json
 from study.runs.code import SNAPSHOT_FILE, git_state
+from study.units import size
 
 __all__ = ["folder_for", "take"]
 
@@ -111,5 +112,5 @@ def _no_code(path: Path, package: Path) -> str | None:
         path.is_file() and path.resolve().is_relative_to(package.resolve())
     ):
         return f"a link to {path.readlink()}"
-    size = path.stat().st_size
-    return f"{size / 1e6:.0f} MB" if size > MOST_BYTES else None
+    taken = path.stat().st_size
+    return size(taken) if taken > MOST_BYTES else None

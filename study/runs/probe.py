@@ -18,6 +18,7 @@ from typing import Any
 from study.errors import StudyError
 from study.files import read_json, write_json
 from study.runs.run import Run, default_root
+from study.units import gibi
 
 __all__ = ["FAILED", "FOLDER", "MEASURED", "MISFIT", "SCHEMA", "Probe", "Probes", "cells"]
 
@@ -27,8 +28,6 @@ FOLDER = ".probes"
 
 MEASURED, MISFIT, FAILED = "measured", "does not fit", "failed"
 """What can come of a probe."""
-
-GIBIBYTE = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -95,17 +94,17 @@ class Probe:
         return len(self.record["probed"]["milliseconds"])
 
     @property
-    def memory(self) -> float:
-        """The most memory taken, in GiB: of the GPU, or of the host by a CPU's process."""
+    def memory(self) -> int:
+        """The most memory taken, in bytes: of the GPU, or of the host by a CPU's process."""
         reserved = self.record["probed"]["reserved_bytes"]
-        return (reserved if reserved is not None else self.record["resident_bytes"]) / GIBIBYTE
+        return int(reserved if reserved is not None else self.record["resident_bytes"])
 
     @property
     def where(self) -> str:
         """Device and its memory, for people."""
         size = self.record["device"]["memory_bytes"]
         threads = self.record["device"]["threads"]
-        more = f"{size / GIBIBYTE:.1f} GiB" if self.on_gpu else f"{threads} threads"
+        more = f"{gibi(size)} GiB" if self.on_gpu else f"{threads} threads"
         return f"{self.device} ({more})"
 
 

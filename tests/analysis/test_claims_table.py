@@ -108,7 +108,7 @@ def test_the_verb_notes_runs_that_learned_nothing(tmp_path, monkeypatch, make_ru
     app = typer.Typer()
     app.command()(verb)
     output = CliRunner().invoke(app, ["--runs", "runs"]).stdout
-    assert "not above the metric of the untrained network: 0111 seed 0 (0, untrained" in output
+    assert "not above the metric of the untrained network: 0111 seed 0 (0.00, untrained" in output
 
 
 def test_a_margin_of_no_known_metric_is_refused(call):

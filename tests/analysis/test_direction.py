@@ -21,9 +21,11 @@ from analysis.stats.model import Estimate
 from analysis.stats.verdicts import judged
 from analysis.tables.table import markdown
 from plugins.contracts.metric import Metric
+from plugins.contracts.tasks import find_task
 
 LOSS = Metric("loss", higher_is_better=False)
 GAIN = Metric("gain")
+BUILT_IN = ("detection", "segmentation", "translation")
 PERPLEXITY = {"metric": "perplexity", "untrained": 900.0}
 
 
@@ -36,8 +38,37 @@ def test_definitions_are_the_task_s_and_plain_ones_of_what_is_not_installed():
 
 def test_the_last_digit_of_a_difference_is_a_hundredth_of_a_point():
     assert fine(metric_of("translation", "BLEU"), 1.234, signed=True) == "+1.23"
-    assert fine(metric_of("segmentation", "mIoU"), 0.012345) == "0.0123"
-    assert fine(Metric("loss", point=100), -5.4) == "-5"
+    assert fine(metric_of("segmentation", "mIoU"), 0.012345) == "1.23"
+    assert fine(Metric("loss", point=100), -5.4) == "-0.05"
+    assert fine(Metric("loss", decimals=4), 0.5) == "0.5000"  # or finer, as its values
+
+
+SHOWN = [
+    ("detection", "mAP", 0.055, "5.50", "mAP points"),
+    ("detection", "mAP_50", 0.5, "50.00", "mAP_50 points"),
+    ("detection", "mAP_75", -0.00126, "-0.13", "mAP_75 points"),
+    ("segmentation", "mIoU", 0.7612, "76.12", "mIoU points"),
+    ("segmentation", "mAcc", 1.0, "100.00", "mAcc points"),
+    ("segmentation", "aAcc", 0.06, "6.00", "aAcc points"),
+    ("translation", "BLEU", 27.3, "27.30", "BLEU"),
+    ("translation", "perplexity", 4.987, "4.99", "perplexity"),
+]
+"""Of every metric a value, as people read it, and what heads a column of such."""
+
+
+@pytest.mark.parametrize(("task", "name", "value", "shown", "head"), SHOWN)
+def test_people_read_points_with_trailing_zeros_and_a_plain_minus(task, name, value, shown, head):
+    metric = metric_of(task, name)
+    assert metric.format(value) == fine(metric, value) == shown
+    assert metric.shown == head
+    signed = metric.format(value, signed=True)
+    assert signed[0] in "+-"
+    assert float(signed) == pytest.approx(value / metric.point, abs=0.005)
+
+
+def test_every_metric_of_the_tasks_is_among_them():
+    known = {(task, metric.name) for task in BUILT_IN for metric in find_task(task).metrics}
+    assert {case[:2] for case in SHOWN} == known
 
 
 @pytest.mark.parametrize("kind", ["greater", "equivalent", "not_worse"])

@@ -164,7 +164,7 @@ def test_the_notes_name_runs_that_learned_nothing_and_data_that_differ():
     assert not any("untrained" in note or "DIFFERENT" in note for note in found.notes)
     frame.loc[frame["id"] == "0011-s1", ["value", "data_card"]] = 0.0, "other"
     (found,) = effects(groups(frame))
-    note = "not above the metric of the untrained network: 0011 seed 1 (0, untrained 0)"
+    note = "not above the metric of the untrained network: 0011 seed 1 (0.00, untrained 0.00)"
     assert note in found.notes
     assert any(n.startswith("DIFFERENT data") and "other: 0011" in n for n in found.notes)
 

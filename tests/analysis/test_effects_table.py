@@ -32,7 +32,14 @@ def test_markdown_shows_effect_interval_p_and_cost(found):
     lines = text.splitlines()
     assert lines[0] == "### translation · pairs · encoder"
     head = [cell.strip() for cell in lines[2].split("|")[1:-1]]
-    assert head == ["effect", "on BLEU", "95 % interval", "p (Holm)", "MACs", "MACs per BLEU"]
+    assert head == [
+        "effect",
+        "on BLEU",
+        "95 % interval",
+        "p (Holm)",
+        "MACs (G)",
+        "MACs (G) per point",
+    ]
     row = next(line for line in lines if line.startswith("| E2 "))
     values = found[0].rows.set_index("name").loc["E2"]
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
@@ -41,8 +48,8 @@ def test_markdown_shows_effect_interval_p_and_cost(found):
         f"{values['effect']:+.2f}",
         f"{values['low']:+.2f} to {values['high']:+.2f}",
         "< 0.001",
-        "+400 k",
-        f"{4e5 / values['effect'] / 1e3:.3g} k",
+        "+0.000400",
+        f"{4e5 / values['effect'] / 1e9:.6f}",
     ]
     assert len({len(line) for line in lines if line.startswith("|")}) == 1  # aligned
     assert "- data: pairs: 100 sentences, 100% real" in lines

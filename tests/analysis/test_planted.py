@@ -26,7 +26,7 @@ def words(frame, *ids):
 
 
 @pytest.mark.parametrize(
-    ("level", "end"), [(0.30, ""), (0.008, ""), (1.0, "ceiling, 1"), (0.004, "raised none")]
+    ("level", "end"), [(0.30, ""), (0.008, ""), (1.0, "ceiling, 100.00"), (0.004, "raised none")]
 )
 def test_where_nothing_brings_anything_nothing_is_as_good_as_anything(level, end):
     frame = world(dict.fromkeys(EVERYTHING, level), sd=0.0005, seeds=5, **IMAGES)

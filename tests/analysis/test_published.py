@@ -84,7 +84,7 @@ def test_published_values_stand_beside_ours_and_change_none_of_them(make_run, tm
     pd.testing.assert_frame_equal(both.rows.drop(columns="published.somebody"), ours.rows)
     assert "published.somebody" not in ours.rows
     text = markdown([both])
-    assert row_of(text, "0010")["published COCO, somebody"] == "0.391"
+    assert row_of(text, "0010")["published COCO, somebody"] == "39.1"
     assert row_of(text, "none")["published COCO, somebody"] == "-"
     assert "comparable with ours only if the recipe is the same" in text
     assert "not comparable" not in text
@@ -121,7 +121,7 @@ def test_a_method_without_a_run_gets_a_row_with_nothing_of_ours(make_run, tmp_pa
     assert values["mechanism"].isna().all()
     row = row_of(markdown([both]), "NonLocalNet")
     assert row.pop("mechanism") == "NonLocalNet"
-    assert row.pop("published COCO, somebody") == "0.391"
+    assert row.pop("published COCO, somebody") == "39.1"
     assert set(row.values()) == {"-"}
     frame = pd.read_csv(io.StringIO(csv([both])), comment="#", dtype={"mechanism": str})
     read = frame.set_index("mechanism")
@@ -135,7 +135,7 @@ def test_published_digits_are_not_rounded_away(make_run, tmp_path):
     values = load(written(tmp_path, GOOD.replace("39.1", "39.14")))
     ours = summary_of(make_run("0010", 0, 0.3, metric="mAP"))
     text = markdown([beside(ours, values, everything=True)])
-    assert row_of(text, "0010")["published COCO, somebody"] == "0.3914"
+    assert row_of(text, "0010")["published COCO, somebody"] == "39.14"
 
 
 def test_remarks_name_the_mechanisms_that_they_are_about(make_run):

@@ -191,8 +191,8 @@ def test_training_that_did_not_raise_the_metric_is_said(make_run):
     frame = frame_of(*(make_run(m, 5, value, untrained=0.01) for m, value in values.items()))
     (note,) = [n for n in groups(frame)[0].notes if n.startswith("not above")]
     assert note == (
-        "not above the metric of the untrained network: 0010 seed 5 (0.009, untrained 0.01), "
-        "0001 seed 5 (0.01, untrained 0.01)"
+        "not above the metric of the untrained network: 0010 seed 5 (0.90, untrained 1.00), "
+        "0001 seed 5 (1.00, untrained 1.00)"
     )
 
 

@@ -44,23 +44,23 @@ def test_markdown_shows_rounded_numbers_in_units_that_the_header_names(summaries
     assert rows["none"] == {
         "mechanism": "none",
         "n": "2",
-        "mAP": "0.310",
-        "mAP ±": "0.127",  # 12.706 x 0.01
+        "mAP points": "31.00",
+        "mAP points ±": "12.71",  # 12.706 x 0.01
         "Δ none": "baseline",
         "Δ none ±": "-",
         "Δ none n": "-",
-        "MACs mech. (M)": "0.00",
+        "MACs mech. (G)": "0",
         "MACs model (G)": "1.25",
-        "parameters mech. (k)": "0.00",
+        "parameters mech. (M)": "0",
         "parameters model (M)": "3.40",
-        "seconds": "41.0",
-        "memory (GB)": "0.80",
+        "time": "41 s",
+        "memory (GiB)": "0.745",
     }
-    assert rows["0010"]["Δ none"] == "+0.046"
+    assert rows["0010"]["Δ none"] == "+4.57"
     assert rows["0010"]["Δ none n"] == "1"
-    assert rows["0010"]["mAP ±"] == "-"
-    assert rows["0010"]["MACs mech. (M)"] == "0.25"
-    assert rows["1111"]["MACs mech. (M)"] == "22.54"
+    assert rows["0010"]["mAP points ±"] == "-"
+    assert rows["0010"]["MACs mech. (G)"] == "0.000250"
+    assert rows["1111"]["MACs mech. (G)"] == "0.0225"
 
 
 def test_markdown_shows_missing_runs_and_nothing_in_place_of_their_numbers(summaries):
@@ -83,8 +83,8 @@ def test_paired_differences_show_their_interval_and_their_number(make_run):
     (summary,) = groups(collect(RunFolder(folder) for folder in folders), "none")
     row = cells(markdown([summary]))["0010"]
     low, high = stats.ttest_rel(values["0010"], values["none"]).confidence_interval(0.95)
-    assert row["Δ none"] == f"{(low + high) / 2:+.3f}"
-    assert row["Δ none ±"] == f"{(high - low) / 2:.3f}"
+    assert row["Δ none"] == f"{100 * (low + high) / 2:+.2f}"
+    assert row["Δ none ±"] == f"{100 * (high - low) / 2:.2f}"
     assert row["Δ none n"] == "3"
     assert any(note.startswith("±: half the 95 %") and "Δ none" in note for note in summary.notes)
 
@@ -98,7 +98,7 @@ def test_markdown_repeats_the_notes_under_each_table(summaries):
     text = markdown(summaries)
     assert text.count("### detection · trees · ") == 2
     assert text.count("- data: trees: 60 aerial images") == 2
-    assert "- not above the metric of the untrained network: 1111 seed 0 (0.005, " in text
+    assert "- not above the metric of the untrained network: 1111 seed 0 (0.50, " in text
     assert text.count("one seed: ") == 1  # the table of conv5 alone
 
 

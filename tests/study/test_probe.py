@@ -90,7 +90,7 @@ def test_what_does_not_fit_on_another_device_is_a_warning(toy, tmp_path):
         record["device"] |= {"name": "NVIDIA Elsewhere", "kind": "cuda", "memory_bytes": 8 << 30}
         path.write_text(json.dumps(record))
     told = said("run", grid)
-    assert "does not fit into the memory of NVIDIA Elsewhere (8.0 GiB); here it may be" in told
+    assert "does not fit into the memory of NVIDIA Elsewhere (8.00 GiB); here it may be" in told
     assert "6 completed" in told
 
 

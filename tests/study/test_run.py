@@ -286,7 +286,7 @@ def test_plan_shows_state_and_cost_and_writes_nothing(toy, tmp_path):
     shown = study("plan", grid)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.count("planned") == 4  # three rows and the sum
-    assert "in millions" in shown.stdout
+    assert "MACs in G, parameters in M" in shown.stdout
     assert not (tmp_path / "runs").exists()
     study("run", grid)
     assert "3 completed" in study("plan", grid, "--no-cost").stdout

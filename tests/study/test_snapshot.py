@@ -53,7 +53,7 @@ def test_hidden_files_large_ones_and_links_that_lead_out_are_left_out_and_named(
     }
     assert told == [
         "not copied for the jobs, being no code: "
-        f"{package}/data/weights.pth (10 MB), {package}/leads_out (a link to {tmp_path}), "
+        f"{package}/data/weights.pth (10.0 MB), {package}/leads_out (a link to {tmp_path}), "
         f"{package}/leads_out.txt (a link to {tmp_path}/secret), "
         f"{package}/nowhere.txt (a link to /nowhere)"
     ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from study.units import duration, gibi, giga, mega
+from study.units import duration, gibi, giga, mega, size
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,14 @@ def test_parameters_are_in_millions_and_memory_in_gib():
     assert mega(34) == "0.0000340"
     assert gibi(80 * 2**30) == "80.0"
     assert gibi(2**29) == "0.500"
+
+
+def test_a_file_has_its_size_in_the_largest_unit_that_it_fills():
+    assert size(0) == "0 B"
+    assert size(999) == "999 B"
+    assert size(12_345) == "12.3 kB"
+    assert size(565_000_000) == "565 MB"
+    assert size(1_530_000_000) == "1.53 GB"
 
 
 def test_a_difference_has_its_sign_with_the_minus_that_python_reads():

@@ -17,6 +17,7 @@ from analysis.figures.drawing.boxes import Box
 from analysis.figures.drawing.palette import OTHERS, color, ink, marker
 from analysis.figures.drawing.pareto import front
 from analysis.figures.drawing.style import gridlines
+from analysis.figures.drawing.ticks import InUnit, decimal
 from analysis.stats.group import Group
 from analysis.stats.metrics import axis
 from plugins.contracts.metric import Metric
@@ -58,7 +59,7 @@ class Cost:
         return next(fitting, self.units[-1])
 
 
-MACS = Cost("mechanism_macs", "MACs of the mechanism", ((1e9, "G"), (1e6, "M")), 1, zero=True)
+MACS = Cost("mechanism_macs", "MACs of the mechanism", ((1e9, "G"),), 0, zero=True)
 TIME = Cost("seconds", "time of a run", ((3600, "h"), (60, "min"), (1, "s")), 2, zero=False)
 
 
@@ -90,7 +91,7 @@ def points(
     rows = drawn(group, cost, only)
     size, unit = cost.unit(rows[cost.column])
     below = _scale(axes, rows[cost.column], cost, size)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value / size:g}")
+    axes.xaxis.set_major_formatter(InUnit(size))
     for row in rows.to_dict("records"):
         tone = color(row["mechanism"])
         at, mean = row[cost.column], row["mean"]
@@ -111,7 +112,8 @@ def points(
         axes.step(x, y, where="post", color=FRONT_COLOR, lw=2.6, zorder=0.9, gid="front")
     accuracy(axes, rows["mean"], rows["half_width"])
     axes.set_ylabel(axis(group.metric))
-    linear = f", logarithmic from {below / size:g}" if below else ""
+    axes.yaxis.set_major_formatter(InUnit(group.metric.point))
+    linear = f", logarithmic from {decimal(below / size)}" if below else ""
     axes.set_xlabel(f"{cost.name} ({unit}){linear}")
 
 

@@ -16,6 +16,7 @@ STYLE: dict[Any, Any] = {
     "font.size": 8.5,
     "axes.edgecolor": "#666666",
     "axes.labelcolor": "#222222",
+    "axes.unicode_minus": False,  # one minus sign, that of tables and sentences
     "axes.linewidth": 0.7,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -25,6 +25,7 @@ const chart = (() => {
   }
 
   const between = (low, high) => ({
+    even: true,
     at: (value) => (value - low) / (high - low),
     ticks: (count) => ticks(low, high, count),
   });
@@ -50,24 +51,32 @@ const chart = (() => {
     return { at, ticks: () => [...(zero ? [0] : []), ...decades] };
   }
 
+  // Pairs of a tick and its text; numbers on a linear axis have equal decimals.
+  function named(scale, count, show) {
+    const found = scale.ticks(Math.max(3, count));
+    const texts = found.map(show ?? ((tick) => String(Number(tick.toPrecision(10)))));
+    const digits = Math.max(0, ...texts.map((text) => (text.split(".")[1] ?? "").length));
+    return found.map((tick, n) => [tick, scale.even && !show && tick ? tick.toFixed(digits) : texts[n]]);
+  }
+
   // Draws the axes; returns the SVG and the functions from values to its coordinates.
-  function axes(holder, { x, y, xTitle, yTitle, xFormat, yFormat, height, label }) {
+  function axes(holder, { x, y, xTitle, yTitle, xFormat, height, label }) {
     const width = Math.max(280, holder.clientWidth || 640);
     const inner = { width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
     const px = (value) => MARGIN.left + x.at(value) * inner.width;
     const py = (value) => MARGIN.top + (1 - y.at(value)) * inner.height;
     const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label });
     const bottom = MARGIN.top + inner.height;
-    for (const tick of y.ticks(Math.max(3, inner.height / 48))) {
+    for (const [tick, text] of named(y, inner.height / 48)) {
       svg.append(make("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: py(tick), y2: py(tick) }),
-        make("text", { x: MARGIN.left - 8, y: py(tick) + 4, "text-anchor": "end" }, yFormat(tick)));
+        make("text", { x: MARGIN.left - 8, y: py(tick) + 4, "text-anchor": "end" }, text));
     }
     let free = -Infinity;
-    for (const tick of x.ticks(Math.max(3, inner.width / 100))) {
+    for (const [tick, text] of named(x, inner.width / 100, xFormat)) {
       if (px(tick) < free) continue;
       free = px(tick) + 44;
       svg.append(make("line", { class: "axis", x1: px(tick), x2: px(tick), y1: bottom, y2: bottom + 4 }),
-        make("text", { x: px(tick), y: bottom + 18, "text-anchor": "middle" }, xFormat(tick)));
+        make("text", { x: px(tick), y: bottom + 18, "text-anchor": "middle" }, text));
     }
     svg.append(make("line", { class: "axis", x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom }),
       make("text", { class: "title", x: width - MARGIN.right, y: bottom + 36, "text-anchor": "end" }, xTitle),
@@ -117,16 +126,19 @@ const chart = (() => {
     };
   }
 
-  // Draws curves over epochs; series: [{ name, points: [[epoch, value]], color, dash }].
-  function curves(holder, title, series) {
+  // Draws curves over epochs; series: [{ name, points: [[epoch, value]], color, dash }]. The metric
+  // says how values are shown; a loss has none.
+  function curves(holder, title, metric, series) {
+    const write = metric ? (value) => format.score(value, { ...metric, point: 1 }) : (value) => value.toPrecision(4);
+    const inPoints = ([epoch, value]) => [epoch, value / (metric?.point ?? 1)];
     const draw = () => {
-      const shown = series.filter((each) => each.points.length);
+      const shown = series.filter((each) => each.points.length).map((each) => ({ ...each, points: each.points.map(inPoints) }));
       const all = shown.flatMap((each) => each.points);
       const numbers = (n) => all.map((point) => point[n]);
       const span = linear(numbers(1));
       const canvas = axes(holder, {
         x: linear(numbers(0), true), y: span, xTitle: "epoch", yTitle: "", height: 230,
-        xFormat: format.number, yFormat: format.number, label: `${title} against the epoch`,
+        label: `${title} against the epoch`,
       });
       const { svg, px, py } = canvas;
       for (const { points, color, dash, name } of shown) {
@@ -149,9 +161,9 @@ const chart = (() => {
         cursor.setAttribute("visibility", "visible");
         const lines = shown.map(({ name, points }) => {
           const point = points.reduce((best, each) => (Math.abs(each[0] - near[0]) < Math.abs(best[0] - near[0]) ? each : best));
-          return make("div", {}, `${shown.length > 1 ? `${name}: ` : ""}${format.number(point[1])}`);
+          return make("div", {}, `${shown.length > 1 ? `${name}: ` : ""}${write(point[1])}`);
         });
-        box.show(px(near[0]), py(near[1]), make("b", {}, `epoch ${format.number(near[0])}`), ...lines);
+        box.show(px(near[0]), py(near[1]), make("b", {}, `epoch ${Number(near[0].toPrecision(4))}`), ...lines);
       });
       svg.addEventListener("pointerleave", () => { box.hide(); cursor.setAttribute("visibility", "hidden"); });
     };

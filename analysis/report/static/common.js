@@ -10,25 +10,28 @@ const study = {
 const ABSENT = "–";
 const missing = (value) => value === null || value === undefined || Number.isNaN(value);
 
+// Three significant digits, trailing zeros too.
+function three(value, unit) {
+  if (missing(value)) return ABSENT;
+  if (!value) return "0";
+  const exponent = Number((value / unit).toExponential(2).split("e")[1]);
+  return (value / unit).toFixed(Math.max(0, 2 - exponent));
+}
+
 const format = {
   text: (value) => (missing(value) || value === "" ? ABSENT : String(value)),
-  score: ({ value, digits }) => (missing(value) ? ABSENT : value.toFixed(digits).replace("-", "−")),
-  number: (value) => (missing(value) ? ABSENT : String(Number(value.toPrecision(4))).replace("-", "−")),
-  scaled(value) {
-    if (missing(value)) return ABSENT;
-    for (const [unit, prefix] of [[1e12, " T"], [1e9, " G"], [1e6, " M"], [1e3, " k"]]) {
-      if (Math.abs(value) >= unit) return (value / unit).toPrecision(3) + prefix;
-    }
-    return String(Number(value.toPrecision(4)));
-  },
-  bytes: (value) => (missing(value) ? ABSENT : `${format.scaled(value)}${value >= 1000 ? "" : " "}B`),
+  // A metric is shown in points, as in plugins/contracts/metric.py; the rest is study/units.py.
+  score: (value, { point, digits }) => (missing(value) ? ABSENT : (value / point).toFixed(digits)),
+  giga: (macs) => three(macs, 1e9),
+  mega: (parameters) => three(parameters, 1e6),
+  gibi: (size) => three(size, 2 ** 30),
   seconds(value) {
     if (missing(value)) return ABSENT;
-    if (value < 60) return `${value.toFixed(1)} s`;
-    const minutes = Math.floor(Math.round(value) / 60);
+    if (value < 9.95) return `${value.toFixed(1)} s`;
+    const whole = Math.round(value), minutes = Math.floor(whole / 60), hours = Math.floor(minutes / 60);
     const pad = (number) => String(number).padStart(2, "0");
-    if (minutes < 60) return `${minutes} min ${pad(Math.round(value) % 60)} s`;
-    return `${Math.floor(minutes / 60)} h ${pad(minutes % 60)} min`;
+    if (hours) return `${hours} h ${pad(minutes % 60)} min`;
+    return minutes ? `${minutes} min ${pad(whole % 60)} s` : `${whole} s`;
   },
   day: (value) => (missing(value) ? ABSENT : String(value).slice(0, 16).replace("T", " ")),
   entry: (value) => (typeof value === "string" ? value : JSON.stringify(value)),

@@ -6,9 +6,9 @@
   const inputs = { a: document.getElementById("a"), b: document.getElementById("b") };
   const [holder, status] = [document.getElementById("comparison"), document.getElementById("status")];
   const COST = [
-    ["model_macs", "MACs", format.scaled], ["mechanism_macs", "MACs of the mechanism", format.scaled],
-    ["model_parameters", "parameters", format.scaled], ["mechanism_parameters", "parameters of the mechanism", format.scaled],
-    ["seconds", "training time", format.seconds], ["peak_memory_bytes", "peak memory", format.bytes], ["attempts", "attempts", format.text],
+    ["model_macs", "MACs (G)", format.giga], ["mechanism_macs", "MACs of the mechanism (G)", format.giga],
+    ["model_parameters", "parameters (M)", format.mega], ["mechanism_parameters", "parameters of the mechanism (M)", format.mega],
+    ["seconds", "training time", format.seconds], ["peak_memory_bytes", "peak memory (GiB)", format.gibi], ["attempts", "attempts", format.text],
   ];
 
   // A script works where the page is a file; fetch does not.
@@ -49,27 +49,32 @@
     return make("section", { "data-part": title.toLowerCase() }, ...parts);
   }
 
+  const metricOf = (a, b, name) => a.metrics[name] ?? b.metrics[name];
+
   function results(a, b) {
     const number = (run, name) => run.outcome[`metrics.${name}`];
     const names = [...new Set([a, b].flatMap((run) => Object.keys(run.outcome))
       .filter((key) => key.startsWith("metrics.")).map((key) => key.slice(8)))];
     const first = a.row.metric ?? b.row.metric;
     names.sort((x, y) => (y === first) - (x === first));
-    const lines = names.map((name) => [name, format.number(number(a, name)), format.number(number(b, name)),
-      change(number(a, name), number(b, name), format.number)]);
+    const lines = names.map((name) => {
+      const metric = metricOf(a, b, name), show = (value) => format.score(value, metric);
+      const [x, y] = [number(a, name), number(b, name)];
+      return [metric.name, show(x), show(y), change(x, y, show)];
+    });
     for (const [key, title, show] of COST) {
       const [x, y] = [a.row[key], b.row[key]];
       if (!missing(x) || !missing(y)) lines.push([title, show(x), show(y), change(x, y, show)]);
     }
     const section = make("section", { "data-part": "results" }, make("h2", {}, "Results and cost"));
-    section.append(lines.length ? table("Results and cost", lines, "B − A") : make("p", {}, "Neither has finished."));
+    section.append(lines.length ? table("Results and cost", lines, "B - A") : make("p", {}, "Neither has finished."));
     return section;
   }
 
   function change(x, y, show) {
     if (missing(x) || missing(y)) return ABSENT;
     const d = y - x;
-    return d === 0 ? "0" : `${d > 0 ? "+" : "−"}${show(Math.abs(d))}`;
+    return d === 0 ? "0" : `${d > 0 ? "+" : "-"}${show(Math.abs(d))}`;
   }
 
   function curves(a, b) {
@@ -83,8 +88,9 @@
     return [section, () => {
       for (const name of names) {
         const canvas = make("div", { class: "chart" });
-        box.append(make("div", {}, make("h3", {}, name), canvas));
-        chart.curves(canvas, name, [
+        const metric = metricOf(a, b, name);
+        box.append(make("div", {}, make("h3", {}, metric?.name ?? name), canvas));
+        chart.curves(canvas, name, metric, [
           { name: "A", points: a.curves[name] ?? [], color: "var(--a)" },
           { name: "B", points: b.curves[name] ?? [], color: "var(--b)", dash: "6 4" },
         ]);

@@ -21,15 +21,15 @@
   const holder = document.getElementById("charts");
   const [data] = Object.values(study.loaded);
   if (!holder || !data) return;
-  const { curves, row } = data;
+  const { curves, metrics, row } = data;
   const names = Object.keys(curves);
   const headline = row.metric ?? names.find((name) => name !== "loss");
   // The headline first, then the loss, then what else was measured.
   const order = [headline, "loss", ...names].filter((name, n, all) => curves[name] && all.indexOf(name) === n);
   const draw = (into, name) => {
     const box = make("div", { class: "chart" });
-    into.append(make("div", {}, make("h3", {}, name), box));
-    chart.curves(box, name, [{ name, points: curves[name], color: "var(--a)" }]);
+    into.append(make("div", {}, make("h3", {}, metrics[name]?.name ?? name), box));
+    chart.curves(box, name, metrics[name], [{ name, points: curves[name], color: "var(--a)" }]);
   };
   for (const name of order.slice(0, 2)) draw(holder, name);
   if (order.length > 2) {

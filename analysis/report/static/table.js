@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const { runs, groups } = study.data;
-  const scored = [...new Set(runs.map((run) => run.metric).filter(Boolean))];
+  const scored = [...new Set(runs.map((run) => run.shown.name).filter(Boolean))];
   const COLUMNS = [
     { key: "label", title: "run" },
     { key: "task", title: "task", fold: true },
@@ -12,12 +12,13 @@
     { key: "seed", title: "seed", number: true, show: format.text },
     { key: "state", title: "state" },
     { key: "metric", title: "metric", fold: true },
-    { key: "value", title: scored.length === 1 ? scored[0] : "result", number: true, show: (value, run) => format.score(run) },
-    { key: "mechanism_macs", title: "mech. MACs", number: true, show: format.scaled },
-    { key: "model_macs", title: "model MACs", number: true, show: format.scaled },
-    { key: "model_parameters", title: "parameters", number: true, show: format.scaled },
+    { key: "value", title: scored.length === 1 ? scored[0] : "result", number: true, show: (value, run) => format.score(value, run.shown),
+      by: (run) => (missing(run.value) ? null : run.value / run.shown.point) },
+    { key: "mechanism_macs", title: "mech. MACs (G)", number: true, show: format.giga },
+    { key: "model_macs", title: "model MACs (G)", number: true, show: format.giga },
+    { key: "model_parameters", title: "parameters (M)", number: true, show: format.mega },
     { key: "seconds", title: "time", number: true, show: format.seconds },
-    { key: "peak_memory_bytes", title: "memory", number: true, show: format.bytes },
+    { key: "peak_memory_bytes", title: "memory (GiB)", number: true, show: format.gibi },
     { key: "attempts", title: "attempts", number: true, show: format.text },
     { key: "finished", title: "finished (UTC)", show: format.day },
     { key: "grid", title: "grid", fold: true },
@@ -133,7 +134,7 @@
     const column = COLUMNS.find((each) => each.key === sort.key);
     if (!column) return list;
     const sign = sort.down ? -1 : 1;
-    const value = (run) => run[sort.key];
+    const value = column.by ?? ((run) => run[sort.key]);
     return [...list].sort((a, b) => {
       const [x, y] = [value(a), value(b)];
       // What is missing comes last either way.

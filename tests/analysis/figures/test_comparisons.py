@@ -136,10 +136,10 @@ def test_the_table_beside_the_figure_shows_the_rows(added, tmp_path):
     text = table.read_text(encoding="utf-8")
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     line = next(row for row in cells if row[2:3] == ["none+deformable"])
-    half = f"{half_width([0.36, 0.39]):.3f}"
-    delta = f"{difference(added, 'none+deformable', '0100')[1]:.3f}"
-    assert line == ["none", "deformable", "none+deformable", "2", "0.375", half, "+0.020", delta,
-                    "1.00"]  # fmt: skip
+    half = f"{100 * half_width([0.36, 0.39]):.2f}"
+    delta = f"{difference(added, 'none+deformable', '0100')[1] * 100:.2f}"
+    assert line == ["none", "deformable", "none+deformable", "2", "37.50", half, "+2.00", delta,
+                    "0.00100"]  # fmt: skip
     assert "One seed" not in text
 
 
@@ -187,7 +187,7 @@ def test_series_by_range_are_the_rows_and_their_intervals(runs_of):
     left, right = image.axes
     assert [tick.get_text() for tick in left.get_xticklabels()] == ["1", "3", "unlimited"]
     assert right.get_yscale() == "linear"
-    assert right.get_ylabel() == "MACs of the mechanism (M)"
+    assert right.get_ylabel() == "MACs of the mechanism (G)"
     bars = {bar[0].get_gid(): bar for bar in left.containers}
     for kind, own in table.groupby("kind"):
         line, _, (stems,) = bars[kind]
@@ -197,7 +197,7 @@ def test_series_by_range_are_the_rows_and_their_intervals(runs_of):
         expected = [(m - h, m + h) for m, h in zip(own["mean"], own["half_width"], strict=True)]
         assert [*map(list, ends)] == [pytest.approx(list(pair)) for pair in expected]
         (cost,) = (bar for bar in right.containers if bar[0].get_gid() == kind)
-        assert list(cost[0].get_ydata()) == list(own["mechanism_macs"] / 1e6)
+        assert list(cost[0].get_ydata()) == list(own["mechanism_macs"] / 1e9)
     names = [text.get_text() for text in left.texts]
     assert names == ["E2 (0100)", "dynamic"]
     assert left.lines[0].get_marker() != left.lines[1].get_marker()
@@ -217,4 +217,4 @@ def test_costs_far_apart_are_logarithmic(runs_of):
     group = only(runs_of(**RANGES | {"0100": (800e6, 25.0, 27.0)}))
     _, right = ranges.figure([(group, ranges.rows(group))], "a title").axes
     assert right.get_yscale() == "log"
-    assert right.get_ylabel() == "MACs of the mechanism (M), logarithmic"
+    assert right.get_ylabel() == "MACs of the mechanism (G), logarithmic"

@@ -41,7 +41,7 @@ def test_the_mean_is_taken_over_the_epochs_that_all_curves_cover():
 def test_lines_are_the_means_of_the_runs_curves(crowd):
     frame = crowd(3, ["detection"])
     left, right = drawn(frame).axes
-    assert (left.get_xlabel(), left.get_ylabel()) == ("epoch", "mAP")
+    assert (left.get_xlabel(), left.get_ylabel()) == ("epoch", "mAP points")
     assert (right.get_xlabel(), right.get_ylabel()) == ("epoch", "training loss, logarithmic")
     by_mechanism = frame.groupby("mechanism")
     assert set(lines(left)) == set(lines(right)) == set(by_mechanism.groups)

@@ -5,6 +5,7 @@ Skipped where there is no Chromium, unless STUDY_REQUIRE_BROWSER=1.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from analysis.report.runs import shown as definition
 from analysis.report.serve import Server
+from analysis.stats.metrics import metric_of
+from study.units import duration, gibi, giga, mega
 
 OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -109,6 +113,21 @@ def test_every_page_opens_without_a_complaint(reader, site):
         assert reader.page.evaluate("document.documentElement.dataset.theme") == "light"
 
 
+def test_scripts_write_a_quantity_as_python_does(reader):
+    reader.open("runs.html")
+    counts = [0, 5_308, -2_500_000, 311_000_000, 9_994_000_000, 9_996_000_000, 1_234_567_000_000]
+    for name, write in (("giga", giga), ("mega", mega), ("gibi", gibi)):
+        shown = reader.page.evaluate(f"{counts}.map(format.{name})")
+        assert shown == [*map(write, counts)]
+    times = [0.04, 9.94, 9.96, 59.4, 59.6, 724, 3599.6, 108_300]
+    assert reader.page.evaluate(f"{times}.map(format.seconds)") == [*map(duration, times)]
+    metric, values = metric_of("detection", "mAP"), [0.055, 0.06, -0.0042]
+    shown = reader.page.evaluate(
+        f"{values}.map((value) => format.score(value, {json.dumps(definition(metric))}))"
+    )
+    assert shown == [*map(metric.format, values)]
+
+
 def test_headers_sort_numbers_and_words_both_ways_and_missing_last(reader):
     reader.open("runs.html")
     page, column = reader.page, reader.place("result")
@@ -120,10 +139,11 @@ def test_headers_sort_numbers_and_words_both_ways_and_missing_last(reader):
     down = numbers()
     assert page.locator("th[aria-sort=descending]").inner_text().startswith("result")
     there = [n for n in down if n is not None]
-    # As words 9.13 would come before 102, and 0.375 nowhere near the end.
+    # As words 9.13 would come before 102, and as a fraction 37.50 after both.
     assert there == sorted(there, reverse=True)
     assert there[0] == 102
-    assert there[-1] == 0.375
+    assert there[-1] == 9.13
+    assert 37.5 in there
     assert down[len(there) :] == [None] * 3
     page.get_by_role("button", name="result").click()
     up = numbers()
@@ -317,10 +337,10 @@ def test_two_runs_differ_where_their_configuration_does(reader, named):
     assert equal.get_attribute("open") is None
     assert equal.locator("summary").inner_text() == "6 equal entries"
     result = page.locator("[data-part=results] tbody tr").first.inner_text().split("\t")
-    assert result == ["BLEU", "18.25", "10.13", "−8.125"]
+    assert result == ["BLEU", "18.25", "10.13", "-8.13"]
     assert page.locator("[data-part=curves] svg").count() == 2
     page.get_by_role("button", name="Swap").click()
-    expect(page.locator("[data-part=results] td").nth(2)).to_have_text("+8.125")
+    expect(page.locator("[data-part=results] td").nth(2)).to_have_text("+8.13")
     address = page.url
     page.goto("about:blank")
     page.goto(address)

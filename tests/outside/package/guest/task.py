@@ -35,9 +35,7 @@ class Halves(Task, Smokes, Evaluates, Looks):
     Recipe = HalvesRecipe
     sites = ("rows", "halves")
     default_sites = ("halves",)
-    metrics = (
-        Metric("error", "share of digits that are wrong", 0.01, higher_is_better=False, decimals=3),
-    )
+    metrics = (Metric("error", "share of digits that are wrong", 0.01, higher_is_better=False),)
     imports = ("guest.train",)
     mechanism_fields = ("heads",)
 
