@@ -7,8 +7,10 @@ import math
 import pandas as pd
 
 from analysis.stats.group import Group
+from analysis.stats.metrics import fine
+from plugins.contracts.metric import Metric
 
-__all__ = ["ABSENT", "columns", "fixed"]
+__all__ = ["ABSENT", "columns", "fixed", "interval", "number", "p_value"]
 
 ABSENT = "-"
 
@@ -60,6 +62,23 @@ def columns(group: Group) -> pd.DataFrame:
 def fixed(values: pd.Series, decimals: int, sign: str = "") -> list[str]:
     """Return numbers with so many decimals; `sign` ``+`` also marks those above zero."""
     return [ABSENT if math.isnan(v) else f"{v:{sign}.{decimals}f}" for v in values]
+
+
+def number(value: float, metric: Metric) -> str:
+    """Return a difference with its sign."""
+    return ABSENT if math.isnan(value) else fine(metric, value, signed=True)
+
+
+def interval(low: float, high: float, metric: Metric) -> str:
+    """Return an interval of a difference."""
+    return ABSENT if math.isnan(low) else f"{number(low, metric)} to {number(high, metric)}"
+
+
+def p_value(value: float) -> str:
+    """Return a p value with three decimals."""
+    if math.isnan(value):
+        return ABSENT
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _seeds(n: int, asked: int) -> str:
