@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from worlds import world
 
-from analysis.runs.items import resampled
+from analysis.runs.items import resampled, samples
 from analysis.stats.group import groups
 from analysis.stats.items import Spread
 from plugins.contracts.items import CountsItems
@@ -108,9 +108,33 @@ def coverage(
     return dict(zip(COVERED, counts / tables, strict=True))
 
 
-if __name__ == "__main__":  # the table of docs/statistics.md
+def rejecting(seeds: int, studies: int, paired: bool) -> float:
+    """How often quantiles of resampled seeds exclude a difference of 0 where it is the truth."""
+    rng = np.random.default_rng(seeds)
+    rejected = 0
+    for _ in range(studies):
+        mine, other = rng.normal(size=(2, seeds))
+        drawn, again = rng.integers(seeds, size=(2, 1000, seeds))
+        again = drawn if paired else again
+        means = mine[drawn].mean(axis=1) - other[again].mean(axis=1)
+        low, high = np.quantile(means, [0.025, 0.975])
+        rejected += not low <= 0 <= high
+    return rejected / studies
+
+
+def quantiles(count: int, studies: int) -> float:
+    """How often quantiles of resampled items have the mean of a normal value in them."""
+    values = np.random.default_rng(count).normal(size=(studies, count))
+    low, high = np.quantile(values @ samples(count)[1:].T / count, [0.025, 0.975], axis=1)
+    return float(((low <= 0) & (high >= 0)).mean())
+
+
+if __name__ == "__main__":  # the numbers of docs/statistics.md
     from plugins.attention.core.word import TERM_SETS
 
+    print("quantiles over 20 items", quantiles(20, 4000))
+    for number in (2, 3, 5):
+        print(number, "resampled seeds", *(rejecting(number, 4000, each) for each in (True, False)))
     for number in (2, 17):
         for count in (100, 1000):
             for seeds in (2, 3, 5):

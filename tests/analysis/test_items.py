@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from counted import Mean, Ratio, coverage, covered, kept, planted, spread_of
+from counted import Mean, Ratio, coverage, covered, kept, planted, rejecting, spread_of
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
 from scipy import stats
@@ -118,9 +118,8 @@ def sentences(rng, references, share):
     ]
 
 
-@pytest.mark.parametrize(("better", "seed"), [(0.30, 0), (0.285, 1), (0.25, 2)])
-def test_p_of_bleu_is_that_of_sacrebleu(better, seed):
-    """Its approximate randomisation, which is two-sided as ours is."""
+def bleu_of_two(better, seed, kind):
+    """Our spread of two systems, and what sacrebleu's paired test says of them."""
     rng = np.random.default_rng(seed)
     references = [" ".join(rng.choice(WORDS, 12)) for _ in range(300)]
     systems = {
@@ -128,16 +127,25 @@ def test_p_of_bleu_is_that_of_sacrebleu(better, seed):
         "1111": sentences(rng, references, better),
     }
     metric = BLEU(tokenize="none", force=True)
-    test = PairedTest([*systems.items()], {"BLEU": metric}, [references], "ar", n_samples=2000)
-    theirs = test()[1]["BLEU"]
-    statistics = {
-        name: np.array(metric._extract_corpus_statistics(lines, [references]), dtype=float)
-        for name, lines in systems.items()
-    }
-    spread = pair(statistics["1111"], statistics["none"], Bleu())
-    row = last(spread)
+    test = PairedTest([*systems.items()], {"BLEU": metric}, [references], kind, n_samples=2000)
+    mine, other = (
+        np.array(metric._extract_corpus_statistics(systems[name], [references]), dtype=float)
+        for name in ("1111", "none")
+    )
+    return pair(mine, other, Bleu()), test()[1]["BLEU"]
+
+
+@pytest.mark.parametrize(("better", "seed"), [(0.30, 0), (0.285, 1), (0.25, 2)])
+def test_p_of_bleu_is_that_of_sacrebleus_approximate_randomisation(better, seed):
+    spread, theirs = bleu_of_two(better, seed, "ar")
     assert spread.rows["mean"].tolist() == pytest.approx([each.score for each in theirs])
-    assert row["p"] == pytest.approx(theirs[1].p_value, abs=0.03)
+    assert last(spread)["p"] == pytest.approx(theirs[1].p_value, abs=0.03)
+
+
+@pytest.mark.parametrize(("better", "seed"), [(0.30, 0), (0.285, 1)])
+def test_sacrebleus_paired_bootstrap_has_less_than_half_of_that_p(better, seed):
+    spread, theirs = bleu_of_two(better, seed, "bs")
+    assert theirs[1].p_value < last(spread)["p"] / 2
 
 
 def test_equal_trainings_do_not_differ_on_any_test_set():
@@ -204,6 +212,13 @@ def test_intervals_have_the_truth_in_them_in_95_of_100_worlds(seeds):
         assert found[whose] >= least, whose
     # The scatter of seeds on one test set says nothing of another test set.
     assert found["seeds for both"] < 0.95
+
+
+def test_resampled_seeds_would_refute_the_truth():
+    """Of two seeds whenever both differences have the same sign: a half of all studies."""
+    assert rejecting(2, 400, paired=True) == pytest.approx(0.5, abs=0.08)
+    assert rejecting(5, 400, paired=True) > 0.1
+    assert rejecting(5, 400, paired=False) > 0.08
 
 
 def test_seeds_that_one_lacks_are_adjusted_for_as_in_tables():
