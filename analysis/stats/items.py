@@ -112,10 +112,10 @@ class Spread:
         most = max((len(seeds) for seeds, _ in each), default=0)
         # Where seeds can be told from items, what cannot tell them is no part of the mean.
         least = REPEATED if most >= REPEATED else 1
-        told = [(len(seeds), variances) for seeds, variances in each if len(seeds) >= least]
-        if not told:
+        known = [(len(seeds), variances) for seeds, variances in each if len(seeds) >= least]
+        if not known:
             return np.full(len(COMPONENTS), math.nan)
-        counts, variances = zip(*told, strict=True)
+        counts, variances = zip(*known, strict=True)
         weights = np.maximum(np.array(counts) - 1, 1)  # degrees of freedom
         mean = np.average(variances, axis=0, weights=weights)
         return np.sqrt(np.maximum(mean, 0.0))  # an estimate near zero may be below
@@ -125,13 +125,11 @@ class Spread:
         seeds = self._seeds(*words)
         places = [[self._places[word, seed] for seed in seeds] for word in words]
         values = self.group.done["value"].to_numpy(dtype=float)
-        draws = self.sampled.draws
-        if len(words) == 1:
-            return components(values[places[0]], draws[places[0]], self.sampled.count)
-        mine, other = places
-        return components(
-            values[mine] - values[other], draws[mine] - draws[other], self.sampled.count
-        )
+        first, *others = places
+        value, drawn = values[first], self.sampled.draws[first]
+        for other in others:
+            value, drawn = value - values[other], drawn - self.sampled.draws[other]
+        return components(value, drawn, self.sampled.count)
 
     def _seeds(self, *words: str) -> list[int]:
         """Return the seeds that mechanisms have in common."""
