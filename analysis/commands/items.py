@@ -29,19 +29,22 @@ def items(
     from analysis.tables.items import RENDERERS
     from study.errors import StudyError, nearest
     from study.runs.archive import every_run
+    from study.screen import Screen
 
     writable(out, format)
     shown, reasons = [], []
     words: set[str] = set()
     there = {folder.path.name: folder for folder in every_run(root(runs))}
-    for question, frame in answered(grids, runs):
-        for group in groups(frame, baseline or question.baseline, question.cells):
-            words |= group.seeds.keys()
-            variant = ", ".join(filter(None, (question.name, group.variant)))
-            try:
-                shown.append(spread(replace(group, variant=variant), there))
-            except StudyError as error:
-                reasons.append(f"{group.title}: {error}")
+    questions = answered(grids, runs)
+    with Screen(stderr=True).status("calculating the metric of samples of the test items"):
+        for question, frame in questions:
+            for group in groups(frame, baseline or question.baseline, question.cells):
+                words |= group.seeds.keys()
+                variant = ", ".join(filter(None, (question.name, group.variant)))
+                try:
+                    shown.append(spread(replace(group, variant=variant), there))
+                except StudyError as error:
+                    reasons.append(f"{group.title}: {error}")
     if baseline is not None and baseline not in words:
         raise StudyError(f"--baseline {baseline}: it has no finished run{nearest(baseline, words)}")
     if not shown:

@@ -137,8 +137,8 @@ def _read(
     items = folder.items
     if items is None:
         raise StudyError(
-            "kept no items.npz, which only a training writes; to have it, move the run's folder, "
-            "or its file in the archive, away and train it anew"
+            "kept no items.npz, which a training writes at its end; to have it, move the run's "
+            "folder, or its file in the archive, away and train it anew"
         )
     try:
         listed = tuple(items[ITEMS].tolist())
