@@ -22,7 +22,7 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS  # statsmodels.api takes half a second more
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
-__all__ = ["REPEATED", "SHARED", "TELLING", "Estimate", "Model", "Shared"]
+__all__ = ["REPEATED", "ROUNDING", "SHARED", "TELLING", "Estimate", "Model", "Shared"]
 
 REPEATED = 2
 """Common seeds without which a difference of two mechanisms has no interval."""
@@ -190,14 +190,17 @@ class Model:
             return 0.0
         return float(np.linalg.norm((row @ self._inverse) * self._residuals[kind]))
 
+    def shares(self, weights: Mapping[str, float]) -> np.ndarray:
+        """Return how much of the value of each run a contrast has, in the order of `runs`."""
+        return self._row(weights) @ self._inverse
+
     def own(self, weights: Mapping[str, float], confidence: float) -> tuple[float, float]:
         """Return an interval by the scatter of the mechanisms of a contrast alone.
 
         Welch's: a variance for each mechanism, and Satterthwaite's degrees of freedom. Seeds are
         adjusted for by all mechanisms of the group. NaN where a mechanism has fewer than two seeds.
         """
-        row = self._row(weights)
-        share = row @ self._inverse
+        share = self.shares(weights)
         variances, freedoms = [], []
         for word in weights:
             mine = (self.runs["mechanism"] == word).to_numpy()
@@ -208,7 +211,7 @@ class Model:
         if not total or min(freedoms) < 1:
             return math.nan, math.nan
         df = total**2 / sum(v**2 / k for v, k in zip(variances, freedoms, strict=True))
-        effect = float(row @ self._fit.params)
+        effect = float(self._row(weights) @ self._fit.params)
         reach = float(stats.t.ppf((1 + confidence) / 2, df)) * math.sqrt(total)
         return effect - reach, effect + reach
 

@@ -40,14 +40,14 @@ def markdown(
     corrected = {id(verdict): p for verdict, p in zip(verdicts, holm(verdicts), strict=True)}
     tested = [verdict for verdict in verdicts if verdict.verdict != "not tested"]
     if tested:
-        rows = [cells(verdict, corrected[id(verdict)]) for verdict in tested]
+        named = [cells(verdict, corrected[id(verdict)]) for verdict in tested]
         if not any(verdict.registered not in ("", "no") for verdict in tested):
-            rows = [{k: v for k, v in row.items() if k != "registered"} for row in rows]
+            named = [{k: v for k, v in row.items() if k != "registered"} for row in named]
         rows = [
             [verdict.claim.id, verdict.title, str(verdict.verdict), *row.values()]
-            for verdict, row in zip(tested, rows, strict=True)
+            for verdict, row in zip(tested, named, strict=True)
         ]
-        parts.append(pipes(["claim", "runs", "verdict", *rows[0]], rows, left=3))
+        parts.append(pipes(["claim", "runs", "verdict", *named[0]], rows, left=3))
     for claim, group in itertools.groupby(tested, key=lambda verdict: verdict.claim):
         lines = [f"**{claim.id}** {claim.statement} ({claim.source})\n\n"]
         lines += [f"- {v.title}: **{v.verdict}**: {v.reason}\n" for v in group]

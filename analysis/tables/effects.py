@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from analysis.stats.effects import MEANINGS, Effects
-from analysis.stats.metrics import fine
-from analysis.tables.columns import ABSENT
+from analysis.tables.columns import ABSENT, interval, number, p_value
 from analysis.tables.latex import HEAD, booktabs
 from analysis.tables.pipes import pipes
-from plugins.contracts.metric import Metric
 from study.units import giga
 
 __all__ = ["RENDERERS", "cells", "csv", "latex", "markdown"]
@@ -69,30 +67,16 @@ def cells(effects: Effects) -> tuple[list[str], list[list[str]]]:
     rows = [
         [
             f"{row.name} {MEANINGS[row.name]}" if row.name in MEANINGS else row.name,
-            _number(row.effect, metric),
-            _interval(row.low, row.high, metric),
-            *[_interval(row.seed_low, row.seed_high, metric)] * by_seed,
-            _p(row.p if row.kind == "module" else row.holm),
+            number(row.effect, metric),
+            interval(row.low, row.high, metric),
+            *[interval(row.seed_low, row.seed_high, metric)] * by_seed,
+            p_value(row.p if row.kind == "module" else row.holm),
             _macs(row.macs, signed=True),
             _macs(row.macs_per_point),
         ]
         for row in effects.rows.itertuples(index=False)
     ]
     return header, rows
-
-
-def _number(value: float, metric: Metric) -> str:
-    return ABSENT if math.isnan(value) else fine(metric, value, signed=True)
-
-
-def _interval(low: float, high: float, metric: Metric) -> str:
-    return ABSENT if math.isnan(low) else f"{_number(low, metric)} to {_number(high, metric)}"
-
-
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return ABSENT
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _macs(value: float, signed: bool = False) -> str:

@@ -7,15 +7,19 @@ if a job of a cluster works on it, from the scheduler's answer. Imports no frame
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from study.errors import StudyError
 from study.files import BrokenFile, Unreadable, read_json, read_metrics
 from study.runs.attempt import CAUSES, Attempt
 from study.runs.named import the_one
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = [
     *("SCHEMA", "SETTLED", "STATES", "RunFolder", "Scheduler"),
@@ -60,6 +64,20 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """``metrics.jsonl`` as `read_metrics` returns it."""
         return read_metrics(self.path / "metrics.jsonl")
+
+    @property
+    def items(self) -> dict[str, np.ndarray] | None:
+        """``items.npz``: what the metric is made of, item by item; None if the run kept none."""
+        import numpy as np
+
+        path = self.path / "items.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return dict(file)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise BrokenFile(f"{path}: {error}") from None
 
     @property
     def attempts(self) -> list[Attempt]:
