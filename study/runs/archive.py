@@ -15,12 +15,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from study.errors import StudyError
 from study.files import BrokenFile, read_json, write_text
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder, iter_runs
+from study.runs.items import read_items
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["ArchivedRun", "every_run", "index", "light", "results_root", "store"]
 
@@ -103,6 +107,11 @@ class ArchivedRun(RunFolder):
     def metrics(self) -> list[dict[str, Any]]:
         """As in ``metrics.jsonl``, with at most `TRAIN_LINES` lines of the training."""
         return self.content["metrics"]
+
+    @property
+    def items(self) -> dict[str, np.ndarray[Any, Any]] | None:
+        """As in ``items.npz``; None if they were not archived."""
+        return read_items(self.file.with_suffix(".npz"))
 
     @property
     def attempts(self) -> list[Attempt]:

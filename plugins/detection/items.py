@@ -1,0 +1,187 @@
+"""What COCO's mAP is made of, image by image: pycocotools' matches, in the order of their scores.
+
+Of a category's detections average precision needs the order alone, so that scores are not kept.
+Imports no framework.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from plugins.contracts.items import ITEMS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from plugins.contracts.items import Arrays
+
+    Array = np.ndarray[Any, Any]
+
+__all__ = ["map_of_samples", "matches"]
+
+DETECTIONS = 100  # of an image and a category that count
+RECALLS = 101  # from 0 to 1, at which precision is read
+AT_ONCE = 4_000_000  # detections times samples in memory
+
+
+def matches(evaluation: Any) -> dict[str, Array]:
+    """Return what pycocotools has matched on objects of any area.
+
+    Parameters
+    ----------
+    evaluation: pycocotools.cocoeval.COCOeval
+        After ``evaluate()``, of N images, K categories and T thresholds of IoU.
+
+    Returns
+    -------
+    dict
+        ``item``, ids of the images, (N,); ``category``, ids, (K,); ``boxes``, how many there are to
+        find of each category in each image, (K, N); ``detections``, how many were made of each
+        category, (K,). Of all D detections, category by category, the highest score first:
+        ``image``, the index of the image, (D,); ``tied``, whether the one before is of the same
+        image and has the same score, (D,); ``right`` and ``ignored``, at each threshold whether
+        it counts as a hit, or does not count at all, (D, T / 8) bits. Both flags of `tied` and of
+        these are as ``numpy.packbits`` makes them.
+    """
+    import numpy as np
+
+    params = evaluation.params
+    images, categories = list(params.imgIds), list(params.catIds)
+    areas = len(params.areaRng)
+    thresholds = len(params.iouThrs)
+    boxes = np.zeros((len(categories), len(images)), np.uint16)
+    columns: dict[str, list[Array]] = {"image": [], "tied": [], "right": [], "ignored": []}
+    counts = []
+    for k in range(len(categories)):
+        # The first range of areas is that of all areas.
+        first = k * areas * len(images)
+        found = [
+            (i, each)
+            for i, each in enumerate(evaluation.evalImgs[first : first + len(images)])
+            if each is not None
+        ]
+        for i, each in found:
+            boxes[k, i] = np.count_nonzero(np.asarray(each["gtIgnore"]) == 0)
+        scores = np.concatenate([np.zeros(0), *(e["dtScores"][:DETECTIONS] for _, e in found)])
+        image = np.concatenate(
+            [np.zeros(0, int), *(np.full(len(e["dtScores"][:DETECTIONS]), i) for i, e in found)]
+        )
+        order = np.argsort(-scores, kind="mergesort")  # as pycocotools does
+        scores, image = scores[order], image[order]
+        ties = (np.diff(scores) == 0) & (np.diff(image) == 0)
+        nothing = np.zeros((thresholds, 0), bool)
+        matched, ignored = (
+            np.concatenate([nothing, *(e[name][:, :DETECTIONS] for _, e in found)], axis=1)[
+                :, order
+            ]
+            for name in ("dtMatches", "dtIgnore")
+        )
+        counts.append(len(order))
+        columns["image"].append(image)
+        columns["tied"].append(np.concatenate([np.zeros(min(1, len(order)), bool), ties]))
+        columns["right"].append(np.logical_and(matched, ~ignored.astype(bool)).T)
+        columns["ignored"].append(ignored.astype(bool).T)
+    whole = {name: np.concatenate(parts) for name, parts in columns.items()}
+    return {
+        ITEMS: np.asarray(images),
+        "category": np.asarray(categories),
+        "boxes": boxes,
+        "detections": np.asarray(counts, np.uint32),
+        "thresholds": np.asarray(thresholds),
+        "image": whole["image"].astype(np.min_scalar_type(len(images))),
+        "tied": np.packbits(whole["tied"]),
+        "right": np.packbits(whole["right"], axis=1),
+        "ignored": np.packbits(whole["ignored"], axis=1),
+    }
+
+
+def map_of_samples(items: Arrays, weights: Array) -> Array:
+    """Return COCO's mAP of each sample of images, in [0, 1]; see `CountsItems`.
+
+    It is what pycocotools calculates of a set in which an image stands as often as the sample has
+    it, in the order of the images, each beside its copies. NaN where a sample has no box.
+    """
+    import numpy as np
+
+    thresholds = int(items["thresholds"])
+    tied = np.unpackbits(items["tied"], count=len(items["image"])).astype(bool)
+    flags = [
+        np.unpackbits(items[name], axis=1, count=thresholds).astype(bool)
+        for name in ("right", "ignored")
+    ]
+    ends = np.cumsum(items["detections"], dtype=int)
+    total, categories = np.zeros(len(weights)), np.zeros(len(weights))
+    for boxes, end, count in zip(items["boxes"], ends, items["detections"], strict=True):
+        of_category = slice(end - int(count), end)
+        image, right, ignored = (each[of_category] for each in (items["image"], *flags))
+        many = max(1, AT_ONCE // max(1, int(count)))
+        for start in range(0, len(weights), many):
+            part = slice(start, start + many)
+            to_find = weights[part] @ boxes.astype(int)
+            index, shown = _repeated(weights[part], image, tied[of_category])
+            found = _average_precision(shown, right[index], ignored[index], np.maximum(to_find, 1))
+            total[part] += np.where(to_find > 0, found, 0)
+            categories[part] += to_find > 0
+    return total / np.where(categories > 0, categories, np.nan)
+
+
+def _repeated(weights: Array, image: Array, tied: Array) -> tuple[Array, Array]:
+    """Return the order in which detections come when their images are repeated.
+
+    Detections of one image with one score come as often as the image, in turns: a b a b. All
+    others come in their order, and how often does not matter to the order.
+
+    Returns
+    -------
+    index: numpy.ndarray
+        Of the detections, with as many turns as any sample has.
+    shown: numpy.ndarray
+        How often each of them is there, (samples, indices).
+    """
+    import numpy as np
+
+    starts = np.flatnonzero(~tied)
+    length = np.diff(starts, append=len(tied))
+    turns = np.where(length > 1, weights.max(initial=0), 1)
+    first, of = (np.repeat(each, length * turns) for each in (starts, length))
+    place = np.arange(len(of)) - np.repeat(
+        np.cumsum(length * turns) - length * turns, length * turns
+    )
+    index = first + place % of
+    shown = weights[:, image[index]]
+    in_turns = of > 1
+    shown[:, in_turns] = shown[:, in_turns] > (place // of)[in_turns]
+    return index, shown
+
+
+def _average_precision(shown: Array, right: Array, ignored: Array, boxes: Array) -> Array:
+    """Return the mean over thresholds of the area under precision over recall, (samples,).
+
+    Recall grows at hits alone, and precision up to the last copy of one, so that it is enough to
+    look at these.
+
+    Parameters
+    ----------
+    shown: numpy.ndarray
+        How often each detection is there, (samples, detections), in the order of the scores.
+    right, ignored: numpy.ndarray
+        Flags, (detections, thresholds).
+    boxes: numpy.ndarray
+        How many are to be found, (samples,).
+    """
+    import numpy as np
+
+    recalls = np.linspace(0, 1, RECALLS)
+    all_shown = np.cumsum(shown, axis=1)
+    areas = np.zeros(len(shown))
+    for hit, without in zip(right.T, ignored.T, strict=True):
+        hits = np.flatnonzero(hit)
+        counted = all_shown[:, hits]
+        if without.any():
+            counted = counted - np.cumsum(shown * without, axis=1)[:, hits]
+        found = np.cumsum(shown[:, hits], axis=1)
+        precision = found / (counted + np.spacing(1))
+        best_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        reached = np.searchsorted(recalls, found / boxes[:, None], side="right")
+        areas += (best_from_here * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / RECALLS
+    return areas / right.shape[1]
