@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.errors import StudyError
-from study.files import BrokenFile, read_json, write_text
+from study.files import BrokenFile, read_json, write_bytes, write_text
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder, iter_runs
+from study.runs.items import FILE as ITEMS_FILE
 from study.runs.items import read_items
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["ArchivedRun", "every_run", "index", "light", "results_root", "store"]
+__all__ = ["ArchivedRun", "every_run", "index", "light", "results_root", "store", "store_items"]
 
 SCHEMA = 1  # of these files, the newest that this code reads
 
@@ -180,6 +181,21 @@ def store(folder: RunFolder, file: Path) -> bool:
             + "\nmove that file away, or the run folder, whichever is not the true one"
         )
     _write(file, record)
+    return True
+
+
+def store_items(folder: RunFolder, file: Path) -> bool:
+    """Keep the ``items.npz`` of a run beside its archive; False if it has none, or they are there.
+
+    Raises
+    ------
+    StudyError
+        If they cannot be read.
+    """
+    place = file.with_suffix(".npz")
+    if place.exists() or folder.items is None:
+        return False
+    write_bytes(place, (folder.path / ITEMS_FILE).read_bytes())
     return True
 
 

@@ -87,13 +87,13 @@ def drop_other_items(path: Path, recorded: float | None) -> None:
 
 
 def _read(path: Path) -> dict[str, Array] | None:
+    if not path.exists():
+        return None
     import numpy as np
 
     try:
         with path.open("rb") as file:
             return dict(np.load(file, allow_pickle=False).items())
-    except FileNotFoundError:
-        return None
     except PermissionError:
         raise Unreadable(path) from None
     # AttributeError of a single array, which has no items.
