@@ -118,7 +118,7 @@ def map_of_samples(items: Arrays, weights: Array) -> Array:
         for start in range(0, len(weights), many):
             part = slice(start, start + many)
             to_find = weights[part] @ boxes.astype(int)
-            index, shown = _repeated(weights[part], image, tied[of_category])
+            index, shown = _repeated(weights[part].T, image, tied[of_category])
             found = _average_precision(shown, right[index], ignored[index], np.maximum(to_find, 1))
             total[part] += np.where(to_find > 0, found, 0)
             categories[part] += to_find > 0
@@ -126,7 +126,7 @@ def map_of_samples(items: Arrays, weights: Array) -> Array:
 
 
 def _repeated(weights: Array, image: Array, tied: Array) -> tuple[Array, Array]:
-    """Return the order in which detections come when their images are repeated.
+    """Return the order in which detections come when images are repeated, (images, samples).
 
     Detections of one image with one score come as often as the image, in turns: a b a b. All
     others come in their order, and how often does not matter to the order.
@@ -136,7 +136,7 @@ def _repeated(weights: Array, image: Array, tied: Array) -> tuple[Array, Array]:
     index: numpy.ndarray
         Of the detections, with as many turns as any sample has.
     shown: numpy.ndarray
-        How often each of them is there, (samples, indices).
+        How often each of them is there, (indices, samples).
     """
     import numpy as np
 
@@ -148,9 +148,9 @@ def _repeated(weights: Array, image: Array, tied: Array) -> tuple[Array, Array]:
         np.cumsum(length * turns) - length * turns, length * turns
     )
     index = first + place % of
-    shown = weights[:, image[index]]
+    shown = weights[image[index]].astype(np.int32)
     in_turns = of > 1
-    shown[:, in_turns] = shown[:, in_turns] > (place // of)[in_turns]
+    shown[in_turns] = shown[in_turns] > (place // of)[in_turns, None]
     return index, shown
 
 
@@ -163,7 +163,7 @@ def _average_precision(shown: Array, right: Array, ignored: Array, boxes: Array)
     Parameters
     ----------
     shown: numpy.ndarray
-        How often each detection is there, (samples, detections), in the order of the scores.
+        How often each detection is there, (detections, samples), in the order of the scores.
     right, ignored: numpy.ndarray
         Flags, (detections, thresholds).
     boxes: numpy.ndarray
@@ -172,16 +172,15 @@ def _average_precision(shown: Array, right: Array, ignored: Array, boxes: Array)
     import numpy as np
 
     recalls = np.linspace(0, 1, RECALLS)
-    all_shown = np.cumsum(shown, axis=1)
-    areas = np.zeros(len(shown))
-    for hit, without in zip(right.T, ignored.T, strict=True):
-        hits = np.flatnonzero(hit)
-        counted = all_shown[:, hits]
-        if without.any():
-            counted = counted - np.cumsum(shown * without, axis=1)[:, hits]
-        found = np.cumsum(shown[:, hits], axis=1)
+    all_shown = np.cumsum(shown, axis=0)
+    areas = np.zeros(len(boxes))
+    for hit, left_out in zip(right.T, ignored.T, strict=True):
+        hits, without = np.flatnonzero(hit), np.flatnonzero(left_out)
+        found = np.cumsum(shown[hits], axis=0)
+        not_counted = np.cumsum(np.pad(shown[without], ((1, 0), (0, 0))), axis=0)
+        counted = all_shown[hits] - not_counted[np.searchsorted(without, hits)]
         precision = found / (counted + np.spacing(1))
-        best_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        reached = np.searchsorted(recalls, found / boxes[:, None], side="right")
-        areas += (best_from_here * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / RECALLS
+        best_from_here = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+        reached = np.searchsorted(recalls, found / boxes, side="right")
+        areas += (best_from_here * np.diff(reached, axis=0, prepend=0)).sum(axis=0) / RECALLS
     return areas / right.shape[1]

@@ -51,7 +51,7 @@ def evaluated(boxes: list[dict], detections: list[dict], images: list[int]) -> C
         "annotations": [box | {"id": number} for number, box in enumerate(boxes, 1)],
     }
     truth.createIndex()
-    evaluation = COCOeval(truth, truth.loadRes(detections), "bbox")
+    evaluation = COCOeval(truth, truth.loadRes(detections) if detections else COCO(), "bbox")
     evaluation.params.imgIds = images
     evaluation.evaluate()
     return evaluation
@@ -104,6 +104,16 @@ def test_samples_are_independent_of_each_other():
     assert together == pytest.approx(alone, abs=1e-12)
 
 
+def test_nothing_predicted_is_0_where_there_is_something_to_find():
+    boxes, _ = made(0, 1)
+    items = matches(evaluated(boxes, [], list(range(IMAGES))))
+    found = map_of_samples(items, np.eye(IMAGES, dtype=int))
+    to_find = {box["image_id"] for box in boxes if not box["iscrowd"]}
+    for image, value_of_image in enumerate(found):
+        assert value_of_image == 0 if image in to_find else np.isnan(value_of_image)
+    assert 0 < len(to_find) < IMAGES
+
+
 def test_a_hundred_detections_of_an_image_and_a_category_count():
     box = {"image_id": 0, "category_id": 3, "bbox": [5, 5, 20, 20], "area": 400, "iscrowd": 0}
     wrong = {"image_id": 0, "category_id": 3, "bbox": [50, 50, 9, 9]}
@@ -131,8 +141,8 @@ def test_a_thousand_samples_of_some_hundred_images_take_seconds():
         "ignored": np.packbits(np.zeros((count, 10), bool), axis=1),
     }
     weights = chance.multinomial(images, np.full(images, 1 / images), 1000)
-    began = time.monotonic()
+    began = time.process_time()
     found = map_of_samples(items, weights)
-    print(f"{time.monotonic() - began:.1f} s")
-    assert time.monotonic() - began < 30
+    print(f"{time.process_time() - began:.1f} s")
+    assert time.process_time() - began < 30
     assert 0 < found.std() < found.mean()

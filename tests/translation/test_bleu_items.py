@@ -59,9 +59,9 @@ def test_it_is_sacrebleus_of_the_repeated_sentences(language, count):
 def test_a_thousand_samples_take_moments():
     items = statistics(bleu_of("de"), *texts(3000))
     weights = np.random.default_rng(0).multinomial(3000, np.full(3000, 1 / 3000), 1000)
-    began = time.monotonic()
+    began = time.process_time()
     found = bleu_of_samples(items, weights)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     whole = bleu_of_samples(items, np.ones((1, 3000), int))[0]
     assert found.mean() == pytest.approx(whole, abs=1)
     assert 0 < found.std() < 2
