@@ -67,8 +67,12 @@ def evaluate(
     data.verify(run.data)
     if items is not None and not items.absolute().parent.is_dir():
         raise StudyError(f"{items} cannot be written: there is no folder {items.absolute().parent}")
-    asked = {"science": run.science, "checkpoint": checkpoint, "device": device}
-    asked |= {"items": items and str(items.absolute())}
+    asked = {
+        "science": run.science,
+        "checkpoint": checkpoint,
+        "device": device,
+        "items": None if items is None else str(items.absolute()),
+    }
     try:
         return ask(f"{__name__}:evaluate_here", asked, progress=progress)
     except ChildFailed as error:
