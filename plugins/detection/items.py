@@ -6,6 +6,7 @@ Imports no framework.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from plugins.contracts.items import ITEMS
@@ -47,52 +48,50 @@ def matches(evaluation: Any) -> dict[str, Array]:
 
     params = evaluation.params
     images, categories = list(params.imgIds), list(params.catIds)
-    areas = len(params.areaRng)
-    thresholds = len(params.iouThrs)
     boxes = np.zeros((len(categories), len(images)), np.uint16)
-    columns: dict[str, list[Array]] = {"image": [], "tied": [], "right": [], "ignored": []}
-    counts = []
+    of_categories = []
     for k in range(len(categories)):
         # The first range of areas is that of all areas.
-        first = k * areas * len(images)
-        found = [
-            (i, each)
+        first = k * len(params.areaRng) * len(images)
+        # None where an image has neither a box nor a detection of the category.
+        found = {
+            i: each
             for i, each in enumerate(evaluation.evalImgs[first : first + len(images)])
             if each is not None
-        ]
-        for i, each in found:
+        }
+        for i, each in found.items():
             boxes[k, i] = np.count_nonzero(np.asarray(each["gtIgnore"]) == 0)
-        scores = np.concatenate([np.zeros(0), *(e["dtScores"][:DETECTIONS] for _, e in found)])
-        image = np.concatenate(
-            [np.zeros(0, int), *(np.full(len(e["dtScores"][:DETECTIONS]), i) for i, e in found)]
-        )
-        order = np.argsort(-scores, kind="mergesort")  # as pycocotools does
-        scores, image = scores[order], image[order]
-        ties = (np.diff(scores) == 0) & (np.diff(image) == 0)
-        nothing = np.zeros((thresholds, 0), bool)
-        matched, ignored = (
-            np.concatenate([nothing, *(e[name][:, :DETECTIONS] for _, e in found)], axis=1)[
-                :, order
-            ]
-            for name in ("dtMatches", "dtIgnore")
-        )
-        counts.append(len(order))
-        columns["image"].append(image)
-        columns["tied"].append(np.concatenate([np.zeros(min(1, len(order)), bool), ties]))
-        columns["right"].append(np.logical_and(matched, ~ignored.astype(bool)).T)
-        columns["ignored"].append(ignored.astype(bool).T)
-    whole = {name: np.concatenate(parts) for name, parts in columns.items()}
+        of_categories.append(_by_score(found, len(params.iouThrs)))
+    image, tied, right, ignored = map(np.concatenate, zip(*of_categories, strict=True))
     return {
         ITEMS: np.asarray(images),
         "category": np.asarray(categories),
         "boxes": boxes,
-        "detections": np.asarray(counts, np.uint32),
-        "thresholds": np.asarray(thresholds),
-        "image": whole["image"].astype(np.min_scalar_type(len(images))),
-        "tied": np.packbits(whole["tied"]),
-        "right": np.packbits(whole["right"], axis=1),
-        "ignored": np.packbits(whole["ignored"], axis=1),
+        "detections": np.array([len(each[0]) for each in of_categories], np.uint32),
+        "thresholds": np.asarray(len(params.iouThrs)),
+        "image": image.astype(np.min_scalar_type(len(images))),
+        "tied": np.packbits(tied),
+        "right": np.packbits(right, axis=1),
+        "ignored": np.packbits(ignored, axis=1),
     }
+
+
+def _by_score(found: Mapping[int, Any], thresholds: int) -> tuple[Array, Array, Array, Array]:
+    """Return image, tied, right and ignored of a category's detections, as in `matches`."""
+    import numpy as np
+
+    def joined(name: str) -> Array:
+        parts = (each[name][:, :DETECTIONS] for each in found.values())
+        return np.concatenate([np.zeros((thresholds, 0)), *parts], axis=1) != 0
+
+    of_images = [each["dtScores"][:DETECTIONS] for each in found.values()]
+    scores = np.concatenate([np.zeros(0), *of_images])
+    image = np.repeat(np.array([*found], int), np.array([*map(len, of_images)], int))
+    order = np.argsort(-scores, kind="mergesort")  # as pycocotools does
+    scores, image = scores[order], image[order]
+    tied = (np.diff(scores, prepend=np.nan) == 0) & (np.diff(image, prepend=-1) == 0)
+    matched, ignored = joined("dtMatches")[:, order].T, joined("dtIgnore")[:, order].T
+    return image, tied, matched & ~ignored, ignored
 
 
 def map_of_samples(items: Arrays, weights: Array) -> Array:
