@@ -7,7 +7,6 @@ if a job of a cluster works on it, from the scheduler's answer. Imports no frame
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from study.errors import StudyError
 from study.files import BrokenFile, Unreadable, read_json, read_metrics
 from study.runs.attempt import CAUSES, Attempt
+from study.runs.items import FILE, read_items
 from study.runs.named import the_one
 
 if TYPE_CHECKING:
@@ -66,18 +66,9 @@ class RunFolder:
         return read_metrics(self.path / "metrics.jsonl")
 
     @property
-    def items(self) -> dict[str, np.ndarray] | None:
-        """``items.npz``: what the metric is made of, item by item; None if the run kept none."""
-        import numpy as np
-
-        path = self.path / "items.npz"
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise BrokenFile(f"{path}: {error}") from None
+    def items(self) -> dict[str, np.ndarray[Any, Any]] | None:
+        """``items.npz``: arrays by name, for `CountsItems.value_of_items`; None if not kept."""
+        return read_items(self.path / FILE)
 
     @property
     def attempts(self) -> list[Attempt]:
