@@ -13,8 +13,9 @@ import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 from scipy import optimize, stats
 
 from analysis.stats.metrics import fine
@@ -23,7 +24,7 @@ from plugins.contracts.metric import Metric
 
 __all__ = [
     *("ALPHA", "POWER", "Kind", "Outcome", "VerdictName"),
-    *("absent", "cost", "detectable", "doubted", "judged", "untested"),
+    *("absent", "cost", "decided", "detectable", "doubted", "judged", "untested"),
 ]
 
 ALPHA = 0.05
@@ -126,7 +127,7 @@ def judged(
         What seeds one by one say; a verdict must hold by that, too.
     """
     outcome = _judged(kind, estimate, margin, label, metric, tests)
-    if shared is None or outcome.verdict not in SURE:
+    if shared is None or not shared.asked or outcome.verdict not in SURE:
         return outcome
     beside = _judged(kind, shared.estimate, margin, label, metric, tests)
     low, high = (fine(metric, bound, signed=True) for bound in (beside.low, beside.high))
@@ -138,6 +139,26 @@ def judged(
     return doubted(outcome, f"{said}, which does not show it")
 
 
+def decided(
+    kind: Kind,
+    estimate: Estimate,
+    margin: float,
+    metric: Metric,
+    tests: int = 1,
+    shared: Shared | None = None,
+) -> tuple[Any, Any]:
+    """Tell whether `judged` calls a contrast supported, and whether contradicted.
+
+    Of an estimate from many tables (`analysis.stats.model.Model`), both are arrays.
+    """
+    found = _sides(kind, estimate.repeated, margin, metric, tests)
+    if shared is None:
+        return found
+    beside = _sides(kind, shared.estimate.repeated, margin, metric, tests)
+    free = np.logical_not(shared.asked)
+    return found[0] & (free | beside[0]), found[1] & (free | beside[1])
+
+
 def doubted(outcome: Outcome, reason: str) -> Outcome:
     """Return the outcome without its verdict."""
     return replace(outcome, verdict="inconclusive", reason=reason, p=math.nan, depth=-math.inf)
@@ -146,13 +167,10 @@ def doubted(outcome: Outcome, reason: str) -> Outcome:
 def _judged(
     kind: Kind, estimate: Estimate, margin: float, label: str, metric: Metric, tests: int
 ) -> Outcome:
-    least = {"greater": margin, "not_worse": -margin, "equivalent": -margin}[kind]
-    most = margin if kind == "equivalent" else math.inf
-    below, above = (least, most) if metric.higher_is_better else (-most, -least)
+    below, above = _edges(kind, margin, metric)
     estimate = estimate.repeated
     low, high = estimate.interval(1 - 2 * ALPHA)
-
-    share = ALPHA / (tests * (2 if kind == "equivalent" else 1))
+    supported, contradicted = _sides(kind, estimate, margin, metric, tests)
 
     def outcome(
         verdict: VerdictName, reason: str, p: float = math.nan, depth: float = math.nan
@@ -173,12 +191,12 @@ def _judged(
     inside = min(low - below, above - high)
     depth = inside / estimate.error if estimate.error else math.copysign(math.inf, inside)
     p = _chance(min(estimate.effect - below, above - estimate.effect), estimate)
-    if inside > 0:
+    if supported:
         return outcome("supported", f"{text}, lies {region}", p, depth)
     if high < below or low > above:
-        far_low, far_high = estimate.interval(1 - 2 * share)
+        share = _share(kind, tests)
         level = f" {100 * share:.3g} %"
-        if far_high < below or far_low > above:
+        if contradicted:
             even = f", even at{level}" if share < ALPHA else ""
             return outcome("contradicted", f"{text}, lies {outside}{even}", p, depth)
         return outcome(
@@ -188,6 +206,28 @@ def _judged(
     if kind == "equivalent" and high - low >= 2 * margin:
         reason += "; so wide an interval cannot be, whatever the effect"
     return outcome("inconclusive", reason, p, depth)
+
+
+def _edges(kind: Kind, margin: float, metric: Metric) -> tuple[float, float]:
+    """Return the bounds of the region that a claim names."""
+    least = margin if kind == "greater" else -margin
+    most = margin if kind == "equivalent" else math.inf
+    return (least, most) if metric.higher_is_better else (-most, -least)
+
+
+def _share(kind: Kind, tests: int) -> float:
+    """Return the level at which one of so many tests, on one side, refutes a claim."""
+    return ALPHA / (tests * (2 if kind == "equivalent" else 1))
+
+
+def _sides(
+    kind: Kind, estimate: Estimate, margin: float, metric: Metric, tests: int
+) -> tuple[Any, Any]:
+    """Tell whether the interval lies inside the region, and whether a wider one lies outside."""
+    below, above = _edges(kind, margin, metric)
+    low, high = estimate.interval(1 - 2 * ALPHA)
+    far_low, far_high = estimate.interval(1 - 2 * _share(kind, tests))
+    return (low > below) & (high < above), (far_high < below) | (far_low > above)
 
 
 def _chance(beyond: float, estimate: Estimate) -> float:
