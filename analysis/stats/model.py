@@ -156,7 +156,7 @@ class Model:
         self._ssr = (self._resid**2).sum(0)
         self._tiny = ROUNDING * abs(self._values).max(0)
         sd = np.sqrt(self._ssr / self.df) if self.df else self._ssr * math.nan
-        self.sd = np.where(sd <= self._tiny, 0.0, sd)[()]
+        self.sd: Any = np.where(sd <= self._tiny, 0.0, sd)[()]
 
     @cached_property
     def _free(self) -> np.ndarray:
@@ -181,14 +181,15 @@ class Model:
         # Where no chain of common seeds links them, seeds may be what makes the difference.
         if not np.allclose(row @ self._estimable, row):
             return Estimate(math.nan, math.nan, self.df, n)
-        effect = row @ self._means
+        effect: Any = row @ self._means
         rounding = abs(effect) <= self._tiny * sum(map(abs, weights.values()))
         effect = np.where(rounding, 0.0, effect)[()]
         if not self.df:
             return Estimate(effect, math.nan, 0, n)
         share = row @ self._inverse
         pooled = self.sd * np.linalg.norm(share)
-        return Estimate(effect, np.maximum(pooled, self._own_error(share, len(weights))), self.df, n)
+        error: Any = np.maximum(pooled, self._own_error(share, len(weights)))
+        return Estimate(effect, error, self.df, n)
 
     def _own_error(self, share: np.ndarray, mechanisms: int) -> Any:
         """Return a standard error by the runs' own residuals; 0 where it says nothing.
@@ -227,7 +228,7 @@ class Model:
 
         Right whatever a seed does to some mechanisms alike; without an interval below two seeds.
         """
-        common = self._there(weights).all(0)
+        common = np.all(self._there(weights), axis=0)
         cells = self._cells[[self.mechanisms.index(word) for word in weights]][:, common]
         count = cells.shape[1]
         values = sum(w * self._values[own] for w, own in zip(weights.values(), cells, strict=True))
@@ -248,7 +249,7 @@ class Model:
         Shared or None
             None where it cannot be told.
         """
-        seeds = self._there(weights).all(0).nonzero()[0]
+        seeds = np.flatnonzero(np.all(self._there(weights), axis=0))
         if len(seeds) < REPEATED:
             return None
         weight = self.runs["mechanism"].map(weights).fillna(0.0).to_numpy(dtype=float)
@@ -268,7 +269,7 @@ class Model:
         left = ((self._resid - basis @ explained) ** 2).sum(0)
         told = (self.sd > 0) & (left > self._tiny**2)
         with np.errstate(divide="ignore", invalid="ignore"):
-            f = np.where(told, (explained**2).sum(0) / df / (left / rest), math.nan)[()]
+            f: Any = np.where(told, (explained**2).sum(0) / df / (left / rest), math.nan)[()]
         p = stats.f.sf(f, df, rest)
         many = len(weights) > FEW and len(seeds) >= TELLING
         return Shared(f, p, df, rest, told & ((p < SHARED) | many), self.by_seed(weights))

@@ -9,14 +9,13 @@ the two one-sided tests of equivalence (Schuirmann 1987).
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
 
 from analysis.stats.metrics import fine
 from analysis.stats.model import SHARED, Estimate, Shared
@@ -24,7 +23,7 @@ from plugins.contracts.metric import Metric
 
 __all__ = [
     *("ALPHA", "POWER", "Kind", "Outcome", "VerdictName"),
-    *("absent", "cost", "decided", "detectable", "doubted", "judged", "untested"),
+    *("absent", "cost", "decided", "doubted", "judged", "untested"),
 ]
 
 ALPHA = 0.05
@@ -52,8 +51,6 @@ class Outcome:
         MACs, without an interval. NaN where there is none.
     margin: float
         In the same units; of a cost the largest ratio that the claim allows.
-    detectable: float
-        See `detectable`.
     n: int
         Fewest seeds that two of the mechanisms compared share; of a cost the fewest of either.
     reason: str
@@ -64,6 +61,8 @@ class Outcome:
     depth: float
         How far inside the claimed region the nearer bound of the interval lies, in standard
         errors; orders the tests of a claim, the least sure first.
+    detectable: float
+        See `analysis.stats.power.detectable`, of all tests of its claim together.
     unit: str
         ``MACs`` if the numbers are ratios of MACs; empty if they are in units of the metric.
     missing: tuple of str
@@ -75,11 +74,11 @@ class Outcome:
     low: float
     high: float
     margin: float
-    detectable: float
     n: int
     reason: str
     p: float = math.nan
     depth: float = math.nan
+    detectable: float = math.nan
     unit: str = ""
     missing: tuple[str, ...] = ()
 
@@ -87,7 +86,7 @@ class Outcome:
 def untested(reason: str, n: int = 0, missing: Sequence[str] = ()) -> Outcome:
     """Return the outcome of a test that these runs cannot make."""
     nan, lacking = math.nan, tuple(missing)
-    return Outcome("not tested", nan, nan, nan, nan, nan, n, reason, missing=lacking)
+    return Outcome("not tested", nan, nan, nan, nan, n, reason, missing=lacking)
 
 
 def absent(mechanisms: Iterable[str]) -> Outcome:
@@ -175,9 +174,8 @@ def _judged(
     def outcome(
         verdict: VerdictName, reason: str, p: float = math.nan, depth: float = math.nan
     ) -> Outcome:
-        least = detectable(kind, estimate, tests)
         effect = estimate.effect
-        return Outcome(verdict, effect, low, high, margin, least, estimate.n, reason, p, depth)
+        return Outcome(verdict, effect, low, high, margin, estimate.n, reason, p, depth)
 
     if math.isnan(estimate.effect):
         return outcome("inconclusive", f"{label}: no seeds in common")
@@ -267,31 +265,4 @@ def cost(label: str, ratio: float, factor: float) -> Outcome:
     reason = f"{label}, {relation} {factor:g} times"
     depth = math.copysign(math.inf, factor - ratio) if ratio != factor else -math.inf
     nan = math.nan
-    return Outcome(verdict, ratio, nan, nan, factor, nan, 0, reason, nan, depth, "MACs")
-
-
-def detectable(kind: Kind, estimate: Estimate, tests: int = 1) -> float:
-    """Return how far from the edge of a claim an effect must lie to be seen with a chance of 80 %.
-
-    To be seen means ``supported`` for ``greater`` and ``not_worse``, jointly with the other tests
-    of the claim if all effects lie as far inside; and ``contradicted`` for ``equivalent``, at its
-    level, if the effect lies as far beyond a margin. By the noncentral t, at these seeds and this
-    error. NaN where there is no interval.
-    """
-    if not estimate.df or math.isnan(estimate.error):
-        return math.nan
-    if kind == "equivalent":
-        return _noncentrality(estimate.df, ALPHA / (2 * tests), POWER) * estimate.error
-    # Bonferroni's bound, as the tests share mechanisms.
-    return _noncentrality(estimate.df, ALPHA, 1 - (1 - POWER) / tests) * estimate.error
-
-
-@functools.cache
-def _noncentrality(df: int, level: float, power: float) -> float:
-    """Return the noncentrality of t at which the one-sided test of a level has a power."""
-    critical = stats.t.ppf(1 - level, df)
-    return float(
-        optimize.brentq(
-            lambda shift: stats.nct.sf(critical, df, shift) - power, 0, 4 * critical + 10
-        )
-    )
+    return Outcome(verdict, ratio, nan, nan, factor, 0, reason, nan, depth, unit="MACs")
