@@ -12,7 +12,18 @@ import typer
 from analysis.commands.effects import together
 from analysis.commands.question import Grids, Out, Runs, Table, emit, writable
 
-__all__ = ["claims"]
+__all__ = ["Claims", "Margins", "amounts", "check", "claims"]
+
+Claims = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="YAML file of further claims; may be repeated."),
+]
+Margins = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="METRIC=VALUE", help="What makes no difference, such as BLEU=1; repeatable."
+    ),
+]
 
 
 class Format(enum.StrEnum):
@@ -25,16 +36,8 @@ class Format(enum.StrEnum):
 
 def claims(
     grids: Grids = None,
-    claims: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="YAML file of further claims; may be repeated."),
-    ] = None,
-    margin: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="METRIC=VALUE", help="What makes no difference, such as BLEU=1; repeatable."
-        ),
-    ] = None,
+    claims: Claims = None,
+    margin: Margins = None,
     runs: Runs = None,
     table: Table = None,
     format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
@@ -46,35 +49,41 @@ def claims(
     from analysis.tables.claims import RENDERERS
 
     writable(out, format)
-    given = _margins(margin or [])
+    given = amounts("--margin", margin or [])
     agreed = load(claims or (), given)
     found = groups(together(grids, runs, table))
     if given:
-        _check(given, {*load(claims or ())[0].margins, *(group.metric.name for group in found)})
+        check(
+            "--margin",
+            given,
+            {*load(claims or ())[0].margins, *(group.metric.name for group in found)},
+        )
     notes = list(dict.fromkeys(f"data: {card}" for group in found for card in group.cards))
     notes += cautions(found)
     emit(RENDERERS[format.value](judge(found, agreed), notes), out)
 
 
-def _margins(given: list[str]) -> dict[str, float]:
+def amounts(option: str, given: list[str]) -> dict[str, float]:
+    """Return the numbers of an option that is written ``METRIC=VALUE``, by metric."""
     from study.errors import StudyError
 
-    margins = {}
+    found = {}
     for text in given:
         metric, _, value = text.partition("=")
         try:
-            margins[metric] = float(value)
+            found[metric] = float(value)
         except ValueError:
-            margins[metric] = math.nan
-        if not metric or not 0 < margins[metric] < math.inf:
-            raise StudyError(f"--margin {text}: write METRIC=VALUE, a number above 0: BLEU=1.0")
-    return margins
+            found[metric] = math.nan
+        if not metric or not 0 < found[metric] < math.inf:
+            raise StudyError(f"{option} {text}: write METRIC=VALUE, a number above 0: BLEU=1.0")
+    return found
 
 
-def _check(given: dict[str, float], metrics: set[str]) -> None:
+def check(option: str, given: dict[str, float], metrics: set[str]) -> None:
+    """Refuse a metric that nothing has."""
     from study.errors import StudyError, nearest
 
     for metric in given:
         if metric not in metrics:
             hint = nearest(metric, metrics)
-            raise StudyError(f"--margin {metric}: no run and no claim has that metric{hint}")
+            raise StudyError(f"{option} {metric}: no run and no claim has that metric{hint}")

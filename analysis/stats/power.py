@@ -124,7 +124,7 @@ def seen(holds: Callable[[np.ndarray], Any], tables: int, sd: float = 1.0) -> np
     """
     low: Any = np.full(tables, -FAR * sd)
     high: Any = np.full(tables, FAR * sd)
-    never = ~holds(high)
+    never = np.logical_not(holds(high))
     for _ in range(STEPS):
         middle = (low + high) / 2
         there = holds(middle)
