@@ -13,7 +13,7 @@ from analysis.figures.drawing.page import GREY, page
 from analysis.figures.drawing.style import PANEL_TITLE, STYLE, gridlines, write
 from analysis.stats.seeds import SHOWN, Plan
 from analysis.stats.verdicts import POWER
-from analysis.tables.seeds import tests
+from analysis.tables.seeds import margins, tests
 from study.errors import StudyError
 
 __all__ = ["draw", "figure"]
@@ -48,7 +48,7 @@ def figure(plans: Sequence[Plan], gain: float) -> Figure:
     }
     notes = [
         f"{'; '.join(scatters)}.",
-        f"Equivalences are exact, each other contrast lies {gain:g} margins inside its bound.",
+        f"Equivalences are exact; each other contrast lies {margins(gain)} inside its bound.",
         "Dot: the planned seeds, orange where they have less than the 80 % of the dashed line.",
     ]
     heading = f"Chance that a true claim is supported · {one}"
@@ -58,7 +58,7 @@ def figure(plans: Sequence[Plan], gain: float) -> Figure:
         if place % ACROSS:
             axes.tick_params(labelleft=False)
         if place + ACROSS >= len(plans):
-            axes.set_xlabel("seeds")
+            axes.set_xlabel("seeds", fontsize=7)
     return image
 
 

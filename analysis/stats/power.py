@@ -22,10 +22,16 @@ from analysis.stats.readings import Contrast
 from analysis.stats.verdicts import POWER, Kind, decided
 from plugins.contracts.metric import Metric
 
-__all__ = ["TABLES", "Noise", "detectable", "seen"]
+__all__ = ["TABLES", "Noise", "detectable", "in_deviations", "seen"]
 
 TABLES = 2000
 """Simulated for each number of seeds: a chance of 80 % then has a standard error of 0.9 points."""
+
+MANY = 4000
+"""Simulated for `detectable`."""
+
+AT_LEAST = POWER + 0.015
+"""Of so many tables, so that the chance itself is at least `POWER`: two standard errors more."""
 
 FAR = 1e6
 """In standard deviations over seeds: an effect that is not seen at this size never is."""
@@ -48,10 +54,12 @@ class Noise:
         The runs, with the columns ``mechanism`` and ``seed``.
     tables: int
         How many.
+    stream: int
+        Other numbers give other tables.
     """
 
-    def __init__(self, cells: pd.DataFrame, tables: int = TABLES) -> None:
-        rng = np.random.default_rng([len(cells), tables])
+    def __init__(self, cells: pd.DataFrame, tables: int = TABLES, stream: int = 0) -> None:
+        rng = np.random.default_rng([len(cells), tables, stream])
         self.tables = tables
         self.model = Model(cells, rng.normal(0, 1, (len(cells), tables)))
         self._seen: dict[tuple[tuple[str, float], ...], tuple[Estimate, Shared | None]] = {}
@@ -142,14 +150,17 @@ def detectable(group: Group, tests: Sequence[Contrast]) -> float:
     """
     if not tests or not group.model.df:
         return math.nan
+    return in_deviations(group, tests) * float(group.model.sd)
+
+
+def in_deviations(group: Group, tests: Sequence[Contrast]) -> float:
+    """Return `detectable` in residual standard deviations of the runs."""
     cells = tuple(zip(group.done["mechanism"], group.done["seed"], strict=True))
-    factor = _factor(cells, tuple((test.kind, tuple(test.weights.items())) for test in tests))
-    return factor * float(group.model.sd) if math.isfinite(factor) else math.nan
+    return _factor(cells, tuple((test.kind, tuple(test.weights.items())) for test in tests))
 
 
 @functools.lru_cache(maxsize=1024)
 def _factor(cells: tuple[tuple[str, int], ...], keys: tuple[Key, ...]) -> float:
-    """Return `detectable` in residual standard deviations, as the runs themselves estimate it."""
     noise, count = _noise(cells), len(keys)
     tests = [Contrast(kind, dict(weights), 0.0, None, "") for kind, weights in keys]
     gains = [test for test in tests if test.kind != "equivalent"]
@@ -160,12 +171,13 @@ def _factor(cells: tuple[tuple[str, int], ...], keys: tuple[Key, ...]) -> float:
         sizes.append(seen(functools.partial(noise.supported, gains, 1.0), noise.tables))
     # The scatter is estimated from the runs at hand, and the effect is seen in others.
     estimated = np.roll(noise.model.sd, 1)
-    return max(float(np.quantile(each / estimated, POWER, method="higher")) for each in sizes)
+    largest = max(np.quantile(each / estimated, AT_LEAST, method="higher") for each in sizes)
+    return float(largest) if math.isfinite(largest) else math.nan
 
 
 @functools.lru_cache(maxsize=4)
 def _noise(cells: tuple[tuple[str, int], ...]) -> Noise:
-    return Noise(pd.DataFrame(cells, columns=["mechanism", "seed"]))
+    return Noise(pd.DataFrame(cells, columns=["mechanism", "seed"]), MANY)
 
 
 def _moved(estimate: Estimate, truth: Any) -> Estimate:

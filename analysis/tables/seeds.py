@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analysis.stats.group import Group
     from study.screen import Screen
 
-__all__ = ["RENDERERS", "csv", "json_text", "markdown", "show", "tests"]
+__all__ = ["RENDERERS", "csv", "json_text", "margins", "markdown", "show", "tests"]
 
 HARDLY = 0.01
 """Chance below which it is said that a claim cannot be supported."""
@@ -116,18 +116,18 @@ def _rows(plans: Sequence[Plan]) -> list[list[str]]:
             *(plan.claim.id, tests(plan)),
             *(f"{100 * plan.chances[n]:.0f}" for n in _numbers(plan)),
             f"> {MOST}" if plan.needed is None else str(plan.needed),
-            *(_size(plan), _size(plan, margins=True)),
+            *(_size(plan), _size(plan, in_margins=True)),
         ]
         for plan in plans
         if plan.chances
     ]
 
 
-def _size(plan: Plan, margins: bool = False) -> str:
+def _size(plan: Plan, in_margins: bool = False) -> str:
     if math.isnan(plan.smallest):
         return "-"
     size = plan.smallest
-    return f"{size / plan.unit:.1f}" if margins else fine(plan.group.metric, size)
+    return f"{size / plan.unit:.1f}" if in_margins else fine(plan.group.metric, size)
 
 
 def _notes(plans: Sequence[Plan], gain: float) -> list[str]:
@@ -148,7 +148,7 @@ def _notes(plans: Sequence[Plan], gain: float) -> list[str]:
             "its tests together, at the levels of study claims; 80 % at: seeds from which on it is "
             f"80 %; * {planned} {plural} planned",
             "true: equivalences are exact; each other contrast lies "
-            f"{_margins(gain)} inside its bound: what is not worse is {_equal(gain)}",
+            f"{margins(gain)} inside its bound: what is not worse is {_equal(gain)}",
             f"seen: with {planned} {plural.split()[0]}, how far beyond its bound every effect of "
             "the claim must lie to be seen with a chance of 80 %, and the same in margins; of an "
             "equivalence, how far beyond the margin a difference must lie to refute it",
@@ -181,7 +181,8 @@ def _notes(plans: Sequence[Plan], gain: float) -> list[str]:
     return notes
 
 
-def _margins(gain: float) -> str:
+def margins(gain: float) -> str:
+    """Write a number of margins."""
     return "one margin" if gain == 1 else f"{gain:g} margins"
 
 
@@ -189,7 +190,7 @@ def _equal(gain: float) -> str:
     """Say where the claim that something is not worse, with its bound a margin below, is true."""
     if gain == 1:
         return "equal"
-    return f"{_margins(abs(gain - 1))} {'better' if gain > 1 else 'worse'}"
+    return f"{margins(abs(gain - 1))} {'better' if gain > 1 else 'worse'}"
 
 
 def _ids(plans: Sequence[Plan]) -> str:
