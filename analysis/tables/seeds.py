@@ -44,7 +44,7 @@ def show(plans: Sequence[Plan], gain: float, screen: Screen) -> None:
 
     for group, members in _grouped(plans):
         if rows := _rows(members):
-            table = Table(title=group.title, box=SIMPLE_HEAD, pad_edge=False, title_justify="left")
+            table = Table(title=group.title, box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
             for place, name in enumerate(_header(members[0])):
                 table.add_column(name, justify="left" if place < 2 else "right")
             for row in rows:
