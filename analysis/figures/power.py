@@ -76,6 +76,7 @@ def _panel(axes: Axes, plan: Plan, named: bool) -> None:
     ticks = [n for n in sorted({*SHOWN, planned}) if n not in (3, 2) or n == planned] or [planned]
     axes.set_xticks(ticks, [str(n) for n in ticks], fontsize=7)
     gridlines(axes)
-    where = f"\n{plan.group.sites}" if named else ""
+    size = len(plan.group.seeds)
+    where = f"\n{plan.group.sites}, {size} mechanisms" if named else ""
     style = PANEL_TITLE | {"fontsize": 7.5}
     axes.set_title(f"{plan.claim.id}   {tests(plan)}{where}", **style)
