@@ -202,7 +202,6 @@ def _simulate(plans: Sequence[Plan], gain: float, tell: Callable[[str], None]) -
     if not plans:
         return
     planned = plans[0].planned
-    numbers = dict.fromkeys(sorted({*SHOWN, planned}), plans)
 
     def simulate(n: int, about: Sequence[Plan]) -> None:
         tell(f"{plans[0].group.title}: {n} seeds")
@@ -213,7 +212,7 @@ def _simulate(plans: Sequence[Plan], gain: float, tell: Callable[[str], None]) -
             if n == planned:
                 plan.smallest = _smallest(plan, noise)
 
-    for n in numbers:
+    for n in sorted({*SHOWN, planned}):
         simulate(n, plans)
     # Between two of those the number lies that a claim needs.
     inside = {plan: range(plan.failing + 1, plan.needed or 0) for plan in plans}
