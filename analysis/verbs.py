@@ -13,6 +13,7 @@ from analysis.commands.items import items
 from analysis.commands.plot import plot
 from analysis.commands.register import register as registration
 from analysis.commands.report import report
+from analysis.commands.seeds import seeds
 from analysis.commands.table import table
 
 __all__ = ["register"]
@@ -21,7 +22,7 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add the verbs of this room to the command line."""
     verbs = (
-        *(collect, table, plot, effects, items, registration, claims),
+        *(collect, table, plot, effects, items, seeds, registration, claims),
         *(report, export, attend),
     )
     for verb in verbs:

@@ -44,9 +44,13 @@ def pages(groups: Sequence[Group]) -> Iterator[tuple[str, str, list[Group]]]:
 
 
 def page(
-    heading: str, panels: int, notes: Sequence[str], size: tuple[float, float] = PANEL
+    heading: str,
+    panels: int,
+    notes: Sequence[str],
+    size: tuple[float, float] = PANEL,
+    most: int = 2,
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a heading, at most two panels a row, and notes at the foot.
+    """Return a figure with a heading, panels, and notes at the foot.
 
     Parameters
     ----------
@@ -58,8 +62,10 @@ def page(
         Sentences.
     size: (float, float)
         Width and height of a panel in inches.
+    most: int
+        How many panels a row has.
     """
-    columns = min(panels, 2)
+    columns = min(panels, most)
     rows = math.ceil(panels / columns)
     width = size[0] * columns
     lines = _filled(" ".join(notes), width, FontProperties(size=NOTE_SIZE))
