@@ -9,6 +9,7 @@ from analysis.commands.claims import claims
 from analysis.commands.collect import collect
 from analysis.commands.effects import effects
 from analysis.commands.plot import plot
+from analysis.commands.ranks import ranks
 from analysis.commands.report import report
 from analysis.commands.table import table
 
@@ -17,5 +18,5 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this room to the command line."""
-    for verb in (collect, table, plot, effects, claims, report, attend):
+    for verb in (collect, table, plot, effects, claims, ranks, report, attend):
         app.command()(verb)

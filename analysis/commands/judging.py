@@ -1,0 +1,69 @@
+"""Which claims are judged, and by which margins: options of the verbs that judge."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from analysis.stats.claimfile import Claim
+
+__all__ = ["Claims", "Margins", "agreed", "check", "margins"]
+
+Claims = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="YAML file of further claims; may be repeated."),
+]
+Margins = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="METRIC=VALUE", help="What makes no difference, such as BLEU=1; repeatable."
+    ),
+]
+
+
+def agreed(claims: list[Path] | None, margin: list[str] | None) -> list[Claim]:
+    """Return the paper's claims and those of the files, with the margins that were given.
+
+    Raises
+    ------
+    StudyError
+        If a file or a margin is wrong.
+    """
+    from analysis.stats.claims import load
+
+    return load(claims or (), margins(margin))
+
+
+def check(claims: list[Path] | None, margin: list[str] | None, metrics: Iterable[str]) -> None:
+    """Refuse a margin of a metric that is none of `metrics`, and that no file has a margin of."""
+    from study.errors import StudyError, nearest
+
+    if not margin:
+        return
+    known = {*metrics, *agreed(claims, None)[0].margins}
+    for metric in margins(margin):
+        if metric not in known:
+            hint = nearest(metric, known)
+            raise StudyError(f"--margin {metric}: no run and no claim has that metric{hint}")
+
+
+def margins(given: list[str] | None) -> dict[str, float]:
+    """Return margins by metric from ``METRIC=VALUE``; StudyError if one is none."""
+    from study.errors import StudyError
+
+    found = {}
+    for text in given or ():
+        metric, _, value = text.partition("=")
+        try:
+            found[metric] = float(value)
+        except ValueError:
+            found[metric] = math.nan
+        if not metric or not 0 < found[metric] < math.inf:
+            raise StudyError(f"--margin {text}: write METRIC=VALUE, a number above 0: BLEU=1.0")
+    return found
