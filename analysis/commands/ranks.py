@@ -38,7 +38,7 @@ def ranks(
     format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
     out: Out = None,
 ) -> None:
-    """Rank mechanisms over tasks and sites: mean gain, rank, chance to be better, with intervals."""
+    """Rank mechanisms over tasks and sites, by gain, rank and chance to be better."""
     from analysis.stats.aggregates.ranking import ranking
     from analysis.stats.group import groups
     from analysis.tables.ranks import RENDERERS

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.stats.aggregates import rates as aggregates
 from analysis.stats.effects import TERM_SETS, contrasts
 from analysis.stats.model import Estimate, Model
 from analysis.stats.verdicts import Kind, judged
@@ -112,7 +113,7 @@ WORLDS = (
 def measure(
     tables: int, tell: Callable[[str], None] = lambda line: None, seeds: Sequence[int] = SEEDS
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each world and number of seeds.
+    """Yield a row for each world and number of seeds, then those of aggregates.
 
     Parameters
     ----------
@@ -137,6 +138,7 @@ def measure(
                 "rate": round(now, 4),
                 "pooled": round(before, 4),
             }
+    yield from aggregates.measure(tables, tell, seeds)
 
 
 def rates(world: World, seeds: int, tables: int) -> tuple[float, float]:

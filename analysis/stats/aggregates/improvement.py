@@ -21,9 +21,8 @@ def improvement(
 
     One new training of each, from the same new seed. Differences of the two are normal, so that the
     chance is Phi(mean / sd). The interval is the exact one of that ratio, by the noncentral t
-    (Reiser and Guttman 1986, Technometrics 28, 253). It takes the pair's own seeds alone: a standard
-    deviation that is too large, as the larger of two errors is on purpose, would pull all chances
-    towards 1/2.
+    (Reiser and Guttman 1986, Technometrics 28, 253). It takes the pair's own seeds alone: the
+    larger of two errors is too large on purpose, and would pull all chances towards 1/2.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ TESTS: dict[str, tuple[Mapping[float, float], Callable[[Sequence[Model], float],
     "chance of an improvement, gain of 2 sd": ({2 * SD: SD}, _improvement),
     "all ranks at once, all equal": ({0.0: SD}, _ranks),
 }
-"""True gains of `WORD` over ``none``, with the scatter over seeds, of each group; what must hold."""
+"""True gains of `WORD` over ``none`` with the scatter over seeds, by group; and what must hold."""
 
 
 def measure(
