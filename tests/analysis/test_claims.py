@@ -10,10 +10,11 @@ import pytest
 from scipy import stats
 from worlds import world
 
-from analysis.stats.claims import SAME, judge, load
+from analysis.stats.claims import judge, load
 from analysis.stats.effects import TERM_SETS
 from analysis.stats.group import groups
 from analysis.stats.model import Estimate, Model
+from analysis.stats.readings import SAME
 from analysis.stats.verdicts import judged
 from plugins.attention.core.site import MapSite
 from plugins.attention.core.word import Word
