@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from scipy import stats
 
 from analysis.stats.group import Group
@@ -18,8 +18,8 @@ TRAINING = ["task", "data", "mechanism", "seed", "value", "loss_last"]
 
 def combined(
     estimates: Sequence[Estimate], parts: Sequence[Sequence[int]], confidence: float
-) -> tuple[float, float, float]:
-    """Return mean, low and high of estimates of several groups.
+) -> np.ndarray:
+    """Return mean, low and high of estimates of several groups, (3,); of many tables (3, tables).
 
     The squared errors of independent groups add up, with the degrees of freedom of Satterthwaite
     (1946, Biometrics Bulletin 2, 110). Within a part the errors themselves do, which holds whatever
@@ -34,17 +34,16 @@ def combined(
     confidence: float
         Of the two-sided interval, which is NaN if one of the estimates has no error.
     """
-    mean = sum(estimate.effect for estimate in estimates) / len(estimates)
-    if any(not estimate.df or math.isnan(estimate.error) for estimate in estimates):
-        return mean, math.nan, math.nan
-    squares = [(sum(estimates[at].error for at in part) / len(estimates)) ** 2 for part in parts]
-    total = sum(squares)
-    if not total:
-        return mean, mean, mean
-    freedoms = [min(estimates[at].df for at in part) for part in parts]
-    df = total**2 / sum(square**2 / k for square, k in zip(squares, freedoms, strict=True))
-    reach = float(stats.t.ppf((1 + confidence) / 2, df)) * math.sqrt(total)
-    return mean, mean - reach, mean + reach
+    mean = np.mean([estimate.effect for estimate in estimates], axis=0)
+    sums = [np.sum([estimates[at].error for at in part], axis=0) for part in parts]
+    squares = (np.array(sums) / len(estimates)) ** 2
+    # Without degrees of freedom the error is NaN, and so is all that follows.
+    freedoms = [max(1, min(estimates[at].df for at in part)) for part in parts]
+    total = squares.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = total**2 / sum(square**2 / k for square, k in zip(squares, freedoms, strict=True))
+    reach = np.where(total == 0, 0.0, stats.t.ppf((1 + confidence) / 2, df) * np.sqrt(total))
+    return np.array([mean, mean - reach, mean + reach])
 
 
 def alike(groups: Sequence[Group], words: Iterable[str]) -> list[list[int]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from scipy import special
 
-from analysis.stats.model import ROUNDING, Model
+from analysis.stats.model import Model
 
 __all__ = ["improvement"]
 
@@ -16,7 +17,7 @@ CERTAIN = 1e3
 
 def improvement(
     model: Model, word: str, reference: str, sign: int, confidence: float
-) -> tuple[float, float, float]:
+) -> np.ndarray:
     """Return the chance that `word` comes out better than `reference`, with its low and high.
 
     One new training of each, from the same new seed. Differences of the two are normal, so that the
@@ -35,20 +36,18 @@ def improvement(
 
     Returns
     -------
-    tuple of float
-        NaN where the two have fewer than two seeds in common. 0, 1/2 or 1 without doubt where their
-        difference is the same in all seeds.
+    numpy.ndarray
+        (3,), of a model of many tables (3, tables). NaN where the two have fewer than two seeds in
+        common.
     """
-    found = model.by_seed({word: 1.0, reference: -1.0})
+    pair = {word: 1.0, reference: -1.0}
+    found = model.by_seed(pair)
     if not found.df:
-        return math.nan, math.nan, math.nan
-    gain = sign * found.effect
-    tiny = 2 * ROUNDING * float(model.runs["value"].abs().max())
-    if found.error <= tiny:
-        chance = 0.5 if abs(gain) <= tiny else float(gain > 0)
-        return chance, chance, chance
-    t = max(-CERTAIN, min(CERTAIN, gain / found.error))
+        return np.full(3, math.nan)
+    # Of values that are the same in all seeds, the contrast knows what is rounding.
+    gain = np.where(model.contrast(pair).effect == 0, 0.0, sign * found.effect)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(gain == 0, 0.0, np.clip(gain / found.error, -CERTAIN, CERTAIN))
     tail = (1 - confidence) / 2
-    low, high = special.nctdtrinc(found.df, [1 - tail, tail], t)
-    value, low, high = special.ndtr([each / math.sqrt(found.n) for each in (t, low, high)])
-    return float(value), float(low), float(high)
+    low, high = (special.nctdtrinc(found.df, share, t) for share in (1 - tail, tail))
+    return special.ndtr(np.array([t, low, high]) / math.sqrt(found.n))

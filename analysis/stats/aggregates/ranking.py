@@ -162,15 +162,14 @@ class Ranking:
             for word in self.words
         }
 
-    def _improvement(self, word: str) -> tuple[float, float, float]:
+    def _improvement(self, word: str) -> np.ndarray:
         if word == self.baseline:
-            return math.nan, math.nan, math.nan
+            return np.full(3, math.nan)
         found = [
             improvement(g.model, word, self.baseline, g.metric.sign, self._level)
             for g in self.groups
         ]
-        value, low, high = np.mean(found, axis=0)
-        return float(value), float(low), float(high)
+        return np.mean(found, axis=0)
 
     def _shown(self, group: Group) -> str:
         name = group.metric.name

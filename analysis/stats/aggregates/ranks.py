@@ -21,7 +21,7 @@ __all__ = ["ranks"]
 
 
 def ranks(model: Model, words: Sequence[str], sign: int, confidence: float) -> np.ndarray:
-    """Return rank, low and high of each mechanism, (3, mechanisms); 1 is the best.
+    """Return rank, low and high of each mechanism; 1 is the best.
 
     All intervals hold at once. Mechanisms with the same value share the mean of their ranks.
 
@@ -35,27 +35,29 @@ def ranks(model: Model, words: Sequence[str], sign: int, confidence: float) -> n
         1 if higher is better, else -1.
     confidence: float
         Of all intervals together. They are NaN if no two mechanisms have two seeds in common.
+
+    Returns
+    -------
+    numpy.ndarray
+        (3, mechanisms), of a model of many tables (3, mechanisms, tables).
     """
     count = len(words)
     pairs = [*itertools.combinations(range(count), 2)]
-    if not pairs:
-        return np.ones((3, count))
-    found = np.array([np.ones(count), np.ones(count), np.full(count, float(count))])
+    found = np.ones((3, count, *np.shape(model.sd)))
     value, low, high = found
-    critical = math.inf
+    high[:] = count
+    critical, known = math.inf, False
     if model.df:
         critical = float(stats.t.ppf(1 - (1 - confidence) / 2 / len(pairs), model.df))
-    known = False
     for one, other in pairs:
         estimate = model.contrast({words[one]: 1.0, words[other]: -1.0}).repeated
         gain = sign * estimate.effect
-        better, worse = (one, other) if gain > 0 else (other, one)
-        value[[one, other]] += 0.5 if gain == 0 else 0.0
-        value[worse] += gain != 0
-        known = known or not math.isnan(estimate.error)
-        if abs(gain) > critical * estimate.error:
-            low[worse] += 1
-            high[better] -= 1
+        known = known or not np.isnan(estimate.error).all()
+        sure = abs(gain) > critical * estimate.error
+        for mine, its in ((one, gain), (other, -gain)):
+            value[mine] += (its < 0) + (its == 0) / 2
+            low[mine] += sure & (its < 0)
+            high[mine] -= sure & (its > 0)
     if not known:
         found[1:] = math.nan
     return found

@@ -45,26 +45,27 @@ class Pooled(Model):
         return self.contrast(weights)
 
 
-def _gain(models: Sequence[Model], scatter: float) -> bool:
+def _gain(models: Sequence[Model], scatter: float) -> np.ndarray:
     found = [model.contrast({WORD: 1.0, "none": -1.0}) for model in models]
     _, low, high = combined(found, [[place] for place in range(len(found))], CONFIDENCE)
-    return low <= sum(GROUPS) / len(GROUPS) <= high
+    truth = sum(GROUPS) / len(GROUPS)
+    return (low <= truth) & (truth <= high)
 
 
-def _improvement(models: Sequence[Model], scatter: float) -> bool:
-    truth = float(stats.norm.cdf(2 * SD / math.hypot(SD, scatter * SD)))
+def _improvement(models: Sequence[Model], scatter: float) -> np.ndarray:
+    truth = float(stats.norm.cdf(2 / math.hypot(1, scatter)))
     _, low, high = improvement(models[0], WORD, "none", 1, CONFIDENCE)
-    return low <= truth <= high
+    return (low <= truth) & (truth <= high)
 
 
-def _ranks(models: Sequence[Model], scatter: float) -> bool:
+def _ranks(models: Sequence[Model], scatter: float) -> np.ndarray:
     _, low, high = ranks(models[0], WORDS, 1, CONFIDENCE)
-    return bool((low == 1).all() and (high == len(WORDS)).all())
+    return (low == 1).all(axis=0) & (high == len(WORDS)).all(axis=0)
 
 
 GROUPS = {0.0: 0.3, 1.0: 0.45, 2.0: 0.6}
 
-TESTS: dict[str, tuple[Mapping[float, float], Callable[[Sequence[Model], float], bool]]] = {
+TESTS: dict[str, tuple[Mapping[float, float], Callable[[Sequence[Model], float], np.ndarray]]] = {
     "mean gain over three groups": (GROUPS, _gain),
     "chance of an improvement, gain of 2 sd": ({2 * SD: SD}, _improvement),
     "all ranks at once, all equal": ({0.0: SD}, _ranks),
@@ -109,17 +110,14 @@ def rates(test: str, world: str, seeds: int, tables: int) -> tuple[float, float]
     frame = pd.DataFrame(
         {"mechanism": np.repeat(WORDS, seeds), "seed": np.tile(np.arange(seeds), len(WORDS))}
     )
-    own = (frame["mechanism"] == WORD).to_numpy()
+    own = (frame["mechanism"] == WORD).to_numpy()[:, None]
     scatter = WORLDS[world]
     groups, holds = TESTS[test]
-    counts = np.zeros(2)
-    for _ in range(tables):
-        drawn = [
-            frame.assign(
-                value=20 + gain * own + rng.normal(0, sd, len(frame)) * np.where(own, scatter, 1.0)
-            )
-            for gain, sd in groups.items()
-        ]
-        counts += [holds([kind(each) for each in drawn], scatter) for kind in (Model, Pooled)]
-    now, before = counts / tables
+    drawn = [
+        20 + gain * own + rng.normal(0, sd, (len(frame), tables)) * np.where(own, scatter, 1.0)
+        for gain, sd in groups.items()
+    ]
+    now, before = (
+        holds([kind(frame, values) for values in drawn], scatter).mean() for kind in (Model, Pooled)
+    )
     return float(now), float(before)
