@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from analysis.commands.judging import Margins, agreed, check
-from analysis.commands.question import Grids, Out, Runs, Table, answered, emit, union, writable
+from analysis.commands.question import (
+    Grids,
+    Out,
+    Question,
+    Runs,
+    Table,
+    answered,
+    emit,
+    union,
+    writable,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["ranks"]
 
@@ -45,9 +60,17 @@ def ranks(
 
     writable(out, format)
     answers = answered(grids, runs, table)
-    cells = [cell for question, _ in answers for cell in question.cells]
-    found = groups(union(frame for _, frame in answers), expected=cells)
+    found = groups(union(frame for _, frame in answers))
     check(None, margin, (group.metric.name for group in found))
     named = [question.baseline for question, _ in answers]
     first = ranking(found, agreed(None, margin)[0].margins, baseline, named)
+    first = replace(first, left_out=(*first.left_out, *_unfinished(answers)))
     emit(RENDERERS[format.value]([first, *first.each] if each else [first]), out)
+
+
+def _unfinished(answers: Sequence[tuple[Question, pd.DataFrame]]) -> Iterator[str]:
+    """Say of each grid how many of its runs have not finished."""
+    for question, frame in answers:
+        lacking = len(question.ids or ()) - int((frame["state"] == "completed").sum())
+        if lacking > 0:
+            yield f"{lacking} of {len(question.ids or ())} runs of {question.name}: not finished"

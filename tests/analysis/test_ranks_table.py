@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 from worlds import world
 
+from analysis.commands.question import Question
 from analysis.commands.ranks import ranks as verb
 from analysis.stats.aggregates.ranking import ranking
 from analysis.stats.group import groups
@@ -141,3 +142,10 @@ def test_baseline_and_margin_are_the_user_s(call):
 def test_mistakes_are_named(call, arguments, said):
     with pytest.raises(StudyError, match=said):
         call(*arguments)
+
+
+def test_runs_of_a_grid_that_have_not_finished_are_counted(call, monkeypatch, tmp_path):
+    ids = [path.name for path in (tmp_path / "runs").iterdir()]
+    asked = Question("mine", "none", "study run mine.yaml", [*ids, "not-yet-there"])
+    monkeypatch.setattr("analysis.commands.question.questions", lambda grids: [asked])
+    assert "- left out: 1 of 11 runs of mine: not finished\n" in call("mine.yaml")

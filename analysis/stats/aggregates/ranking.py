@@ -40,7 +40,7 @@ class Ranking:
     margins: mapping of str to float
         What makes no difference, by metric: the unit of gains.
     left_out: tuple of str
-        Groups and mechanisms that are not compared, and why, a line each.
+        What is not compared, and why, a line each.
     """
 
     groups: tuple[Group, ...]
@@ -106,8 +106,6 @@ class Ranking:
         found += [f"left out: {line}" for line in self.left_out]
         found += [line for group in self.groups for line in told.direction(group.metric)]
         found += [*self._reading(), *self._sharing(), *self._reversals(), *cautions(self.groups)]
-        for group in self.groups:
-            found += [f"{group.title}: {line}" for line in told.missing(group.asked, group.runs)]
         return list(dict.fromkeys(found))
 
     def _reading(self) -> list[str]:
