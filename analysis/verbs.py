@@ -11,6 +11,7 @@ from analysis.commands.effects import effects
 from analysis.commands.export import export
 from analysis.commands.items import items
 from analysis.commands.plot import plot
+from analysis.commands.ranks import ranks
 from analysis.commands.register import register as registration
 from analysis.commands.report import report
 from analysis.commands.seeds import seeds
@@ -22,7 +23,7 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add the verbs of this room to the command line."""
     verbs = (
-        *(collect, table, plot, effects, items, seeds, registration, claims),
+        *(collect, table, plot, effects, ranks, items, seeds, registration, claims),
         *(report, export, attend),
     )
     for verb in verbs:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.runs.table import FIELDS
+from analysis.stats.aggregates import rates as aggregates
 from analysis.stats.claimfile import load
 from analysis.stats.effects import TERM_SETS, contrasts
 from analysis.stats.group import Group
@@ -152,7 +153,7 @@ SIGHTS = (
 def measure(
     tables: int, tell: Callable[[str], None] = lambda line: None, seeds: Sequence[int] = SEEDS
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each world and number of seeds, and then for each sight.
+    """Yield a row for each world and number of seeds, those of sights and of aggregates after it.
 
     Parameters
     ----------
@@ -190,6 +191,7 @@ def measure(
                 "rate": round(sighted(sight, n, tables), 4),
                 "pooled": None,
             }
+    yield from aggregates.measure(tables, tell, seeds)
 
 
 def rates(world: World, seeds: int, tables: int) -> tuple[float, float]:

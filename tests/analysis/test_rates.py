@@ -8,6 +8,7 @@ import math
 import pytest
 from toy import study
 
+from analysis.stats.aggregates import rates as aggregates
 from analysis.stats.rates import SEEDS, SIGHTS, WORLDS, rates, sighted
 
 
@@ -37,6 +38,7 @@ def test_the_verb_writes_a_row_for_each_world_and_number_of_seeds(tmp_path):
     assert done.returncode == 0, done.stderr
     with (tmp_path / "verdicts.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == (len(WORLDS) + len(SIGHTS)) * len(SEEDS)
+    worlds = len(WORLDS) + len(SIGHTS) + len(aggregates.TESTS) * len(aggregates.WORLDS)
+    assert len(rows) == worlds * len(SEEDS)
     assert {row["rate"] for row in rows} <= {"0.0", "1.0"}
     assert {row["tables"] for row in rows} == {"1"}
