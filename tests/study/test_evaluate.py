@@ -138,7 +138,7 @@ def test_a_file_is_evaluated_and_nothing_written(grid, tmp_path):
     shown = study("evaluate", grid, "--checkpoint", tmp_path / "good.pth", "--mechanism", "none")
     assert shown.stdout.splitlines()[0].strip() == "none · toy-data"
     assert "score" in shown.stdout
-    assert "0.7000" in shown.stdout
+    assert "0.70" in shown.stdout
     assert "published" not in shown.stdout
     changed = {path for path, time in everything(tmp_path).items() if before.get(path) != time}
     assert not {path for path in changed if "__pycache__" not in path.parts}
@@ -368,7 +368,7 @@ def test_a_published_name_brings_its_weights_and_its_value(grid, server, monkeyp
                   "--sites", "a.b").stdout  # fmt: skip
     assert "published as toy-net" in shown
     assert "evaluated otherwise than published: sites: 1, here 2" in shown
-    assert shown.split("score")[1].split()[:2] == ["0.7000", "0.750"]
+    assert shown.split("score")[1].split()[:2] == ["0.70", "0.75"]
     # By a file's or a URL's name it is known, too; the metrics of other data are not shown.
     assert found(grid, "--checkpoint", f"{url}/toy-net.pth", "--mechanism", "0110")["published"]
     strange = found(grid, "--checkpoint", "strange-net", "--mechanism", "0110")
