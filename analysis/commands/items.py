@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from analysis.commands.claims import Format
-from analysis.commands.question import Grids, Out, Runs, answered, emit, root, writable
+from analysis.commands.question import (
+    HOW,
+    Grids,
+    Out,
+    Runs,
+    answered,
+    emit,
+    root,
+    terminal,
+    writable,
+)
 
 __all__ = ["items"]
 
@@ -20,18 +30,18 @@ def items(
         typer.Option(metavar="WORD", help="Mechanism to subtract, if not the grid's baseline."),
     ] = None,
     runs: Runs = None,
-    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    format: Annotated[Format | None, typer.Option(help=HOW)] = None,
     out: Out = None,
 ) -> None:
     """Show what other test items, other seeds and both would change in differences."""
     from analysis.stats.group import groups
     from analysis.stats.items import spread
-    from analysis.tables.items import RENDERERS
+    from analysis.tables.items import RENDERERS, show
     from study.errors import StudyError, nearest
     from study.runs.archive import every_run
     from study.screen import Screen
 
-    writable(out, format)
+    writable(out, format or Format.MARKDOWN)
     shown, reasons = [], []
     words: set[str] = set()
     there = {folder.path.name: folder for folder in every_run(root(runs))}
@@ -51,4 +61,7 @@ def items(
         raise StudyError("\n".join(reasons))
     for reason in reasons:
         typer.echo(f"left out: {reason}", err=True)
-    emit(RENDERERS[format.value](shown), out)
+    if screen := terminal(format, out):
+        show(shown, screen)
+    else:
+        emit(RENDERERS[format or Format.MARKDOWN](shown), out)

@@ -11,6 +11,7 @@ import typer
 
 from analysis.commands.judging import Margins, agreed, check
 from analysis.commands.question import (
+    HOW,
     Grids,
     Out,
     Question,
@@ -18,6 +19,7 @@ from analysis.commands.question import (
     Table,
     answered,
     emit,
+    terminal,
     union,
     writable,
 )
@@ -50,22 +52,26 @@ def ranks(
     margin: Margins = None,
     runs: Runs = None,
     table: Table = None,
-    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    format: Annotated[Format | None, typer.Option(help=HOW)] = None,
     out: Out = None,
 ) -> None:
     """Rank mechanisms over tasks and sites, by gain, rank and chance to be better."""
     from analysis.stats.aggregates.ranking import ranking
     from analysis.stats.group import groups
-    from analysis.tables.ranks import RENDERERS
+    from analysis.tables.ranks import RENDERERS, show
 
-    writable(out, format)
+    writable(out, format or Format.MARKDOWN)
     answers = answered(grids, runs, table)
     found = groups(union(frame for _, frame in answers))
     check(None, margin, (group.metric.name for group in found))
     named = [question.baseline for question, _ in answers]
     first = ranking(found, agreed(None, margin)[0].margins, baseline, named)
     first = replace(first, left_out=(*first.left_out, *_unfinished(answers)))
-    emit(RENDERERS[format.value]([first, *first.each] if each else [first]), out)
+    told = [first, *first.each] if each else [first]
+    if screen := terminal(format, out):
+        show(told, screen)
+    else:
+        emit(RENDERERS[format or Format.MARKDOWN](told), out)
 
 
 def _unfinished(answers: Sequence[tuple[Question, pd.DataFrame]]) -> Iterator[str]:

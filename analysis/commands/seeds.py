@@ -13,6 +13,7 @@ import typer
 from analysis.commands.effects import together
 from analysis.commands.judging import Claims, Margins, agreed, amounts, check
 from analysis.commands.question import (
+    HOW,
     Out,
     Runs,
     Table,
@@ -20,6 +21,7 @@ from analysis.commands.question import (
     frame,
     questions,
     root,
+    terminal,
     union,
     writable,
 )
@@ -65,9 +67,7 @@ def seeds(
     ] = 1.0,
     runs: Runs = None,
     table: Table = None,
-    format: Annotated[
-        Format | None, typer.Option(help="How to write it; on a terminal else as fits it.")
-    ] = None,
+    format: Annotated[Format | None, typer.Option(help=HOW)] = None,
     out: Out = None,
     figure: Annotated[
         Path | None,
@@ -102,8 +102,8 @@ def seeds(
         raise StudyError(
             f"no claim is about {', '.join(sorted({run.task for run in asked}))} there"
         )
-    if format is None and out is None and sys.stdout.isatty():
-        show(made, gain, Screen())
+    if screen := terminal(format, out):
+        show(made, gain, screen)
     else:
         emit(RENDERERS[format or Format.MARKDOWN](made, gain), out)
     if figure is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -11,9 +12,16 @@ from analysis.stats.effects import MEANINGS, Effects
 from analysis.tables.columns import ABSENT, interval, number, p_value
 from analysis.tables.latex import HEAD, booktabs
 from analysis.tables.pipes import pipes
+from analysis.tables.terminal import lay, say
 from study.units import giga
 
-__all__ = ["RENDERERS", "cells", "csv", "latex", "markdown"]
+if TYPE_CHECKING:
+    from study.screen import Screen
+
+__all__ = ["RENDERERS", "cells", "csv", "latex", "markdown", "show"]
+
+SURELY = 0.05
+"""p below which an effect is in bold."""
 
 
 def markdown(found: Sequence[Effects]) -> str:
@@ -49,6 +57,16 @@ def csv(found: Sequence[Effects]) -> str:
         frames.append(effects.rows.assign(**place))
     whole = pd.concat(frames).set_index(front)
     return "".join(comments) + whole.to_csv(lineterminator="\n", float_format="%.15g")
+
+
+def show(found: Sequence[Effects], screen: Screen) -> None:
+    """Print tables that fit a terminal; effects whose p is below 0.05 are in bold."""
+    for effects in found:
+        header, rows = cells(effects)
+        p = effects.rows["p"].where(effects.rows["kind"] == "module", effects.rows["holm"])
+        strong = [place for place, value in enumerate(p) if value < SURELY]
+        lay(screen, effects.group.title, header, rows, strong=strong)
+        say(screen, effects.notes)
 
 
 RENDERERS: dict[str, Callable[[Sequence[Effects]], str]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,8 +13,12 @@ from analysis.stats.items import Spread
 from analysis.stats.metrics import fine
 from analysis.tables.columns import ABSENT, interval, number, p_value, written
 from analysis.tables.pipes import pipes
+from analysis.tables.terminal import lay, say
 
-__all__ = ["RENDERERS", "csv", "json_text", "markdown"]
+if TYPE_CHECKING:
+    from study.screen import Screen
+
+__all__ = ["RENDERERS", "csv", "json_text", "markdown", "show"]
 
 FRONT = ("task", "data", "sites", "variant", "baseline")
 OF = {"value": "a run's value", "difference": "a difference of two runs"}
@@ -22,7 +27,7 @@ OF = {"value": "a run's value", "difference": "a difference of two runs"}
 def markdown(found: Sequence[Spread]) -> str:
     """Render two pipe tables each, differences and variances, under a heading, above its notes."""
     return "\n".join(
-        f"### {spread.group.title}\n\n{_differences(spread)}\n{_split(spread)}\n"
+        f"### {spread.group.title}\n\n{pipes(*_differences(spread))}\n{pipes(*_split(spread))}\n"
         + "".join(f"- {note}\n" for note in spread.notes)
         for spread in found
     )
@@ -58,6 +63,17 @@ def json_text(found: Sequence[Spread]) -> str:
     return json.dumps(groups, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def show(found: Sequence[Spread], screen: Screen) -> None:
+    """Print the same tables so that they fit a terminal; differences beyond both are in bold."""
+    for spread in found:
+        rows = spread.rows
+        told = (rows["both_low"] > 0) | (rows["both_high"] < 0)
+        strong = [place for place, beyond in enumerate(told) if beyond]
+        lay(screen, spread.group.title, *_differences(spread), strong=strong)
+        lay(screen, "", *_split(spread))
+        say(screen, spread.notes)
+
+
 RENDERERS: dict[str, Callable[[Sequence[Spread]], str]] = {
     "markdown": markdown,
     "csv": csv,
@@ -76,7 +92,7 @@ def _records(frame: pd.DataFrame) -> list[dict[str, object]]:
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
-def _differences(spread: Spread) -> str:
+def _differences(spread: Spread) -> tuple[list[str], list[list[str]]]:
     group, rows = spread.group, spread.rows
     metric = group.metric
     header = ["mechanism", "n", metric.shown, f"Δ {group.baseline}"]
@@ -95,10 +111,10 @@ def _differences(spread: Spread) -> str:
         ]
         for row, mean in zip(rows.itertuples(index=False), means, strict=True)
     ]
-    return pipes(header, cells)
+    return header, cells
 
 
-def _split(spread: Spread) -> str:
+def _split(spread: Spread) -> tuple[list[str], list[list[str]]]:
     metric = spread.group.metric
     header = [f"sd in {metric.shown}, share of variance", "all", "seeds", "test items"]
     cells = []
@@ -111,4 +127,4 @@ def _split(spread: Spread) -> str:
             for sd in deviations
         ]
         cells.append([OF[str(of)], fine(metric, math.sqrt(total)), *shown])
-    return pipes([*header, "seeds × items"], cells)
+    return [*header, "seeds × items"], cells

@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from analysis.stats.aggregates.ranking import Ranking
 from analysis.tables.columns import ABSENT
 from analysis.tables.pipes import pipes
+from analysis.tables.terminal import lay, say
 
-__all__ = ["RENDERERS", "csv", "json_text", "markdown"]
+if TYPE_CHECKING:
+    from study.screen import Screen
+
+__all__ = ["RENDERERS", "csv", "json_text", "markdown", "show"]
+
+
+WIDE = ("groups", "least to most")
+"""Columns that a terminal has no room for."""
 
 
 def markdown(found: Sequence[Ranking]) -> str:
@@ -37,6 +46,19 @@ def json_text(found: Sequence[Ranking]) -> str:
     first = found[0]
     whole = {"baseline": first.baseline, "notes": first.notes, "rows": rows}
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def show(found: Sequence[Ranking], screen: Screen) -> None:
+    """Print tables that fit a terminal; what may be best is in bold."""
+    for each in found:
+        header, rows = _cells(each)
+        kept = [
+            place for place, name in enumerate(header) if name not in ("groups", "least to most")
+        ]
+        header, *rows = [[row[place] for place in kept] for row in (header, *rows)]
+        strong = [place for place, low in enumerate(each.rows["rank_low"]) if low <= 1]
+        lay(screen, each.title, header, rows, strong=strong)
+    say(screen, found[0].notes)
 
 
 RENDERERS: dict[str, Callable[[Sequence[Ranking]], str]] = {

@@ -15,6 +15,7 @@ from analysis.stats.model import FEW
 from analysis.stats.power import TABLES
 from analysis.stats.seeds import MOST, SHOWN, Plan
 from analysis.tables.pipes import pipes
+from analysis.tables.terminal import lay, say
 
 if TYPE_CHECKING:
     from analysis.stats.group import Group
@@ -39,21 +40,12 @@ def markdown(plans: Sequence[Plan], gain: float) -> str:
 
 def show(plans: Sequence[Plan], gain: float, screen: Screen) -> None:
     """Print the same so that it fits a terminal."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     for group, members in _grouped(plans):
         if rows := _rows(members):
-            table = Table(title=group.title, box=SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
-            for place, name in enumerate(_header(members[0])):
-                table.add_column(name, justify="left" if place < 2 else "right")
-            for row in rows:
-                table.add_row(*row)
-            screen.table(table)
+            lay(screen, group.title, _header(members[0]), rows, left=2)
         else:
             screen.print(group.title)
-        for note in _notes(members, gain):
-            screen.print(f"- {note}", soft_wrap=False)
+        say(screen, _notes(members, gain))
 
 
 def csv(plans: Sequence[Plan], gain: float) -> str:
