@@ -62,8 +62,16 @@ class Detection(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Looks,
 
     def site(self, name: str, recipe: Any) -> MapSite:
         """Return a stage, the image, or a module of the backbone."""
+        width, height = recipe.image_scale
         return common.site(
-            name, recipe.base_channels, recipe.depth, recipe.heads, recipe.kv_stride, STRIDES
+            name,
+            recipe.base_channels,
+            recipe.depth,
+            recipe.heads,
+            recipe.kv_stride,
+            STRIDES,
+            image=(height, width),
+            pretrained=recipe.pretrained is not None,
         )
 
     def weights(self, recipe: Any) -> tuple[WeightsFile, ...]:

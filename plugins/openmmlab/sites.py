@@ -40,7 +40,15 @@ def by_path(name: str) -> bool:
 
 
 def site(
-    name: str, channels: int, depth: int, heads: int, kv_stride: int, strides: Sequence[int]
+    name: str,
+    channels: int,
+    depth: int,
+    heads: int,
+    kv_stride: int,
+    strides: Sequence[int],
+    *,
+    image: tuple[int, int] = (0, 0),
+    pretrained: bool = False,
 ) -> MapSite:
     """Return what is known of a site of a ResNet.
 
@@ -54,13 +62,17 @@ def site(
         Those of the recipe.
     strides: sequence of int
         Pixels between two positions, by stage.
+    image: (int, int)
+        Height and width of the largest image that it learns from; 0 if they are not known.
+    pretrained: bool
+        Whether the network starts from pretrained weights.
 
     Raises
     ------
     ValueError
         If the network has no such site.
     """
-    options: dict[str, Any] = {"heads": heads, "kv_stride": kv_stride}
+    options: dict[str, Any] = {"heads": heads, "kv_stride": kv_stride, "pretrained": pretrained}
     if name == IMAGE:
         return MapSite(places=(Place.INPUT,), channels=3, stride=1, **options)
     if name in STAGES:
@@ -71,6 +83,7 @@ def site(
             channels=width,
             branch_channels=width * expansion(depth),
             stride=strides[number],
+            size=(-(-image[0] // strides[number]), -(-image[1] // strides[number])),
             **options,
         )
     if (path := _PATH.fullmatch(name)) is not None:

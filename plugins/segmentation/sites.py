@@ -33,5 +33,12 @@ def site(name: str, recipe: Recipe) -> MapSite:
             kv_stride=recipe.kv_stride,
         )
     return common.site(
-        name, recipe.base_channels, recipe.depth, recipe.heads, recipe.kv_stride, STRIDES
+        name,
+        recipe.base_channels,
+        recipe.depth,
+        recipe.heads,
+        recipe.kv_stride,
+        STRIDES,
+        image=recipe.crop,
+        pretrained=recipe.pretrained is not None,
     )

@@ -76,7 +76,9 @@ class MapSite(Site):
     kv_stride: int
         Positions from one key to the next, as the recipe has it.
     size: (int, int)
-        H and W; 0 while they are not known.
+        H and W, while a grid is planned the largest; 0 while they are not known.
+    pretrained: bool
+        Whether the network around it starts from pretrained weights.
     branch_channels: int
         Channels on the branch before the residual sum, where these are others; 0: C.
     convolution: Convolution, optional
@@ -89,6 +91,7 @@ class MapSite(Site):
     stride: int | None = None
     kv_stride: int = 1
     size: tuple[int, int] = (0, 0)
+    pretrained: bool = False
     branch_channels: int = 0
     convolution: Convolution | None = None
 
