@@ -7,10 +7,20 @@ from __future__ import annotations
 
 from plugins.attention.core.closed_form import ClosedForm
 
-__all__ = ["EXCITE_REDUCTION", "cbam", "gather_excite", "units"]
+__all__ = [
+    "EXCITE_REDUCTION",
+    "SELECT_LEAST",
+    "cbam",
+    "gather_excite",
+    "selective_kernel",
+    "units",
+]
 
 EXCITE_REDUCTION = 16
 """Channels to a hidden unit of gather-excite, Hu et al. 2018, section 4."""
+
+SELECT_LEAST = 32
+"""Hidden units that selective kernels have at least, Li et al. 2019, equation (4)."""
 
 
 def units(channels: int, reduction: int, least: int = 1) -> int:
@@ -50,3 +60,30 @@ def gather_excite(
         products.append(("2 C²/r N/e²", 2 * channels * hidden * rows * columns))
         learned += 2 * channels * hidden + hidden + channels
     return ClosedForm(tuple(products), learned)
+
+
+def selective_kernel(
+    size: tuple[int, int],
+    channels: int,
+    *,
+    reduction: int,
+    branches: int,
+    in_channels: int | None = None,
+    kernel_size: int = 3,
+    bias: bool = False,
+) -> ClosedForm:
+    """Return the cost of all branches but the first, and of the selection.
+
+    The first is the convolution that they stand beside; `size` is that of its output. The
+    arguments are those of ``SelectiveKernel2d``.
+    """
+    hidden = units(channels, reduction, SELECT_LEAST)
+    weights = (branches - 1) * kernel_size**2 * (in_channels or channels) * channels
+    select = (branches + 1) * channels * hidden
+    products = (
+        (f"{(branches - 1) * kernel_size**2} N C²", size[0] * size[1] * weights),
+        (f"{branches + 1} C d", select),
+    )
+    biases = (branches - 1) * channels * bias + branches * channels
+    norm = 2 * hidden
+    return ClosedForm(products, weights + select + biases + norm)

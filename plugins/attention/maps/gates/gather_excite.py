@@ -62,7 +62,7 @@ class GatherExcite2d(nn.Module):
         """Initialise as torch does, and the last layer as a constant, so that gates are near 1."""
         layers = [layer for layer in (*self.gather, *self.excite) if not isinstance(layer, nn.ReLU)]
         for layer in layers:
-            layer.reset_parameters()  # type: ignore[operator]
+            layer.reset_parameters()
         if layers:
             constant(layers[-1], OPEN)
 
