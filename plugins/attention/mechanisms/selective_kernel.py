@@ -48,7 +48,7 @@ class SelectiveKernel(Mechanism):
         assert site.convolution is not None
         from plugins.attention.maps.gates.selective_kernel import SelectiveKernel2d
 
-        options = {"reduction": self.reduction, "branches": self.branches}
+        options: dict[str, Any] = {"reduction": self.reduction, "branches": self.branches}
         return SelectiveKernel2d(**asdict(site.convolution), **options)
 
     def cost(self, site: Site) -> ClosedForm:

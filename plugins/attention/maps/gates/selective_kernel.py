@@ -89,7 +89,7 @@ class SelectiveKernel2d(nn.Module):
         )
         # The network would have had the first branch anyway.
         for added in (*self.wider, self.select):
-            added.is_mechanism = True  # type: ignore[assignment]
+            added.is_mechanism = True
         self.init_weights()
 
     def init_weights(self) -> None:
