@@ -127,7 +127,8 @@ def _part(text: str, piece: str) -> Mechanism:
                 " itself"
             ) from None
         value = f"={first['input']}" if isinstance(first["input"], str) else ""
-        raise ValueError(f"mechanism {text!r}: {option}{value}: {first['msg']}") from None
+        reason = first["msg"].removeprefix("Value error, ")  # of a mechanism's own validator
+        raise ValueError(f"mechanism {text!r}: {option}{value}: {reason}") from None
 
 
 def _no_option(kind: str, name: str, fields: list[str]) -> str:

@@ -101,7 +101,7 @@ def test_the_formula_as_text_gives_the_number(parameters):
 @pytest.mark.parametrize(
     ("word", "reason"),
     [
-        ("gather_excite:extent=3", "extent=3: .*an extent is 2, 4 or 8, or 0 for the whole map"),
+        ("gather_excite:extent=3", "extent=3: an extent is 2, 4 or 8, or 0 for the whole map"),
         ("gather_excite:parameters=many", "parameters=many: Input should be 'none', 'some' or"),
         ("gather_excite:parameters=plus", "kernels of the map's size.*add extent=2, 4 or 8"),
     ],
