@@ -180,6 +180,22 @@ class Model:
         kind = "HC3" if len(weights) <= FEW else "HC2"
         return Estimate(effect, max(pooled, self._own_error(row, kind)), self.df, n)
 
+    def mean(self, word: str) -> Estimate:
+        """Estimate the mean of a mechanism's runs, to be looked at beside the other means.
+
+        What a seed does to all mechanisms alike is no part of its error, which is that of a
+        contrast of few mechanisms. Its `n` is the number of the mechanism's seeds.
+        """
+        own = (self.runs["mechanism"] == word).to_numpy()
+        n = int(own.sum())
+        effect = float(self.runs["value"].to_numpy(dtype=float)[own].mean())
+        if not self.df:
+            return Estimate(effect, math.nan, 0, n)
+        # The fitted mean of a mechanism's runs is their mean: the error is that of n residuals.
+        row = self._design[own].mean(axis=0)
+        error = max(self.sd / math.sqrt(n), self._own_error(row, "HC3"))
+        return Estimate(effect, error, self.df, n)
+
     def _own_error(self, row: np.ndarray, kind: str) -> float:
         """Return a standard error by the runs' own residuals; 0 where it says nothing.
 
