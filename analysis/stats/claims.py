@@ -69,6 +69,11 @@ class Verdict:
     outcomes: list[Outcome] = field(default_factory=list, repr=False)
 
     @property
+    def deciding(self) -> Outcome:
+        """The test that decides, the least sure one."""
+        return min(self.outcomes, key=_sureness)
+
+    @property
     def where(self) -> dict[str, str]:
         """Task, data, sites and variant of the group; without one, the tasks of the claim."""
         keys = ("task", "data", "sites", "variant")

@@ -23,7 +23,7 @@ from plugins.contracts.metric import Metric
 
 __all__ = [
     *("ALPHA", "POWER", "Kind", "Outcome", "VerdictName"),
-    *("absent", "cost", "detectable", "doubted", "judged", "untested"),
+    *("absent", "claimed", "cost", "detectable", "doubted", "judged", "untested"),
 ]
 
 ALPHA = 0.05
@@ -67,6 +67,8 @@ class Outcome:
         ``MACs`` if the numbers are ratios of MACs; empty if they are in units of the metric.
     missing: tuple of str
         Mechanisms without a finished run.
+    kind: str
+        Which region the claim names; empty where nothing of the metric was judged.
     """
 
     verdict: VerdictName
@@ -81,6 +83,7 @@ class Outcome:
     depth: float = math.nan
     unit: str = ""
     missing: tuple[str, ...] = ()
+    kind: Kind | Literal[""] = ""
 
 
 def untested(reason: str, n: int = 0, missing: Sequence[str] = ()) -> Outcome:
@@ -143,12 +146,17 @@ def doubted(outcome: Outcome, reason: str) -> Outcome:
     return replace(outcome, verdict="inconclusive", reason=reason, p=math.nan, depth=-math.inf)
 
 
+def claimed(kind: Kind, margin: float, metric: Metric) -> tuple[float, float]:
+    """Return between which bounds a claim says that the effect lies, in units of the metric."""
+    least = {"greater": margin, "not_worse": -margin, "equivalent": -margin}[kind]
+    most = margin if kind == "equivalent" else math.inf
+    return (least, most) if metric.higher_is_better else (-most, -least)
+
+
 def _judged(
     kind: Kind, estimate: Estimate, margin: float, label: str, metric: Metric, tests: int
 ) -> Outcome:
-    least = {"greater": margin, "not_worse": -margin, "equivalent": -margin}[kind]
-    most = margin if kind == "equivalent" else math.inf
-    below, above = (least, most) if metric.higher_is_better else (-most, -least)
+    below, above = claimed(kind, margin, metric)
     estimate = estimate.repeated
     low, high = estimate.interval(1 - 2 * ALPHA)
 
@@ -159,7 +167,8 @@ def _judged(
     ) -> Outcome:
         least = detectable(kind, estimate, tests)
         effect = estimate.effect
-        return Outcome(verdict, effect, low, high, margin, least, estimate.n, reason, p, depth)
+        found = Outcome(verdict, effect, low, high, margin, least, estimate.n, reason, p, depth)
+        return replace(found, kind=kind)
 
     if math.isnan(estimate.effect):
         return outcome("inconclusive", f"{label}: no seeds in common")
