@@ -189,7 +189,7 @@ def test_series_by_range_are_the_rows_and_their_intervals(runs_of):
     left, right = image.axes
     assert [tick.get_text() for tick in left.get_xticklabels()] == ["1", "3", "unlimited"]
     assert right.get_yscale() == "linear"
-    assert right.get_ylabel() == "MACs of the mechanism (G)"
+    assert right.get_ylabel() == "MACs of the mechanism (M)"
     bars = {bar[0].get_gid(): bar for bar in left.containers}
     for kind, own in table.groupby("kind"):
         line, _, (stems,) = bars[kind]
