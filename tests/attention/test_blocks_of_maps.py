@@ -1,0 +1,158 @@
+"""What all blocks of a map have in common that let its positions see each other."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from mmengine.model import Sequential
+from torch import nn
+
+from plugins.attention.core.cost import count
+from plugins.attention.core.site import MapSite, Place
+from plugins.attention.core.standing import build
+from plugins.attention.core.word import Word
+
+WORDS = [
+    "nonlocal",
+    "nonlocal:mode=gaussian",
+    "nonlocal:mode=dot_product",
+    "nonlocal:mode=concatenation",
+    "nonlocal:mode=gaussian:subsample=true",
+    "nonlocal:mode=concatenation:subsample=true:reduction=4",
+    "nonlocal:subsample=true:batch_norm=true",
+]
+SITE = MapSite(places=(Place.AFTER,), channels=32, size=(5, 7))
+SHAPES = [(1, 32, 5, 7), (2, 32, 7, 4), (2, 32, 1, 3), (1, 32, 1, 1)]
+
+
+def made(word, site=SITE, started=False):
+    """The block, and unless it is as `started`, with weights that are all of them random."""
+    torch.manual_seed(0)
+    (part,) = Word.parse(word).parts
+    block = build(part, site).eval()
+    if not started:
+        for parameter in block.parameters():
+            nn.init.normal_(parameter, std=0.3)
+    return block
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_it_multiplies_and_learns_what_its_closed_form_says(word):
+    block, (part,) = made(word), Word.parse(word).parts
+    for batch, channels, *size in SHAPES:
+        x = torch.zeros(batch, channels, *size)
+        cost = count(block, lambda x=x: block(x), [channels, *size], inputs=batch).mechanism
+        form = part.cost(replace(SITE, size=tuple(size)))
+        assert (cost["macs"], cost["parameters"]) == (form.macs, form.parameters)
+        if "concatenation" not in word:
+            assert cost["executed_macs"] == executed(word, form, size)
+
+
+def executed(word, form, size):
+    """What a block really multiplies."""
+    return form.macs
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_the_formula_as_text_gives_the_number(word):
+    (part,) = Word.parse(word).parts
+    form = part.cost(SITE)
+    n, c, d = 35, 32, 32 // getattr(part, "reduction", 1)
+    keys = 2 * 3 if getattr(part, "subsample", False) else n
+    symbols = {"N": n, "C": c, "D": d, "P": n * keys}
+    python = str(form).replace("²", "**2").replace(" + ", "+").replace(" ", "*")
+    assert eval(python, {}, symbols) == form.macs
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_gradients_are_those_of_finite_differences(word):
+    site = replace(SITE, channels=8)
+    block = made(word.replace(":reduction=4", ""), site).double()
+    x = torch.randn(1, 8, 2, 3, dtype=torch.float64, requires_grad=True)
+    names, values = zip(*block.named_parameters(), strict=True)
+
+    def run(x, *values):
+        return torch.func.functional_call(block, dict(zip(names, values, strict=True)), x)
+
+    assert torch.autograd.gradcheck(run, (x, *values))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("word", WORDS)
+def test_images_of_a_batch_and_their_layout_in_memory_change_nothing(word, shape):
+    block = made(word).double()
+    x = torch.randn(3, *shape[1:], dtype=torch.float64)
+    out = block(x)
+    assert out.shape == x.shape
+    torch.testing.assert_close(torch.cat([block(image[None]) for image in x]), out)
+    last = copy.deepcopy(block).to(memory_format=torch.channels_last)
+    torch.testing.assert_close(last(x.contiguous(memory_format=torch.channels_last)), out)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("word", WORDS)
+def test_in_half_precision_it_is_near_single(word, kind):
+    block = made(word)
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, std=0.15)
+    x = torch.randn(2, 32, 9, 14, requires_grad=True)
+    expected = block(x)
+    with torch.autocast("cpu", dtype=kind):
+        out = block(x)
+    added, rounded = expected - x, out.float() - x
+    assert rounded.isfinite().all()
+    assert (rounded - added).std() < (0.05 if kind is torch.bfloat16 else 0.01) * added.std()
+    out.float().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in block.parameters())
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_it_starts_as_the_identity_and_learns(word):
+    block, x = made(word, started=True).train(), torch.randn(2, 32, 5, 7)
+    assert torch.equal(block(x), x)
+    optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (block(x) - x.flip(3)).square().mean().backward()
+        optimizer.step()
+    assert not torch.equal(block(x), x)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_backbone_that_initialises_all_its_layers_leaves_the_identity(word):
+    """As MMDetection's ResNet does with what stands in its residual blocks."""
+    block, x = made(word, started=True), torch.randn(2, 32, 5, 7)
+    kinds = [
+        {"type": "Kaiming", "layer": "Conv2d"},
+        {"type": "Constant", "val": 1, "layer": ["_BatchNorm", "GroupNorm"]},
+    ]
+    net = Sequential(block, init_cfg=kinds)
+    net.init_weights()
+    assert torch.equal(net(x), x)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_rows_of_its_weights_are_given_for_a_look(word):
+    block, x = made(word), torch.randn(2, 32, 5, 7)
+    queries = [(0, 0), (4, 6), (2, 3)]
+    weights = block.mechanism.weights(block, x, queries=queries)["weights"]
+    assert weights.shape == (2, 1, 3, *((2, 3) if "subsample" in word else (5, 7)))
+    if "dot_product" not in word and "concatenation" not in word:
+        torch.testing.assert_close(weights.sum((3, 4)), torch.ones(2, 1, 3))
+    alone = block.mechanism.weights(block, x, queries=queries[1:2])["weights"]
+    torch.testing.assert_close(alone, weights[:, :, 1:2])
+    for outside in [(5, 0), (0, 7), (-1, 0)]:
+        with pytest.raises(ValueError, match=r"outside of the map of \(5, 7\)"):
+            block.mechanism.weights(block, x, queries=[outside])
+
+
+@pytest.mark.parametrize(
+    ("word", "channels", "message"),
+    [("nonlocal:reduction=64", 32, "leaves none of 32 channels; 32 is the largest")],
+)
+def test_what_leaves_no_channel_is_refused_when_a_grid_is_planned(word, channels, message):
+    (part,) = Word.parse(word).parts
+    part.check(replace(SITE, channels=0))  # not known yet
+    with pytest.raises(ValueError, match=message):
+        part.check(replace(SITE, channels=channels))
