@@ -25,6 +25,7 @@ WORDS = [
     "global_context:reduction=4",
     "criss_cross",
     "criss_cross:recurrences=1",
+    "sagan",
 ]
 SITE = MapSite(places=(Place.AFTER,), channels=32, size=(5, 7))
 SHAPES = [(1, 32, 5, 7), (2, 32, 7, 4), (2, 32, 1, 3), (1, 32, 1, 1)]
@@ -62,7 +63,7 @@ def test_the_formula_as_text_gives_the_number(word):
     (part,) = Word.parse(word).parts
     form = part.cost(SITE)
     n, c = 35, 32
-    keys = 2 * 3 if getattr(part, "subsample", False) else n
+    keys = 2 * 3 if word == "sagan" or getattr(part, "subsample", False) else n
     if part.name == "criss_cross":
         keys = 5 + 7 - 1
     symbols = {"N": n, "C": c, "D": c // getattr(part, "reduction", 8), "P": n * keys}
@@ -141,7 +142,8 @@ def test_rows_of_its_weights_are_given_for_a_look(word):
     block, x = made(word), torch.randn(2, 32, 5, 7)
     queries = [(0, 0), (4, 6), (2, 3)]
     weights = block.mechanism.weights(block, x, queries=queries)["weights"]
-    assert weights.shape == (2, 1, 3, *((2, 3) if "subsample" in word else (5, 7)))
+    pooled = word == "sagan" or "subsample" in word
+    assert weights.shape == (2, 1, 3, *((2, 3) if pooled else (5, 7)))
     if "dot_product" not in word and "concatenation" not in word:
         torch.testing.assert_close(weights.sum((3, 4)), torch.ones(2, 1, 3))
     alone = block.mechanism.weights(block, x, queries=queries[1:2])["weights"]
@@ -156,6 +158,7 @@ def test_rows_of_its_weights_are_given_for_a_look(word):
     [
         ("nonlocal:reduction=64", 32, "leaves none of 32 channels; 32 is the largest"),
         ("global_context", 16, "leaves 1, and layer normalisation needs two; 8 is the largest"),
+        ("sagan", 7, "an eighth of the channels, and of 7 that is none; there must be 8"),
         ("criss_cross", 7, "an eighth of the channels, and of 7 that is none; there must be 8"),
     ],
 )
