@@ -59,6 +59,18 @@ def test_it_multiplies_and_learns_what_its_closed_form_says(word):
 
 
 @pytest.mark.parametrize("word", WORDS)
+def test_on_the_meta_device_the_same_is_counted(word):
+    (part,) = Word.parse(word).parts
+    found = []
+    for device in ("meta", "cpu"):
+        with torch.device(device):
+            block, x = build(part, SITE), torch.zeros(1, 32, 6, 9)
+        cost = count(block, lambda block=block, x=x: block(x), [32, 6, 9])
+        found.append((cost.mechanism, cost.model))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("word", WORDS)
 def test_the_formula_as_text_gives_the_number(word):
     (part,) = Word.parse(word).parts
     form = part.cost(SITE)
@@ -110,6 +122,21 @@ def test_in_half_precision_it_is_near_single(word, kind):
     assert (rounded - added).std() < (0.05 if kind is torch.bfloat16 else 0.01) * added.std()
     out.float().sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in block.parameters())
+
+
+@pytest.mark.parametrize(
+    "word", ["nonlocal:subsample=true:batch_norm=true", "global_context", "criss_cross", "sagan"]
+)
+def test_one_graph_serves_maps_of_any_size(word):
+    block = made(word).train()
+    twin = copy.deepcopy(block)
+    torch._dynamo.reset()
+    compiled = torch.compile(twin, fullgraph=True, dynamic=True, backend="eager")
+    for size in [(5, 7), (6, 11)]:
+        x = torch.randn(2, 32, *size)
+        with torch._dynamo.config.patch(error_on_recompile=size == (6, 11)):
+            torch.testing.assert_close(compiled(x), block(x), rtol=1e-4, atol=1e-5)
+    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize("word", WORDS)
