@@ -84,13 +84,15 @@ def test_it_is_its_formula(mode):
     torch.testing.assert_close(at + projected, shown, rtol=1e-10, atol=1e-12)
 
 
-def test_large_energies_stay_finite_in_half_precision():
+@pytest.mark.parametrize("mode", ["gaussian", "embedded_gaussian"])
+def test_large_energies_stay_finite_in_half_precision(mode):
     torch.manual_seed(0)
-    block = NonLocal2d(32, mode="gaussian")
-    nn.init.normal_(block.conv_out.weight, std=0.1)
+    block = NonLocal2d(32, mode=mode)
+    for name, layer in block.named_children():
+        nn.init.normal_(layer.weight, std=5 if name in ("theta", "phi") else 0.1)
     with torch.autocast("cpu", dtype=torch.float16):
-        # Energies of 3e5, above what float16 holds.
-        assert block(100 * torch.randn(1, 32, 6, 9)).isfinite().all()
+        # Energies of 3e5 and more, above what float16 holds.
+        assert block((100 * torch.randn(1, 32, 6, 9)).half()).isfinite().all()
 
 
 def test_a_far_object_is_seen():
