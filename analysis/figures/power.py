@@ -35,7 +35,7 @@ def draw(plans: Sequence[Plan], gain: float, path: Path) -> Path:
     if not shown:
         raise StudyError(f"nothing to draw into {path}: no claim needs seeds")
     with mpl.rc_context(STYLE):
-        (written,) = write(figure(shown, gain), path.with_suffix(""), [path.suffix[1:]])
+        written, _ = write(figure(shown, gain), path.with_suffix(""), [path.suffix[1:]])
     return written
 
 
@@ -52,7 +52,8 @@ def figure(plans: Sequence[Plan], gain: float) -> Figure:
         "Dot: the planned seeds, orange where they have less than the 80 % of the dashed line.",
     ]
     heading = f"Chance that a true claim is supported · {one}"
-    image, grid = page(heading, len(plans), notes, PANEL, ACROSS)
+    caption = f"Chance that a true claim is supported, by the number of seeds: {one}"
+    image, grid = page(heading, len(plans), notes, PANEL, ACROSS, caption=caption)
     for place, (axes, plan) in enumerate(zip(grid, plans, strict=True)):
         _panel(axes, plan, len(groups) > 1)
         if place % ACROSS:

@@ -85,7 +85,7 @@ class Section:
     name: str
         Of the grid.
     figures: dict of str to list of dict
-        The images of each kind: address of the SVG, alternative text, other formats.
+        The images of each kind: address of the SVG, its caption and notes, other formats.
     tables: list of Shown
         Means over seeds.
     effects: list of Shown
@@ -201,17 +201,26 @@ def title(kind: str) -> str:
 
 def _images(kind: str, paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     formats: dict[Path, dict[str, str]] = {}
+    captions: dict[Path, list[str]] = {}
     for path in paths:
+        if path.suffix == ".txt":
+            captions[path.with_suffix("")] = path.read_text(encoding="utf-8").splitlines()
+            continue
         address = path.relative_to(out).as_posix()
         formats.setdefault(path.with_suffix(""), {})[path.suffix[1:]] = address
-    return [
-        {
-            "stem": stem.name,
-            "svg": files["svg"],
-            "size": _size(out / files["svg"]),
-            "others": {suffix: file for suffix, file in files.items() if suffix != "svg"},
-            "alt": f"{title(kind)}: {stem.name.replace('-', ' ')}",
-        }
-        for stem, files in formats.items()
-        if "svg" in files
-    ]
+    found = []
+    for stem, files in formats.items():
+        if "svg" not in files:
+            continue
+        # A figure of another package may have none.
+        caption, *notes = captions.get(stem, [f"{title(kind)}: {stem.name.replace('-', ' ')}"])
+        found.append(
+            {
+                "svg": files["svg"],
+                "size": _size(out / files["svg"]),
+                "others": {suffix: file for suffix, file in files.items() if suffix != "svg"},
+                "caption": caption,
+                "notes": notes,
+            }
+        )
+    return found

@@ -137,8 +137,9 @@ def _read(
     items = folder.items
     if items is None:
         raise StudyError(
-            "kept no items.npz, which a training writes at its end; to have it, move the run's "
-            "folder, or its file in the archive, away and train it anew"
+            "kept no items.npz, which a training writes at its end; where there is a checkpoint, "
+            "`study evaluate --items` writes it, else move the run's folder, or its file in the "
+            "archive, away and train it anew"
         )
     try:
         listed = tuple(items[ITEMS].tolist())

@@ -68,6 +68,11 @@ class Verdict:
     registered: str = ""
 
     @property
+    def deciding(self) -> Outcome:
+        """The test that decides, the least sure one."""
+        return min(self.outcomes, key=_sureness)
+
+    @property
     def where(self) -> dict[str, str]:
         """Task, data, sites and variant of the group; without one, the tasks of the claim."""
         keys = ("task", "data", "sites", "variant")

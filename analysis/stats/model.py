@@ -191,6 +191,22 @@ class Model:
         error: Any = np.maximum(pooled, self._own_error(share, len(weights)))
         return Estimate(effect, error, self.df, n)
 
+    def mean(self, word: str) -> Estimate:
+        """Estimate the mean of a mechanism's runs, to be looked at beside the other means.
+
+        What a seed does to all mechanisms alike is no part of its error, which is that of a
+        contrast of few mechanisms. Its `n` is the number of the mechanism's seeds.
+        """
+        own = (self.runs["mechanism"] == word).to_numpy()
+        n = int(own.sum())
+        effect = float(self.runs["value"].to_numpy(dtype=float)[own].mean())
+        if not self.df:
+            return Estimate(effect, math.nan, 0, n)
+        # The fitted mean of a mechanism's runs is their mean: the error is that of n residuals.
+        share = self._design[own].mean(axis=0) @ self._inverse
+        error = max(float(self.sd) / math.sqrt(n), float(self._own_error(share, 1)))
+        return Estimate(effect, error, self.df, n)
+
     def _own_error(self, share: np.ndarray, mechanisms: int) -> Any:
         """Return a standard error by the runs' own residuals; 0 where it says nothing.
 

@@ -23,7 +23,7 @@ from plugins.contracts.metric import Metric
 
 __all__ = [
     *("ALPHA", "POWER", "Kind", "Outcome", "VerdictName"),
-    *("absent", "cost", "decided", "doubted", "judged", "untested"),
+    *("absent", "claimed", "cost", "decided", "doubted", "judged", "untested"),
 ]
 
 ALPHA = 0.05
@@ -67,6 +67,8 @@ class Outcome:
         ``MACs`` if the numbers are ratios of MACs; empty if they are in units of the metric.
     missing: tuple of str
         Mechanisms without a finished run.
+    kind: str
+        Which region the claim names; empty where nothing of the metric was judged.
     """
 
     verdict: VerdictName
@@ -81,6 +83,7 @@ class Outcome:
     detectable: float = math.nan
     unit: str = ""
     missing: tuple[str, ...] = ()
+    kind: Kind | Literal[""] = ""
 
 
 def untested(reason: str, n: int = 0, missing: Sequence[str] = ()) -> Outcome:
@@ -163,10 +166,17 @@ def doubted(outcome: Outcome, reason: str) -> Outcome:
     return replace(outcome, verdict="inconclusive", reason=reason, p=math.nan, depth=-math.inf)
 
 
+def claimed(kind: Kind, margin: float, metric: Metric) -> tuple[float, float]:
+    """Return between which bounds a claim says that the effect lies, in units of the metric."""
+    least = {"greater": margin, "not_worse": -margin, "equivalent": -margin}[kind]
+    most = margin if kind == "equivalent" else math.inf
+    return (least, most) if metric.higher_is_better else (-most, -least)
+
+
 def _judged(
     kind: Kind, estimate: Estimate, margin: float, label: str, metric: Metric, tests: int
 ) -> Outcome:
-    below, above = _edges(kind, margin, metric)
+    below, above = claimed(kind, margin, metric)
     estimate = estimate.repeated
     low, high = estimate.interval(1 - 2 * ALPHA)
     supported, contradicted = _sides(kind, estimate, margin, metric, tests)
@@ -175,7 +185,8 @@ def _judged(
         verdict: VerdictName, reason: str, p: float = math.nan, depth: float = math.nan
     ) -> Outcome:
         effect = estimate.effect
-        return Outcome(verdict, effect, low, high, margin, estimate.n, reason, p, depth)
+        found = Outcome(verdict, effect, low, high, margin, estimate.n, reason, p, depth)
+        return replace(found, kind=kind)
 
     if math.isnan(estimate.effect):
         return outcome("inconclusive", f"{label}: no seeds in common")
@@ -206,13 +217,6 @@ def _judged(
     return outcome("inconclusive", reason, p, depth)
 
 
-def _edges(kind: Kind, margin: float, metric: Metric) -> tuple[float, float]:
-    """Return the bounds of the region that a claim names."""
-    least = margin if kind == "greater" else -margin
-    most = margin if kind == "equivalent" else math.inf
-    return (least, most) if metric.higher_is_better else (-most, -least)
-
-
 def _share(kind: Kind, tests: int) -> float:
     """Return the level at which one of so many tests, on one side, refutes a claim."""
     return ALPHA / (tests * (2 if kind == "equivalent" else 1))
@@ -222,7 +226,7 @@ def _sides(
     kind: Kind, estimate: Estimate, margin: float, metric: Metric, tests: int
 ) -> tuple[Any, Any]:
     """Tell whether the interval lies inside the region, and whether a wider one lies outside."""
-    below, above = _edges(kind, margin, metric)
+    below, above = claimed(kind, margin, metric)
     low, high = estimate.interval(1 - 2 * ALPHA)
     far_low, far_high = estimate.interval(1 - 2 * _share(kind, tests))
     return (low > below) & (high < above), (far_high < below) | (far_low > above)
