@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from analysis.figures.all import draw_all, kinds
-from analysis.paper import overview
+from analysis.figures.all import kinds
+from analysis.report.drawn import key, taken_over
 from analysis.stats.effects import Effects, effects
 from analysis.stats.group import Group, groups
 from analysis.tables.columns import columns
@@ -25,14 +25,15 @@ from study.status import triage
 from study.status.states import States
 
 __all__ = [
-    *("UNUSABLE", "Section", "Selection", "Shown"),
-    *("failures", "first", "section", "tally", "title", "trouble"),
+    *("COST", "UNUSABLE", "Section", "Selection", "Shown"),
+    *("failures", "section", "tally", "title", "trouble"),
 ]
 
-FIRST = "overview"
-"""The kind that shows all tasks at once; it stands above the verdicts."""
-
 COST = "cost"
+"""The kind that stands above the verdicts."""
+
+REPEATED = "overview"
+"""A kind whose panels are all in those of `COST`."""
 
 PIXELS = 96 / 72
 """Of CSS, in a typographic point."""
@@ -84,8 +85,10 @@ class Section:
     ----------
     name: str
         Of the grid.
+    id: str
+        Of its heading in the page.
     figures: dict of str to list of dict
-        The images of each kind: address of the SVG, alternative text, other formats.
+        The images of each kind: address of the SVG, its caption and notes, other formats.
     tables: list of Shown
         Means over seeds.
     effects: list of Shown
@@ -95,51 +98,46 @@ class Section:
     """
 
     name: str
+    id: str
     figures: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     tables: list[Shown] = field(default_factory=list)
     effects: list[Shown] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
+    @property
+    def shown(self) -> bool:
+        """Whether there is anything below its heading."""
+        return bool(self.figures or self.tables or self.troubles)
 
-def section(selection: Selection, frame: pd.DataFrame, out: Path) -> Section:
-    """Summarise a selection and draw its figures below ``out/figures``."""
-    shown = Section(selection.name)
+
+def section(
+    selection: Selection, frame: pd.DataFrame, out: Path, old: Path, number: int
+) -> Section:
+    """Summarise a selection, the `number`-th, and draw its figures below ``out/figures``.
+
+    `old` is the folder of an earlier report, whose figures are taken if they show the same runs.
+    """
+    shown = Section(selection.name, f"part-{number}")
     if not (frame["state"] == "completed").any():
         return shown
     try:
         there = groups(frame, selection.baseline)
         shown.tables.extend(_table(group) for group in there)
         shown.effects.extend(_effects(found) for found in effects(there))
-        folder = out / "figures" / (selection.name or "all")
-        for kind, paths in _draw(frame, folder, selection.baseline).items():
-            if kind == FIRST:
-                continue
+        place = Path("figures") / (selection.name or "all")
+        wanted = [kind for kind in kinds() if kind != REPEATED]
+        drawn = taken_over(
+            old / place,
+            out / place,
+            key(frame, selection.baseline, wanted),
+            lambda: _draw(frame, out / place, selection.baseline, wanted),
+        )
+        for kind, paths in drawn.items():
             if images := _images(kind, paths, out):
                 shown.figures[kind] = images
     except UNUSABLE as error:
         shown.troubles.append(trouble("means and figures", error))
     return shown
-
-
-def first(
-    selections: Sequence[Selection], sections: Sequence[Section], frame: pd.DataFrame, out: Path
-) -> list[dict[str, Any]]:
-    """Return what stands above the verdicts: the figure of all tasks.
-
-    For a single task it would be mostly empty. Then each selection's figure of accuracy against
-    cost moves up.
-    """
-    if frame.loc[frame["state"] == "completed", "task"].nunique() < 2:
-        return [image for shown in sections for image in shown.figures.pop(COST, [])]
-    baselines = {selection.baseline for selection in selections}
-    baseline = baselines.pop() if len(baselines) == 1 else None
-    try:
-        return _images(FIRST, overview.draw(groups(frame, baseline), out / "figures"), out)
-    except UNUSABLE as error:
-        said = trouble("means and figures", error)
-        if not any(said in shown.troubles for shown in sections):
-            sections[0].troubles.append(said)
-        return []
 
 
 def trouble(what: str, error: Exception) -> str:
@@ -170,10 +168,15 @@ def _size(svg: Path) -> list[int]:
     return [round(PIXELS * number) for number in points]
 
 
-def _draw(frame: pd.DataFrame, out: Path, baseline: str | None) -> dict[str, list[Path]]:
+def _draw(
+    frame: pd.DataFrame, out: Path, baseline: str | None, wanted: Sequence[str]
+) -> dict[str, list[Path]]:
     # matplotlib reports substituted glyphs and the like, which nobody can act on here.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    return draw_all(frame, out, baseline)
+    # The same runs in another order give the same figures.
+    frame = frame.sort_values("id", kind="stable", ignore_index=True)
+    found = [group for group in groups(frame, baseline) if len(group.done)]
+    return {kind: kinds()[kind].draw(found, out) for kind in wanted}
 
 
 def _table(group: Group) -> Shown:
@@ -201,17 +204,26 @@ def title(kind: str) -> str:
 
 def _images(kind: str, paths: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     formats: dict[Path, dict[str, str]] = {}
+    captions: dict[Path, list[str]] = {}
     for path in paths:
+        if path.suffix == ".txt":
+            captions[path.with_suffix("")] = path.read_text(encoding="utf-8").splitlines()
+            continue
         address = path.relative_to(out).as_posix()
         formats.setdefault(path.with_suffix(""), {})[path.suffix[1:]] = address
-    return [
-        {
-            "stem": stem.name,
-            "svg": files["svg"],
-            "size": _size(out / files["svg"]),
-            "others": {suffix: file for suffix, file in files.items() if suffix != "svg"},
-            "alt": f"{title(kind)}: {stem.name.replace('-', ' ')}",
-        }
-        for stem, files in formats.items()
-        if "svg" in files
-    ]
+    found = []
+    for stem, files in formats.items():
+        if "svg" not in files:
+            continue
+        # A figure of another package may have none.
+        caption, *notes = captions.get(stem, [f"{title(kind)}: {stem.name.replace('-', ' ')}"])
+        found.append(
+            {
+                "svg": files["svg"],
+                "size": _size(out / files["svg"]),
+                "others": {suffix: file for suffix, file in files.items() if suffix != "svg"},
+                "caption": caption,
+                "notes": notes,
+            }
+        )
+    return found
