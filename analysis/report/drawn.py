@@ -1,4 +1,4 @@
-"""Take over the figures that an earlier report drew of the same runs: drawing is what takes time."""
+"""Take over what an earlier report drew of the same runs: drawing takes longest."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ figures' other formats.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import posixpath
 import re
@@ -72,7 +73,7 @@ def _bundled(site: Path) -> str:
                  *sorted((site / "runs").glob("*.html"))]:  # fmt: skip
         name = path.relative_to(site).as_posix()
         main = path.read_text(encoding="utf-8").partition(OPENING)[2].partition(CLOSING)[0]
-        pages[name] = ADDRESS.sub(lambda match, at=name: _inlined(match, site, at), main)
+        pages[name] = ADDRESS.sub(functools.partial(_inlined, site=site, at=name), main)
     static = {p.name: p.read_text(encoding="utf-8") for p in (site / "static").iterdir()}
     own = "".join(
         f"study.pages[{name!r}] = () => {{\n{''.join(static[each] for each in scripts)}}};\n"
