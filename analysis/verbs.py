@@ -9,9 +9,12 @@ from analysis.commands.claims import claims
 from analysis.commands.collect import collect
 from analysis.commands.effects import effects
 from analysis.commands.export import export
+from analysis.commands.items import items
 from analysis.commands.plot import plot
+from analysis.commands.ranks import ranks
 from analysis.commands.register import register as registration
 from analysis.commands.report import report
+from analysis.commands.seeds import seeds
 from analysis.commands.table import table
 
 __all__ = ["register"]
@@ -19,5 +22,9 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this room to the command line."""
-    for verb in (collect, table, plot, effects, registration, claims, report, export, attend):
+    verbs = (
+        *(collect, table, plot, effects, ranks, items, seeds, registration, claims),
+        *(report, export, attend),
+    )
+    for verb in verbs:
         app.command()(verb)

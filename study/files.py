@@ -15,7 +15,7 @@ from study.errors import StudyError
 
 __all__ = [
     *("BrokenFile", "Unreadable", "append_jsonl", "last_records", "naming", "read_json"),
-    *("read_metrics", "sync", "write_json", "write_once", "write_text"),
+    *("read_metrics", "sync", "write_bytes", "write_json", "write_once", "write_text"),
 ]
 
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
@@ -48,7 +48,12 @@ def write_text(path: Path, text: str) -> None:
 
     Missing parent folders are created. A full disk leaves the file of before.
     """
-    with _written_beside(path, text) as temporary:
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` as `write_text` does."""
+    with _written_beside(path, content) as temporary:
         temporary.replace(path)
 
 
@@ -62,7 +67,7 @@ def write_once(path: Path, obj: Any) -> bool:
 
     Of any number of processes, on any number of hosts, that write at the same time one succeeds.
     """
-    with _written_beside(path, _json(obj)) as temporary:
+    with _written_beside(path, _json(obj).encode()) as temporary:
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -126,15 +131,15 @@ def _json(obj: Any) -> str:
 
 
 @contextmanager
-def _written_beside(path: Path, text: str) -> Iterator[Path]:
-    """Yield a file with `text` in it, which is gone afterwards unless it was renamed."""
+def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
+    """Yield a file with `content` in it, which is gone afterwards unless it was renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile: its 0600 would hide the results from the colleagues who share the disk.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with naming(path, temporary):
-            with temporary.open("x", encoding="utf-8") as file:
-                file.write(text)
+            with temporary.open("xb") as file:
+                file.write(content)
                 file.flush()
                 sync(file.fileno())
             yield temporary

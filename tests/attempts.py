@@ -9,11 +9,17 @@ import pickle
 import signal
 import time
 
+import numpy as np
+
+from plugins.contracts.tasks import find_task
 from study.launch.local.slots import THREADLESS
 from study.runs.folder import RunFolder
 from study.worker.warm import Nursery
 
-__all__ = ["Payload", "assert_equal", "curve", "finish", "kill", "steps", "stop", "torn"]
+__all__ = [
+    *("Payload", "assert_equal", "curve", "finish", "items_of_result", "kill", "steps", "stop"),
+    "torn",
+]
 
 PATIENCE = 300  # seconds
 
@@ -90,6 +96,18 @@ def assert_equal(disturbed, undisturbed):
         assert disturbed.result[key] == undisturbed.result[key], key
     assert curve(disturbed) == curve(undisturbed)
     assert len(curve(disturbed)) > 5
+    items = items_of_result(disturbed)
+    assert items.keys() == undisturbed.items.keys()
+    assert all(np.array_equal(items[name], undisturbed.items[name]) for name in items)
+
+
+def items_of_result(folder):
+    """Return what a finished run has kept; its metric follows from it, but for rounding."""
+    items, result = folder.items, folder.result
+    task = find_task(folder.run["science"]["task"])
+    (value,) = task.value_of_items(items, np.ones((1, len(items["item"])), int))
+    assert abs(value - result["metrics"][result["metric"]]) < 1e-6  # it is recorded so
+    return items
 
 
 def curve(folder):

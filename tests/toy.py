@@ -1,7 +1,8 @@
 """A task that trains in milliseconds, installed the way a third party would install one.
 
 It counts to ``epochs``, one checkpoint a step, and does as its recipe says: fails, sleeps, eats
-memory, or does not fit when it is probed. A step at full size takes ``seconds``.
+memory, or does not fit when it is probed. A step at full size takes ``seconds``. It hands over
+so many ``items`` at each evaluation.
 """
 
 import os
@@ -18,6 +19,7 @@ TASK = """
     from pydantic import Field
 
     from plugins.attention.core.site import MapSite, Place
+    from plugins.contracts.items import CountsItems
     from plugins.contracts.metric import Metric
     from plugins.contracts.recipe import Recipe
     from plugins.contracts.task import Probes, Smokes, Task
@@ -30,9 +32,10 @@ TASK = """
         failing: str = ""
         unfit: str = ""
         megabytes: int = 0
+        items: int = 0
         pretrained: str = ""
 
-    class Toy(Task, Smokes, Probes):
+    class Toy(Task, Smokes, Probes, CountsItems):
         name = "toy"
         Recipe = ToyRecipe
         sites = ("a", "b")
@@ -68,6 +71,9 @@ TASK = """
             from toytask import train
             return train.probe(job, steps)
 
+        def value_of_items(self, items, weights):
+            return weights @ items["points"] / weights.sum(axis=1)
+
         def training_steps(self, recipe, items, data):
             return recipe.epochs * items
 """
@@ -94,6 +100,12 @@ TRAIN = """
         took = job.recipe.seconds * 1000 / job.world
         return Probed(milliseconds=(took,) * steps, warm_up=1, inputs="numbers", kernels=7)
 
+    def items(score, number):
+        import numpy as np
+
+        points = np.linspace(score - 1, score + 1, number)
+        return {"item": np.arange(number), "points": points}
+
     def train(job):
         state = job.folder / "checkpoints" / "count"
         state.parent.mkdir(exist_ok=True)
@@ -108,6 +120,8 @@ TRAIN = """
                 raise RuntimeError("as told")
             score = random.Random(job.seed * 1000 + step).random()
             job.record("train", step=step, epoch=step, loss=1 / step)
+            if job.recipe.items:
+                job.items(items(score, job.recipe.items))
             job.record("val", step=step, epoch=step, score=score)
             state.write_text(str(step))
 """

@@ -9,7 +9,7 @@ import typer
 
 from analysis.commands.effects import together
 from analysis.commands.judging import Claims, Margins, agreed, check
-from analysis.commands.question import Grids, Out, Runs, Table, emit, writable
+from analysis.commands.question import HOW, Grids, Out, Runs, Table, emit, terminal, writable
 
 __all__ = ["claims"]
 
@@ -28,21 +28,28 @@ def claims(
     margin: Margins = None,
     runs: Runs = None,
     table: Table = None,
-    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    format: Annotated[Format | None, typer.Option(help=HOW)] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="On a terminal, all that Markdown says, with reasons.")
+    ] = False,
     out: Out = None,
 ) -> None:
     """Judge the paper's findings on the runs: supported, contradicted, inconclusive, not tested."""
     from analysis.registered.standing import registrations
     from analysis.stats.claims import judge
     from analysis.stats.group import groups
-    from analysis.tables.claims import RENDERERS, beneath
+    from analysis.tables.claims import RENDERERS, beneath, show
     from study.grid.reading import find
 
-    writable(out, format)
+    writable(out, format or Format.MARKDOWN)
     judged = agreed(claims, margin)
     frame = together(grids, runs, table)
     found = groups(frame)
     check(claims, margin, (group.metric.name for group in found))
     registered = registrations(find(grids or ()), judged, frame)
     verdicts = registered.marked(judge(found, judged))
-    emit(RENDERERS[format.value](verdicts, beneath(found), registered.lines), out)
+    if (screen := terminal(format, out)) and not wide:
+        show(verdicts, beneath(found), registered.lines, screen)
+    else:
+        text = RENDERERS[format or Format.MARKDOWN](verdicts, beneath(found), registered.lines)
+        emit(text, out)

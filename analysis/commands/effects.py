@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.commands.question import (
+    HOW,
     Format,
     Grids,
     Out,
@@ -14,6 +15,7 @@ from analysis.commands.question import (
     Table,
     answered,
     emit,
+    terminal,
     union,
     writable,
 )
@@ -28,17 +30,17 @@ def effects(
     grids: Grids = None,
     runs: Runs = None,
     table: Table = None,
-    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    format: Annotated[Format | None, typer.Option(help=HOW)] = None,
     out: Out = None,
 ) -> None:
     """Show main effects and two-way interactions of the terms E1 to E4, with intervals."""
     from analysis.stats.effects import effects as fit
     from analysis.stats.effects import skipped
     from analysis.stats.group import groups
-    from analysis.tables.effects import RENDERERS
+    from analysis.tables.effects import RENDERERS, show
     from study.errors import StudyError
 
-    writable(out, format)
+    writable(out, format or Format.MARKDOWN)
     there = groups(together(grids, runs, table))
     for line in (reasons := skipped(there)):
         typer.echo(f"left out: {line}", err=True)
@@ -48,7 +50,10 @@ def effects(
             f"no factorial among {len(reasons)} groups of finished runs: effects need the 16 "
             "term sets, or enough of them (see `left out`)"
         )
-    emit(RENDERERS[format.value](found), out)
+    if screen := terminal(format, out):
+        show(found, screen)
+    else:
+        emit(RENDERERS[format or Format.MARKDOWN](found), out)
 
 
 def together(grids: Grids, runs: Runs, table: Table) -> pd.DataFrame:

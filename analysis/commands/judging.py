@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from analysis.stats.claimfile import Claim
 
-__all__ = ["Claims", "Margins", "agreed", "check", "margins"]
+__all__ = ["Claims", "Margins", "agreed", "amounts", "check", "margins"]
 
 Claims = Annotated[
     list[Path] | None,
@@ -55,7 +55,12 @@ def check(claims: list[Path] | None, margin: list[str] | None, metrics: Iterable
 
 
 def margins(given: list[str] | None) -> dict[str, float]:
-    """Return margins by metric from ``METRIC=VALUE``; StudyError if one is none."""
+    """Return margins by metric; StudyError if one is none."""
+    return amounts("--margin", given)
+
+
+def amounts(option: str, given: list[str] | None) -> dict[str, float]:
+    """Return the numbers of an option that is written ``METRIC=VALUE``, by metric."""
     from study.errors import StudyError
 
     found = {}
@@ -66,5 +71,5 @@ def margins(given: list[str] | None) -> dict[str, float]:
         except ValueError:
             found[metric] = math.nan
         if not metric or not 0 < found[metric] < math.inf:
-            raise StudyError(f"--margin {text}: write METRIC=VALUE, a number above 0: BLEU=1.0")
+            raise StudyError(f"{option} {text}: write METRIC=VALUE, a number above 0: BLEU=1.0")
     return found

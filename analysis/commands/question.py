@@ -19,11 +19,23 @@ if TYPE_CHECKING:
 
     from analysis.stats.group import Cell
     from study.runs.folder import RunFolder
+    from study.screen import Screen
 
 __all__ = [
     *("Format", "Grids", "Out", "Question", "Runs", "Table"),
-    *("WITHOUT", "answered", "emit", "finished", "folders", "frame", "questions", "root", "union"),
-    "writable",
+    *(
+        "HOW",
+        "WITHOUT",
+        "answered",
+        "emit",
+        "finished",
+        "folders",
+        "frame",
+        "questions",
+        "root",
+        "union",
+    ),
+    *("terminal", "writable"),
 ]
 
 WITHOUT = "none"
@@ -53,6 +65,8 @@ class Format(enum.StrEnum):
     CSV = "csv"
     LATEX = "latex"
 
+
+HOW = "How to write it; Markdown if it is not for a terminal."
 
 ENDINGS = {
     "markdown": (".md", ".markdown", ".txt"),
@@ -185,6 +199,15 @@ def union(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.concat(frames, ignore_index=True).drop_duplicates("id", ignore_index=True)
+
+
+def terminal(format: enum.StrEnum | None, out: Path | None) -> Screen | None:
+    """Return the terminal where an answer is to be shown on one; None for a file or a pipe."""
+    import sys
+
+    from study.screen import Screen
+
+    return Screen() if format is None and out is None and sys.stdout.isatty() else None
 
 
 def writable(out: Path | None, format: enum.StrEnum) -> None:

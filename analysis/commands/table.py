@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from analysis.commands.question import Format, Grids, Out, Runs, Table, answered, emit, writable
+from analysis.commands.question import (
+    HOW,
+    Format,
+    Grids,
+    Out,
+    Runs,
+    Table,
+    answered,
+    emit,
+    terminal,
+    writable,
+)
 
 __all__ = ["table"]
 
@@ -16,7 +27,10 @@ def table(
     grids: Grids = None,
     runs: Runs = None,
     table: Table = None,
-    format: Annotated[Format, typer.Option(help="How to write it.")] = Format.MARKDOWN,
+    format: Annotated[Format | None, typer.Option(help=HOW)] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="On a terminal, all columns that Markdown has.")
+    ] = False,
     published: Annotated[
         bool,
         typer.Option(
@@ -29,9 +43,9 @@ def table(
     """Show accuracy beside cost: means over seeds, intervals, differences to the baseline."""
     from analysis.stats.group import groups
     from analysis.tables.published import beside, load
-    from analysis.tables.table import RENDERERS
+    from analysis.tables.table import RENDERERS, show
 
-    writable(out, format)
+    writable(out, format or Format.MARKDOWN)
     values = load()
     shown = []
     for question, frame in answered(grids, runs, table):
@@ -40,4 +54,7 @@ def table(
             variant = ", ".join(filter(None, (question.name, group.variant)))
             named = replace(group, variant=variant)
             shown.append(beside(named, values, everything=published))
-    emit(RENDERERS[format.value](shown), out)
+    if screen := terminal(format, out):
+        show(shown, screen, wide)
+    else:
+        emit(RENDERERS[format or Format.MARKDOWN](shown), out)

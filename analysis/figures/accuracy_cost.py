@@ -10,16 +10,26 @@ from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.drawing import panel
-from analysis.figures.drawing.page import bars, data, page, pages, settle
+from analysis.figures.drawing.page import (
+    add_note,
+    bars,
+    data,
+    page,
+    pages,
+    settle,
+    title_panel,
+    where,
+)
 from analysis.figures.drawing.panel import MACS, TIME, Cost
-from analysis.figures.drawing.style import PANEL_TITLE, STYLE, write
+from analysis.figures.drawing.style import STYLE, write
 from analysis.figures.kind import Kind
 from analysis.stats.group import Group
 
-__all__ = ["BY_MACS", "BY_TIME", "draw", "figure", "notes"]
+__all__ = ["BY_MACS", "BY_TIME", "draw", "figure", "name_points", "notes"]
 
 CLOCK = (
     "Time: wall time from start to result, over all attempts, evaluations included; it depends on "
@@ -57,19 +67,29 @@ def draw(groups: Sequence[Group], out: Path, cost: Cost = MACS) -> list[Path]:
 
 def figure(groups: Sequence[Group], heading: str, cost: Cost = MACS) -> Figure:
     """Draw groups of one task, data set and recipe as the panels of one figure."""
-    image, grid = page(heading, len(groups), notes(groups, cost))
+    caption = f"{groups[0].metric.name} against {cost.name}: {where(groups)}."
+    image, grid = page(heading, len(groups), notes(groups, cost), caption=caption)
     for axes, group in zip(grid, groups, strict=True):
         panel.points(axes, group, cost)
-        axes.set_title(group.sites, **PANEL_TITLE)
+        title_panel(axes, group.sites)
     settle(image)
-    for axes, group in zip(grid, groups, strict=True):
-        panel.names(axes, group, cost)
+    name_points(image, grid, groups, cost)
     return image
+
+
+def name_points(image: Figure, grid: Sequence[Axes], groups: Sequence[Group], cost: Cost) -> None:
+    """Write names beside the points of all panels; the caption has those that find no room."""
+    left_out = []
+    for axes, group in zip(grid, groups, strict=True):
+        if words := panel.names(axes, group, cost):
+            left_out.append(f"{', '.join(words)} ({group.sites})")
+    if left_out:
+        add_note(image, f"Drawn without a name, for want of room: {'; '.join(left_out)}.")
 
 
 def notes(groups: Sequence[Group], cost: Cost) -> list[str]:
     """What a reader must know to read such panels, a sentence each."""
-    sentences = [*data(groups), bars(groups), panel.front_note(groups)]
+    sentences = [*data(groups), *bars(groups), *panel.front_note(groups, cost)]
     dashed = sorted(
         {str(g.baseline) for g in groups if g.baseline in panel.drawn(g, cost).mechanism.values}
     )

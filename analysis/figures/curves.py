@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from analysis.figures.drawing import line_ends
+from analysis.figures.drawing.labels import name
 from analysis.figures.drawing.line_ends import End
-from analysis.figures.drawing.page import PANEL, data, page, pages, settle
+from analysis.figures.drawing.page import PANEL, data, page, pages, settle, title_panel, where
 from analysis.figures.drawing.palette import OTHERS, color, dashes, ink, marker
-from analysis.figures.drawing.panel import name
-from analysis.figures.drawing.style import PANEL_TITLE, STYLE, gridlines, write
+from analysis.figures.drawing.style import STYLE, gridlines, write
 from analysis.figures.drawing.ticks import InUnit
 from analysis.figures.kind import Kind
 from analysis.stats.group import Group
@@ -50,8 +50,10 @@ def figure(groups: Sequence[Group], heading: str) -> Figure:
     """Draw a row a group: the metric on the left, the loss on the right."""
     most = max(len(group.seeds) for group in groups)
     # Names stand one below the other.
-    height = max(PANEL[1], (line_ends.PITCH * most) / 72 + 0.8)
-    image, grid = page(heading, 2 * len(groups), _notes(groups), (PANEL[0], height))
+    least = (line_ends.PITCH * most) / 72 + 0.8
+    size = (PANEL[0], max(PANEL[1], least))
+    caption = f"Learning curves, {groups[0].metric.name} and training loss: {where(groups)}."
+    image, grid = page(heading, 2 * len(groups), _notes(groups), size, caption=caption, least=least)
     named = []
     for index, group in enumerate(groups):
         left, right = grid[2 * index : 2 * index + 2]
@@ -62,7 +64,7 @@ def figure(groups: Sequence[Group], heading: str) -> Figure:
         left.set_ylabel(axis(group.metric))
         left.yaxis.set_major_formatter(InUnit(group.metric.point))
         _loss_axis(right)
-        left.set_title(group.sites, **PANEL_TITLE)
+        title_panel(left, group.sites)
     settle(image)
     for axes, ends, texts in named:
         line_ends.move(axes, ends, texts)

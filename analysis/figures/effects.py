@@ -6,7 +6,6 @@ The same effects give the same bytes.
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
-from analysis.figures.drawing.page import GREY, page
-from analysis.figures.drawing.style import PANEL_TITLE, STYLE, gridlines, write
+from analysis.figures.drawing.page import GREY, page, title_panel
+from analysis.figures.drawing.style import STYLE, gridlines, write
 from analysis.figures.drawing.ticks import InUnit
 from analysis.figures.kind import Kind
 from analysis.stats.effects import LEVEL, MEANINGS, MODULE, Effects, effects
@@ -29,7 +28,8 @@ __all__ = ["EFFECTS", "draw", "figure"]
 
 GAIN, LOSS, UNSURE = "#0072B2", "#D55E00", "#8C8C8C"  # of Okabe and Ito, and grey
 PANEL = (5.4, 3.7)  # width and height in inches
-TITLE = 56  # characters that fit over a panel
+LEAST = 3.0  # of height, for eleven rows
+LEFT = 1.5  # inches for the names of the terms
 GAP = 0.7  # between main effects and interactions, in rows
 
 HEADING = "What each term brings"
@@ -52,7 +52,9 @@ def draw(groups: Sequence[Group], out: Path) -> list[Path]:
 
 def figure(found: Sequence[Effects]) -> Figure:
     """Draw effects side by side; call it within `analysis.figures.drawing.style.STYLE`."""
-    image, grid = page(HEADING, len(found), _notes(found), PANEL)
+    shown = "; ".join(factorial.group.title for factorial in found)
+    caption = f"{HEADING}, main effects and two-way interactions: {shown}."
+    image, grid = page(HEADING, len(found), _notes(found), PANEL, caption=caption, least=LEAST)
     for axes, factorial in zip(grid, found, strict=True):
         _panel(axes, factorial)
     higher = _higher(found)
@@ -111,8 +113,7 @@ def _panel(axes: Axes, factorial: Effects) -> None:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(f"effect on {axis(metric)}")
     axes.xaxis.set_major_formatter(InUnit(metric.point))
-    title = "\n".join(textwrap.wrap(factorial.group.title, TITLE))
-    axes.set_title(title, **PANEL_TITLE)
+    title_panel(axes, factorial.group.title, LEFT)
 
 
 def _heights(rows: pd.DataFrame) -> list[float]:

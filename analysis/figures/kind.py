@@ -24,8 +24,9 @@ class Kind:
     draw: callable
         ``draw(groups, out)`` writes files into the folder `out`, which it creates if need be, and
         returns their paths. All groups have finished runs; it returns no path if they do not
-        suffice. The report shows the SVG of each. Colours, pages and panels are in
-        `analysis.figures.drawing`.
+        suffice. The report shows the SVG of each, with the text file of that name as caption:
+        what it shows on the first line, then a note a line. Colours, pages and panels are in
+        `analysis.figures.drawing`, and the form that is asked for.
     rank: int
         Order among all kinds, the lowest first; equal ones by name.
     """

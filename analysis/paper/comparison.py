@@ -114,8 +114,10 @@ def markdown(group: Group, rows: pd.DataFrame, front: Front, against: str) -> st
         }
     )
     notes = [
+        "± 95 %: half the interval of a mean by its own n seeds (Student's t); the bars of figures "
+        "are by the model of all mechanisms.",
         f"Δ: difference to {against}, by the model of all mechanisms (seeds are blocks; "
-        "docs/statistics.md)."
+        "docs/statistics.md).",
     ]
     if rows["n"].max() == 1:
         notes.append("One seed: differences between rows cannot be told from noise.")

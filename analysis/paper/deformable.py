@@ -17,9 +17,8 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.drawing import panel
 from analysis.figures.drawing.boxes import Box
-from analysis.figures.drawing.page import bars, data, page, settle
+from analysis.figures.drawing.page import bars, data, page, settle, title_panel, where
 from analysis.figures.drawing.panel import MACS
-from analysis.figures.drawing.style import PANEL_TITLE
 from analysis.figures.kind import Kind
 from analysis.paper import comparison
 from analysis.stats.group import Group
@@ -77,17 +76,24 @@ def draw(groups: Sequence[Group], out: Path) -> list[Path]:
 def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figure:
     """Draw a panel a group: its rows as accuracy against cost, with lines between its rows."""
     groups = [group for group, _ in compared]
-    image, grid = page(f"Deformable convolution against E2 · {heading}", len(compared), [
+    notes = [
         *data(groups),
-        bars(groups),
+        *bars(groups),
         "Lines lead from a mechanism to the same with E2 or with deformable convolution.",
-    ])  # fmt: skip
+    ]
+    image, grid = page(
+        f"Deformable convolution against E2 · {heading}",
+        len(compared),
+        notes,
+        caption=f"{groups[0].metric.name} of deformable convolution and of E2 against {MACS.name}: "
+        f"{where(groups)}.",
+    )
     for axes, (group, table) in zip(grid, compared, strict=True):
         panel.points(axes, group, MACS, pareto=False, only=[*table["mechanism"]])
         for line in _lines(table):
             style, tone, _ = LINES[line.added]
             axes.plot(line.x, line.y, ls=style, color=tone, lw=1.1, alpha=0.7, zorder=2)
-        axes.set_title(group.sites, **PANEL_TITLE)
+        title_panel(axes, group.sites)
     used = {line.added for _, table in compared for line in _lines(table)}
     handles = [
         Line2D([], [], ls=style, color=tone, lw=1.1, label=label)

@@ -13,11 +13,11 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from analysis.figures.accuracy_cost import notes
+from analysis.figures.accuracy_cost import name_points, notes
 from analysis.figures.drawing import panel
-from analysis.figures.drawing.page import page, settle
+from analysis.figures.drawing.page import page, settle, title_panel
 from analysis.figures.drawing.panel import MACS
-from analysis.figures.drawing.style import PANEL_TITLE, STYLE, write
+from analysis.figures.drawing.style import STYLE, write
 from analysis.figures.kind import Kind
 from analysis.stats.group import Group
 
@@ -87,13 +87,17 @@ def figure(choices: Sequence[Choice]) -> Figure:
             "Each panel shows the data, sites and recipe with the most finished runs; left out: "
             f"{', '.join(left_out)}."
         )
-    image, grid = page("Accuracy against the cost of the mechanism", len(lettered), sentences)
+    heading = "Accuracy against the cost of the mechanism"
+    shown = "; ".join(
+        f"{at} {title[0].lower()}{title[1:]}, {group.data} at {group.sites}"
+        for at, title, group in lettered
+    )
+    image, grid = page(heading, len(lettered), sentences, caption=f"{heading}: {shown}.")
     for axes, (at, title, group) in zip(grid, lettered, strict=True):
         panel.points(axes, group, MACS)
-        axes.set_title(f"{at} {title}\n{group.data} · {group.sites}", **PANEL_TITLE)
+        title_panel(axes, f"{at} {title}\n{group.data} · {group.sites}")
     settle(image)
-    for axes, (_, _, group) in zip(grid, lettered, strict=True):
-        panel.names(axes, group, MACS)
+    name_points(image, grid, [group for _, _, group in lettered], MACS)
     return image
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 
 from analysis.figures.drawing import line_ends, panel
 from analysis.figures.drawing.line_ends import End
-from analysis.figures.drawing.page import bars, data, page, settle
+from analysis.figures.drawing.page import bars, data, page, settle, title_panel, where
 from analysis.figures.drawing.palette import ink
 from analysis.figures.drawing.panel import LINEAR_SPAN, MACS
-from analysis.figures.drawing.style import PANEL_TITLE, gridlines
+from analysis.figures.drawing.style import gridlines
 from analysis.figures.drawing.ticks import InUnit
 from analysis.figures.kind import Kind
 from analysis.paper import comparison
@@ -79,24 +79,35 @@ def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figu
     groups = [group for group, _ in compared]
     notes = [
         *data(groups),
-        bars(groups),
+        *bars(groups),
         "Range k: keys within k positions on each axis, 2k + 1 an axis; dynamic without a range "
         f"has {2 * DYNAMIC_RANGE + 1} taps an axis.",
     ]
     title = f"Dynamic convolution against E2, by range · {heading}"
-    image, grid = page(title, 2 * len(compared), notes)
+    caption = f"{groups[0].metric.name} and MACs of dynamic convolution and E2 by spatial range: "
+    image, grid = page(title, 2 * len(compared), notes, caption=f"{caption}{where(groups)}.")
     named = []
     for index, (group, table) in enumerate(compared):
         left, right = grid[2 * index : 2 * index + 2]
         size, unit = MACS.unit(table["mechanism_macs"])
-        scaled = table.assign(macs=table["mechanism_macs"] / size, exact=math.nan)
-        for axes, values, reach in ((left, "mean", "half_width"), (right, "macs", "exact")):
-            ends = _series(axes, scaled, values, reach)
+        scaled = table.assign(
+            macs=table["mechanism_macs"] / size,
+            exact=math.nan,
+            reach=table["mechanism"].map(group.reach).astype(float),
+        )
+        seeds = {word: own.tolist() for word, own in group.done.groupby("mechanism")["value"]}
+        none: dict[str, list[float]] = {}
+        for axes, values, reach, dots in (
+            (left, "mean", "reach", seeds),
+            (right, "macs", "exact", none),
+        ):
+            ends = _series(axes, scaled, values, reach, dots)
             named.append((axes, ends, line_ends.write(axes, ends)))
-        panel.accuracy(left, table["mean"], table["half_width"])
+        runs = [value for word in table["mechanism"] for value in seeds[word]]
+        panel.accuracy(left, table["mean"], scaled["reach"], runs)
         left.set_ylabel(axis(group.metric))
         left.yaxis.set_major_formatter(InUnit(group.metric.point))
-        left.set_title(group.sites, **PANEL_TITLE)
+        title_panel(left, group.sites)
         _cost_axis(right, scaled["macs"], unit)
     settle(image)
     for axes, ends, texts in named:
@@ -104,7 +115,9 @@ def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figu
     return image
 
 
-def _series(axes: Axes, table: pd.DataFrame, values: str, reach: str) -> list[End]:
+def _series(
+    axes: Axes, table: pd.DataFrame, values: str, reach: str, seeds: Mapping[str, list[float]]
+) -> list[End]:
     order = sorted(set(table["range"]))
     ends = []
     for side, (kind, own) in zip((-1, 1), table.groupby("kind", sort=True), strict=True):
@@ -115,6 +128,10 @@ def _series(axes: Axes, table: pd.DataFrame, values: str, reach: str) -> list[En
             x, own[values], bars, **style, ms=5.5, lw=1.3, elinewidth=0.8,
             markeredgecolor="white", markeredgewidth=0.5, gid=kind,
         )  # fmt: skip
+        for at, word in zip(x, own["mechanism"], strict=True):
+            dots = seeds.get(word, [])
+            if len(dots) > 1:
+                axes.plot([at] * len(dots), dots, ".", color=style["color"], **panel.SEED)
         label = "E2 (0100)" if kind == "E2" else kind
         ends.append(End(x[-1], own[values].iloc[-1], label, ink(style["color"]), "bold"))
     axes.set_xticks(range(len(order)), [*map(_range, order)])

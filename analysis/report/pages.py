@@ -37,7 +37,7 @@ STATES = {
 }
 """A sign for each state, so that colour is not the only mark; all other states need somebody: ✗."""
 
-VERDICTS = {"supported": "✓", "contradicted": "✗", "inconclusive": "≈", "not tested": "–"}
+VERDICTS = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not tested": "–"}
 
 ABSENT = "–"
 

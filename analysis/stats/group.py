@@ -140,6 +140,14 @@ class Group:
         return self.model.contrast({mechanism: 1.0, reference: -1.0}).repeated
 
     @cached_property
+    def reach(self) -> dict[str, float]:
+        """Half the 95 % interval of each mean, by the model of differences; NaN below two seeds.
+
+        Unlike ``half_width`` in `means` it does not rest on a mechanism's own two or three runs.
+        """
+        return {word: self.model.mean(word).repeated.half_width(CONFIDENCE) for word in self.seeds}
+
+    @cached_property
     def rows(self) -> pd.DataFrame:
         """One row a mechanism, the baseline first, then in the order of `asked`.
 

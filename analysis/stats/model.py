@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.regression.linear_model import OLS  # statsmodels.api takes half a second more
-from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
-__all__ = ["REPEATED", "SHARED", "TELLING", "Estimate", "Model", "Shared"]
+__all__ = ["REPEATED", "ROUNDING", "SHARED", "TELLING", "Estimate", "Model", "Shared"]
 
 REPEATED = 2
 """Common seeds without which a difference of two mechanisms has no interval."""
@@ -101,7 +99,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Shared:
-    """What seeds one by one say of a contrast, where that must be looked at.
+    """What seeds one by one say of a contrast.
 
     Parameters
     ----------
@@ -110,6 +108,8 @@ class Shared:
     df: int
         Degrees of freedom of its numerator; those of its denominator are `rest`.
     rest: int
+    asked: bool
+        Whether a verdict must hold by `estimate`, too.
     estimate: Estimate
         Mean and standard error of the contrast's values, one a seed.
     """
@@ -118,6 +118,7 @@ class Shared:
     p: float
     df: int
     rest: int
+    asked: bool
     estimate: Estimate
 
 
@@ -131,30 +132,40 @@ class Model:
     ----------
     runs: pandas.DataFrame
         With the columns ``mechanism``, ``seed`` and ``value``; each cell at most once.
+    values: numpy.ndarray, optional
+        Instead of the column ``value``, (runs, tables): many tables of the same runs at once, for
+        simulations. `sd` and the numbers of estimates are then arrays, one a table.
     """
 
-    def __init__(self, runs: pd.DataFrame) -> None:
+    def __init__(self, runs: pd.DataFrame, values: np.ndarray | None = None) -> None:
         self.runs = runs
+        self._values = runs["value"].to_numpy(dtype=float) if values is None else values
         self.mechanisms = sorted(set(runs["mechanism"]))
         own = runs["mechanism"].to_numpy()[:, None] == np.array(self.mechanisms)
-        seeds = np.array(sorted(set(runs["seed"])))[1:]
+        seeds = np.array(sorted(set(runs["seed"])))
         blocks = runs["seed"].to_numpy()[:, None] == seeds
-        self._design = np.hstack([own, blocks]).astype(float)
-        with warnings.catch_warnings():
-            # Mechanisms without a common seed; `contrast` tells what can still be estimated.
-            warnings.simplefilter("ignore", SingularMatrixWarning)
-            self._fit = OLS(runs["value"].to_numpy(dtype=float), self._design).fit()
-        self.df = int(self._fit.df_resid)
-        self._tiny = ROUNDING * float(runs["value"].abs().max())
-        sd = math.sqrt(self._fit.ssr / self.df) if self.df else math.nan
-        self.sd = 0.0 if sd <= self._tiny else sd
-        self._seeds = runs.groupby("mechanism")["seed"].agg(set)
+        # Row of each cell's run, (mechanisms, seeds); -1 without one.
+        self._cells = np.full((len(self.mechanisms), len(seeds)), -1)
+        self._cells[own.argmax(1), blocks.argmax(1)] = np.arange(len(runs))
+        self._design = np.hstack([own, blocks[:, 1:]]).astype(float)
         self._inverse = np.linalg.pinv(self._design)
         self._estimable = self._inverse @ self._design  # onto the design's rows
+        self.df = len(runs) - int(np.linalg.matrix_rank(self._design))
+        self._means = self._inverse @ self._values
+        self._resid = self._values - self._design @ self._means
+        self._ssr = (self._resid**2).sum(0)
+        self._tiny = ROUNDING * abs(self._values).max(0)
+        sd = np.sqrt(self._ssr / self.df) if self.df else self._ssr * math.nan
+        self.sd: Any = np.where(sd <= self._tiny, 0.0, sd)[()]
+
+    @cached_property
+    def _free(self) -> np.ndarray:
+        """Share of each run that the others do not tell, (runs,); infinite where they tell nothing.
+
+        A run that nothing else tells about has no residual.
+        """
         free = 1 - np.einsum("ij,ji->i", self._design, self._inverse)
-        # A run that nothing else tells about has no residual.
-        known = np.where(free > TOLERANCE, free, np.inf)
-        self._residuals = {"HC2": self._fit.resid / np.sqrt(known), "HC3": self._fit.resid / known}
+        return np.where(free > TOLERANCE, free, np.inf)
 
     def contrast(self, weights: Mapping[str, float]) -> Estimate:
         """Estimate the sum of weight times mean over mechanisms.
@@ -165,30 +176,52 @@ class Model:
             Of mechanisms that have runs; they sum to zero.
         """
         row = self._row(weights)
-        pairs = itertools.combinations(weights, 2)
-        n = min(len(self._seeds[one] & self._seeds[other]) for one, other in pairs)
+        pairs = itertools.combinations(self._there(weights), 2)
+        n = min(int((one & other).sum()) for one, other in pairs)
         # Where no chain of common seeds links them, seeds may be what makes the difference.
         if not np.allclose(row @ self._estimable, row):
             return Estimate(math.nan, math.nan, self.df, n)
-        effect = float(row @ self._fit.params)
-        if abs(effect) <= self._tiny * sum(map(abs, weights.values())):
-            effect = 0.0
+        effect: Any = row @ self._means
+        rounding = abs(effect) <= self._tiny * sum(map(abs, weights.values()))
+        effect = np.where(rounding, 0.0, effect)[()]
         if not self.df:
             return Estimate(effect, math.nan, 0, n)
-        variance = float(row @ self._fit.normalized_cov_params @ row)
-        pooled = self.sd * math.sqrt(max(variance, 0.0))
-        kind = "HC3" if len(weights) <= FEW else "HC2"
-        return Estimate(effect, max(pooled, self._own_error(row, kind)), self.df, n)
+        share = row @ self._inverse
+        pooled = self.sd * np.linalg.norm(share)
+        error: Any = np.maximum(pooled, self._own_error(share, len(weights)))
+        return Estimate(effect, error, self.df, n)
 
-    def _own_error(self, row: np.ndarray, kind: str) -> float:
+    def mean(self, word: str) -> Estimate:
+        """Estimate the mean of a mechanism's runs, to be looked at beside the other means.
+
+        What a seed does to all mechanisms alike is no part of its error, which is that of a
+        contrast of few mechanisms. Its `n` is the number of the mechanism's seeds.
+        """
+        own = (self.runs["mechanism"] == word).to_numpy()
+        n = int(own.sum())
+        effect = float(self.runs["value"].to_numpy(dtype=float)[own].mean())
+        if not self.df:
+            return Estimate(effect, math.nan, 0, n)
+        # The fitted mean of a mechanism's runs is their mean: the error is that of n residuals.
+        share = self._design[own].mean(axis=0) @ self._inverse
+        error = max(float(self.sd) / math.sqrt(n), float(self._own_error(share, 1)))
+        return Estimate(effect, error, self.df, n)
+
+    def _own_error(self, share: np.ndarray, mechanisms: int) -> Any:
         """Return a standard error by the runs' own residuals; 0 where it says nothing.
 
         Seeds as blocks leave two mechanisms with mirrored residuals. Their contrast is the paired t
         test, which asks for no equal variances.
         """
-        if len(self.mechanisms) < 3 or not self.sd:
+        if len(self.mechanisms) < 3:
             return 0.0
-        return float(np.linalg.norm((row @ self._inverse) * self._residuals[kind]))
+        known = self._free if mechanisms <= FEW else np.sqrt(self._free)  # HC3, HC2
+        squares = (share / known) ** 2 @ self._resid**2
+        return np.sqrt(squares) * (self.sd > 0)
+
+    def shares(self, weights: Mapping[str, float]) -> np.ndarray:
+        """Return how much of the value of each run a contrast has, in the order of `runs`."""
+        return self._row(weights) @ self._inverse
 
     def own(self, weights: Mapping[str, float], confidence: float) -> tuple[float, float]:
         """Return an interval by the scatter of the mechanisms of a contrast alone.
@@ -197,18 +230,16 @@ class Model:
         adjusted for by all mechanisms of the group. NaN where a mechanism has fewer than two seeds.
         """
         row = self._row(weights)
-        share = row @ self._inverse
-        variances, freedoms = [], []
-        for word in weights:
-            mine = (self.runs["mechanism"] == word).to_numpy()
-            squares = (share[mine] * self._residuals["HC2"][mine]) ** 2
-            variances.append(float(squares.sum()))
-            freedoms.append(len(self._seeds[word]) - 1)
+        squares = (row @ self._inverse) ** 2 / self._free * self._resid**2
+        cells = [self._cells[self.mechanisms.index(word)] for word in weights]
+        rows = [own[own >= 0] for own in cells]
+        variances = [float(squares[own].sum()) for own in rows]
+        freedoms = [len(own) - 1 for own in rows]
         total = sum(variances)
         if not total or min(freedoms) < 1:
             return math.nan, math.nan
         df = total**2 / sum(v**2 / k for v, k in zip(variances, freedoms, strict=True))
-        effect = float(row @ self._fit.params)
+        effect = float(row @ self._means)
         reach = float(stats.t.ppf((1 + confidence) / 2, df)) * math.sqrt(total)
         return effect - reach, effect + reach
 
@@ -217,17 +248,18 @@ class Model:
 
         Right whatever a seed does to some mechanisms alike; without an interval below two seeds.
         """
-        table = self.runs[self.runs["mechanism"].isin([*weights])]
-        table = table.pivot(index="seed", columns="mechanism", values="value").dropna()
-        values = sum(weight * table[word] for word, weight in weights.items()).to_numpy()
-        count = len(values)
-        effect = float(values.mean()) if count else math.nan
+        common = np.all(self._there(weights), axis=0)
+        cells = self._cells[[self.mechanisms.index(word) for word in weights]][:, common]
+        count = cells.shape[1]
+        values = sum(w * self._values[own] for w, own in zip(weights.values(), cells, strict=True))
+        effect = np.mean(values, axis=0) if count else math.nan
         if count < REPEATED:
             return Estimate(effect, math.nan, 0, count)
-        return Estimate(effect, float(values.std(ddof=1)) / math.sqrt(count), count - 1, count)
+        error = np.std(values, axis=0, ddof=1) / math.sqrt(count)
+        return Estimate(effect, error, count - 1, count)
 
     def shared(self, weights: Mapping[str, float]) -> Shared | None:
-        """Return what seeds one by one say of a contrast, where its mechanisms may share luck.
+        """Return what seeds one by one say of a contrast, whose mechanisms may share luck.
 
         A seed may be lucky for all mechanisms with one term. Then those are no replicates of each
         other. The test is the F test of seed x contrast, at a level of `SHARED`.
@@ -235,24 +267,32 @@ class Model:
         Returns
         -------
         Shared or None
-            None where nothing points to luck that they share, or where that cannot be told.
+            None where it cannot be told.
         """
-        seeds = sorted(set.intersection(*(self._seeds[word] for word in weights)))
-        if len(seeds) < REPEATED or not self.sd:
+        seeds = np.flatnonzero(np.all(self._there(weights), axis=0))
+        if len(seeds) < REPEATED:
             return None
         weight = self.runs["mechanism"].map(weights).fillna(0.0).to_numpy(dtype=float)
-        inside = self.runs["seed"].to_numpy()[:, None] == np.array(seeds)[1:]
-        wider = np.hstack([self._design, inside * weight[:, None]])
-        fit = OLS(self._fit.model.endog, wider).fit()
-        df, rest = self.df - int(fit.df_resid), int(fit.df_resid)
-        if not df or not rest or fit.ssr <= self._tiny**2:
+        inside = np.zeros((len(self.runs), len(seeds) - 1))
+        for place, seed in enumerate(seeds[1:]):
+            rows = self._cells[:, seed]
+            inside[rows[rows >= 0], place] = weight[rows[rows >= 0]]
+        # What seed x contrast adds to the design.
+        inside -= self._design @ (self._inverse @ inside)
+        basis, sizes, _ = np.linalg.svd(inside, full_matrices=False)
+        basis = basis[:, sizes > TOLERANCE]
+        df = basis.shape[1]
+        rest = self.df - df
+        if not df or not rest:
             return None
-        f = (self._fit.ssr - fit.ssr) / df / (fit.ssr / rest)
-        p = float(stats.f.sf(f, df, rest))
+        explained = basis.T @ self._resid
+        left = ((self._resid - basis @ explained) ** 2).sum(0)
+        told = (self.sd > 0) & (left > self._tiny**2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            f: Any = np.where(told, (explained**2).sum(0) / df / (left / rest), math.nan)[()]
+        p = stats.f.sf(f, df, rest)
         many = len(weights) > FEW and len(seeds) >= TELLING
-        if p >= SHARED and not many:
-            return None
-        return Shared(float(f), p, df, rest, self.by_seed(weights))
+        return Shared(f, p, df, rest, told & ((p < SHARED) | many), self.by_seed(weights))
 
     def joint(self, contrasts: np.ndarray, words: list[str]) -> tuple[float, float]:
         """Return F and p of all contrasts being zero.
@@ -265,8 +305,13 @@ class Model:
             The mechanisms of the columns.
         """
         rows = np.array([self._row(dict(zip(words, row, strict=True))) for row in contrasts])
-        test = self._fit.f_test(rows)
-        return float(test.fvalue), float(test.pvalue)
+        shares, effects = rows @ self._inverse, rows @ self._means
+        f = float(effects @ np.linalg.solve(shares @ shares.T, effects)) / len(rows) / self.sd**2
+        return f, float(stats.f.sf(f, len(rows), self.df))
+
+    def _there(self, words: Iterable[str]) -> np.ndarray:
+        """Which seeds mechanisms have, (mechanisms, seeds)."""
+        return self._cells[[self.mechanisms.index(word) for word in words]] >= 0
 
     def _row(self, weights: Mapping[str, float]) -> np.ndarray:
         row = np.zeros(self._design.shape[1])
@@ -283,10 +328,10 @@ class Model:
         tests of Levene or Brown and Forsythe it allows for blocks, and works with two seeds. Two
         mechanisms have mirrored residuals, and need no equal variances.
         """
-        if len(self.mechanisms) < 3 or not self.df or not self._fit.ssr:
+        if len(self.mechanisms) < 3 or not self.df or not self._ssr:
             return ""
-        residuals = self._fit.resid
-        rest = np.eye(len(residuals)) - self._design @ np.linalg.pinv(self._design)
+        residuals = self._resid
+        rest = np.eye(len(residuals)) - self._design @ self._inverse
         found: tuple[float, str, float] | None = None
         for word in self.mechanisms:
             own = (self.runs["mechanism"] == word).to_numpy()
@@ -296,7 +341,7 @@ class Model:
             df = int(np.linalg.matrix_rank(block, TOLERANCE))
             if not 0 < df < self.df:
                 continue
-            left = max(self._fit.ssr - added, 0.0) / (self.df - df)
+            left = max(self._ssr - added, 0.0) / (self.df - df)
             ratio = added / df / left if left else math.inf
             p = len(self.mechanisms) * float(stats.f.sf(ratio, df, self.df - df))
             if found is None or p < found[0]:

@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.runs.table import FIELDS
+from analysis.stats.aggregates import rates as aggregates
+from analysis.stats.claimfile import load
 from analysis.stats.effects import TERM_SETS, contrasts
-from analysis.stats.model import Estimate, Model
-from analysis.stats.verdicts import Kind, judged
+from analysis.stats.group import Group
+from analysis.stats.model import Model
+from analysis.stats.power import Noise, in_deviations
+from analysis.stats.readings import Contrast, read
+from analysis.stats.verdicts import Kind, decided
 from plugins.contracts.metric import Metric
 
-__all__ = ["SEEDS", "WORLDS", "World", "measure", "rates"]
+__all__ = ["SEEDS", "SIGHTS", "WORLDS", "Sight", "World", "measure", "rates", "sighted"]
 
 BLEU = Metric("BLEU")
 MARGIN = 0.5
 WORDS = ("none", *TERM_SETS)
 PAIR = {"1000": 1.0, "1111": -1.0}
 SEEDS = (2, 3, 5)
+WIDE = 100.0  # a margin in standard deviations over seeds, none of which reaches its other side
 
 
 @dataclass(frozen=True)
@@ -109,10 +116,44 @@ WORLDS = (
 )
 
 
+@dataclass(frozen=True)
+class Sight:
+    """A claim whose effects are as large as what is printed as `detectable` for other runs.
+
+    Attributes
+    ----------
+    name: str
+        In words.
+    claim: str
+        Its id among the paper's.
+    sites: str
+        Where the claim is tested.
+    asked: str
+        The verdict that is counted: ``supported`` if all effects lie as far inside,
+        ``contradicted`` if the least sure of them lies as far outside.
+    """
+
+    name: str
+    claim: str
+    sites: str
+    asked: str
+
+
+SIGHTS = (
+    Sight("3d, one gain, inside by `detectable`", "3d", "encoder", "supported"),
+    Sight("3d, outside by `detectable`", "3d", "encoder", "contradicted"),
+    Sight("1b, an equivalence, outside by `detectable`", "1b", "encoder", "contradicted"),
+    Sight("1a, three gains, all inside by `detectable`", "1a", "encoder", "supported"),
+    Sight("1a, one of them outside by `detectable`", "1a", "encoder", "contradicted"),
+    Sight("3a, six main effects, all inside by `detectable`", "3a", "encoder", "supported"),
+    Sight("3a, one of them outside by `detectable`", "3a", "encoder", "contradicted"),
+)
+
+
 def measure(
     tables: int, tell: Callable[[str], None] = lambda line: None, seeds: Sequence[int] = SEEDS
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each world and number of seeds.
+    """Yield a row for each world and number of seeds, those of sights and of aggregates after it.
 
     Parameters
     ----------
@@ -137,37 +178,69 @@ def measure(
                 "rate": round(now, 4),
                 "pooled": round(before, 4),
             }
+    for sight in SIGHTS:
+        for n in seeds:
+            tell(f"{sight.name}, {n} seeds")
+            yield {
+                "world": sight.name,
+                "test": " and ".join(dict.fromkeys(test.kind for test in _tests(sight, n)[1])),
+                "verdict": sight.asked,
+                "is": "right",
+                "seeds": n,
+                "tables": tables,
+                "rate": round(sighted(sight, n, tables), 4),
+                "pooled": None,
+            }
+    yield from aggregates.measure(tables, tell, seeds)
 
 
 def rates(world: World, seeds: int, tables: int) -> tuple[float, float]:
     """Return how often the verdict is given, by our error and by the pooled one alone."""
     rng = np.random.default_rng([seeds, tables])
-    frame = pd.DataFrame(
-        {"mechanism": np.repeat(WORDS, seeds), "seed": np.tile(np.arange(seeds), len(WORDS))}
-    )
+    frame = _cells(seeds)
     words = frame["mechanism"]
     truth = 20.0 + words.map(world.means).fillna(0.0).to_numpy()
     scatter = words.map(world.scatter).fillna(world.sd).to_numpy()
     favoured = (words.str[2] == "1").to_numpy() * world.luck
+    luck = rng.normal(0, 1, (seeds, tables))[frame["seed"]] * favoured[:, None]
+    noise = rng.normal(0, 1, (len(frame), tables)) * scatter[:, None]
     margin = 0.0 if len(world.weights) > 2 else MARGIN
     edge = 0.0 if world.kind == "greater" and not world.wrong else margin
-    counts = np.zeros(2)
-    for _ in range(tables):
-        luck = rng.normal(0, 1, seeds)[frame["seed"]]
-        frame["value"] = truth + rng.normal(0, 1, len(frame)) * scatter + luck * favoured
-        model = Model(frame)
-        found = model.contrast(world.weights)
-        pooled = Estimate(found.effect, _pooled(model, world.weights, seeds), found.df, found.n)
-        shared = model.shared(world.weights)
-        given = (
-            judged(world.kind, found, edge, "x", BLEU, shared=shared),
-            judged(world.kind, pooled, edge, "x", BLEU),
-        )
-        counts += [outcome.verdict == world.asked for outcome in given]
-    now, before = counts / tables
-    return float(now), float(before)
+    model = Model(frame, truth[:, None] + noise + luck)
+    found, shared = model.contrast(world.weights), model.shared(world.weights)
+    alone: Any = model.sd * math.sqrt(sum(w**2 for w in world.weights.values()) / seeds)
+    place = ("supported", "contradicted").index(world.asked)
+    now = decided(world.kind, found, edge, BLEU, shared=shared)[place]
+    before = decided(world.kind, replace(found, error=alone), edge, BLEU)[place]
+    return float(np.mean(now)), float(np.mean(before))
 
 
-def _pooled(model: Model, weights: Mapping[str, float], seeds: int) -> float:
-    """Return the standard error by the residual variance alone, of a table without gaps."""
-    return model.sd * math.sqrt(sum(weight**2 for weight in weights.values()) / seeds)
+def sighted(sight: Sight, seeds: int, tables: int) -> float:
+    """Return how often the effect is seen that other runs print as `detectable`.
+
+    The simulation behind the printed value has random numbers of its own.
+    """
+    group, tests = _tests(sight, seeds)
+    rng = np.random.default_rng([seeds, tables, 1])
+    frame = _cells(seeds)
+    printed = in_deviations(group, tests) * Model(frame, rng.normal(0, 1, (len(frame), tables))).sd
+    noise = Noise(frame, tables, stream=2)
+    if sight.asked == "supported":
+        return float(np.mean(noise.supported(tests, 1.0, printed)))
+    return min(float(np.mean(noise.refuted(test, len(tests), 1.0, printed))) for test in tests)
+
+
+def _tests(sight: Sight, seeds: int) -> tuple[Group, list[Contrast]]:
+    """Return a group of finished runs, and the tests that a claim makes of it."""
+    frame = _cells(seeds).reindex(columns=list(FIELDS))
+    frame = frame.assign(state="completed", metric=BLEU.name, value=0.0)
+    group = Group("translation", "", sight.sites, "", frame)
+    claim = next(claim for claim in load() if claim.id == sight.claim)
+    tests = [test for test in read(claim, group) if isinstance(test, Contrast)]
+    return group, [replace(test, unit=WIDE) for test in tests]
+
+
+def _cells(seeds: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"mechanism": np.repeat(WORDS, seeds), "seed": np.tile(np.arange(seeds), len(WORDS))}
+    )

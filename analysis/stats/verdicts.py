@@ -9,13 +9,13 @@ the two one-sided tests of equivalence (Schuirmann 1987).
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
-from scipy import optimize, stats
+import numpy as np
+from scipy import stats
 
 from analysis.stats.metrics import fine
 from analysis.stats.model import SHARED, Estimate, Shared
@@ -23,7 +23,7 @@ from plugins.contracts.metric import Metric
 
 __all__ = [
     *("ALPHA", "POWER", "Kind", "Outcome", "VerdictName"),
-    *("absent", "cost", "detectable", "doubted", "judged", "untested"),
+    *("absent", "claimed", "cost", "decided", "doubted", "judged", "untested"),
 ]
 
 ALPHA = 0.05
@@ -51,8 +51,6 @@ class Outcome:
         MACs, without an interval. NaN where there is none.
     margin: float
         In the same units; of a cost the largest ratio that the claim allows.
-    detectable: float
-        See `detectable`.
     n: int
         Fewest seeds that two of the mechanisms compared share; of a cost the fewest of either.
     reason: str
@@ -63,10 +61,14 @@ class Outcome:
     depth: float
         How far inside the claimed region the nearer bound of the interval lies, in standard
         errors; orders the tests of a claim, the least sure first.
+    detectable: float
+        See `analysis.stats.power.detectable`, of all tests of its claim together.
     unit: str
         ``MACs`` if the numbers are ratios of MACs; empty if they are in units of the metric.
     missing: tuple of str
         Mechanisms without a finished run.
+    kind: str
+        Which region the claim names; empty where nothing of the metric was judged.
     """
 
     verdict: VerdictName
@@ -74,19 +76,20 @@ class Outcome:
     low: float
     high: float
     margin: float
-    detectable: float
     n: int
     reason: str
     p: float = math.nan
     depth: float = math.nan
+    detectable: float = math.nan
     unit: str = ""
     missing: tuple[str, ...] = ()
+    kind: Kind | Literal[""] = ""
 
 
 def untested(reason: str, n: int = 0, missing: Sequence[str] = ()) -> Outcome:
     """Return the outcome of a test that these runs cannot make."""
     nan, lacking = math.nan, tuple(missing)
-    return Outcome("not tested", nan, nan, nan, nan, nan, n, reason, missing=lacking)
+    return Outcome("not tested", nan, nan, nan, nan, n, reason, missing=lacking)
 
 
 def absent(mechanisms: Iterable[str]) -> Outcome:
@@ -126,7 +129,7 @@ def judged(
         What seeds one by one say; a verdict must hold by that, too.
     """
     outcome = _judged(kind, estimate, margin, label, metric, tests)
-    if shared is None or outcome.verdict not in SURE:
+    if shared is None or not shared.asked or outcome.verdict not in SURE:
         return outcome
     beside = _judged(kind, shared.estimate, margin, label, metric, tests)
     low, high = (fine(metric, bound, signed=True) for bound in (beside.low, beside.high))
@@ -138,28 +141,52 @@ def judged(
     return doubted(outcome, f"{said}, which does not show it")
 
 
+def decided(
+    kind: Kind,
+    estimate: Estimate,
+    margin: float,
+    metric: Metric,
+    tests: int = 1,
+    shared: Shared | None = None,
+) -> tuple[Any, Any]:
+    """Tell whether `judged` calls a contrast supported, and whether contradicted.
+
+    Of an estimate from many tables (`analysis.stats.model.Model`), both are arrays.
+    """
+    found = _sides(kind, estimate.repeated, margin, metric, tests)
+    if shared is None:
+        return found
+    beside = _sides(kind, shared.estimate.repeated, margin, metric, tests)
+    free = np.logical_not(shared.asked)
+    return found[0] & (free | beside[0]), found[1] & (free | beside[1])
+
+
 def doubted(outcome: Outcome, reason: str) -> Outcome:
     """Return the outcome without its verdict."""
     return replace(outcome, verdict="inconclusive", reason=reason, p=math.nan, depth=-math.inf)
 
 
+def claimed(kind: Kind, margin: float, metric: Metric) -> tuple[float, float]:
+    """Return between which bounds a claim says that the effect lies, in units of the metric."""
+    least = {"greater": margin, "not_worse": -margin, "equivalent": -margin}[kind]
+    most = margin if kind == "equivalent" else math.inf
+    return (least, most) if metric.higher_is_better else (-most, -least)
+
+
 def _judged(
     kind: Kind, estimate: Estimate, margin: float, label: str, metric: Metric, tests: int
 ) -> Outcome:
-    least = {"greater": margin, "not_worse": -margin, "equivalent": -margin}[kind]
-    most = margin if kind == "equivalent" else math.inf
-    below, above = (least, most) if metric.higher_is_better else (-most, -least)
+    below, above = claimed(kind, margin, metric)
     estimate = estimate.repeated
     low, high = estimate.interval(1 - 2 * ALPHA)
-
-    share = ALPHA / (tests * (2 if kind == "equivalent" else 1))
+    supported, contradicted = _sides(kind, estimate, margin, metric, tests)
 
     def outcome(
         verdict: VerdictName, reason: str, p: float = math.nan, depth: float = math.nan
     ) -> Outcome:
-        least = detectable(kind, estimate, tests)
         effect = estimate.effect
-        return Outcome(verdict, effect, low, high, margin, least, estimate.n, reason, p, depth)
+        found = Outcome(verdict, effect, low, high, margin, estimate.n, reason, p, depth)
+        return replace(found, kind=kind)
 
     if math.isnan(estimate.effect):
         return outcome("inconclusive", f"{label}: no seeds in common")
@@ -173,12 +200,12 @@ def _judged(
     inside = min(low - below, above - high)
     depth = inside / estimate.error if estimate.error else math.copysign(math.inf, inside)
     p = _chance(min(estimate.effect - below, above - estimate.effect), estimate)
-    if inside > 0:
+    if supported:
         return outcome("supported", f"{text}, lies {region}", p, depth)
     if high < below or low > above:
-        far_low, far_high = estimate.interval(1 - 2 * share)
+        share = _share(kind, tests)
         level = f" {100 * share:.3g} %"
-        if far_high < below or far_low > above:
+        if contradicted:
             even = f", even at{level}" if share < ALPHA else ""
             return outcome("contradicted", f"{text}, lies {outside}{even}", p, depth)
         return outcome(
@@ -188,6 +215,21 @@ def _judged(
     if kind == "equivalent" and high - low >= 2 * margin:
         reason += "; so wide an interval cannot be, whatever the effect"
     return outcome("inconclusive", reason, p, depth)
+
+
+def _share(kind: Kind, tests: int) -> float:
+    """Return the level at which one of so many tests, on one side, refutes a claim."""
+    return ALPHA / (tests * (2 if kind == "equivalent" else 1))
+
+
+def _sides(
+    kind: Kind, estimate: Estimate, margin: float, metric: Metric, tests: int
+) -> tuple[Any, Any]:
+    """Tell whether the interval lies inside the region, and whether a wider one lies outside."""
+    below, above = claimed(kind, margin, metric)
+    low, high = estimate.interval(1 - 2 * ALPHA)
+    far_low, far_high = estimate.interval(1 - 2 * _share(kind, tests))
+    return (low > below) & (high < above), (far_high < below) | (far_low > above)
 
 
 def _chance(beyond: float, estimate: Estimate) -> float:
@@ -227,31 +269,4 @@ def cost(label: str, ratio: float, factor: float) -> Outcome:
     reason = f"{label}, {relation} {factor:g} times"
     depth = math.copysign(math.inf, factor - ratio) if ratio != factor else -math.inf
     nan = math.nan
-    return Outcome(verdict, ratio, nan, nan, factor, nan, 0, reason, nan, depth, "MACs")
-
-
-def detectable(kind: Kind, estimate: Estimate, tests: int = 1) -> float:
-    """Return how far from the edge of a claim an effect must lie to be seen with a chance of 80 %.
-
-    To be seen means ``supported`` for ``greater`` and ``not_worse``, jointly with the other tests
-    of the claim if all effects lie as far inside; and ``contradicted`` for ``equivalent``, at its
-    level, if the effect lies as far beyond a margin. By the noncentral t, at these seeds and this
-    error. NaN where there is no interval.
-    """
-    if not estimate.df or math.isnan(estimate.error):
-        return math.nan
-    if kind == "equivalent":
-        return _noncentrality(estimate.df, ALPHA / (2 * tests), POWER) * estimate.error
-    # Bonferroni's bound, as the tests share mechanisms.
-    return _noncentrality(estimate.df, ALPHA, 1 - (1 - POWER) / tests) * estimate.error
-
-
-@functools.cache
-def _noncentrality(df: int, level: float, power: float) -> float:
-    """Return the noncentrality of t at which the one-sided test of a level has a power."""
-    critical = stats.t.ppf(1 - level, df)
-    return float(
-        optimize.brentq(
-            lambda shift: stats.nct.sf(critical, df, shift) - power, 0, 4 * critical + 10
-        )
-    )
+    return Outcome(verdict, ratio, nan, nan, factor, 0, reason, nan, depth, unit="MACs")

@@ -8,16 +8,24 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from analysis.stats.claims import Verdict, holm
 from analysis.stats.group import Group, cautions
 from analysis.stats.metrics import fine
+from analysis.stats.verdicts import SURE
 from analysis.tables.pipes import pipes
+from analysis.tables.terminal import lay, say
 
-__all__ = ["ORDER", "RENDERERS", "beneath", "cells", "chance", "csv", "json_text", "markdown"]
+if TYPE_CHECKING:
+    from study.screen import Screen
+
+__all__ = [
+    *("ORDER", "RENDERERS", "beneath", "cells", "chance"),
+    *("csv", "json_text", "markdown", "show"),
+]
 
 ORDER = ("supported", "contradicted", "inconclusive", "not tested")
 """Of verdicts, wherever they are counted."""
@@ -40,14 +48,14 @@ def markdown(
     corrected = {id(verdict): p for verdict, p in zip(verdicts, holm(verdicts), strict=True)}
     tested = [verdict for verdict in verdicts if verdict.verdict != "not tested"]
     if tested:
-        rows = [cells(verdict, corrected[id(verdict)]) for verdict in tested]
+        named = [cells(verdict, corrected[id(verdict)]) for verdict in tested]
         if not any(verdict.registered not in ("", "no") for verdict in tested):
-            rows = [{k: v for k, v in row.items() if k != "registered"} for row in rows]
+            named = [{k: v for k, v in row.items() if k != "registered"} for row in named]
         rows = [
             [verdict.claim.id, verdict.title, str(verdict.verdict), *row.values()]
-            for verdict, row in zip(tested, rows, strict=True)
+            for verdict, row in zip(tested, named, strict=True)
         ]
-        parts.append(pipes(["claim", "runs", "verdict", *rows[0]], rows, left=3))
+        parts.append(pipes(["claim", "runs", "verdict", *named[0]], rows, left=3))
     for claim, group in itertools.groupby(tested, key=lambda verdict: verdict.claim):
         lines = [f"**{claim.id}** {claim.statement} ({claim.source})\n\n"]
         lines += [f"- {v.title}: **{v.verdict}**: {v.reason}\n" for v in group]
@@ -122,6 +130,40 @@ def json_text(
     ]
     whole = _finite({"registered": [*registered], "notes": [*notes], "verdicts": records})
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def show(
+    verdicts: Sequence[Verdict],
+    notes: Sequence[str],
+    registered: Sequence[str],
+    screen: Screen,
+) -> None:
+    """Print for a terminal what each claim says and what came of it, without the reasons."""
+    for line in registered:
+        screen.print(line, soft_wrap=False)
+    counts = Counter(str(verdict.verdict) for verdict in verdicts)
+    screen.print(", ".join(f"{counts[word]} {word}" for word in ORDER if counts[word]))
+    say(screen, chance(verdicts))
+    tested = [verdict for verdict in verdicts if verdict.verdict != "not tested"]
+    for title, members in _by_runs(tested):
+        rows = []
+        for verdict in members:
+            numbers = cells(verdict, math.nan)
+            said = [f"{numbers['effect']}", numbers["90 % interval"], numbers["margin"]]
+            rows.append([verdict.claim.id, str(verdict.verdict), verdict.claim.statement, *said])
+        header = ["claim", "verdict", "it says", "effect", "90 % interval", "margin"]
+        sure = [i for i, verdict in enumerate(members) if verdict.verdict in SURE]
+        lay(screen, title, header, rows, left=3, strong=sure)
+    others = list(dict.fromkeys(v.claim.id for v in verdicts if v.verdict == "not tested"))
+    if others:
+        screen.print(f"not tested by these runs: {', '.join(others)}", soft_wrap=False)
+    say(screen, notes)
+    screen.print("reasons and all numbers: --wide")
+
+
+def _by_runs(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, list[Verdict]]]:
+    for title in dict.fromkeys(verdict.title for verdict in verdicts):
+        yield title, [verdict for verdict in verdicts if verdict.title == title]
 
 
 RENDERERS: dict[str, Callable[[Sequence[Verdict], Sequence[str], Sequence[str]], str]] = {

@@ -10,9 +10,11 @@ from functools import partial
 import pandas as pd
 
 from analysis.stats.group import Group
+from analysis.stats.metrics import fine
+from plugins.contracts.metric import Metric
 from study.units import duration, gibi, giga, mega
 
-__all__ = ["ABSENT", "columns", "written"]
+__all__ = ["ABSENT", "columns", "interval", "number", "p_value", "written"]
 
 ABSENT = "-"
 
@@ -60,6 +62,23 @@ def columns(group: Group) -> pd.DataFrame:
 def written(values: pd.Series, write: Callable[[float], str]) -> list[str]:
     """Return numbers as `write` writes them, and `ABSENT` for those that do not exist."""
     return [ABSENT if math.isnan(value) else write(value) for value in values]
+
+
+def number(value: float, metric: Metric) -> str:
+    """Return a difference with its sign."""
+    return ABSENT if math.isnan(value) else fine(metric, value, signed=True)
+
+
+def interval(low: float, high: float, metric: Metric) -> str:
+    """Return an interval of a difference."""
+    return ABSENT if math.isnan(low) else f"{number(low, metric)} to {number(high, metric)}"
+
+
+def p_value(value: float) -> str:
+    """Return a p value with three decimals."""
+    if math.isnan(value):
+        return ABSENT
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _seeds(n: int, asked: int) -> str:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from analysis.stats.effects import MEANINGS, Effects
-from analysis.stats.metrics import fine
-from analysis.tables.columns import ABSENT
+from analysis.tables.columns import ABSENT, interval, number, p_value
 from analysis.tables.latex import HEAD, booktabs
 from analysis.tables.pipes import pipes
-from plugins.contracts.metric import Metric
+from analysis.tables.terminal import lay, say
 from study.units import giga
 
-__all__ = ["RENDERERS", "cells", "csv", "latex", "markdown"]
+if TYPE_CHECKING:
+    from study.screen import Screen
+
+__all__ = ["RENDERERS", "cells", "csv", "latex", "markdown", "show"]
+
+SURELY = 0.05
+"""p below which an effect is in bold."""
 
 
 def markdown(found: Sequence[Effects]) -> str:
@@ -53,6 +59,16 @@ def csv(found: Sequence[Effects]) -> str:
     return "".join(comments) + whole.to_csv(lineterminator="\n", float_format="%.15g")
 
 
+def show(found: Sequence[Effects], screen: Screen) -> None:
+    """Print tables that fit a terminal; effects whose p is below 0.05 are in bold."""
+    for effects in found:
+        header, rows = cells(effects)
+        p = effects.rows["p"].where(effects.rows["kind"] == "module", effects.rows["holm"])
+        strong = [place for place, value in enumerate(p) if value < SURELY]
+        lay(screen, effects.group.title, header, rows, strong=strong)
+        say(screen, effects.notes)
+
+
 RENDERERS: dict[str, Callable[[Sequence[Effects]], str]] = {
     "markdown": markdown,
     "csv": csv,
@@ -69,30 +85,16 @@ def cells(effects: Effects) -> tuple[list[str], list[list[str]]]:
     rows = [
         [
             f"{row.name} {MEANINGS[row.name]}" if row.name in MEANINGS else row.name,
-            _number(row.effect, metric),
-            _interval(row.low, row.high, metric),
-            *[_interval(row.seed_low, row.seed_high, metric)] * by_seed,
-            _p(row.p if row.kind == "module" else row.holm),
+            number(row.effect, metric),
+            interval(row.low, row.high, metric),
+            *[interval(row.seed_low, row.seed_high, metric)] * by_seed,
+            p_value(row.p if row.kind == "module" else row.holm),
             _macs(row.macs, signed=True),
             _macs(row.macs_per_point),
         ]
         for row in effects.rows.itertuples(index=False)
     ]
     return header, rows
-
-
-def _number(value: float, metric: Metric) -> str:
-    return ABSENT if math.isnan(value) else fine(metric, value, signed=True)
-
-
-def _interval(low: float, high: float, metric: Metric) -> str:
-    return ABSENT if math.isnan(low) else f"{_number(low, metric)} to {_number(high, metric)}"
-
-
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return ABSENT
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _macs(value: float, signed: bool = False) -> str:

@@ -10,6 +10,7 @@ a list (Markdown), as a paragraph (LaTeX), or precede everything as lines that s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,8 +18,12 @@ from analysis.stats.group import Group
 from analysis.tables.columns import columns
 from analysis.tables.latex import latex
 from analysis.tables.pipes import pipes
+from analysis.tables.terminal import lay, say
 
-__all__ = ["RENDERERS", "csv", "latex", "markdown"]
+if TYPE_CHECKING:
+    from study.screen import Screen
+
+__all__ = ["RENDERERS", "csv", "latex", "markdown", "show"]
 
 
 def markdown(groups: Sequence[Group]) -> str:
@@ -36,6 +41,27 @@ def csv(groups: Sequence[Group]) -> str:
         frames.append(group.rows.assign(**place))
     whole = pd.concat(frames).set_index(front)
     return "".join(comments) + whole.to_csv(lineterminator="\n", float_format="%.15g")
+
+
+def show(groups: Sequence[Group], screen: Screen, wide: bool = False) -> None:
+    """Print tables that fit a terminal, the best value in bold; `wide` ones have every column."""
+    for group in groups:
+        shown = columns(group)
+        if not wide:
+            delta = f"Δ {group.baseline}"
+            metric = group.metric.shown or "metric"
+            kept = [("", "mechanism"), ("", "n"), (metric, ""), (delta, ""), (delta, "±")]
+            kept += [pair for pair in shown.columns if pair[0] == "MACs" and "mech." in pair[1]]
+            shown = shown[[pair for pair in kept if pair in shown.columns]]
+        header = [" ".join(filter(None, pair)) for pair in shown.columns]
+        best = (group.metric.sign * group.rows["mean"]).max()
+        strong = [
+            place
+            for place, mean in enumerate(group.rows["mean"])
+            if best == group.metric.sign * mean
+        ]
+        lay(screen, group.title, header, shown.to_numpy().tolist(), strong=strong)
+        say(screen, group.notes)
 
 
 RENDERERS: dict[str, Callable[[Sequence[Group]], str]] = {

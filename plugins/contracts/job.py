@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plugins.attention.core.word import Word
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["CheckpointError", "Job", "Stopped"]
 
@@ -47,10 +50,14 @@ class Job:
         ``val`` record is the run's result.
     recorded: callable
         ``recorded("untrained")`` returns the records of a split that exist already.
+    items: callable
+        ``items(arrays)``, called before an evaluation is recorded, hands over what its metric is
+        made of, for a task that is :class:`plugins.contracts.items.CountsItems`. What belongs to
+        the last ``val`` record is kept with the run.
     rank, world: int
         The number of this process, from 0, and how many processes train the run together. They
         share the recipe's batch, so the result does not depend on how many there are. Only rank 0
-        writes; `record` does nothing in the others.
+        writes; `record` and `items` do nothing in the others.
     stopping: callable
         ``stopping()`` says whether the run has been told to end soon. A task asks between two
         steps; once it is true, it saves a checkpoint and raises `Stopped`.
@@ -65,6 +72,7 @@ class Job:
     device: str
     record: Callable[..., None]
     recorded: Callable[[str], list[dict[str, Any]]]
+    items: Callable[[Mapping[str, np.ndarray[Any, Any]]], None] = lambda arrays: None
     rank: int = 0
     world: int = 1
     stopping: Callable[[], bool] = lambda: False

@@ -17,6 +17,8 @@ from mmdet.evaluation import CocoMetric
 from mmdet.registry import DATASETS, METRICS
 from mmengine.fileio import load
 
+from plugins.detection.items import matches
+
 __all__ = ["AveragePrecision", "Boxes", "ById"]
 
 
@@ -42,6 +44,9 @@ class AveragePrecision(CocoMetric):
     A size of which no image has a box is left out, where pycocotools says -1.
     """
 
+    items: dict[str, np.ndarray] | None = None
+    """What the last value was made of, image by image."""
+
     STATS: ClassVar = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
     """The first of ``COCOeval.stats``."""
 
@@ -65,14 +70,16 @@ class AveragePrecision(CocoMetric):
         with tempfile.TemporaryDirectory() as folder:
             files = self.results2json([found for _, found in results], str(Path(folder, "found")))
             found = load(files["bbox"])
-        if not found:  # pycocotools cannot index an empty list
-            return {f"bbox_{name}": 0.0 for name in self.STATS[:3]}
-        evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
+        # pycocotools cannot index an empty list.
+        evaluation = COCOeval(truth, truth.loadRes(found) if found else COCO(), "bbox")
         evaluation.params.catIds = self.cat_ids
         evaluation.params.imgIds = shown
         evaluation.params.maxDets = self.proposal_nums
         evaluation.params.iouThrs = np.asarray(self.iou_thrs)
         evaluation.evaluate()
+        self.items = matches(evaluation)
+        if not found:
+            return {f"bbox_{name}": 0.0 for name in self.STATS[:3]}
         evaluation.accumulate()
         evaluation.summarize()
         values = zip(self.STATS, evaluation.stats.tolist(), strict=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugins.attention.core.site import MapSite
 from plugins.contracts.dataset import Checked
+from plugins.contracts.items import CountsItems
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.probe import Probed
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from plugins.attention.core.cost import Cost
+    from plugins.contracts.items import Arrays
 
 __all__ = ["Detection"]
 
 STRIDES = (4, 8, 16, 32)
 
 
-class Detection(Task, ChecksData, Smokes, Probes, Evaluates, Looks, Publishes):
+class Detection(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Looks, Publishes):
     """Detection with MMDetection; the data sets have COCO's format."""
 
     name = "detection"
@@ -118,6 +120,12 @@ class Detection(Task, ChecksData, Smokes, Probes, Evaluates, Looks, Publishes):
         from plugins.detection.train import evaluate
 
         return evaluate(job, checkpoint)
+
+    def value_of_items(self, items: Arrays, weights: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return mAP of samples of the images."""
+        from plugins.detection.items import map_of_samples
+
+        return map_of_samples(items, weights)
 
     def look(
         self, job: Job, source: str, query: tuple[int, int] | None

@@ -67,11 +67,15 @@ class Record(Hook):
         )
 
     def after_val_epoch(self, runner: Runner, metrics: Any = None) -> None:
-        """Record the evaluator's metrics."""
+        """Record the evaluator's metrics, and hand over what they were made of."""
         values = {
             name.removeprefix(self.prefix): round(float(value), 6)
             for name, value in (metrics or {}).items()
         }
+        for metric in runner.val_loop.evaluator.metrics:
+            # The first process alone has collected the items.
+            if (items := getattr(metric, "items", None)) is not None:
+                self.job.items(items)
         self.job.record(
             "untrained" if runner.iter == 0 else "val",
             step=runner.iter,

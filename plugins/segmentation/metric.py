@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from mmseg.evaluation.metrics import IoUMetric
 from mmseg.registry import METRICS
+
+from plugins.segmentation.items import areas_of_images
 
 __all__ = ["ExactIoU"]
 
@@ -19,6 +22,9 @@ class ExactIoU(IoUMetric):
     nor predictions have is left out.
     """
 
+    items: dict[str, np.ndarray] | None = None
+    """What the last value was made of, image by image."""
+
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
         """Log the table of the classes; return ``aAcc``, ``mIoU``, ``mAcc`` and ``classes``.
 
@@ -28,13 +34,16 @@ class ExactIoU(IoUMetric):
             If no pixel of the images has a class.
         """
         # In float64: in float32, sums of more than 2^24 pixels are rounded.
-        areas = [torch.stack(each).double().sum(0) for each in zip(*results, strict=True)]
+        of_images = [torch.stack(each).double() for each in zip(*results, strict=True)]
+        areas = [each.sum(0) for each in of_images]
         labelled = areas[3]
         if not labelled.sum():
             raise ValueError(
                 f"no pixel of the {len(results)} validation images has a class, so there is nothing"
                 " to measure; let evaluation_images of the recipe take in more"
             )
+        intersection, _, *predicted_and_labelled = (each.numpy() for each in of_images)
+        self.items = areas_of_images(intersection, *predicted_and_labelled)
         super().compute_metrics(results)
         found = self.total_area_to_metrics(*areas)
         of_classes = {name: found[name][found[name] == found[name]] for name in ("IoU", "Acc")}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from plugins.attention.core.site import MapSite
 from plugins.attention.core.word import Word
 from plugins.contracts.dataset import Checked
+from plugins.contracts.items import CountsItems
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.probe import Probed
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from plugins.attention.core.cost import Cost
+    from plugins.contracts.items import Arrays
 
 __all__ = ["Segmentation"]
 
 
-class Segmentation(Task, ChecksData, Smokes, Probes, Evaluates, Looks):
+class Segmentation(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Looks):
     """Segmentation with MMSegmentation; the data sets have the layout of Cityscapes."""
 
     name = "segmentation"
@@ -114,6 +116,12 @@ class Segmentation(Task, ChecksData, Smokes, Probes, Evaluates, Looks):
         from plugins.segmentation.train import evaluate
 
         return evaluate(job, checkpoint)
+
+    def value_of_items(self, items: Arrays, weights: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return mIoU of samples of the images."""
+        from plugins.segmentation.items import iou_of_samples
+
+        return iou_of_samples(items, weights)
 
     def look(
         self, job: Job, source: str, query: tuple[int, int] | None

@@ -10,12 +10,15 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from fairseq import utils
 from fairseq.data import LanguagePairDataset
 
+from plugins.contracts.items import ITEMS
 from plugins.translation.data.bleu import bleu_of, require_number
 from plugins.translation.data.text import sentences
+from plugins.translation.items import statistics
 from plugins.translation.recipe import Recipe
 
 __all__ = ["Evaluation"]
@@ -66,7 +69,8 @@ class Evaluation:
             )
         wanted = min(recipe.evaluation_sentences or len(whole), len(whole))
         chosen = [i * len(whole) // wanted for i in range(wanted)]
-        self.references = [references[i] for i in chosen]
+        self.chosen, self.references = chosen, [references[i] for i in chosen]
+        self.translations: list[str] = []
         self._check_lengths(whole, chosen, path)
         self.metric = bleu_of(task.cfg.target_lang)
         require_number(self.metric, self.references)
@@ -116,10 +120,15 @@ class Evaluation:
         for i in range(min(3, len(self.references))):
             logger.info("reference   %s", self.references[i])
             logger.info("translation %s", translations[i])
-        in_order = [translations[i] for i in range(len(self.references))]
-        score = self.metric.corpus_score(in_order, [self.references])
+        self.translations = [translations[i] for i in range(len(self.references))]
+        score = self.metric.corpus_score(self.translations, [self.references])
         logger.info("%s | %s", score, self.metric.get_signature())
         return score.score
+
+    def items(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Return what the last BLEU was made of, sentence by sentence."""
+        counted = statistics(self.metric, self.translations, self.references)
+        return counted | {ITEMS: np.asarray(self.chosen)}
 
     def _check_lengths(self, whole: Any, chosen: list[int], path: Path) -> None:
         """Raise ValueError if a sentence is longer than the model reads."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from plugins.attention.core.site import SequenceSite
 from plugins.attention.core.word import Word
 from plugins.contracts.dataset import Checked
+from plugins.contracts.items import CountsItems
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
 from plugins.contracts.probe import Probed
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from plugins.attention.core.cost import Cost
+    from plugins.contracts.items import Arrays
 
 __all__ = ["Translation"]
 
 
-class Translation(Task, ChecksData, Smokes, Probes, Evaluates, Looks):
+class Translation(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Looks):
     """Translation with fairseq."""
 
     name = "translation"
@@ -125,6 +127,12 @@ class Translation(Task, ChecksData, Smokes, Probes, Evaluates, Looks):
         from plugins.translation.train import evaluate
 
         return evaluate(job, checkpoint)
+
+    def value_of_items(self, items: Arrays, weights: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return BLEU of samples of the sentences."""
+        from plugins.translation.items import bleu_of_samples
+
+        return bleu_of_samples(items, weights)
 
     def look(
         self, job: Job, source: str, query: tuple[int, int] | None

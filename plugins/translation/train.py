@@ -71,11 +71,14 @@ def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
     """Return BLEU and perplexity of the weights in a checkpoint of fairseq, in float32."""
     configuration, task, model = build(job)
     load_weights(model, configuration.model, checkpoint)
-    return _measured(
-        Evaluation(task, job.recipe, job.data),
+    evaluation = Evaluation(task, job.recipe, job.data)
+    measured = _measured(
+        evaluation,
         model.cuda() if job.device == "cuda" else model,
         task.build_criterion(configuration.criterion),
     )
+    job.items(evaluation.items())
+    return measured
 
 
 def _measured(evaluation: Evaluation, model: Any, criterion: Any) -> dict[str, float]:
@@ -163,7 +166,9 @@ def _train(job: Job) -> None:
     if job.rank == 0:
         passes = epochs.next_epoch_idx - 1 + epochs.iterations_in_epoch / len(epochs)
         last = job.recipe.epochs if job.recipe.updates is None else round(passes, 4)
-        job.record("val", step=trainer.get_num_updates(), epoch=last, **measured())
+        values = measured()
+        job.items(evaluation.items())
+        job.record("val", step=trainer.get_num_updates(), epoch=last, **values)
 
 
 def _count_left_out(job: Job) -> None:

@@ -48,6 +48,10 @@ def evaluate(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="The checkpoint is that of a run with --smoke.")
     ] = False,
+    items: Annotated[
+        Path | None,
+        typer.Option(help="A file to write what the metric is made of, as items.npz of a run."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate a checkpoint of a run, or a published one, as a run is evaluated. Trains nothing."""
@@ -66,7 +70,7 @@ def evaluate(
     status = f"evaluating {run.mechanism} on {run.data}"
     with Screen(stderr=True).status(status) as shown:
         found = evaluate(
-            run, checkpoint, device, lambda line: shown.update(Text(f"{status}\n{line}"))
+            run, checkpoint, device, lambda line: shown.update(Text(f"{status}\n{line}")), items
         )
     if as_json:
         cell = {"mechanism": run.mechanism, "sites": run.sites, "data": run.data}

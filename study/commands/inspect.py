@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from study.commands.select import Json, Root, RunId, find, notes
-from study.status.portrait import ABOUT, details, portrait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,6 +40,7 @@ def inspect(
 ) -> None:
     """Show a run: what it reached and costs, its curve, attempts, code, how to run it by hand."""
     from study.screen import Screen
+    from study.status.portrait import details, portrait
     from study.status.states import states_of
 
     folder = find(root, run)
@@ -125,5 +125,7 @@ def _again(record: Mapping[str, Any]) -> str | None:
 
 def _print(lines: Iterable[tuple[str, str]], console: Screen) -> None:
     """Print what each line is about, and what there is to say."""
+    from study.status.portrait import ABOUT
+
     for about, text in lines:
         console.print(f"{about:<{ABOUT}} {text}" if about else text)

@@ -15,14 +15,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from study.errors import StudyError
-from study.files import BrokenFile, read_json, write_text
+from study.files import BrokenFile, read_json, write_bytes, write_text
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder, iter_runs
+from study.runs.items import FILE as ITEMS_FILE
+from study.runs.items import read_items
 
-__all__ = ["ArchivedRun", "every_run", "index", "light", "results_root", "store"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["ArchivedRun", "every_run", "index", "light", "results_root", "store", "store_items"]
 
 SCHEMA = 1  # of these files, the newest that this code reads
 
@@ -110,6 +115,11 @@ class ArchivedRun(RunFolder):
         return self.content["metrics"]
 
     @property
+    def items(self) -> dict[str, np.ndarray[Any, Any]] | None:
+        """As in ``items.npz``; None if they were not archived."""
+        return read_items(self.file.with_suffix(".npz"))
+
+    @property
     def attempts(self) -> list[Attempt]:
         """The executions, by what each was made, and how it ended."""
         return [
@@ -185,6 +195,21 @@ def store(folder: RunFolder, file: Path) -> bool:
             + "\nmove that file away, or the run folder, whichever is not the true one"
         )
     _write(file, record)
+    return True
+
+
+def store_items(folder: RunFolder, file: Path) -> bool:
+    """Keep the ``items.npz`` of a run beside its archive; False if it has none, or they are there.
+
+    Raises
+    ------
+    StudyError
+        If they cannot be read.
+    """
+    place = file.with_suffix(".npz")
+    if place.exists() or folder.items is None:
+        return False
+    write_bytes(place, (folder.path / ITEMS_FILE).read_bytes())
     return True
 
 

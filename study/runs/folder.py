@@ -10,12 +10,16 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from study.errors import StudyError
 from study.files import BrokenFile, Unreadable, read_json, read_metrics
 from study.runs.attempt import CAUSES, Attempt
+from study.runs.items import FILE, read_items
 from study.runs.named import the_one
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = [
     *("SCHEMA", "SETTLED", "STATES", "RunFolder", "Scheduler"),
@@ -65,6 +69,11 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """``metrics.jsonl`` as `read_metrics` returns it."""
         return read_metrics(self.path / "metrics.jsonl")
+
+    @property
+    def items(self) -> dict[str, np.ndarray[Any, Any]] | None:
+        """``items.npz``: arrays by name, for `CountsItems.value_of_items`; None if not kept."""
+        return read_items(self.path / FILE)
 
     @property
     def attempts(self) -> list[Attempt]:

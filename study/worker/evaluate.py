@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from plugins.contracts.items import CountsItems
 from plugins.contracts.job import CheckpointError
 from plugins.contracts.task import Evaluates, Publishes
 from plugins.contracts.tasks import find_task
@@ -16,6 +18,7 @@ from plugins.training.downloads import download
 from study import data
 from study.errors import StudyError, nearest
 from study.runs.folder import RunFolder
+from study.runs.items import write_items
 from study.runs.run import Run, complete, differences
 from study.worker import device as devices
 from study.worker.child import ChildFailed, ask
@@ -29,6 +32,7 @@ def evaluate(
     checkpoint: str,
     device: str = "cpu",
     progress: Callable[[str], None] = lambda line: None,
+    items: Path | None = None,
 ) -> dict[str, Any]:
     """Return what the run's model reaches with the weights of a checkpoint. Writes no run.
 
@@ -43,6 +47,8 @@ def evaluate(
         ``cpu`` or ``cuda``.
     progress: callable
         Given each line that the framework prints meanwhile.
+    items: Path, optional
+        A file to write what the metric is made of, item by item, as ``items.npz`` of a run.
 
     Returns
     -------
@@ -59,32 +65,47 @@ def evaluate(
         If the data set is not there, the checkpoint cannot be had or read, or is of another model.
     """
     data.verify(run.data)
-    asked = {"science": run.science, "checkpoint": checkpoint, "device": device}
+    if items is not None and not items.absolute().parent.is_dir():
+        raise StudyError(f"{items} cannot be written: there is no folder {items.absolute().parent}")
+    asked = {
+        "science": run.science,
+        "checkpoint": checkpoint,
+        "device": device,
+        "items": None if items is None else str(items.absolute()),
+    }
     try:
         return ask(f"{__name__}:evaluate_here", asked, progress=progress)
     except ChildFailed as error:
         raise StudyError(f"cannot evaluate {checkpoint}: {error}") from error
 
 
-def evaluate_here(science: dict[str, Any], checkpoint: str, device: str) -> dict[str, Any]:
+def evaluate_here(
+    science: dict[str, Any], checkpoint: str, device: str, items: str | None = None
+) -> dict[str, Any]:
     """Do what `evaluate` does, in this process."""
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-            return _evaluate(science, checkpoint, device, Path(scratch))
+            return _evaluate(science, checkpoint, device, Path(scratch), items)
     except CheckpointError as error:
         raise StudyError(str(error)) from None
 
 
 def _evaluate(
-    science: dict[str, Any], checkpoint: str, device: str, scratch: Path
+    science: dict[str, Any], checkpoint: str, device: str, scratch: Path, items: str | None
 ) -> dict[str, Any]:
     task = find_task(science["task"])
     index = task.published() if isinstance(task, Publishes) else None
     source, entry = _source(checkpoint, index)
     if not isinstance(task, Evaluates):
         raise StudyError(f"the task {task.name!r} does not evaluate checkpoints")
+    if items and not isinstance(task, CountsItems):
+        raise StudyError(
+            f"--items: the task {task.name!r} does not tell what its metric is made of"
+        )
     devices.use(device)
     job = job_of(science, RunFolder(scratch), device)
+    if items:
+        job = dataclasses.replace(job, items=lambda arrays: write_items(Path(items), arrays))
     answer: dict[str, Any] = {"name": None, "published": {}, "notes": []}
     if index is not None and entry is not None:
         index.check(job, entry)

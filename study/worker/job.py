@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from plugins.contracts.tasks import find_task
 from study import data
 from study.files import append_jsonl
 from study.runs.folder import RunFolder
+from study.runs.items import FILE, write_items
 
 __all__ = ["job_of", "job_without_data", "rank_and_world"]
 
@@ -50,14 +51,24 @@ def job_of(
     """
     recipe = find_task(science["task"]).Recipe.model_validate(science["recipe"])
     rank, world = rank_and_world()
+    given: dict[str, Any] = {}
+    wanted = os.environ.get("STUDY_ITEMS") != "0"
+
+    def items(arrays: Mapping[str, Any]) -> None:
+        if wanted and rank == 0:
+            given.clear()
+            given.update(arrays)
 
     def record(split: str, **values: Any) -> None:
         if rank:
             return
         check_current()
-        append_jsonl(
-            folder.path / "metrics.jsonl", {"split": split, "time": round(time.time(), 3), **values}
-        )
+        now = round(time.time(), 3)
+        if split == "val" and given:
+            # First, so that a run which is killed in between evaluates again.
+            write_items(folder.path / FILE, given, now)
+        given.clear()
+        append_jsonl(folder.path / "metrics.jsonl", {"split": split, "time": now, **values})
 
     def recorded(split: str) -> list[dict[str, Any]]:
         return [line for line in folder.metrics if line["split"] == split]
@@ -72,6 +83,7 @@ def job_of(
         device=device,
         record=record,
         recorded=recorded,
+        items=items,
         rank=rank,
         world=world,
         stopping=stopping,

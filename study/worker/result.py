@@ -14,6 +14,7 @@ from plugins.contracts.tasks import find_task
 from study.errors import StudyError
 from study.files import write_json
 from study.runs.folder import SCHEMA, RunFolder
+from study.runs.items import FILE, drop_other_items
 
 __all__ = ["out_of_memory", "peak_memory", "write_result"]
 
@@ -61,6 +62,7 @@ def write_result(
         raise StudyError(f"{folder.path}: the plugin recorded no {missing[0]} metrics")
     metric, measured = find_task(run["science"]["task"]).metrics[0], _values(of_split["val"][-1])
     _check_value(metric, measured)
+    drop_other_items(folder.path / FILE, of_split["val"][-1].get("time"))
     earlier = [a.exit.get("seconds", 0) for a in folder.attempts if a.n < attempt and a.exit]
     memory = {"peak_memory_bytes": peak_memory()}
     torch = sys.modules.get("torch")

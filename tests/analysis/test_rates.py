@@ -8,7 +8,8 @@ import math
 import pytest
 from toy import study
 
-from analysis.stats.rates import SEEDS, WORLDS, rates
+from analysis.stats.aggregates import rates as aggregates
+from analysis.stats.rates import SEEDS, SIGHTS, WORLDS, rates, sighted
 
 
 @pytest.mark.parametrize("world", WORLDS[:2], ids=lambda world: world.kind)
@@ -26,11 +27,18 @@ def test_unequal_scatter_and_shared_luck_refute_less_often_than_by_one_variance(
     assert now <= 0.12
 
 
+@pytest.mark.parametrize("sight", SIGHTS, ids=lambda sight: sight.name)
+def test_what_is_printed_as_detectable_is_seen_in_80_of_100_other_tables(sight):
+    count = 1000
+    assert sighted(sight, 3, count) >= 0.8 - 3 * math.sqrt(0.8 * 0.2 / count)
+
+
 def test_the_verb_writes_a_row_for_each_world_and_number_of_seeds(tmp_path):
     done = study("bench", "verdicts", "--tables", "1", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     with (tmp_path / "verdicts.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(WORLDS) * len(SEEDS)
+    worlds = len(WORLDS) + len(SIGHTS) + len(aggregates.TESTS) * len(aggregates.WORLDS)
+    assert len(rows) == worlds * len(SEEDS)
     assert {row["rate"] for row in rows} <= {"0.0", "1.0"}
     assert {row["tables"] for row in rows} == {"1"}

@@ -133,7 +133,7 @@ def test_table_of_a_grid_shows_its_runs_and_its_gaps_only(call, make_run, grid):
 def test_table_of_everything_compares_with_none(call, make_run):
     make_run("none", 0, 0.3)
     make_run("0010", 0, 0.35)
-    assert "+0.050" in call("table").stdout
+    assert "+5.00" in call("table").stdout
 
 
 def test_csv_on_standard_output_is_csv_and_nothing_else(call, make_run):
@@ -228,7 +228,7 @@ def test_the_results_root_may_come_from_the_environment(make_run, tmp_path, monk
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
     app = typer.Typer()
     register(app)
-    assert "0.350" in CliRunner().invoke(app, ["table"]).stdout
+    assert "35.00" in CliRunner().invoke(app, ["table"]).stdout
 
 
 def test_help_needs_neither_pandas_nor_matplotlib():

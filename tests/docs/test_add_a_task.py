@@ -6,12 +6,14 @@ import importlib
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from page import Page, shell
 
 from plugins.attention.core.word import Word
 from plugins.contracts.job import Job, Stopped
+from study.runs.folder import iter_runs
 
 PAGE = Page("add-a-task.md")
 
@@ -37,7 +39,19 @@ def test_the_task_of_the_page(reader):
     assert "real handwritten digits of 8 x 8 pixels (CC BY 4.0), 1347/450 images" in table
     assert (reader / "results" / "report" / "index.html").exists()
     _plan_refuses(reader)
+    _runs_keep_which_images_are_right(reader)
     _a_stopped_run_ends_like_an_undisturbed_one(reader)
+
+
+def _runs_keep_which_images_are_right(folder):
+    task = importlib.import_module("handwriting.task").Handwriting()
+    for run in iter_runs(folder / "results" / "runs"):
+        items = run.items
+        whole, *halves = task.value_of_items(
+            items, np.array([[1] * 450, [1, 0] * 225, [0, 1] * 225])
+        )
+        assert whole == pytest.approx(run.result["metrics"]["accuracy"], abs=1e-12)
+        assert np.mean(halves) == pytest.approx(whole, abs=1e-12)
 
 
 def _plan_refuses(folder):

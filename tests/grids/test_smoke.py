@@ -77,7 +77,7 @@ def test_smoke_runs_are_kept_apart_and_filters_choose_among_them(tmp_path, monke
 
 def test_a_task_may_do_without(toy, tmp_path):
     task = tmp_path / "site" / "toytask" / "task.py"
-    task.write_text(task.read_text().replace("(Task, Smokes, Probes)", "(Task)"))
+    task.write_text(task.read_text().replace("(Task, Smokes, Probes, CountsItems)", "(Task)"))
     grid = toy("task: toy\nproduct: {mechanism: [none]}\n")
     done = study("plan", grid, "--smoke")
     assert (done.returncode, done.stderr) == (

@@ -6,11 +6,13 @@ import dataclasses
 import shutil
 
 import few_steps
+import numpy as np
 import pytest
 import torch
 
 from plugins.attention.core.word import Word
 from plugins.contracts.job import CheckpointError
+from plugins.contracts.tasks import find_task
 from plugins.detection import train as detection
 from plugins.segmentation import train as segmentation
 
@@ -62,6 +64,22 @@ def test_a_checkpoint_reaches_what_was_recorded(trained, tmp_path):
         assert evaluate(trained, checkpoint, tmp_path / "scratch") == expected
     assert state(job.folder) == before
     assert expected[{"detection": "mAP", "segmentation": "mIoU"}[task]] > 0
+
+
+def test_what_the_metric_is_made_of_is_handed_over(trained, tmp_path):
+    task, job, records = trained
+    given = []
+    job = dataclasses.replace(job, folder=tmp_path, items=given.append)
+    TASKS[task].evaluate(job, trained[1].folder / f"checkpoints/epoch_{records[-1]['epoch']}.pth")
+    (items,) = given
+    images = few_steps.IMAGES[task]
+    assert items["item"].tolist() == list(range(images))
+    known = find_task(task)
+    value, twice, none = known.value_of_items(items, np.array([[1], [2], [0]]).repeat(images, 1))
+    # All images twice have the metric of all once, but for where precision is read.
+    assert value == pytest.approx(records[-1][known.metrics[0].name], abs=1e-6)  # recorded so
+    assert twice == pytest.approx(value, abs=0.02)
+    assert np.isnan(none)
 
 
 def test_other_weights_reach_something_else(trained, tmp_path):

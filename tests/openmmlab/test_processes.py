@@ -7,12 +7,17 @@ import json
 import signal
 import time
 
+import attempts
 import few_steps
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import DATA_SAMPLERS
+from PIL import Image
 
 from plugins.openmmlab.training import WholeBatches, share
+from plugins.segmentation.data.layout import LABEL_END, LABELS
+from study import data
 from study.grid.reading import load
 from study.runs.folder import RunFolder
 from study.runs.run import open_folder
@@ -87,6 +92,11 @@ product: {mechanism: [1011]}
     _attempt(start, folder).succeed()
 
     assert folder.result["attempts"] == 3
+    items = attempts.items_of_result(folder)
+    # The processes evaluate images in turns; here they are in the order of their names.
+    labels = sorted((data.path("landcover") / LABELS / "val").rglob(f"*{LABEL_END}"))
+    counted = [np.bincount(np.asarray(Image.open(path)).ravel(), minlength=256) for path in labels]
+    assert items["labelled"].tolist() == np.array(counted)[:, : items["labelled"].shape[1]].tolist()
     causes = [attempt.exit["cause"] for attempt in folder.attempts]
     assert causes == ["preempted", "failed", "completed"]
     places = [(line["split"], line["step"], line["epoch"]) for line in folder.metrics]

@@ -80,9 +80,11 @@ def test_the_script_runs_the_copied_code_after_the_users_own_lines(tmp_path, mon
     """With a bash in which srun says what it was called with."""
     monkeypatch.setenv("PYTHONPATH", "/somebody's")
     monkeypatch.setenv("STUDY_DATA", "data")
+    monkeypatch.setenv("STUDY_ITEMS", "0")
     monkeypatch.delenv("STUDY_RUNS", raising=False)
     srun = tmp_path / "srun"
-    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$MINE" "$PYTHONPATH" "$STUDY_DATA" "$@"\n')
+    shown = '"$MINE" "$PYTHONPATH" "$STUDY_DATA" "$STUDY_ITEMS" "$@"'
+    srun.write_text(f'#!/bin/sh\nprintf "%s\\n" {shown}\n')
     srun.chmod(0o755)
     profile = Profile(tasks=2, cpus=3, setup=["export MINE='a b'"])
     text = script("study-abc", tmp_path / "a b", 1, None, None, profile, Path("/snap shot"))
@@ -90,8 +92,9 @@ def test_the_script_runs_the_copied_code_after_the_users_own_lines(tmp_path, mon
     done = subprocess.run(
         ["bash", "-c", text], env=environment, capture_output=True, text=True, check=True
     )
-    mine, path, data, *words = done.stdout.splitlines()
+    mine, path, data, items, *words = done.stdout.splitlines()
     assert (mine, path, data) == ("a b", "/snap shot:/somebody's", str(Path.cwd() / "data"))
+    assert items == "0"
     assert {"--export=ALL", "--cpus-per-task=3", "--kill-on-bad-exit=1"} < {*words}
     assert f"--error={tmp_path / 'a b'}/%A_%a_%t_log.err" in words
     task = [sys.executable, "-P", "-u", "-m", "study.launch.slurm.task", str(tmp_path / "a b")]

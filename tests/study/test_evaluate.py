@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from study.runs.folder import iter_runs
+from study.runs.items import read_items
 
 from .conftest import study
 from .made import everything
@@ -68,6 +69,7 @@ EVALUATE = """
         def evaluate(self, job, checkpoint):
             import os, sys, time
             from plugins.contracts.job import CheckpointError
+            from toytask.train import items
 
             assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
             print("a framework's greeting")
@@ -92,6 +94,7 @@ EVALUATE = """
             if not text.isdecimal():
                 raise CheckpointError(f"{checkpoint.name} is no number")
             (job.folder / "scratch").write_text("anything")
+            job.items(items(int(text) / 10, 4))
             return {"score": int(text) / 10, "sites": len(job.sites),
                     "hidden": float(os.environ.get("CUDA_VISIBLE_DEVICES") == "")}
 
@@ -135,10 +138,25 @@ def test_a_file_is_evaluated_and_nothing_written(grid, tmp_path):
     shown = study("evaluate", grid, "--checkpoint", tmp_path / "good.pth", "--mechanism", "none")
     assert shown.stdout.splitlines()[0].strip() == "none · toy-data"
     assert "score" in shown.stdout
-    assert "0.7000" in shown.stdout
+    assert "0.70" in shown.stdout
     assert "published" not in shown.stdout
     changed = {path for path, time in everything(tmp_path).items() if before.get(path) != time}
     assert not {path for path in changed if "__pycache__" not in path.parts}
+
+
+def test_what_the_metric_is_made_of_is_written_if_asked_for(grid, tmp_path):
+    asked = ("--checkpoint", "good.pth", "--mechanism", "none", "--items")
+    found(grid, *asked, "mine.npz")
+    items = read_items(tmp_path / "mine.npz")
+    assert len(items["item"]) == 4
+    assert items["points"].mean() == pytest.approx(0.7)
+    nowhere = refused(grid, *asked, "nowhere/mine.npz")
+    assert "nowhere/mine.npz cannot be written: there is no folder" in nowhere
+    task = tmp_path / "site/toytask/task.py"
+    task.write_text(task.read_text().replace("Probes, CountsItems)", "Probes)"))
+    told = "--items: the task 'toy' does not tell what its metric is made of"
+    assert told in refused(grid, *asked, "other.npz")
+    assert not (tmp_path / "other.npz").exists()
 
 
 @pytest.mark.parametrize(
@@ -350,7 +368,7 @@ def test_a_published_name_brings_its_weights_and_its_value(grid, server, monkeyp
                   "--sites", "a.b").stdout  # fmt: skip
     assert "published as toy-net" in shown
     assert "evaluated otherwise than published: sites: 1, here 2" in shown
-    assert shown.split("score")[1].split()[:2] == ["0.7000", "0.750"]
+    assert shown.split("score")[1].split()[:2] == ["0.70", "0.75"]
     # By a file's or a URL's name it is known, too; the metrics of other data are not shown.
     assert found(grid, "--checkpoint", f"{url}/toy-net.pth", "--mechanism", "0110")["published"]
     strange = found(grid, "--checkpoint", "strange-net", "--mechanism", "0110")

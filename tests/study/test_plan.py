@@ -26,7 +26,7 @@ def test_hours_are_the_clusters_limit_and_what_finished_runs_took(toy, tmp_path,
     assert "at most 18.0 GPU-hours: 3 runs" in plan(grid, "--cluster", "big")
     assert "measured" not in plan(grid)
     finished(planned(tmp_path / "runs", "none", seed=9))  # of the same task, half an hour
-    assert "1.5 hours of training: 3 x 1,800 s a run, measured, median of 1" in plan(grid)
+    assert "1.5 hours of training: 3 x 30 min 00 s a run, measured, median of 1" in plan(grid)
     finished(planned(tmp_path / "runs", "none"))
     hours = json.loads(plan(grid, "--cluster", "big", "--json"))["hours"]
     assert hours["cluster"]["gpu_hours_at_most"] == 12

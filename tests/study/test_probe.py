@@ -180,7 +180,9 @@ def test_processes_that_cannot_share_a_batch_and_absent_gpus_are_refused(toy, tm
 
 def test_a_task_that_cannot_be_probed_is_told(toy, tmp_path):
     module = Path(tmp_path / "site" / "toytask" / "task.py")
-    module.write_text(module.read_text().replace("(Task, Smokes, Probes)", "(Task, Smokes)"))
+    module.write_text(
+        module.read_text().replace("(Task, Smokes, Probes, CountsItems)", "(Task, Smokes)")
+    )
     told = said("probe", toy(GRID.format(more="")), code=2)
     assert "the task 'toy' cannot be probed: it does not derive from Probes" in told
     told = said("plan", toy(GRID.format(more="")), "--no-cost")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import small_translation as small
 import torch
@@ -12,6 +13,7 @@ from plugins.attention.core.word import Word
 from plugins.contracts.job import CheckpointError
 from plugins.translation import train
 from plugins.translation.checkpoints import LAST
+from plugins.translation.task import Translation
 
 pytestmark = pytest.mark.train
 
@@ -26,11 +28,17 @@ def finished(numbers, tmp_path_factory):
 
 def test_bleu_and_perplexity_are_those_of_the_run(finished, tmp_path):
     checkpoint = finished.folder / "checkpoints" / LAST
-    alone = dataclasses.replace(finished, folder=tmp_path, record=None, recorded=None)
+    given = []
+    alone = dataclasses.replace(
+        finished, folder=tmp_path, record=None, recorded=None, items=given.append
+    )
     result = finished.recorded("val")[-1]
     found = train.evaluate(alone, checkpoint)
     assert found == {metric: result[metric] for metric in ("BLEU", "perplexity")}
     assert found["BLEU"] > 0
+    (items,) = given
+    weights = np.ones((1, finished.recipe.evaluation_sentences), int)
+    assert Translation().value_of_items(items, weights) == pytest.approx(found["BLEU"], abs=1e-9)
     assert list(tmp_path.iterdir()) == []
 
 

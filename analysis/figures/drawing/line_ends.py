@@ -12,7 +12,7 @@ from scipy.optimize import isotonic_regression
 
 __all__ = ["End", "move", "spread", "write"]
 
-FONT_SIZE = 6.8
+FONT_SIZE = 7.0
 PITCH = 8.6  # from one name to the next, in typographic points
 GAP = 20.0  # from the frame to a name; a thin line ties it to its end
 

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex, to_rgb
 from analysis.stats.effects import TERM_SETS
 from analysis.stats.recipes import names
 
-__all__ = ["COLORS", "MORE_SIGNS", "OTHERS", "color", "dashes", "ink", "marker"]
+__all__ = ["COLORS", "MORE_SIGNS", "OTHERS", "color", "dashes", "ink", "is_key", "marker"]
 
 COLORS = {
     "none": "#000000",
@@ -46,6 +46,14 @@ def color(mechanism: str) -> str:
     if own is None or (first in COLORS and first != "none"):
         return COLORS.get(first, OTHERS)
     return MORE_COLORS[_number(own) % len(MORE_COLORS)]
+
+
+def is_key(mechanism: str) -> bool:
+    """Whether a figure names it at all events: what the paper singles out, and what is not its own.
+
+    ``0000``, the module without any term, is grey like other term sets, but is looked for.
+    """
+    return color(mechanism) != OTHERS or mechanism == "0000" or "deformable" in names(mechanism)
 
 
 def marker(mechanism: str) -> str:

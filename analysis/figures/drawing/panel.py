@@ -1,7 +1,8 @@
-"""One panel: accuracy against a cost, a point a mechanism, with intervals, front and labels."""
+"""One panel: accuracy against a cost, a point a mechanism, with intervals, seeds, front, names."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from analysis.figures.drawing import labels
 from analysis.figures.drawing.boxes import Box
-from analysis.figures.drawing.palette import OTHERS, color, ink, marker
+from analysis.figures.drawing.page import fitted
+from analysis.figures.drawing.palette import OTHERS, color, is_key, marker
 from analysis.figures.drawing.pareto import front
 from analysis.figures.drawing.style import gridlines
 from analysis.figures.drawing.ticks import InUnit, decimal
@@ -22,11 +25,17 @@ from analysis.stats.group import Group
 from analysis.stats.metrics import axis
 from plugins.contracts.metric import Metric
 
-__all__ = ["MACS", "TIME", "Cost", "accuracy", "drawn", "front_note", "name", "names", "points"]
+__all__ = [
+    *("MACS", "SEED", "TIME", "Cost"),
+    *("accuracy", "drawn", "front_note", "front_of", "names", "points"),
+]
 
 DOT = 5.5  # diameter of a point, in typographic points
+SEED: dict[str, Any] = {"ms": 4.0, "mew": 0, "alpha": 0.9, "zorder": 2.6, "gid": "seeds"}
+PITCH, SPREAD = 1.8, 4.5  # from bar to bar at one cost, and from the first to the last at most
 LINEAR_SPAN = 30  # most and least expensive farther apart than this: logarithmic cost
 FRONT_COLOR = "#DADADA"  # pale and broad: its risers run along the intervals of the points
+FROM_ZERO = 0.2  # least cost over largest below which zero is on the axis
 
 
 @dataclass(frozen=True)
@@ -43,15 +52,15 @@ class Cost:
         Units to choose from, the largest first, with their sizes.
     least: float
         How many of a unit the largest value must have.
-    zero: bool
-        Whether zero is on the axis.
+    counted: bool
+        Whether it is a number that another machine gives as well. Only then is there a front.
     """
 
     column: str
     name: str
     units: tuple[tuple[float, str], ...]
     least: float
-    zero: bool
+    counted: bool
 
     def unit(self, values: pd.Series) -> tuple[float, str]:
         """Return size and name of the largest unit that the largest value is large enough for."""
@@ -59,21 +68,25 @@ class Cost:
         return next(fitting, self.units[-1])
 
 
-MACS = Cost("mechanism_macs", "MACs of the mechanism", ((1e9, "G"),), 0, zero=True)
-TIME = Cost("seconds", "time of a run", ((3600, "h"), (60, "min"), (1, "s")), 2, zero=False)
+MACS = Cost("mechanism_macs", "MACs of the mechanism", ((1e9, "G"),), 0, counted=True)
+TIME = Cost("seconds", "time of a run", ((3600, "h"), (60, "min"), (1, "s")), 2, counted=False)
 
 
 def drawn(group: Group, cost: Cost, only: Collection[str] | None = None) -> pd.DataFrame:
-    """Return the rows, or `only` some, that have both a mean and a cost, cheap ones first."""
+    """Return the rows, or `only` some, that have both a mean and a cost, cheap ones first.
+
+    Their column ``reach`` is half the interval of the mean, see `Group.reach`.
+    """
     rows = group.rows[(group.rows["n"] > 0) & group.rows[cost.column].notna()]
     rows = rows if only is None else rows[rows["mechanism"].isin(only)]
+    rows = rows.assign(reach=rows["mechanism"].map(group.reach).astype(float))
     return rows.sort_values([cost.column, "mean"], kind="stable")
 
 
 def points(
     axes: Axes, group: Group, cost: Cost, pareto: bool = True, only: Collection[str] | None = None
 ) -> None:
-    """Draw points, 95 % intervals, the baseline's dashed line and the Pareto front.
+    """Draw points, 95 % intervals, seeds, the baseline's dashed line and the Pareto front.
 
     Parameters
     ----------
@@ -84,7 +97,7 @@ def points(
     cost: Cost
         The x axis.
     pareto: bool
-        Whether to draw the front.
+        Whether to draw the front, where there is one; see `front_of`.
     only: collection of str, optional
         The mechanisms to draw, if not all.
     """
@@ -92,35 +105,40 @@ def points(
     size, unit = cost.unit(rows[cost.column])
     below = _scale(axes, rows[cost.column], cost, size)
     axes.xaxis.set_major_formatter(InUnit(size))
-    for row in rows.to_dict("records"):
+    seeds = {word: own.to_numpy() for word, own in group.done.groupby("mechanism")["value"]}
+    values = np.concatenate([seeds[word] for word in rows["mechanism"]])
+    accuracy(axes, rows["mean"], rows["reach"], values)
+    for row, aside in zip(rows.to_dict("records"), _aside(axes, rows, cost), strict=True):
         tone = color(row["mechanism"])
         at, mean = row[cost.column], row["mean"]
-        if not math.isnan(row["half_width"]):
+        moved = ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
+        place = axes.transData + moved
+        if not math.isnan(row["reach"]):
             # Paler than the points, or a dozen bars side by side would hide them.
-            bar = axes.errorbar(
-                at, mean, row["half_width"], fmt="none", ecolor=tone, elinewidth=0.8
-            )
-            for part in bar.get_children():
-                part.set(alpha=0.45, zorder=2.5)
+            ends = (mean - row["reach"], mean + row["reach"])
+            axes.vlines(at, *ends, color=tone, lw=0.9, alpha=0.55, zorder=2.5, transform=place)
+        if row["n"] > 1:
+            own = seeds[row["mechanism"]]
+            axes.plot(np.full(len(own), at), own, ".", color=tone, transform=place, **SEED)
         edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
         sign, layer = marker(row["mechanism"]), 3 if tone == OTHERS else 4
         axes.plot(at, mean, sign, color=tone, markersize=DOT, zorder=layer, **edge)
     for mean in rows.loc[rows["mechanism"] == group.baseline, "mean"]:
         axes.axhline(mean, color=color(str(group.baseline)), lw=0.8, ls=(0, (5, 4)), zorder=1)
-    if pareto:
-        x, y = _front(rows, cost, group.metric)
+    if pareto and len(best := front_of(rows, cost, group.metric)):
+        x, y = best[cost.column].tolist(), best["mean"].tolist()
         axes.step(x, y, where="post", color=FRONT_COLOR, lw=2.6, zorder=0.9, gid="front")
-    accuracy(axes, rows["mean"], rows["half_width"])
     axes.set_ylabel(axis(group.metric))
     axes.yaxis.set_major_formatter(InUnit(group.metric.point))
     linear = f", logarithmic from {decimal(below / size)}" if below else ""
-    axes.set_xlabel(f"{cost.name} ({unit}){linear}")
+    name = f"{cost.name} ({unit}){linear}"
+    axes.set_xlabel(name if fitted(axes, name) == name else name.replace(", ", ",\n"))
 
 
-def accuracy(axes: Axes, means: pd.Series, reach: pd.Series) -> None:
-    """Set the y axis so that the intervals fit in."""
+def accuracy(axes: Axes, means: pd.Series, reach: pd.Series, seeds: Collection[float] = ()) -> None:
+    """Set the y axis so that the intervals and the seeds fit in."""
     reach = reach.fillna(0)
-    low, high = (means - reach).min(), (means + reach).max()
+    low, high = min([(means - reach).min(), *seeds]), max([(means + reach).max(), *seeds])
     room = 0.12 * (high - low or abs(high) or 1)
     axes.set_ylim(low - room, high + room)
     gridlines(axes)
@@ -132,42 +150,81 @@ def names(
     cost: Cost,
     keep_clear: Sequence[Box] = (),
     only: Collection[str] | None = None,
-) -> None:
-    """Write the mechanisms' words beside their points; the position of the axes must be final."""
+) -> list[str]:
+    """Write the mechanisms' words beside their points; the position of the axes must be final.
+
+    Points that lie on each other share a label. Those of the paper's key configurations are always
+    written, the others where there is room.
+
+    Returns
+    -------
+    list of str
+        The mechanisms without a label.
+    """
     rows = drawn(group, cost, only)
-    key = np.array([color(mechanism) != OTHERS for mechanism in rows["mechanism"]], dtype=bool)
-    texts = []
-    lines = []  # intervals and the dashed line, which labels should avoid
-    for row in pd.concat([rows[key], rows[~key]]).to_dict("records"):
-        tone, at, mean = color(row["mechanism"]), row[cost.column], row["mean"]
-        weight = "normal" if tone == OTHERS else "bold"
-        texts.append(labels.Label(at, mean, name(row["mechanism"]), ink(tone), weight))
-        reach = 0.0 if math.isnan(row["half_width"]) else row["half_width"]
+    key = rows["mechanism"].map(is_key).astype(bool)
+    rows = pd.concat([rows[key], rows[~key]])
+    places = axes.transData.transform(rows[[cost.column, "mean"]].to_numpy(dtype=float))
+    texts = labels.merged(rows["mechanism"], places, DOT * axes.figure.dpi / 72)
+    lines = []  # intervals, front and dashed line, which labels should avoid
+    for row in rows.to_dict("records"):
+        at, mean = row[cost.column], row["mean"]
+        reach = 0.0 if math.isnan(row["reach"]) else row["reach"]
         lines.append(((at, mean - reach), (at, mean + reach)))
         if row["mechanism"] == group.baseline:
             left, right = axes.get_xlim()
             lines += [((left, mean), (right, mean))] * 2  # black: twice as bad to write over
+    for line in axes.lines:
+        if line.get_gid() == "front":
+            steps = np.asarray(line.get_xydata())
+            for (x, y), (x_end, y_end) in itertools.pairwise(steps):
+                lines += [((x, y), (x_end, y)), ((x_end, y), (x_end, y_end))]
     boxes = [Box(*_corners(axes.transData.transform(line))).grown(1.0) for line in lines]
-    labels.draw(axes, texts, DOT, [*boxes, *keep_clear])
+    return labels.draw(axes, texts, places, DOT, [*boxes, *keep_clear])
 
 
-def name(mechanism: str) -> str:
-    """Return what a label says."""
-    return "none (w/o)" if mechanism == "none" else mechanism
+def front_of(rows: pd.DataFrame, cost: Cost, metric: Metric) -> pd.DataFrame:
+    """Return the rows on the Pareto front of the means that have an interval, cheap ones first.
+
+    Empty where no front can be told: of a time, which another machine would change, of means
+    without intervals, of fewer than two mechanisms.
+    """
+    rows = rows[rows["reach"].notna()]
+    if not cost.counted or len(rows) < 2:
+        return rows.iloc[:0]
+    return rows.iloc[front(rows[cost.column].tolist(), (metric.sign * rows["mean"]).tolist())]
 
 
-def front_note(groups: Iterable[Group]) -> str:
-    """Say what the broad grey line is."""
-    sides = {"higher" if group.metric.higher_is_better else "lower" for group in groups}
-    return (
-        "Broad grey line: Pareto front (no other mechanism costs less and reaches a "
-        f"{' or '.join(sorted(sides))} mean)."
-    )
+def front_note(groups: Iterable[Group], cost: Cost) -> list[str]:
+    """Say what the broad grey line is, if there is one."""
+    sides = {
+        "higher" if group.metric.higher_is_better else "lower"
+        for group in groups
+        if len(front_of(drawn(group, cost), cost, group.metric))
+    }
+    if not sides:
+        return []
+    return [
+        "Broad grey line: Pareto front of the means with bars (no other of them costs less and "
+        f"reaches a {' or '.join(sorted(sides))} mean)."
+    ]
 
 
-def _front(rows: pd.DataFrame, cost: Cost, metric: Metric) -> tuple[list[float], list[float]]:
-    best = rows.iloc[front(rows[cost.column].tolist(), (metric.sign * rows["mean"]).tolist())]
-    return best[cost.column].tolist(), best["mean"].tolist()
+def _aside(axes: Axes, rows: pd.DataFrame, cost: Cost) -> list[float]:
+    """How far each bar stands beside its point, in typographic points: bars at one cost do."""
+    x = axes.transData.transform([(at, 0.0) for at in rows[cost.column]])[:, 0]
+    x = x * 72 / axes.figure.dpi
+    runs: list[list[int]] = []
+    for index, at in enumerate(x):
+        if runs and at - x[runs[-1][-1]] < PITCH:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    offsets: list[float] = []
+    for run in runs:
+        pitch = min(PITCH, SPREAD / max(len(run) - 1, 1))
+        offsets += [pitch * (place - (len(run) - 1) / 2) for place in range(len(run))]
+    return offsets
 
 
 def _corners(ends: np.ndarray) -> tuple[float, float, float, float]:
@@ -180,8 +237,9 @@ def _scale(axes: Axes, values: pd.Series, cost: Cost, unit: float) -> float:
     positive = values[values > 0]
     low, high = values.min(), values.max() or unit
     if positive.empty or positive.max() <= LINEAR_SPAN * positive.min():
-        room = 0.08 * (high - low or high)
-        axes.set_xlim(*((-0.05 * high, 1.12 * high) if cost.zero else (low - room, high + room)))
+        room = 0.08 * (high - low) or 0.5 * high
+        from_zero = cost.counted and low <= FROM_ZERO * high
+        axes.set_xlim(*((-0.05 * high, 1.12 * high) if from_zero else (low - room, high + room)))
         # Ticks at round numbers of the unit, which need not be round in the base unit (minutes).
         axes.xaxis.set_major_locator(_InUnit(unit))
         return 0.0

@@ -9,11 +9,14 @@ from typing import Any, Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.figures.drawing.svg import adapted
+from study.files import write_text
+
 __all__ = ["FORMATS", "PANEL_TITLE", "STYLE", "gridlines", "write"]
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the same on every machine
-    "font.size": 8.5,
+    "font.size": 8,
     "axes.edgecolor": "#666666",
     "axes.labelcolor": "#222222",
     "axes.unicode_minus": False,  # one minus sign, that of tables and sentences
@@ -29,7 +32,7 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 200,
 }
 
-PANEL_TITLE: dict[str, Any] = {"fontsize": 8.5, "loc": "left", "color": "#444444"}
+PANEL_TITLE: dict[str, Any] = {"fontsize": 8, "loc": "left", "color": "#444444"}
 """Of a panel."""
 
 FORMATS = ("png", "svg", "pdf")
@@ -51,13 +54,21 @@ def gridlines(axes: Axes, axis: Literal["x", "y"] = "y") -> None:
 def write(image: Figure, out: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write ``<out>.<format>`` for each format, folders included; call it within `STYLE`.
 
+    The label of a figure (``Figure.set_label``) is its caption, written as ``<out>.txt``. An SVG is
+    transparent and has the colours of the page it stands on.
+
     Returns
     -------
     list of Path
-        The files, in the order of `formats`.
+        The files, in the order of `formats`, then that of the caption.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     paths = [out.with_name(f"{out.name}.{suffix}") for suffix in formats]
     for path, suffix in zip(paths, formats, strict=True):
-        image.savefig(path, metadata=METADATA[suffix])
+        image.savefig(path, metadata=METADATA[suffix], transparent=suffix == "svg")
+        if suffix == "svg":
+            write_text(path, adapted(path.read_text(encoding="utf-8")))
+    if caption := str(image.get_label()):
+        paths.append(out.with_name(f"{out.name}.txt"))
+        write_text(paths[-1], f"{caption}\n")
     return paths

@@ -18,7 +18,8 @@ def verdicts(
 ) -> None:
     """Simulate tables of a known truth: how often are verdicts wrong, and right?
 
-    Beside the rates are those by the pooled residual variance alone, of the same tables.
+    Beside the rates are those by the pooled residual variance alone, of the same tables. The last
+    rows have effects as large as what is printed as detectable.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -31,7 +32,8 @@ def verdicts(
     write(path, rows, machine(("numpy", "scipy", "statsmodels")))
     table = Table("world", "test", "verdict", "is", "seeds", "rate", "pooled", box=SIMPLE_HEAD)
     for row in rows:
-        percent = (f"{100 * row[key]:.1f} %" for key in ("rate", "pooled"))
+        found = (row["rate"], row["pooled"])
+        percent = ("" if rate is None else f"{100 * rate:.1f} %" for rate in found)
         table.add_row(
             *(str(row[key]) for key in ("world", "test", "verdict", "is", "seeds")), *percent
         )

@@ -78,6 +78,8 @@ def script(
     for name in ("STUDY_DATA", "STUDY_RUNS", "TORCH_HOME"):
         if value := os.environ.get(name):
             exports[name] = str(Path(value).expanduser().absolute())
+    if wanted := os.environ.get("STUDY_ITEMS"):
+        exports["STUDY_ITEMS"] = wanted
     lines = [
         "#!/bin/bash",
         *sorted(f"#SBATCH {each}" for each in directives if each),

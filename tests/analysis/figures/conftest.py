@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+from array import array
 from collections.abc import Callable
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -12,6 +14,7 @@ import pandas as pd
 import pytest
 
 from analysis.figures.drawing.style import STYLE
+from analysis.runs import table
 from analysis.runs.table import FIELDS
 
 TERMS = ["".join(bits) for bits in itertools.product("01", repeat=4)]
@@ -77,6 +80,22 @@ def _frame(*rows: dict) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(FIELDS)).astype(
         dict.fromkeys(("value", "mechanism_macs", "seconds"), "float64")
     )
+
+
+@pytest.fixture
+def store() -> Callable[..., list[Path]]:
+    """Return a function that writes a table into a folder as ``study collect`` does."""
+
+    def write(frame: pd.DataFrame, folder: Path) -> list[Path]:
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        for row in rows:
+            for name in table.CURVES:
+                row[name] = array("d", [number for point in row[name] for number in point])
+        paths = [folder / "runs.parquet", folder / "runs.csv"]
+        table.write(table.table(rows), *paths)
+        return paths
+
+    return write
 
 
 @pytest.fixture

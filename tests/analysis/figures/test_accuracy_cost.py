@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 import pytest
+import statsmodels.formula.api as smf
+from scipy import stats
 
 from analysis.figures.accuracy_cost import draw, figure
 from analysis.figures.drawing import panel
@@ -51,6 +53,29 @@ def markers(axes):
     return {(float(line.get_xdata()[0]), float(line.get_ydata()[0])): line for line in lines}
 
 
+def named(axes):
+    """What the labels say, without the line breaks."""
+    texts = [text.get_text().replace("\n", " ") for text in axes.texts]
+    return [text.replace("none (w/o)", "none") for text in texts]
+
+
+def bars_of(axes):
+    """Ends of the intervals, low and high, by the cost that they stand at."""
+    return [bar.get_segments()[0] for bar in axes.collections]
+
+
+def halves(frame):
+    """Half the interval of each mean, by the larger error of statsmodels' regression."""
+    fit = smf.ols("value ~ C(mechanism) + C(seed)", frame).fit()
+    wide = fit.get_robustcov_results("HC3")
+    t = stats.t.ppf(0.975, fit.df_resid)
+    found = {}
+    for word in frame["mechanism"].unique():
+        row = fit.model.exog[(frame["mechanism"] == word).to_numpy()].mean(axis=0)
+        found[word] = t * max(float(f.t_test(row).sd.item()) for f in (fit, wide))
+    return found
+
+
 def notes(image):
     return " ".join(text.get_text() for text in image.texts).replace("\n", " ")
 
@@ -59,9 +84,14 @@ def notes(image):
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_no_two_labels_overlap_or_cover_a_point_or_leave_the_axes(crowd, seeds, cost):
     frame = crowd(seeds, ["detection"])
-    (axes,) = drawn(frame, cost).axes
+    image = drawn(frame, cost)
+    (axes,) = image.axes
     boxes = [text.get_window_extent() for text in axes.texts]
-    assert len(boxes) == frame["mechanism"].nunique()
+    *_, last = image.get_label().split("\n")
+    left_out = last.partition("for want of room: ")[2].removesuffix(" (conv4.conv5).")
+    words = [word for text in [*named(axes), left_out] for word in text.split(", ") if word]
+    assert sorted(words) == sorted(frame["mechanism"].unique())
+    assert not set(left_out.split(", ")) & {*COLORS, "0000", "none+deformable", "1111+deformable"}
     overlapping = [
         (a.get_text(), b.get_text())
         for (a, i), (b, j) in itertools.combinations(zip(axes.texts, boxes, strict=True), 2)
@@ -80,15 +110,33 @@ def test_points_and_intervals_are_the_summarys_numbers(crowd, cost):
     (axes,) = drawn(frame, cost).axes
     rows = groups(frame, "none")[0].rows
     assert sorted(markers(axes)) == sorted(zip(rows[cost.column], rows["mean"], strict=True))
-    ends = np.array(
-        [bar.get_segments()[0] for bar in axes.collections]
-    )  # (n, low and high, x and y)
+    ends = np.array(bars_of(axes))  # (n, low and high, x and y)
     rows = rows.sort_values([cost.column, "mean"])
+    reach = rows["mechanism"].map(halves(frame))
     assert ends[:, 0, 0] == pytest.approx(rows[cost.column].to_numpy())
-    assert ends[:, 0, 1] == pytest.approx((rows["mean"] - rows["half_width"]).to_numpy())
-    assert ends[:, 1, 1] == pytest.approx((rows["mean"] + rows["half_width"]).to_numpy())
+    assert ends[:, 0, 1] == pytest.approx((rows["mean"] - reach).to_numpy())
+    assert ends[:, 1, 1] == pytest.approx((rows["mean"] + reach).to_numpy())
     low, high = axes.get_ylim()
     assert low < ends[..., 1].min() <= ends[..., 1].max() < high
+
+
+def test_small_dots_are_the_single_runs(crowd):
+    frame = crowd(3, ["detection"])
+    (axes,) = drawn(frame).axes
+    dots = [line.get_xydata() for line in axes.lines if line.get_gid() == "seeds"]
+    expected = frame[["mechanism_macs", "value"]].to_numpy()
+    assert sorted(map(tuple, np.concatenate(dots))) == sorted(map(tuple, expected))
+    low, high = axes.get_ylim()
+    assert low < frame["value"].min() <= frame["value"].max() < high
+
+
+def test_two_seeds_that_agree_by_luck_get_no_short_bar(run, frame_of):
+    values = {"none": (0.30, 0.3001), "0010": (0.33, 0.36), "0110": (0.34, 0.33)}
+    frame = frame_of(*(run(w, s, v) for w, own in values.items() for s, v in enumerate(own)))
+    (group,) = groups(frame, "none")
+    pooled = stats.t.ppf(0.975, 2) * group.model.sd / math.sqrt(2)
+    assert min(group.reach.values()) == pytest.approx(pooled)
+    assert group.rows.set_index("mechanism").loc["none", "half_width"] < pooled / 10
 
 
 def test_points_stand_at_mean_and_cost_with_the_colour_of_the_mechanism(five):
@@ -99,20 +147,54 @@ def test_points_stand_at_mean_and_cost_with_the_colour_of_the_mechanism(five):
     assert (colours[0.0], colours[5e6]) == (COLORS["none"], COLORS["0110"])
     dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert [float(line.get_ydata()[0]) for line in dashed] == [pytest.approx(0.31)]
-    # Error bars reach to the ends of the interval: 12.706 standard errors of 0.01.
-    ends = sorted(float(y) for bar in axes.collections for s in bar.get_segments() for y in s[:, 1])
-    assert ends[0] == pytest.approx(0.31 - 0.12706, abs=1e-5)
-    assert ends[-1] == pytest.approx(0.37 + 0.12706, abs=1e-5)
+    # All seeds differ by the same 0.02, the luck of a seed: nothing is left for the bars.
+    ends = sorted(float(y) for bar in bars_of(axes) for y in bar[:, 1])
+    assert ends == pytest.approx(sorted(2 * [value + 0.01 for _, value, _ in FIVE]))
+
+
+def fronts(axes):
+    return [line for line in axes.lines if line.get_gid() == "front"]
+
+
+def test_the_front_runs_through_the_mechanisms_that_are_not_dominated(five):
+    image = drawn(five)
+    (line,) = fronts(image.axes[0])
+    rows = groups(five, "none")[0].rows.set_index("mechanism").loc[["none", "0010", "0110"]]
+    assert list(line.get_xdata()) == list(rows["mechanism_macs"])
+    assert list(line.get_ydata()) == list(rows["mean"])
+    assert line.get_drawstyle() == "steps-post"
+    assert "Pareto front" in notes(image)
 
 
 @pytest.mark.parametrize("cost", [MACS, TIME])
-def test_the_front_runs_through_the_mechanisms_that_are_not_dominated(five, cost):
-    (axes,) = drawn(five, cost).axes
-    (line,) = (line for line in axes.lines if line.get_gid() == "front")
-    rows = groups(five, "none")[0].rows.set_index("mechanism").loc[["none", "0010", "0110"]]
-    assert list(line.get_xdata()) == list(rows[cost.column])
-    assert list(line.get_ydata()) == list(rows["mean"])
-    assert line.get_drawstyle() == "steps-post"
+def test_one_seed_a_time_or_one_mechanism_has_no_front(five, cost):
+    some = five[five["seed"] == 0] if cost == MACS else five
+    for frame in (some, five[five["mechanism"] == "0110"]):
+        image = drawn(frame, cost)
+        assert fronts(image.axes[0]) == []
+        assert "Pareto" not in image.get_label()
+
+
+def test_a_mechanism_without_an_interval_is_not_on_the_front(five):
+    frame = five[(five["seed"] == 0) | (five["mechanism"] != "0110")]
+    (line,) = fronts(drawn(frame).axes[0])
+    assert list(line.get_xdata()) == [0.0, 1e6, 9e6]
+
+
+def test_points_that_lie_on_each_other_share_a_label(run, frame_of):
+    at = {"0010": (0.34, 1.00e6), "0011": (0.3401, 1.01e6), "1111": (0.38, 9e6)}
+    frame = frame_of(*(run(w, 0, v, mechanism_macs=macs) for w, (v, macs) in at.items()))
+    (axes,) = drawn(frame).axes
+    assert sorted(named(axes)) == ["0010, 0011", "1111"]
+
+
+@pytest.mark.parametrize("cost", [MACS, TIME])
+def test_one_run_stands_in_the_middle_and_costs_far_from_zero_begin_there(run, frame_of, cost):
+    (axes,) = drawn(frame_of(run("0110", 0, 0.4, mechanism_macs=4e6)), cost).axes
+    (point,) = (axes.transLimits.transform(at) for at in markers(axes))
+    assert point == pytest.approx((0.5, 0.5))
+    near = frame_of(*(run(w, 0, 0.4, mechanism_macs=m) for w, m in (("0010", 6e6), ("1111", 8e6))))
+    assert drawn(near).axes[0].get_xlim()[0] > 5e6
 
 
 def test_the_baseline_is_dashed_and_named_and_may_be_absent(five):
@@ -132,9 +214,13 @@ def test_one_seed_has_no_error_bars_and_the_footnote_says_what_that_means(crowd)
 
 
 def test_seeds_that_some_mechanisms_lack_are_said(five):
-    image = drawn(five[(five["seed"] == 0) | (five["mechanism"] == "0110")])
-    assert "over 2 seeds (Student's t); no bar: one seed." in notes(image)
-    assert len(image.axes[0].collections) == 1
+    image = drawn(five[(five["seed"] == 0) | five["mechanism"].isin(["0110", "1111"])])
+    assert "Large signs: means over 2 seeds; small dots: the seeds." in notes(image)
+    assert "is left out; no bar: one seed." in notes(image)
+    assert len(image.axes[0].collections) == 2
+    alone = drawn(five[(five["seed"] == 0) | (five["mechanism"] == "0110")])
+    assert "No bars: without a second mechanism" in notes(alone)
+    assert len(alone.axes[0].collections) == 0
 
 
 def test_means_over_other_seeds_than_the_baselines_are_named(five):
@@ -235,8 +321,8 @@ def test_panels_are_by_sites_and_files_by_task_data_and_recipe(run, frame_of, tm
         run("0010", 0, math.nan, task="segmentation", state="failed"),
     )
     names = [path.name for path in draw(groups(frame), tmp_path / "out")]
-    assert len(names) == len(set(names)) == 9
-    assert sum(name.startswith("detection-trees-") for name in names) == 6
-    assert names[-3:] == [f"translation-trees.{kind}" for kind in ("png", "svg", "pdf")]
+    assert len(names) == len(set(names)) == 12
+    assert sum(name.startswith("detection-trees-") for name in names) == 8
+    assert names[-4:] == [f"translation-trees.{kind}" for kind in ("png", "svg", "pdf", "txt")]
     short = frame[(frame["task"] == "detection") & ~frame["recipe"].str.contains("16")]
     assert [axes.get_title(loc="left") for axes in drawn(short).axes] == ["conv4.conv5", "conv5"]

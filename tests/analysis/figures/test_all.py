@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from array import array
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +15,7 @@ from typer.testing import CliRunner
 from analysis.figures import accuracy_cost, curves
 from analysis.figures import effects as effect_figures
 from analysis.figures.all import draw_all, kinds
-from analysis.paper import comparison, overview
+from analysis.paper import comparison, overview, verdicts
 from analysis.runs import table as runs_table
 from analysis.stats.group import groups
 from analysis.verbs import register
@@ -26,7 +25,7 @@ KINDS = ("", "-time", "-deformable", "-range", "-curves")
 FIGURES = {
     f"{place}{kind}" for place in ("detection-trees", "translation-software") for kind in KINDS
 }
-FIGURES |= {"overview", "effects"}
+FIGURES |= {"overview", "effects", "verdicts"}
 
 
 @pytest.fixture
@@ -38,20 +37,9 @@ def images(monkeypatch):
         found[out.name] = image
         return []
 
-    for module in (accuracy_cost, comparison, curves, overview, effect_figures):
+    for module in (accuracy_cost, comparison, curves, overview, effect_figures, verdicts):
         monkeypatch.setattr(module, "write", catch)
     return found
-
-
-def store(frame, folder: Path) -> list[Path]:
-    """Write a table as ``study collect`` does."""
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    for row in rows:
-        for name in runs_table.CURVES:
-            row[name] = array("d", [number for point in row[name] for number in point])
-    paths = [folder / "runs.parquet", folder / "runs.csv"]
-    runs_table.write(runs_table.table(rows), *paths)
-    return paths
 
 
 def test_every_kind_is_drawn_and_no_text_leaves_the_page(crowd, images, tmp_path):
@@ -82,14 +70,14 @@ def test_long_headings_and_notes_are_broken_into_lines(crowd, images, tmp_path):
         assert head.y0 > axes.get_tightbbox().y1
 
 
-def test_the_same_table_gives_the_same_bytes_in_another_process_and_order(crowd, tmp_path):
+def test_the_same_table_gives_the_same_bytes_in_another_process_and_order(crowd, store, tmp_path):
     words = ["none", "0010", "0100", "1111", "dynamic", "none+deformable"]
     frame = crowd(2, ["detection"])
     frame = frame[frame["mechanism"].isin(words)]
     drawn = draw_all(frame, tmp_path / "here", "none")
     written = [path for paths in drawn.values() for path in paths]
     assert set(drawn) == set(kinds())
-    assert len(written) == 6 * 3 + 2
+    assert len(written) == 7 * 4 + 2
     parquet, text = store(frame.sample(frac=1, random_state=0), tmp_path)
     pd.testing.assert_frame_equal(runs_table.read(parquet), runs_table.read(text))
     code = (
@@ -113,7 +101,9 @@ def test_what_the_runs_do_not_allow_is_an_empty_list(run, frame_of, images, tmp_
     assert draw_all(frame[1:], tmp_path, None) == {kind: [] for kind in kinds()}
 
 
-def test_the_verb_reads_a_table_and_tells_what_it_cannot_draw(run, frame_of, tmp_path, monkeypatch):
+def test_the_verb_reads_a_table_and_tells_what_it_cannot_draw(
+    run, frame_of, store, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     store(frame_of(run("none", 0, 0.3), run("0010", 0, 0.4)), tmp_path)
     app = typer.Typer()
@@ -121,12 +111,12 @@ def test_the_verb_reads_a_table_and_tells_what_it_cannot_draw(run, frame_of, tmp
     done = CliRunner().invoke(app, ["plot", "--table", "runs.csv", "--out", "drawn"])
     assert done.exit_code == 0, done.output
     names = ["overview", "detection-trees", "detection-trees-time", "detection-trees-curves"]
-    expected = [f"drawn/{name}.{kind}" for name in names for kind in ("png", "svg", "pdf")]
+    expected = [f"drawn/{name}.{kind}" for name in names for kind in ("png", "svg", "pdf", "txt")]
     assert done.stdout.split() == expected
     assert all((tmp_path / path).is_file() for path in expected)
     assert done.stderr.splitlines() == [
         f"no figure of {kind}: it needs {kinds()[kind].needs}"
-        for kind in ("effects", "deformable", "range")
+        for kind in ("verdicts", "effects", "deformable", "range")
     ]
 
 
@@ -159,11 +149,23 @@ def elsewhere(tmp_path, monkeypatch):
 
 def test_a_figure_is_added_as_the_page_says(elsewhere, run, frame_of, images, tmp_path):
     elsewhere()
-    names = ["overview", "cost", "effects", "time", "deformable", "range", "curves", "seeds"]
+    names = [
+        "overview",
+        "cost",
+        "verdicts",
+        "effects",
+        "time",
+        "deformable",
+        "range",
+        "curves",
+        "seeds",
+    ]
     assert list(kinds()) == names
     drawn = draw_all(frame_of(run("1111", 0, 0.4), run("1111", 1, 0.4)), tmp_path / "out", None)
     stem = "detection-trees-conv4.conv5-seeds"
-    assert [path.name for path in drawn["seeds"]] == [f"{stem}.{k}" for k in ("png", "svg", "pdf")]
+    assert [path.name for path in drawn["seeds"]] == [
+        f"{stem}.{k}" for k in ("png", "svg", "pdf", "txt")
+    ]
     assert all(path.is_file() for path in drawn["seeds"])
 
 

@@ -105,7 +105,9 @@ def test_nothing_is_cut_off_and_no_two_texts_meet():
 def test_the_same_runs_give_the_same_bytes_and_the_card_is_at_the_foot(tmp_path):
     first = draw(there(), tmp_path / "a")
     second = draw(there(), tmp_path / "b")
-    assert [path.name for path in first] == ["effects.png", "effects.svg", "effects.pdf"]
+    assert [path.name for path in first] == [
+        f"effects.{kind}" for kind in ("png", "svg", "pdf", "txt")
+    ]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
     with mpl.rc_context(STYLE):

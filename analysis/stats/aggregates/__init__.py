@@ -1,0 +1,1 @@
+"""Mechanisms over several groups: mean gain, ranks, probability of improvement."""
