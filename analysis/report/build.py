@@ -204,7 +204,7 @@ def _write(
         "failures": failures and "What failed",
         "broken": unreadable and "What could not be read",
         "cost": costs and "Accuracy against cost",
-        "verdicts": verdicts and "Verdicts on claims",
+        "verdicts": verdicts and "Verdicts",
     } | {each.id: each.shown and (each.name or "Figures and means") for each in shown}
     (out / "index.html").write_text(
         edition.page(
@@ -219,6 +219,7 @@ def _write(
             read=READ,
             failures=failures,
             costs=costs,
+            forests=overview.forest(verdicts.found, out, old) if verdicts else [],
             judged=verdicts,
             done=done,
             broken=unreadable,

@@ -30,7 +30,7 @@ def choices(groups: Sequence[Group], baselines: Mapping[str, str | None]) -> lis
     list of dict
         ``title``, ``task``, ``sites``; ``metric`` as an axis is named, ``sign`` (1 if higher is
         better); ``baseline``; ``means``: of each mechanism the number ``n`` of finished runs, their
-        ``mean`` and ``half``, half of its 95 % interval (NaN if there is none).
+        ``mean`` and ``half``, half of its 95 % interval by the model (NaN without one).
     """
     found = []
     for group in groups:
@@ -52,12 +52,12 @@ def choices(groups: Sequence[Group], baselines: Mapping[str, str | None]) -> lis
 
 def _means(group: Group) -> dict[str, dict[str, float]]:
     try:
-        found = group.means[["n", "mean", "half_width"]]
+        means, reach = group.means["mean"], group.reach
     except (StudyError, ValueError, ArithmeticError):  # the overview says why
         return {}
     return {
-        str(word): {"n": int(n), "mean": float(mean), "half": float(half)}
-        for word, n, mean, half in found.itertuples()
+        word: {"n": n, "mean": float(means[word]), "half": reach[word]}
+        for word, n in group.seeds.items()
     }
 
 

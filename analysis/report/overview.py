@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +12,15 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib as mpl
 import pandas as pd
 
 from analysis.figures.all import kinds
+from analysis.figures.drawing.form import Form, shaped
+from analysis.figures.drawing.style import STYLE, write
+from analysis.paper import verdicts
 from analysis.report.drawn import key, taken_over
+from analysis.stats.claims import Verdict
 from analysis.stats.effects import Effects, effects
 from analysis.stats.group import Group, groups
 from analysis.tables.columns import columns
@@ -26,14 +32,15 @@ from study.status.states import States
 
 __all__ = [
     *("COST", "UNUSABLE", "Section", "Selection", "Shown"),
-    *("failures", "section", "tally", "title", "trouble"),
+    *("failures", "forest", "section", "tally", "title", "trouble"),
 ]
 
 COST = "cost"
 """The kind that stands above the verdicts."""
 
-REPEATED = "overview"
-"""A kind whose panels are all in those of `COST`."""
+APART = ("overview", "verdicts")
+"""Kinds that no section has: the panels of the first are all in those of `COST`, and `forest` draws
+the verdicts that were asked for."""
 
 PIXELS = 96 / 72
 """Of CSS, in a typographic point."""
@@ -125,11 +132,12 @@ def section(
         shown.tables.extend(_table(group) for group in there)
         shown.effects.extend(_effects(found) for found in effects(there))
         place = Path("figures") / (selection.name or "all")
-        wanted = [kind for kind in kinds() if kind != REPEATED]
+        wanted = [kind for kind in kinds() if kind not in APART]
+        done = frame[frame["state"] == "completed"].sort_values("id").to_dict("records")
         drawn = taken_over(
             old / place,
             out / place,
-            key(frame, selection.baseline, wanted),
+            key(done, selection.baseline, wanted),
             lambda: _draw(frame, out / place, selection.baseline, wanted),
         )
         for kind, paths in drawn.items():
@@ -138,6 +146,25 @@ def section(
     except UNUSABLE as error:
         shown.troubles.append(trouble("means and figures", error))
     return shown
+
+
+def forest(found: Sequence[Verdict], out: Path, old: Path) -> list[dict[str, Any]]:
+    """Draw verdicts as one forest plot below ``out/figures``; `old` as for `section`."""
+    shown = [v for v in found if math.isfinite(v.high - v.low) and v.claim.margins.get(v.metric)]
+    if not shown:
+        return []
+    place = Path("figures") / "verdicts"
+
+    def draw() -> dict[str, list[Path]]:
+        with shaped(Form(plain=True)), mpl.rc_context(STYLE):
+            return {"verdicts": write(verdicts.figure(shown), out / place / "verdicts")}
+
+    said = [(v.claim.statement, v.claim.margins, v.title, v.verdict, v.low, v.high) for v in shown]
+    try:
+        drawn = taken_over(old / place, out / place, key(said), draw)
+    except UNUSABLE:  # they are in words below
+        return []
+    return _images("verdicts", drawn["verdicts"], out)
 
 
 def trouble(what: str, error: Exception) -> str:
@@ -176,7 +203,8 @@ def _draw(
     # The same runs in another order give the same figures.
     frame = frame.sort_values("id", kind="stable", ignore_index=True)
     found = [group for group in groups(frame, baseline) if len(group.done)]
-    return {kind: kinds()[kind].draw(found, out) for kind in wanted}
+    with shaped(Form(plain=True)):  # heading and notes are the page's
+        return {kind: kinds()[kind].draw(found, out) for kind in wanted}
 
 
 def _table(group: Group) -> Shown:

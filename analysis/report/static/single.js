@@ -12,9 +12,13 @@
   for (const link of document.querySelectorAll(".top nav a")) {
     if (link.getAttribute("href") === `#!${name}`) link.setAttribute("aria-current", "page");
   }
+  // An address without a page is a heading of the one that is shown.
+  addEventListener("hashchange", (event) => {
+    if (PAGE.test(location.hash) && asked() === name) return;
+    event.stopImmediatePropagation(); // the scripts of this page would take it for their own
+    if (PAGE.test(location.hash)) location.reload();
+  });
   address.page = `!${name}#`;
   study.at = (path) => `#!${path}`;
   if (found) study.pages[kind]?.();
-  // An address without a page is a heading of the one that is shown.
-  addEventListener("hashchange", () => { if (PAGE.test(location.hash) && asked() !== name) location.reload(); });
 })();
