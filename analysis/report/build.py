@@ -205,7 +205,9 @@ def _write(
         "broken": unreadable and "What could not be read",
         "cost": costs and "Accuracy against cost",
         "verdicts": verdicts and "Verdicts",
-    } | {each.id: each.shown and (each.name or "Figures and means") for each in shown}
+        **{each.id: each.shown and (each.name or "Figures and means") for each in shown},
+        "words": "Words",
+    }
     (out / "index.html").write_text(
         edition.page(
             "index",
