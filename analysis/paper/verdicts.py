@@ -20,6 +20,7 @@ from matplotlib.transforms import blended_transform_factory
 from analysis.figures.drawing.form import form
 from analysis.figures.drawing.page import GREY, data, filled, page
 from analysis.figures.drawing.style import STYLE, gridlines, write
+from analysis.figures.drawing.ticks import InUnit
 from analysis.figures.kind import Kind
 from analysis.stats.claims import Verdict, judge, load
 from analysis.stats.group import Group
@@ -118,6 +119,7 @@ def _rows(axes: Axes, found: Sequence[Verdict], at: Sequence[float], tall: Seque
     if logarithmic:
         axes.set_xscale("symlog", linthresh=NEAR, linscale=1.2)
         axes.set_xticks([tick for tick in TICKS if low <= tick <= high])
+        axes.xaxis.set_major_formatter(InUnit())
         axes.minorticks_off()
     axes.set_xlim(low, high)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "\N{MINUS SIGN}"))

@@ -68,7 +68,8 @@ class Cost:
         return next(fitting, self.units[-1])
 
 
-MACS = Cost("mechanism_macs", "MACs of the mechanism", ((1e9, "G"),), 0, counted=True)
+# In G as everywhere; an axis of thousandths of it, as of a network for a laptop, is in M.
+MACS = Cost("mechanism_macs", "MACs of the mechanism", ((1e9, "G"), (1e6, "M")), 0.1, counted=True)
 TIME = Cost("seconds", "time of a run", ((3600, "h"), (60, "min"), (1, "s")), 2, counted=False)
 
 

@@ -240,13 +240,13 @@ def test_title_and_axes_name_task_data_metric_sites_and_unit(five):
     assert image.get_suptitle() == "detection · trees · mAP"
     assert axes.get_title(loc="left") == "conv4.conv5"
     assert axes.get_ylabel() == "mAP points"
-    assert axes.get_xlabel() == "MACs of the mechanism (G)"
+    assert axes.get_xlabel() == "MACs of the mechanism (M)"
 
 
 @pytest.mark.parametrize(
     ("cheap", "dear", "scale", "label"),
     [
-        (2_000_000, 20_000_000, "linear", "MACs of the mechanism (G)"),
+        (2_000_000, 20_000_000, "linear", "MACs of the mechanism (M)"),
         (2_000_000, 2_000_000_000, "symlog", "MACs of the mechanism (G), logarithmic from 0.002"),
     ],
 )

@@ -189,7 +189,7 @@ def test_series_by_range_are_the_rows_and_their_intervals(runs_of):
     left, right = image.axes
     assert [tick.get_text() for tick in left.get_xticklabels()] == ["1", "3", "unlimited"]
     assert right.get_yscale() == "linear"
-    assert right.get_ylabel() == "MACs of the mechanism (G)"
+    assert right.get_ylabel() == "MACs of the mechanism (M)"
     bars = {bar[0].get_gid(): bar for bar in left.containers}
     for kind, own in table.groupby("kind"):
         line, _, (stems,) = bars[kind]
@@ -200,7 +200,7 @@ def test_series_by_range_are_the_rows_and_their_intervals(runs_of):
         expected = [(m - h, m + h) for m, h in zip(own["mean"], reach, strict=True)]
         assert [*map(list, ends)] == [pytest.approx(list(pair)) for pair in expected]
         (cost,) = (bar for bar in right.containers if bar[0].get_gid() == kind)
-        assert list(cost[0].get_ydata()) == list(own["mechanism_macs"] / 1e9)
+        assert list(cost[0].get_ydata()) == list(own["mechanism_macs"] / 1e6)
     names = [text.get_text() for text in left.texts]
     assert names == ["E2 (0100)", "dynamic"]
     assert left.lines[0].get_marker() != left.lines[1].get_marker()
