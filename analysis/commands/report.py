@@ -15,7 +15,7 @@ from study.errors import StudyError
 from study.units import size
 
 if TYPE_CHECKING:
-    from analysis.report.overview import Selection
+    from analysis.report.front.overview import Selection
 
 __all__ = ["report"]
 
@@ -47,7 +47,7 @@ def report(
     browser on this machine, or on yours through ssh.
     """
     from analysis.report.build import Edition, build
-    from analysis.report.since import previous
+    from analysis.report.front.since import previous
     from plugins.contracts.tasks import find_task, task_names
     from study.screen import Screen
 
@@ -93,7 +93,7 @@ def _look(grids: list[Path] | None, runs: Path) -> Hashable:
 
 def _selections(grids: list[Path] | None, runs: Path) -> list[Selection]:
     """Return the runs of each grid, those that nobody has begun among them, or all there are."""
-    from analysis.report.overview import Selection
+    from analysis.report.front.overview import Selection
     from analysis.report.runs import PlannedRun
     from study.runs.archive import every_run
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.report import overview
 from analysis.report.comparable import belonging, choices, styles
-from analysis.report.findings import READ, Finding, findings
+from analysis.report.front import overview
+from analysis.report.front.findings import READ, Finding, findings
+from analysis.report.front.overview import Selection
+from analysis.report.front.since import MARKER, previous, since, snapshot
+from analysis.report.front.verdicts import Judged, judged
 from analysis.report.logs import readable
-from analysis.report.overview import Selection
 from analysis.report.pages import page, script
 from analysis.report.runs import View, shown, view
-from analysis.report.since import MARKER, previous, since, snapshot
-from analysis.report.verdicts import Judged, judged
 from analysis.runs.collect import collect
 from analysis.stats.claims import Claim, load
 from analysis.stats.group import Group, groups, split

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from analysis.report.build import Built, Edition, build
-from analysis.report.overview import Selection
+from analysis.report.front.overview import Selection
 from analysis.report.pages import page
 from analysis.stats.claims import Claim
 from study.files import write_text

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from analysis.report.build import build
-from analysis.report.overview import Selection
+from analysis.report.front.overview import Selection
 from study.runs.archive import ArchivedRun, light
 from study.runs.folder import RunFolder, iter_runs
 
@@ -118,6 +118,8 @@ def runs(tmp_path_factory) -> Path:
     for seed in (0, 1):
         for mechanism, value in values.items():
             run(root, mechanism, seed, value + seed, macs=0 if mechanism == "none" else 10**6)
+    noted = run(root, "0111", 1, values["0111"] + 1)
+    dump(noted / "note.json", {"schema": 1, "text": "looks <odd>", "tags": ["odd"]})
     run(root, "0010+deformable", 0, 0.375, task="detection", metric="mAP", sites=("conv5",))
     run(root, "1000", 0, None)
     running = run(root, "0100", 0, None)

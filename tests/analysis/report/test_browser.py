@@ -416,6 +416,16 @@ def test_columns_are_hidden_and_stay_hidden(reader):
         reader.open("runs.html")
 
 
+def test_runs_are_found_by_their_tag_and_show_their_note(reader):
+    reader.open("runs.html#view=runs")
+    page = reader.page
+    page.locator("#tag").select_option("odd")
+    assert reader.names() == ["translation-0111-encoder-s1"]
+    assert reader.column(reader.place("tags")) == ["odd"]
+    page.locator("#runs tbody a").click()
+    expect(page.locator(".facts")).to_contain_text("looks <odd>")
+
+
 def test_a_slash_goes_to_the_search_from_anywhere(reader, named):
     reader.open(run_page(named("0111-encoder-s0")))
     page = reader.page

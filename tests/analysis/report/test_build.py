@@ -13,10 +13,10 @@ import pytest
 
 from analysis.report import build as building
 from analysis.report.build import build
-from analysis.report.overview import Selection
+from analysis.report.front.overview import Selection
+from analysis.report.front.since import MARKER
 from analysis.report.pages import script
 from analysis.report.runs import PlannedRun, flat
-from analysis.report.since import MARKER
 from study.errors import StudyError
 from study.grid.alone import grid_file
 from study.grid.reading import load

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.report.findings import findings
-from analysis.report.verdicts import judged
+from analysis.report.front.findings import findings
+from analysis.report.front.verdicts import judged
 from analysis.runs.collect import collect
 from analysis.stats.claims import judge, load
 from analysis.stats.effects import TERM_SETS, effects

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
+from analysis.report.front.overview import Selection
 from analysis.report.onefile import write
-from analysis.report.overview import Selection
 
 from .reader import LAPTOP, Reader
 

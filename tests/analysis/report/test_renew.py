@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from analysis.report.build import Edition, build
-from analysis.report.overview import Selection
+from analysis.report.front.overview import Selection
 from analysis.report.renew import Renewal, signature
 from analysis.report.serve import Server
 from study.errors import StudyError

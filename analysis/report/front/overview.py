@@ -19,7 +19,7 @@ from analysis.figures.all import kinds
 from analysis.figures.drawing.form import Form, shaped
 from analysis.figures.drawing.style import STYLE, write
 from analysis.paper import verdicts
-from analysis.report.drawn import key, taken_over
+from analysis.report.front.drawn import key, taken_over
 from analysis.stats.claims import Verdict
 from analysis.stats.effects import Effects, effects
 from analysis.stats.group import Group, groups

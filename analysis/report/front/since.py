@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.report.verdicts import Judged
+from analysis.report.front.verdicts import Judged
 from analysis.stats.metrics import metric_of
 
 __all__ = ["MARKER", "Since", "previous", "since", "snapshot"]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.report.verdicts import Judged
+from analysis.report.front.verdicts import Judged
 from analysis.stats.effects import LEVEL, Effects, effects
 from analysis.stats.group import Group
 from analysis.stats.means import CONFIDENCE

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.registered.standing import registrations
-from analysis.report.overview import UNUSABLE, trouble
+from analysis.report.front.overview import UNUSABLE, trouble
 from analysis.stats.claims import Claim, Verdict, holm, judge
 from analysis.stats.group import groups
 from analysis.tables.claims import ORDER, beneath, cells, chance
