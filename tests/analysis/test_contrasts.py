@@ -162,7 +162,8 @@ def test_cautions_name_what_differs_between_runs_and_what_learned_nothing():
         "pairs: 100 sentences, 100% real: 0010, 0110; pairs: 50 sentences: 1111",
         f"{title}DIFFERENT commits of the code{why}aaaa: 0010 (1 of 2 seeds), 0110, "
         "1111 (1 of 2 seeds); unknown: 0010 (1 of 2 seeds), 1111 (1 of 2 seeds)",
-        f"{title}not above the metric of the untrained network: 0110 seed 1 (-1, untrained 0)",
+        f"{title}not above the metric of the untrained network: 0110 seed 1 (-1.00, "
+        "untrained 0.00)",
     ]
 
 

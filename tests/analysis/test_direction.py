@@ -148,14 +148,14 @@ def test_only_what_lowers_it_has_a_price():
 def test_the_front_runs_along_the_lowest_means_and_the_axis_says_why():
     means = {"none": 60.0, "0010": 40.0, "0011": 55.0, "1111": 30.0}
     macs = {"none": 0.0, "0010": 1e6, "0011": 2e6, "1111": 3e6}
-    found = groups(world(means, macs=macs, seeds=1, **PERPLEXITY), "none")
+    found = groups(world(means, macs=macs, seeds=2, **PERPLEXITY), "none")
     image = figure(found, "a heading")
     (axes,) = image.axes
     (front,) = (line for line in axes.lines if line.get_gid() == "front")
     assert list(front.get_ydata()) == [60.0, 40.0, 30.0]
     assert axes.get_ylabel() == axis(found[0].metric) == "perplexity (lower is better)"
     foot = " ".join(text.get_text() for text in image.texts).replace("\n", " ")
-    assert "no other mechanism costs less and reaches a lower mean" in foot
+    assert "no other of them costs less and reaches a lower mean" in foot
 
 
 def test_a_table_says_that_lower_is_better_and_of_others_nothing():

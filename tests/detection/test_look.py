@@ -28,9 +28,13 @@ def image():
 
 @pytest.fixture
 def job(tmp_path):
+    return untrained("1011", tmp_path)
+
+
+def untrained(word, tmp_path):
     """A run whose checkpoint holds random weights."""
     made = Job(
-        mechanism=Word.parse("1011"),
+        mechanism=Word.parse(word),
         sites=Detection.default_sites,
         seed=0,
         recipe=Recipe(),
@@ -64,6 +68,24 @@ def test_every_block_shows_weights_and_terms_for_the_pixel(job, image):
         expected = exponent / exponent.sum((1, 2), keepdims=True)
         np.testing.assert_allclose(weights, expected, rtol=1e-3, atol=1e-6)
         assert f"{block}/E2" not in arrays
+
+
+@pytest.mark.parametrize(
+    ("word", "side"),
+    [
+        *(("nonlocal:subsample=true", 8), ("sagan", 8)),
+        *(("global_context", 16), ("criss_cross", 16), ("criss_cross:recurrences=1", 16)),
+    ],
+)
+def test_other_blocks_show_the_weights_of_the_pixel_too(word, side, image, tmp_path):
+    arrays = look(untrained(word, tmp_path), str(image), (100, 60))
+    weights = arrays[f"backbone.layer3.0.{word.partition(':')[0]}/weights"]
+    assert weights.shape == (1, side, side)
+    np.testing.assert_allclose(weights.sum(), 1, rtol=1e-5)
+    if word.endswith("recurrences=1"):
+        rows, columns = weights[0].nonzero()
+        assert len(rows) == 16 + 16 - 1
+        assert ((rows == 60 // 16) | (columns == 100 // 16)).all()
 
 
 def test_the_middle_pixel_looks_unless_one_is_named(job, image):

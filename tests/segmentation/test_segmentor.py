@@ -36,7 +36,13 @@ def job(mechanism, sites=Segmentation.default_sites, **recipe):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("mechanism", ["1111", "0010", "dynamic", "none+deformable", "0110@2"])
+@pytest.mark.parametrize(
+    "mechanism",
+    [
+        *("1111", "0010", "dynamic", "none+deformable", "0110@2"),
+        *("nonlocal", "global_context", "criss_cross", "sagan"),
+    ],
+)
 def test_a_mechanism_costs_what_it_adds_to_the_whole(mechanism):
     plain, counted = cost(job("none")), cost(job(mechanism))
     assert plain.mechanism == {"macs": 0, "executed_macs": 0, "parameters": 0}
