@@ -23,6 +23,7 @@ from study.commands import (
     inspect,
     logs,
     mechanisms,
+    note,
     plan,
     probe,
     retry,
@@ -49,7 +50,7 @@ COLLECT_SELDOM = (100_000, 1_000, 1_000)  # objects and collections before each 
 
 VERBS = (
     doctor, mechanisms, flops, plan, probe, run, submit, retry, cancel, status, watch, logs,
-    inspect, evaluate, triage, archive,
+    inspect, note, evaluate, triage, archive,
 )  # fmt: skip
 for family in VERBS:
     family.register(app)

@@ -26,6 +26,7 @@ from analysis.stats.metrics import axis
 __all__ = ["CURVES", "draw", "figure", "mean_curve"]
 
 FEW = 30  # points of a curve
+ENDS = 2
 
 
 def draw(groups: Sequence[Group], out: Path) -> list[Path]:
@@ -47,28 +48,47 @@ def draw(groups: Sequence[Group], out: Path) -> list[Path]:
 
 
 def figure(groups: Sequence[Group], heading: str) -> Figure:
-    """Draw a row a group: the metric on the left, the loss on the right."""
+    """Draw a row a group: the metric on the left, the loss on the right.
+
+    The loss alone where no run was evaluated between its beginning and its end: two points are no
+    curve.
+    """
+    columns = ["curve", "loss_curve"]
+    if not any(_curved(group, "curve") for group in groups):
+        columns = [name for name in columns if any(_curved(g, name) for g in groups)] or columns
     most = max(len(group.seeds) for group in groups)
     # Names stand one below the other.
     least = (line_ends.PITCH * most) / 72 + 0.8
     size = (PANEL[0], max(PANEL[1], least))
-    caption = f"Learning curves, {groups[0].metric.name} and training loss: {where(groups)}."
-    image, grid = page(heading, 2 * len(groups), _notes(groups), size, caption=caption, least=least)
+    shown = {"curve": groups[0].metric.name, "loss_curve": "training loss"}
+    what = " and ".join(shown[name] for name in columns)
+    caption = f"Learning curves, {what}: {where(groups)}."
+    count = len(columns) * len(groups)
+    notes = _notes(groups, columns)
+    image, grid = page(heading, count, notes, size, caption=caption, least=least)
     named = []
-    for index, group in enumerate(groups):
-        left, right = grid[2 * index : 2 * index + 2]
-        for axes, column in ((left, "curve"), (right, "loss_curve")):
+    panels = iter(grid)
+    for group in groups:
+        for column, axes in zip(columns, panels, strict=False):
             # The loss of a batch is noisy enough; thin lines of its seeds would hide the means.
             ends = _lines(axes, group.done, column, seeds=column == "curve")
             named.append((axes, ends, line_ends.write(axes, ends)))
-        left.set_ylabel(axis(group.metric))
-        left.yaxis.set_major_formatter(InUnit(group.metric.point))
-        _loss_axis(right)
-        title_panel(left, group.sites)
+            if column == columns[0]:
+                title_panel(axes, group.sites)
+            if column == "loss_curve":
+                _loss_axis(axes)
+                continue
+            axes.set_ylabel(axis(group.metric))
+            axes.yaxis.set_major_formatter(InUnit(group.metric.point))
     settle(image)
     for axes, ends, texts in named:
         line_ends.move(axes, ends, texts)
     return image
+
+
+def _curved(group: Group, column: str) -> bool:
+    """Whether a run has more of it than a beginning and an end."""
+    return any(len(curve) > ENDS for curve in _curves(group.done, column))
 
 
 def mean_curve(curves: Sequence[np.ndarray]) -> np.ndarray:
@@ -155,12 +175,16 @@ def _loss_axis(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(InUnit())
 
 
-def _notes(groups: Sequence[Group]) -> list[str]:
+def _notes(groups: Sequence[Group], columns: Sequence[str]) -> list[str]:
     seeds = {n for group in groups for n in group.seeds.values()}
-    meaning = "Lines: mean over seeds; thin lines on the left: each seed of a mechanism in colour."
+    left = "curve" in columns
+    meaning = "Lines: mean over seeds"
+    meaning += "; thin lines on the left: each seed of a mechanism in colour." if left else "."
     if seeds == {1}:
         meaning = "One seed: differences between lines cannot be told from noise."
     start = "Epoch 0 is the untrained network."
+    if not left:
+        start = f"{groups[0].metric.name} was measured before and after the training alone."
     return [*data(groups), meaning, start]
 
 

@@ -6,38 +6,38 @@ import importlib.resources
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis.report import overview
 from analysis.report.comparable import belonging, choices, styles
+from analysis.report.front import overview
+from analysis.report.front.findings import READ, Finding, findings
+from analysis.report.front.overview import Selection
+from analysis.report.front.since import MARKER, previous, since, snapshot
+from analysis.report.front.verdicts import Judged, judged
 from analysis.report.logs import readable
-from analysis.report.overview import Selection
 from analysis.report.pages import page, script
 from analysis.report.runs import View, shown, view
-from analysis.report.verdicts import judged
 from analysis.runs.collect import collect
 from analysis.stats.claims import Claim, load
-from analysis.stats.group import Group, split
+from analysis.stats.group import Group, groups, split
 from study.errors import StudyError
 from study.files import naming, write_json
 from study.runs.folder import RunFolder
 
-__all__ = ["MARKER", "Built", "build"]
-
-MARKER = "report.json"
-"""A folder with this file is a report, and may be replaced by one."""
+__all__ = ["Built", "Edition", "build"]
 
 IN_TABLE = (
     *("id", "label", "grid", "task", "data", "mechanism", "sites", "seed", "state", "archived"),
     *("metric", "value", "untrained", "model_macs", "mechanism_macs", "model_parameters"),
     *("mechanism_parameters", "seconds", "peak_memory_bytes", "attempts", "finished", "error"),
 )
+IN_ROW = (*IN_TABLE, "groups", "commit", "dirty", "note", "tags")
 ERROR_CHARACTERS = 300  # of an error in the table; the page of the run has all of it
 
 
@@ -50,12 +50,45 @@ class Built:
     broken: list[tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class Edition:
+    """What may differ between two reports on the same runs.
+
+    Attributes
+    ----------
+    renews: float or None
+        Seconds between two looks of a page at whether it is outdated; None if it never is.
+    single: bool
+        Whether the pages shall go into one file, without logs and other formats of figures.
+    before: mapping
+        What the report said of itself that changes are told from, as `previous` returns it.
+    tell: callable
+        Is told what is being done.
+    """
+
+    renews: float | None = None
+    single: bool = False
+    before: Mapping[str, Any] = field(default_factory=dict)
+    tell: Callable[[str], object] = str
+    built: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+    stamp: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def page(self, template: str, **context: Any) -> str:
+        """Return a page."""
+        known = {"renews": self.renews, "single": self.single}
+        return page(template, **known | {"built": self.built, "stamp": self.stamp} | context)
+
+
 def build(
-    selections: Sequence[Selection], out: Path, claims: Sequence[Claim] | None = None
+    selections: Sequence[Selection],
+    out: Path,
+    claims: Sequence[Claim] | None = None,
+    edition: Edition | None = None,
 ) -> Built:
     """Build the report on `selections` as the folder `out`.
 
-    An older report stays as it is until the new one is whole, which then replaces it.
+    An older report stays as it is until the new one is whole, which then replaces it. Figures of
+    the same runs are taken from it.
 
     Parameters
     ----------
@@ -65,6 +98,8 @@ def build(
         The folder.
     claims: sequence of Claim, optional
         What is judged; the paper's claims by default.
+    edition: Edition, optional
+        Which report; by default one that tells changes since the one in `out`.
 
     Raises
     ------
@@ -73,6 +108,8 @@ def build(
         was edited.
     """
     _refuse_foreign(out)
+    edition = edition or Edition(before=previous(out))
+    edition.tell("reading the runs")
     frames = [collect(selection.folders) for selection in selections]
     whole = _joined(frames)
     if whole.empty:
@@ -82,7 +119,7 @@ def build(
     try:
         with naming(out, building):
             building.mkdir()
-            broken = _write(selections, frames, whole, building, claims or load())
+            broken = _write(selections, frames, whole, building, out, claims or load(), edition)
             _swap(building, out)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -128,47 +165,80 @@ def _write(
     frames: Sequence[pd.DataFrame],
     whole: pd.DataFrame,
     out: Path,
+    old: Path,
     claims: Sequence[Claim],
+    edition: Edition,
 ) -> list[tuple[str, str]]:
     """Write everything; return the runs without a page, and why."""
     folders = {folder.path.name: folder for selection in selections for folder in selection.folders}
-    write_json(out / MARKER, {"schema": 1, "made_by": "study report"})
     with importlib.resources.as_file(importlib.resources.files("analysis.report")) as here:
         shutil.copytree(here / "static", out / "static")
-    built = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     there = [*split(whole)]
-    rows, broken = _runs(whole, there, folders, out, built)
-    data = {"runs": rows, "groups": choices(there), "style": styles(whole)}
+    edition.tell("writing a page a run")
+    rows, broken = _runs(whole, there, folders, out, edition)
+    baselines = {f.path.name: each.baseline for each in selections for f in each.folders}
+    data = {"runs": rows, "groups": choices(there, baselines), "style": styles(whole)}
     (out / "runs.js").write_text(script("study.index", data))
-    shown = [
-        overview.section(selection, frame, out)
-        for selection, frame in zip(selections, frames, strict=True)
-    ]
+    shown = []
+    for number, (selection, frame) in enumerate(zip(selections, frames, strict=True), 1):
+        edition.tell(f"drawing the figures {selection.name}".rstrip())
+        shown.append(overview.section(selection, frame, out, old, number))
+    edition.tell("judging claims")
     states = {row["id"]: row["state"] for row in rows}
     titles = [selection.name for selection in selections if selection.name]
-    common = {"root": "", "built": built, "title": ", ".join(titles) or "All runs"}
+    common = {"root": "", "title": ", ".join(titles) or "All runs"}
     files = [selection.file for selection in selections if selection.file]
     done = bool((whole["state"] == "completed").any())
+    verdicts = judged(whole, claims, files) if done else None
+    found = _found(whole, verdicts)
+    now = snapshot(rows, verdicts)
+    changed = since(edition.before, now)
+    known = {"schema": 1, "made_by": "study report", "built": edition.built}
+    write_json(out / MARKER, known | {"stamp": edition.stamp} | now)
+    costs = [image for each in shown for image in each.figures.pop(overview.COST, [])]
+    failures = overview.failures(folders, states)
+    unreadable = _broken(frames) + broken
+    contents = {
+        "since": changed and "Since the last report",
+        "findings": found and "Findings",
+        "failures": failures and "What failed",
+        "broken": unreadable and "What could not be read",
+        "cost": costs and "Accuracy against cost",
+        "verdicts": verdicts and "Verdicts",
+        **{each.id: each.shown and (each.name or "Figures and means") for each in shown},
+        "words": "Words",
+    }
     (out / "index.html").write_text(
-        page(
+        edition.page(
             "index",
             **common,
             sections=shown,
             tally=overview.tally(list(states.values())),
             total=len(rows),
-            failures=overview.failures(folders, states),
-            first=overview.first(selections, shown, whole, out) if done else [],
-            judged=judged(whole, claims, files) if done else None,
-            figure_title=overview.title,
+            contents=[(name, words) for name, words in contents.items() if words],
+            since=changed,
+            found=found,
+            read=READ,
+            failures=failures,
+            costs=costs,
+            forests=overview.forest(verdicts.found, out, old) if verdicts else [],
+            judged=verdicts,
             done=done,
-            broken=_broken(frames) + broken,
+            broken=unreadable,
             commits=sorted({row["commit"][:12] for row in rows if row["commit"]}),
             dirty=sum(row["dirty"] for row in rows),
         )
     )
     for name in ("runs", "compare"):
-        (out / f"{name}.html").write_text(page(name, **common))
+        (out / f"{name}.html").write_text(edition.page(name, **common))
     return broken
+
+
+def _found(whole: pd.DataFrame, verdicts: Judged | None) -> list[Finding]:
+    try:
+        return findings(groups(whole), verdicts) if verdicts else []
+    except overview.UNUSABLE:  # the section that cannot be shown says why
+        return []
 
 
 def _runs(
@@ -176,7 +246,7 @@ def _runs(
     there: Sequence[Group],
     folders: dict[str, RunFolder],
     out: Path,
-    built: str,
+    edition: Edition,
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     """Write the page and the data of each run; return the rows of the table."""
     (out / "runs").mkdir()
@@ -194,11 +264,11 @@ def _runs(
         except (StudyError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             broken.append((str(folders[record["id"]].path), str(error)))
             continue
-        _write_run(seen, siblings[_cell(record)], out / "runs", built)
+        _write_run(seen, siblings[_cell(record)], out / "runs", edition)
         told = seen.row["error"]
         rows.append(
             {
-                **{name: seen.row.get(name) for name in (*IN_TABLE, "groups", "commit", "dirty")},
+                **{name: seen.row.get(name) for name in IN_ROW},
                 "shown": shown(seen.metric),
                 "error": told and readable(told.encode(errors="replace"))[:ERROR_CHARACTERS],
             }
@@ -211,10 +281,15 @@ def _cell(record: dict[str, Any]) -> tuple[Any, ...]:
     return (*record["groups"], record["mechanism"], record["sites"])
 
 
-def _write_run(seen: View, siblings: Sequence[dict[str, Any]], folder: Path, built: str) -> None:
+def _write_run(
+    seen: View, siblings: Sequence[dict[str, Any]], folder: Path, edition: Edition
+) -> None:
     name = seen.row["id"]
     others = [record for record in siblings if record["id"] != name]
-    text = page("run", root="../", built=built, title=seen.row["label"], run=seen, siblings=others)
+    context = {"root": "../", "title": seen.row["label"], "run": seen, "siblings": others}
+    if seen.row["state"] == "completed":
+        context["renews"] = None  # nothing will change, and its reader is not to be disturbed
+    text = edition.page("run", **context)
     (folder / f"{name}.html").write_text(text, encoding="utf-8")
     data = {**seen.data, "row": {key: seen.row.get(key) for key in IN_TABLE}}
     (folder / f"{name}.js").write_text(script("study.run", name, data))

@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from analysis.figures.drawing.palette import color, marker
 from analysis.stats.group import Group
 from analysis.stats.metrics import axis, metric_of
+from study.errors import StudyError
 
 __all__ = ["belonging", "choices", "styles"]
 
 
-def choices(groups: Sequence[Group]) -> list[dict[str, str | None]]:
-    """Return title, task, sites and metric of each group, for the choice on the page of runs."""
-    found: list[dict[str, str | None]] = []
+def choices(groups: Sequence[Group], baselines: Mapping[str, str | None]) -> list[dict[str, Any]]:
+    """Return what the pages must know of each group.
+
+    Parameters
+    ----------
+    groups: sequence of Group
+        All of the report.
+    baselines: mapping of str to str or None
+        The baseline of the grid of each run, by its id.
+
+    Returns
+    -------
+    list of dict
+        ``title``, ``task``, ``sites``; ``metric`` as an axis is named, ``sign`` (1 if higher is
+        better); ``baseline``; ``means``: of each mechanism the number ``n`` of finished runs, their
+        ``mean`` and ``half``, half of its 95 % interval by the model (NaN without one).
+    """
+    found = []
     for group in groups:
         names = group.runs["metric"].dropna()
-        metric = axis(metric_of(group.task, names.iloc[0])) if len(names) else None
+        metric = metric_of(group.task, names.iloc[0]) if len(names) else None
         found.append(
-            {"title": group.title, "task": group.task, "sites": group.sites, "metric": metric}
+            {
+                "title": group.title,
+                "task": group.task,
+                "sites": group.sites,
+                "metric": axis(metric) if metric else None,
+                "sign": metric.sign if metric else 1,
+                "baseline": next(filter(None, map(baselines.get, group.runs["id"])), None),
+                "means": _means(group),
+            }
         )
     return found
+
+
+def _means(group: Group) -> dict[str, dict[str, float]]:
+    try:
+        means, reach = group.means["mean"], group.reach
+    except (StudyError, ValueError, ArithmeticError):  # the overview says why
+        return {}
+    return {
+        word: {"n": n, "mean": float(means[word]), "half": reach[word]}
+        for word, n in group.seeds.items()
+    }
 
 
 def belonging(groups: Sequence[Group]) -> dict[str, list[int]]:

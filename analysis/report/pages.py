@@ -24,7 +24,7 @@ __all__ = ["POLICY", "page", "script"]
 
 POLICY = (
     "default-src 'none'; script-src 'self' file:; style-src 'self' file:; img-src 'self' file:; "
-    "base-uri 'none'; form-action 'none'"
+    "connect-src 'self'; base-uri 'none'; form-action 'none'"
 )
 """What a page may load: its own files. Some browsers see no 'self' in a file, hence ``file:``."""
 

@@ -15,6 +15,7 @@ from study.launch.protocol import title
 from study.runs.archive import ArchivedRun
 from study.runs.attempt import Attempt
 from study.runs.folder import RunFolder
+from study.runs.note import note
 from study.runs.run import Run
 
 __all__ = ["PlannedRun", "View", "flat", "shown", "view"]
@@ -113,13 +114,15 @@ def view(folder: RunFolder, row: Mapping[str, Any]) -> View:
     run, result, origin = folder.run, folder.result, folder.provenance or {}
     if run is None:
         raise StudyError(f"{folder.path}: no run.json")
-    made = folder.attempts
+    made, noted = folder.attempts, note(folder)
     more = {
         "archived": isinstance(folder, ArchivedRun),
         "finished": (result or {}).get("finished"),
         "error": _last_error(made) if row["state"] != "completed" else None,
         "commit": origin.get("commit"),
         "dirty": bool(origin.get("dirty")),
+        "note": noted.text,
+        "tags": list(noted.tags),
     }
     told = {key: value for key, value in origin.items() if key != "diff"}
     outside = ("schema", "id", "hash")

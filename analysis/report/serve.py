@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from analysis.report.pages import POLICY
+from analysis.report.renew import Renewal
 from study.errors import StudyError
 
 __all__ = ["Server", "locate", "serve"]
@@ -160,8 +161,8 @@ class Server(http.server.ThreadingHTTPServer):
         """Say nothing about a browser that disconnected."""
 
 
-def serve(root: Path, port: int) -> None:
-    """Serve until Ctrl-C.
+def serve(root: Path, port: int, renewal: Renewal | None = None) -> None:
+    """Serve until Ctrl-C, and keep the report up to date meanwhile if there is a `renewal`.
 
     Raises
     ------
@@ -181,4 +182,6 @@ def serve(root: Path, port: int) -> None:
         print("From another machine, run there and then open the same address:")
         print(f"  ssh -N -L {taken}:{ADDRESS}:{taken} {getpass.getuser()}@{socket.gethostname()}")
         print("Ctrl-C ends it.", flush=True)
+        if renewal is not None:
+            renewal.start()
         server.serve_forever()

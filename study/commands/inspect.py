@@ -66,6 +66,7 @@ def _facts(folder: RunFolder, states: States) -> dict[str, Any]:
     """Return everything; ``command`` is None if nothing should be run by hand."""
     from study.runs.archive import ArchivedRun
     from study.runs.folder import SETTLED
+    from study.runs.note import note
 
     record, state = folder.run or {}, states.of[folder.path.name]
     archived = isinstance(folder, ArchivedRun)
@@ -80,6 +81,7 @@ def _facts(folder: RunFolder, states: States) -> dict[str, Any]:
         "state": state,
         "archived": archived,
         "grid": record.get("grid"),
+        "note": note(folder).line,
         "path": str((folder.file if isinstance(folder, ArchivedRun) else folder.path).resolve()),
         "science": record.get("science"),
         "attempts": [_attempt(attempt, states) for attempt in folder.attempts],

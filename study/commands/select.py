@@ -29,6 +29,7 @@ __all__ = [
     "Seeds",
     "Smoke",
     "SomeGrids",
+    "Tags",
     "Unfit",
     "Wanted",
     "find",
@@ -85,6 +86,10 @@ Names = Annotated[
         autocompletion=complete.run_ids,
     ),
 ]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", help="Only runs with this tag of study note; may be repeated."),
+]
 Smoke = Annotated[
     bool,
     typer.Option(
@@ -134,6 +139,7 @@ def select(
     mechanisms: list[str] | None = None,
     seeds: list[int] | None = None,
     names: list[str] | None = None,
+    tags: list[str] | None = None,
 ) -> tuple[list[RunFolder], States]:
     """Return the folders of the runs that pass all filters, and their states.
 
@@ -174,6 +180,8 @@ def select(
                 raise StudyError(f"--run {name}: none of the {len(pool)} runs has that in its id")
         kept = {run for found in wanted.values() for run in found}
         pool = [folder for folder in pool if folder.path.name in kept]
+    if tags and pool:
+        pool = _tagged(pool, tags)
     found = states_of(pool)
     found.asked = asked
     chosen = [name for name, state in found.of.items() if not states or state in states]
@@ -253,6 +261,20 @@ def _passing(
         if seed not in left:
             raise StudyError(f"--seed {seed}: none of its runs has what --mechanism names")
     return list(passing)
+
+
+def _tagged(pool: Sequence[RunFolder], tags: Sequence[str]) -> list[RunFolder]:
+    """Return the runs that have one of the tags; StudyError if a tag is on none."""
+    from study.errors import StudyError, nearest
+    from study.runs.note import note
+
+    given = {folder.path.name: {*note(folder).tags} for folder in pool}
+    known = set().union(*given.values())
+    for tag in tags:
+        if tag not in known:
+            near = nearest(tag, known)
+            raise StudyError(f"--tag {tag}: none of the {len(pool)} runs has it{near}")
+    return [folder for folder in pool if given[folder.path.name] & {*tags}]
 
 
 def _cell(folder: RunFolder, asked: Run | None) -> tuple[str, int] | None:

@@ -11,6 +11,7 @@ from study.commands.select import (
     Root,
     Seeds,
     SomeGrids,
+    Tags,
     Wanted,
     notes,
     select,
@@ -32,6 +33,7 @@ def status(
     mechanism: Mechanisms = None,
     seed: Seeds = None,
     run: Names = None,
+    tag: Tags = None,
     as_json: Json = False,
     root: Root = None,
 ) -> None:
@@ -51,7 +53,7 @@ def status(
     from study.status.signs import sign_of
     from study.status.states import DONE, OPEN
 
-    _, found = select(grids, root, state, mechanism, seed, run)
+    _, found = select(grids, root, state, mechanism, seed, run, tag)
     notes(found)
     if as_json:
         typer.echo(json_list([row(found, name) for name in found.of]))

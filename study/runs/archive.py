@@ -105,6 +105,11 @@ class ArchivedRun(RunFolder):
         return self.content["provenance"]
 
     @property
+    def note(self) -> dict[str, Any] | None:
+        """As in ``note.json`` when the run was archived."""
+        return self.content.get("note")
+
+    @property
     def metrics(self) -> list[dict[str, Any]]:
         """As in ``metrics.jsonl``, with at most `TRAIN_LINES` lines of the training."""
         return self.content["metrics"]
@@ -153,11 +158,14 @@ def light(folder: RunFolder) -> dict[str, Any]:
         "provenance": _without_long_diff(folder.provenance),
         "attempts": [_ending(attempt) for attempt in folder.attempts],
         "metrics": _thinned(folder.metrics),
+        **({"note": noted} if (noted := folder.note) else {}),
     }
 
 
 def store(folder: RunFolder, file: Path) -> bool:
     """Write the archive of a finished run to `file`; False if it is there already.
+
+    A note may change. The one in the file stays if the run folder has none.
 
     Raises
     ------
@@ -172,8 +180,14 @@ def store(folder: RunFolder, file: Path) -> bool:
     except BrokenFile as error:
         raise StudyError(f"{error}; move it away to archive this run") from None
     if there is not None:
-        if there == json.loads(json.dumps(record)):
+        record = {**record, "note": record.get("note") or there.get("note")}
+        record = {key: value for key, value in record.items() if key != "note" or value}
+        now = json.loads(json.dumps(record))
+        if there == now:
             return False
+        if {**there, "note": None} == {**now, "note": None}:
+            _write(file, record)
+            return True
         lines = [f"  {line[:200]}" for line in differences(there, record)[:10]]
         raise StudyError(
             f"{file} holds another account of this run:\n"

@@ -61,6 +61,11 @@ class RunFolder:
         return read_json(self.path / "provenance.json")
 
     @property
+    def note(self) -> dict[str, Any] | None:
+        """``note.json``: what somebody wrote about the run; see `study.runs.note`."""
+        return read_json(self.path / "note.json")
+
+    @property
     def metrics(self) -> list[dict[str, Any]]:
         """``metrics.jsonl`` as `read_metrics` returns it."""
         return read_metrics(self.path / "metrics.jsonl")

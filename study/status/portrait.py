@@ -46,6 +46,8 @@ def portrait(facts: Mapping[str, Any], attempts: Sequence[Attempt]) -> Lines:
     kept = " (archived)" if facts["archived"] else ""
     took = f" in {duration(result['seconds'])}" if result else ""
     yield "state", f"{facts['state']}{kept}{took}, grid {facts['grid']}"
+    if facts["note"]:
+        yield "note", facts["note"]
     if science:
         places = f" at {', '.join(science['sites'])}" if science["sites"] else ""
         yield "mechanism", f"{science['mechanism']}{places}, seed {science['seed']}"

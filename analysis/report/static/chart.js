@@ -114,13 +114,23 @@ const chart = (() => {
     const box = make("div", { class: "tip", role: "status", hidden: true });
     holder.append(box);
     return {
-      show(x, y, ...content) {
+      // Beside x and y, where it covers the fewest of the points [[x, y]] that somebody may want next.
+      show(x, y, others, ...content) {
         box.replaceChildren(...content);
         box.hidden = false;
         const scale = holder.clientWidth / (holder.querySelector("svg")?.viewBox.baseVal.width || holder.clientWidth);
-        const left = Math.min(x * scale + 12, holder.clientWidth - box.offsetWidth - 4);
-        box.style.left = `${Math.max(0, left)}px`;
-        box.style.top = `${Math.max(0, y * scale - box.offsetHeight - 12)}px`;
+        const [width, height] = [box.offsetWidth, box.offsetHeight];
+        const most = holder.clientWidth - width - 4;
+        const corners = [-1, 1].flatMap((up) => [12, -12 - width].map((side) => [
+          Math.max(0, Math.min(most, x * scale + side)), up < 0 ? y * scale - height - 12 : y * scale + 12,
+        ])).concat([[0, 0], [most, 0]]);
+        const covered = ([left, top]) => others.filter(([a, b]) => {
+          const [dx, dy] = [a * scale - left, b * scale - top];
+          return dx > -8 && dx < width + 8 && dy > -8 && dy < height + 8;
+        }).length + (top < 0 ? 0.5 : 0);
+        const [left, top] = corners.reduce((best, each) => (covered(each) < covered(best) ? each : best));
+        box.style.left = `${left}px`;
+        box.style.top = `${top}px`;
       },
       hide() { box.hidden = true; },
     };
@@ -135,9 +145,11 @@ const chart = (() => {
       const shown = series.filter((each) => each.points.length).map((each) => ({ ...each, points: each.points.map(inPoints) }));
       const all = shown.flatMap((each) => each.points);
       const numbers = (n) => all.map((point) => point[n]);
-      const span = linear(numbers(1));
+      // The untrained network's perplexity is a thousand times the trained one's.
+      const far = Math.min(...numbers(1)) > 0 && Math.max(...numbers(1)) > SPAN * Math.min(...numbers(1));
+      const span = far ? costs(numbers(1)) : linear(numbers(1));
       const canvas = axes(holder, {
-        x: linear(numbers(0), true), y: span, xTitle: "epoch", yTitle: "", height: 230,
+        x: linear(numbers(0), true), y: span, xTitle: "epoch", yTitle: far ? "logarithmic" : "", height: 230,
         label: `${title} against the epoch`,
       });
       const { svg, px, py } = canvas;
@@ -163,11 +175,27 @@ const chart = (() => {
           const point = points.reduce((best, each) => (Math.abs(each[0] - near[0]) < Math.abs(best[0] - near[0]) ? each : best));
           return make("div", {}, `${shown.length > 1 ? `${name}: ` : ""}${write(point[1])}`);
         });
-        box.show(px(near[0]), py(near[1]), make("b", {}, `epoch ${Number(near[0].toPrecision(4))}`), ...lines);
+        box.show(px(near[0]), py(near[1]), [], make("b", {}, `epoch ${Number(near[0].toPrecision(4))}`), ...lines);
       });
       svg.addEventListener("pointerleave", () => { box.hide(); cursor.setAttribute("visibility", "hidden"); });
     };
     redrawn(holder, draw);
+  }
+
+  // The names of the curves worth drawing: the metric first, then the loss and the rest. Two points
+  // are no curve, unless there is no other.
+  function telling(parts, metric) {
+    const names = [...new Set([metric, "loss", ...parts.flatMap((part) => Object.keys(part.curves))])];
+    const longest = (name) => Math.max(0, ...parts.map((part) => part.curves[name]?.length ?? 0));
+    const there = names.filter(longest), curved = there.filter((name) => longest(name) > 2);
+    return curved.length ? curved : there;
+  }
+
+  // An exponential moving average; curves of few points stay as they are.
+  function smoothed(points, weight) {
+    if (points.length <= 30) return points;
+    let mean = points[0][1];
+    return points.map(([x, y]) => [x, (mean = weight * mean + (1 - weight) * y)]);
   }
 
   // Draws now, and again when the width changes.
@@ -181,5 +209,5 @@ const chart = (() => {
     }).observe(holder);
   }
 
-  return { axes, costs, linear, curves, redrawn, sign, tip };
+  return { axes, costs, linear, curves, redrawn, sign, smoothed, telling, tip };
 })();

@@ -4,7 +4,9 @@
 const study = {
   index: (data) => { study.data = data; },
   loaded: {},
+  pages: {}, // what each does once it is shown, in a report of one file
   run: (id, data) => { study.loaded[id] = data; },
+  at: (path) => path, // of a page; in a report of one file they have other addresses
 };
 
 const ABSENT = "–";
@@ -50,7 +52,7 @@ function make(name, attributes = {}, ...children) {
 }
 make.svg = new Set(["svg", "g", "path", "circle", "line", "text", "rect"]);
 
-const pageOf = (id, root = "") => `${root}runs/${encodeURIComponent(id)}.html`;
+const pageOf = (id) => study.at(`runs/${encodeURIComponent(id)}.html`);
 
 const STATE_SIGNS = { completed: "✓", running: "◐", queued: "…", planned: "○", preempted: "↺" };
 
@@ -61,10 +63,12 @@ function stateBadge(state) {
 }
 
 const address = {
-  read: () => Object.fromEntries(new URLSearchParams(location.hash.slice(1))),
+  text: () => location.hash.slice(1 + address.page.length),
+  page: "", // what stands before it in a report of one file
+  read: () => Object.fromEntries(new URLSearchParams(address.text())),
   write(values) {
-    const kept = Object.entries(values).filter(([, value]) => value);
-    const hash = new URLSearchParams(kept).toString();
+    const pairs = Array.isArray(values) ? values : Object.entries(values);
+    const hash = address.page + new URLSearchParams(pairs.filter(([, value]) => value)).toString();
     history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
   },
 };

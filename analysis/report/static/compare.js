@@ -1,10 +1,15 @@
-// Two runs side by side: what differs first, what is equal folded away.
+// Several runs side by side: what differs first, what is equal folded away.
 "use strict";
 (() => {
-  const { runs } = study.data;
+  const { runs, groups } = study.data;
   const known = new Map(runs.map((run) => [run.id, run]));
-  const inputs = { a: document.getElementById("a"), b: document.getElementById("b") };
+  const [input, chosen] = [document.getElementById("add"), document.getElementById("chosen")];
   const [holder, status] = [document.getElementById("comparison"), document.getElementById("status")];
+  const smooth = document.getElementById("smooth");
+  const LETTERS = "ABCDEFGH"; // a colour each; more lines could not be told apart
+  const DASHES = [null, "6 4", "2 3", "8 3 2 3"];
+  const paint = (n) => `var(--${LETTERS[n].toLowerCase()})`;
+  const key = (n) => make("span", { class: `key ${LETTERS[n].toLowerCase()}` }, LETTERS[n]);
   const COST = [
     ["model_macs", "MACs (G)", format.giga], ["mechanism_macs", "MACs of the mechanism (G)", format.giga],
     ["model_parameters", "parameters (M)", format.mega], ["mechanism_parameters", "parameters of the mechanism (M)", format.mega],
@@ -22,85 +27,69 @@
     });
   }
 
-  const equal = (x, y) => JSON.stringify(x) === JSON.stringify(y);
+  const equal = (parts, entry) => new Set(parts.map((part) => JSON.stringify(part[entry]))).size === 1;
 
-  function table(caption, lines, third = null) {
-    const titles = ["", "A", "B", ...(third ? [third] : [])];
-    const head = titles.map((title, n) => make("th", { scope: "col", class: third && n ? "num" : null },
-      title ? make("span", { class: `key ${title.toLowerCase()}` }, title) : ""));
+  function table(caption, lines, number = false) {
+    const count = lines[0].length - 1;
+    const head = Array.from({ length: count }, (_, n) => make("th", { scope: "col", class: number ? "num" : null }, key(n)));
     const rows = lines.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name),
-      ...cells.map((cell) => make("td", { class: third ? "num" : null }, cell))));
+      ...cells.map((cell) => make("td", { class: number ? "num" : null }, ...[cell].flat()))));
     return make("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: 0 },
-      make("table", { class: "versus" }, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)));
+      make("table", { class: "versus" }, make("thead", {}, make("tr", {}, make("th", {}), ...head)), make("tbody", {}, ...rows)));
   }
 
-  function differences(title, a, b, open) {
-    const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
-    const cell = (part, key) => (key in part ? format.entry(part[key]) : ABSENT);
-    const lines = (wanted) => wanted.map((key) => [key, cell(a, key), cell(b, key)]);
-    const differ = keys.filter((key) => !equal(a[key], b[key]));
-    const agree = keys.filter((key) => equal(a[key], b[key]));
-    const parts = [make("h2", {}, title)];
-    parts.push(differ.length ? table(`${title}: differences`, lines(differ)) : make("p", {}, "No difference."));
+  function differences(title, parts) {
+    const entries = [...new Set(parts.flatMap(Object.keys))];
+    const lines = (wanted) => wanted.map((entry) => [entry, ...parts.map((part) => (entry in part ? format.entry(part[entry]) : ABSENT))]);
+    const agree = entries.filter((entry) => equal(parts, entry)), differ = entries.filter((entry) => !equal(parts, entry));
+    const section = make("section", { "data-part": title.toLowerCase() }, make("h2", {}, title),
+      differ.length ? table(`${title}: differences`, lines(differ)) : make("p", {}, "No difference."));
     if (agree.length) {
-      parts.push(make("details", { open }, make("summary", {}, `${agree.length} equal entr${agree.length === 1 ? "y" : "ies"}`),
+      section.append(make("details", {}, make("summary", {}, `${agree.length} equal entr${agree.length === 1 ? "y" : "ies"}`),
         table(`${title}: equal entries`, lines(agree))));
     }
-    return make("section", { "data-part": title.toLowerCase() }, ...parts);
-  }
-
-  const metricOf = (a, b, name) => a.metrics[name] ?? b.metrics[name];
-
-  function results(a, b) {
-    const number = (run, name) => run.outcome[`metrics.${name}`];
-    const names = [...new Set([a, b].flatMap((run) => Object.keys(run.outcome))
-      .filter((key) => key.startsWith("metrics.")).map((key) => key.slice(8)))];
-    const first = a.row.metric ?? b.row.metric;
-    names.sort((x, y) => (y === first) - (x === first));
-    const lines = names.map((name) => {
-      const metric = metricOf(a, b, name), show = (value) => format.score(value, metric);
-      const [x, y] = [number(a, name), number(b, name)];
-      return [metric.name, show(x), show(y), change(x, y, show)];
-    });
-    for (const [key, title, show] of COST) {
-      const [x, y] = [a.row[key], b.row[key]];
-      if (!missing(x) || !missing(y)) lines.push([title, show(x), show(y), change(x, y, show)]);
-    }
-    const section = make("section", { "data-part": "results" }, make("h2", {}, "Results and cost"));
-    section.append(lines.length ? table("Results and cost", lines, "B - A") : make("p", {}, "Neither has finished."));
     return section;
   }
 
-  function change(x, y, show) {
-    if (missing(x) || missing(y)) return ABSENT;
-    const d = y - x;
-    return d === 0 ? "0" : `${d > 0 ? "+" : "-"}${show(Math.abs(d))}`;
+  // A value, and by how much it is more than the first one.
+  function cells(found, show) {
+    return found.map((value, n) => {
+      const d = value - found[0];
+      if (!n || missing(value) || missing(found[0])) return show(value);
+      return [show(value), make("small", {}, d === 0 ? "0" : `${d > 0 ? "+" : "-"}${show(Math.abs(d))}`)];
+    });
   }
 
-  function curves(a, b) {
-    const first = a.row.metric ?? b.row.metric;
-    const names = [first, "loss"].filter((name) => name && (a.curves[name] || b.curves[name]));
-    const section = make("section", { "data-part": "curves" });
-    if (!names.length) return [section, () => {}];
+  function results(parts) {
+    const first = parts.map((part) => part.row.metric).find(Boolean);
+    const measured = parts.flatMap((part) => Object.keys(part.outcome)).filter((entry) => entry.startsWith("metrics.")).map((entry) => entry.slice(8));
+    const names = [...new Set(measured)].sort((x, y) => (y === first) - (x === first));
+    const lines = names.map((name) => {
+      const how = parts.map((part) => part.metrics[name]).find(Boolean);
+      return [how.name, ...cells(parts.map((part) => part.outcome[`metrics.${name}`]), (value) => format.score(value, how))];
+    });
+    for (const [entry, title, show] of COST) {
+      const found = parts.map((part) => part.row[entry]);
+      if (!found.every(missing)) lines.push([title, ...cells(found, show)]);
+    }
+    return make("section", { "data-part": "results" }, make("h2", {}, "Results and cost"),
+      lines.length ? table("Results and cost", lines, true) : make("p", {}, "None has finished."));
+  }
+
+  function curves(parts) {
+    const names = chart.telling(parts, parts.map((part) => part.row.metric).find(Boolean)).slice(0, 3);
     const box = make("div", { class: "charts" });
-    section.append(make("h2", {}, "Curves"),
-      make("p", { class: "source" }, make("span", { class: "key a" }, "A"), " solid, ", make("span", { class: "key b" }, "B"), " dashed"), box);
+    const section = make("section", { "data-part": "curves" }, ...(names.length ? [make("h2", {}, "Curves"), box] : []));
     return [section, () => {
       for (const name of names) {
         const canvas = make("div", { class: "chart" });
-        const metric = metricOf(a, b, name);
-        box.append(make("div", {}, make("h3", {}, metric?.name ?? name), canvas));
-        chart.curves(canvas, name, metric, [
-          { name: "A", points: a.curves[name] ?? [], color: "var(--a)" },
-          { name: "B", points: b.curves[name] ?? [], color: "var(--b)", dash: "6 4" },
-        ]);
+        const how = parts.map((part) => part.metrics[name]).find(Boolean);
+        box.append(make("div", {}, make("h3", {}, how?.name ?? name), canvas));
+        chart.curves(canvas, name, how, parts.map((part, n) => ({
+          name: LETTERS[n], color: paint(n), dash: DASHES[n % DASHES.length], points: chart.smoothed(part.curves[name] ?? [], Number(smooth.value)),
+        })));
       }
     }];
-  }
-
-  function heading(run, key) {
-    return make("p", {}, make("span", { class: `key ${key}` }, key.toUpperCase()), " ",
-      make("a", { href: pageOf(run.row.id) }, run.row.label), " ", stateBadge(run.row.state));
   }
 
   // The id meant: itself, or the only one that has the text in it.
@@ -110,45 +99,63 @@
     return found.length === 1 ? found[0].id : null;
   }
 
-  let asked = 0;
+  // Beside a run stands the baseline of its group with the same seed, or the cheapest mechanism; beside
+  // that, the best. Who has chosen nothing starts with the best of the first group.
+  function neighbours(run) {
+    const number = run ? run.groups[0] : groups.findIndex((_, n) => runs.some((each) => each.groups.includes(n) && !missing(each.value)));
+    if (!(number in groups)) return [];
+    const { means, sign, baseline } = groups[number];
+    const worth = (each) => sign * (means[each.mechanism]?.mean ?? each.value);
+    const there = runs.filter((each) => each.groups.includes(number) && !missing(each.value)).sort((a, b) => worth(b) - worth(a));
+    const first = run ?? there[0];
+    const beside = there.filter((each) => each.seed === first?.seed && each.id !== first.id);
+    const cheapest = [...beside].sort((a, b) => a.mechanism_macs - b.mechanism_macs)[0];
+    const second = first?.mechanism === baseline ? beside[0] : beside.find((each) => each.mechanism === baseline) ?? cheapest;
+    return [first, second].filter(Boolean).map((each) => each.id);
+  }
+
+  let ids = [], asked = 0;
   async function refresh() {
     const now = (asked += 1);
-    const [a, b] = [inputs.a, inputs.b].map((input) => meant(input.value.trim()));
-    address.write({ a: a ?? inputs.a.value.trim(), b: b ?? inputs.b.value.trim() });
-    if (!a || !b) {
-      const open = ["a", "b"].filter((key) => !meant(inputs[key].value.trim()));
-      const wrong = open.filter((key) => inputs[key].value.trim());
-      status.textContent = wrong.length ? `No single run is meant by ${wrong.map((key) => `“${inputs[key].value.trim()}”`).join(" and ")}.`
-        : `Choose ${open.length === 2 ? "two runs" : `run ${open[0].toUpperCase()}`}.`;
-      holder.replaceChildren();
-      return;
-    }
+    address.write(ids.map((id) => ["run", id]));
+    chosen.replaceChildren(...ids.map((id, n) => {
+      const out = make("button", { type: "button", "aria-label": `Remove ${known.get(id).label}` }, "×");
+      out.addEventListener("click", () => { ids = ids.filter((each) => each !== id); refresh(); });
+      return make("li", {}, key(n), make("a", { href: pageOf(id) }, known.get(id).label), stateBadge(known.get(id).state), out);
+    }));
+    status.textContent = ids.length < 2 ? `Add ${ids.length ? "another run" : "runs"} to compare.` : "";
+    if (ids.length < 2) { holder.replaceChildren(); return; }
     try {
-      const [x, y] = await Promise.all([load(a), load(b)]);
+      const parts = await Promise.all(ids.map(load));
       if (now !== asked) return;
-      status.textContent = a === b ? "This is one run, compared with itself." : "";
-      const [lines, draw] = curves(x, y);
-      holder.replaceChildren(heading(x, "a"), heading(y, "b"), differences("Configuration", x.science, y.science, false),
-        results(x, y), lines, differences("Provenance", x.provenance, y.provenance, false));
+      const [lines, draw] = curves(parts);
+      holder.replaceChildren(results(parts), lines, differences("Configuration", parts.map((part) => part.science)),
+        differences("Provenance", parts.map((part) => part.provenance)));
       draw();
     } catch (error) {
       if (now === asked) status.textContent = `The data of ${error.message} could not be read.`;
     }
   }
 
+  function add() {
+    const text = input.value.trim(), id = meant(text);
+    if (!text) return;
+    if (!id) status.textContent = `No single run is meant by “${text}”.`;
+    else if (ids.length === LETTERS.length) status.textContent = `${ids.length} runs are all that fit.`;
+    else { input.value = ""; ids = [...new Set([...ids, id])]; refresh(); }
+  }
+
   function restore() {
-    const kept = address.read();
-    for (const key of ["a", "b"]) inputs[key].value = kept[key] ?? "";
+    const kept = new URLSearchParams(address.text());
+    ids = [...new Set(["a", "b", "run"].flatMap((name) => kept.getAll(name)).map(meant).filter(Boolean))].slice(0, LETTERS.length);
+    if (ids.length < 2) ids = neighbours(known.get(ids[0]));
     refresh();
   }
 
   document.getElementById("ids").append(...runs.map((run) => make("option", { value: run.id })));
-  for (const input of Object.values(inputs)) input.addEventListener("change", refresh);
-  document.getElementById("pair").addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
-  document.getElementById("swap").addEventListener("click", () => {
-    [inputs.a.value, inputs.b.value] = [inputs.b.value, inputs.a.value];
-    refresh();
-  });
+  input.addEventListener("change", add);
+  document.getElementById("choice").addEventListener("submit", (event) => { event.preventDefault(); add(); });
+  smooth.addEventListener("input", refresh);
   addEventListener("hashchange", restore);
   restore();
 })();

@@ -118,7 +118,7 @@
     // Only while the lines have the focus, so that no letter is taken from anybody.
     lines.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.altKey || event.metaKey) return;
-      const act = { "/": () => input.focus(), n: () => move(1), p: () => move(-1), N: () => move(-1), e: toError }[event.key];
+      const act = { n: () => move(1), p: () => move(-1), N: () => move(-1), e: toError }[event.key];
       if (!act) return;
       event.preventDefault();
       act();

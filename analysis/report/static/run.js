@@ -19,13 +19,10 @@
   }
 
   const holder = document.getElementById("charts");
-  const [data] = Object.values(study.loaded);
+  const data = study.loaded[document.querySelector("h1").dataset.id];
   if (!holder || !data) return;
   const { curves, metrics, row } = data;
-  const names = Object.keys(curves);
-  const headline = row.metric ?? names.find((name) => name !== "loss");
-  // The headline first, then the loss, then what else was measured.
-  const order = [headline, "loss", ...names].filter((name, n, all) => curves[name] && all.indexOf(name) === n);
+  const order = chart.telling([data], row.metric);
   const draw = (into, name) => {
     const box = make("div", { class: "chart" });
     into.append(make("div", {}, make("h3", {}, metrics[name]?.name ?? name), box));

@@ -1,4 +1,4 @@
-// Accuracy against cost: a point a run, which tells what it is and leads to its page.
+// Accuracy against cost: a point a run, which leads to its page, or a mechanism, which leads to its runs.
 "use strict";
 
 const scatter = (() => {
@@ -10,42 +10,46 @@ const scatter = (() => {
     mechanism_macs: [format.giga, 1e9], model_macs: [format.giga, 1e9], model_parameters: [format.mega, 1e6],
     seconds: [format.seconds, 1], peak_memory_bytes: [format.gibi, 2 ** 30],
   };
-  let shown = [], group = null, drawn = null, current = 0;
+  let shown = [], group = null, drawn = "", current = 0;
 
   function draw() {
     const cost = axis.value, [show, unit] = UNITS[cost];
-    const runs = shown.filter((run) => !missing(run.value) && !missing(run[cost]));
-    if (!group || !runs.length) {
+    const there = shown.filter((each) => !missing(each.value) && !missing(each[cost]));
+    if (!group || !there.length) {
       holder.replaceChildren(make("p", { class: "source" }, "No finished run to show here."));
       return;
     }
-    const costOf = (run) => run[cost] / unit, points = (run) => run.value / run.shown.point;
+    const costOf = (each) => each[cost] / unit;
+    const ends = ({ value, half, shown: { point } }) => [value - (half ?? 0), value, value + (half ?? 0)].map((end) => end / point);
     const { svg, px, py } = chart.axes(holder, {
-      x: chart.costs(runs.map(costOf)), y: chart.linear(runs.map(points)),
+      x: chart.costs(there.map(costOf)), y: chart.linear(there.flatMap(ends)),
       xTitle: titles[cost], yTitle: group.metric ?? "", xFormat: cost === "seconds" ? show : null,
       height: Math.max(260, Math.min(420, holder.clientWidth * 0.5)),
-      label: `${group.metric} against ${titles[cost]}, ${runs.length} runs; arrow keys go from run to run`,
+      label: `${group.metric} against ${titles[cost]}, ${there.length} points; arrow keys go from point to point`,
     });
     // From the cheapest to the most expensive, as the arrow keys go.
-    const ordered = [...runs].sort((a, b) => a[cost] - b[cost] || a.value - b.value);
-    const links = ordered.map((run) => {
+    const ordered = [...there].sort((a, b) => a[cost] - b[cost] || a.value - b.value);
+    const places = ordered.map((each) => [px(costOf(each)), py(ends(each)[1])]);
+    const score = ({ value, half, shown: how }) => `${format.score(value, how)}${missing(half) ? "" : ` ± ${format.score(half, how)}`}`;
+    const links = ordered.map((each, n) => {
+      const [x, y] = places[n], [low, , high] = ends(each);
       const link = document.createElementNS("http://www.w3.org/2000/svg", "a");
-      link.setAttribute("href", pageOf(run.id));
+      link.setAttribute("href", each.href);
       link.setAttribute("tabindex", -1);
-      link.setAttribute("data-id", run.id);
-      link.setAttribute("aria-label", `${run.label}: ${group.metric} ${format.score(run.value, run.shown)}, ${show(run[cost])}`);
-      link.setAttribute("transform", `translate(${px(costOf(run)).toFixed(1)},${py(points(run)).toFixed(1)})`);
-      link.append(make("circle", { class: "hit", r: 10 }), chart.sign(study.data.style[run.mechanism] ?? ["#8C8C8C", "o"]));
+      link.setAttribute("data-mechanism", each.mechanism);
+      link.setAttribute("aria-label", `${each.words}: ${group.metric} ${score(each)}, ${show(each[cost])}`);
+      link.setAttribute("transform", `translate(${x.toFixed(1)},${y.toFixed(1)})`);
+      const style = study.data.style[each.mechanism] ?? ["#8C8C8C", "o"];
+      if (high > low) link.append(make("line", { class: "reach", y1: py(high) - y, y2: py(low) - y, stroke: style[0] }));
+      link.append(make("circle", { class: "hit", r: 10 }), chart.sign(style));
       return link;
     });
     holder.replaceChildren(svg, legend(ordered));
     const box = chart.tip(holder);
     const tell = (n) => {
-      const run = ordered[n];
-      box.show(px(costOf(run)), py(points(run)),
-        make("b", {}, run.label),
-        make("div", {}, `${group.metric} ${format.score(run.value, run.shown)}, seed ${run.seed}`),
-        make("div", {}, `${titles[cost]}: ${show(run[cost])}`));
+      const each = ordered[n];
+      box.show(...places[n], places, make("b", {}, each.words), make("div", {}, `${group.metric} ${score(each)}`),
+        make("div", {}, `${titles[cost]}: ${show(each[cost])}`));
     };
     const go = (n) => {
       links[current]?.setAttribute("tabindex", -1);
@@ -93,13 +97,12 @@ const scatter = (() => {
     return make("ul", { class: "legend", "aria-label": "Mechanisms" }, ...items);
   }
 
-  axis.addEventListener("change", () => holder.dispatchEvent(new Event("choice", { bubbles: true })));
-
   return {
-    show(runs, where) {
+    show(points, where) {
       // Another order of the table is the same picture.
-      const same = where === group && drawn === axis.value && runs.length === shown.length && runs.every((run, n) => run === shown[n]);
-      [shown, group, drawn] = [runs, where, axis.value];
+      const picture = JSON.stringify([where, axis.value, points.map((each) => [each.href, each.value, each.half]).sort()]);
+      const same = picture === drawn;
+      [shown, group, drawn] = [points, where, picture];
       if (!same) draw();
     },
     watch: () => chart.redrawn(holder, draw),

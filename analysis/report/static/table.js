@@ -1,57 +1,64 @@
-// The table of all runs: sorted by its headers, filtered by the form, both kept in the address.
+// The table of all runs: grouped by mechanism, sorted by its headers, filtered by the form. The
+// address keeps all of that; which columns are hidden is kept by the browser.
 "use strict";
 (() => {
   const { runs, groups } = study.data;
   const scored = [...new Set(runs.map((run) => run.shown.name).filter(Boolean))];
+  const inPoints = (run) => (missing(run.value) ? null : run.value / run.shown.point);
+
+  // What all runs agree in is said once, above the table.
+  const values = (key) => [...new Set(runs.map((run) => run[key]).filter((value) => !missing(value)))];
+  const agreed = (key) => values(key).length === 1 && (key === "metric" || runs.every((run) => !missing(run[key])));
+  const places = ["task", "data", "sites"].filter((key) => !agreed(key));
+  const where = (run) => places.map((key) => run[key]).filter(Boolean).join(" · ");
+
   const COLUMNS = [
-    { key: "label", title: "run" },
-    { key: "task", title: "task", fold: true },
-    { key: "data", title: "data", fold: true },
-    { key: "mechanism", title: "mechanism", word: true },
-    { key: "sites", title: "sites", fold: true },
+    { key: "mechanism", title: "mechanism" },
+    { key: "value", title: scored.length === 1 ? scored[0] : "result", number: true, by: inPoints, show: (value, run) => format.score(run.value, run.shown) },
     { key: "seed", title: "seed", number: true, show: format.text },
+    { key: "where", title: places.join(" · "), by: where, absent: !places.length },
     { key: "state", title: "state" },
-    { key: "metric", title: "metric", fold: true },
-    { key: "value", title: scored.length === 1 ? scored[0] : "result", number: true, show: (value, run) => format.score(value, run.shown),
-      by: (run) => (missing(run.value) ? null : run.value / run.shown.point) },
+    { key: "tags", title: "tags", by: (run) => run.tags.join(", "), absent: !runs.some((run) => run.tags.length) },
     { key: "mechanism_macs", title: "mech. MACs (G)", number: true, show: format.giga },
     { key: "model_macs", title: "model MACs (G)", number: true, show: format.giga },
     { key: "model_parameters", title: "parameters (M)", number: true, show: format.mega },
     { key: "seconds", title: "time", number: true, show: format.seconds },
     { key: "peak_memory_bytes", title: "memory (GiB)", number: true, show: format.gibi },
-    { key: "attempts", title: "attempts", number: true, show: format.text },
-    { key: "finished", title: "finished (UTC)", show: format.day },
-    { key: "grid", title: "grid", fold: true },
-  ];
-  const CHOICES = ["state", "mechanism", "task", "sites", "seed"];
+    { key: "metric", title: "metric", absent: agreed("metric") },
+    { key: "attempts", title: "attempts", number: true, show: format.text, hidden: true },
+    { key: "finished", title: "finished (UTC)", show: format.day, hidden: true },
+    { key: "grid", title: "grid", absent: agreed("grid"), hidden: true },
+    { key: "label", title: "run", hidden: true },
+  ].filter((column) => !column.absent).map((column) => ({ by: (run) => run[column.key], show: format.text, ...column }));
+  const CHOICES = ["state", "mechanism", "task", "sites", "seed", "tag"];
+  const WORDS = ["id", "error", "label", "task", "data", "mechanism", "sites", "state", "metric", "finished", "grid", "note", "tags"];
+  const KEPT = "study-report-columns";
+  const STEP = 100; // rows: a browser takes a second to lay out a thousand
+  const MOST = 8; // runs to compare
 
-  const form = document.getElementById("filters");
   const field = (name) => document.getElementById(name);
   const [head, body] = [document.querySelector("#runs thead"), document.querySelector("#runs tbody")];
-  const group = field("place"), axis = field("axis"), link = field("compare");
+  const place = field("place"), axis = field("axis"), link = field("compare"), more = field("more"), view = field("view");
   const collator = new Intl.Collator("en");
-  const more = field("more");
-  const STEP = 100;
-  const marked = new Set();
-  let sort = { key: "", down: false };
-
-  // A column in which all runs agree is said once, above the table.
-  const values = (key) => [...new Set(runs.map((run) => run[key]).filter((value) => !missing(value)))];
-  const same = (key) => values(key).length === 1 && (key === "metric" || runs.every((run) => !missing(run[key])));
-  const folded = COLUMNS.filter((column) => column.fold && same(column.key));
-  const columns = COLUMNS.filter((column) => !folded.includes(column));
-  field("constant").textContent = folded.length && runs.length > 1
-    ? `All of them: ${folded.map(({ key, title }) => `${title} ${format.text(values(key)[0])}`).join(", ")}.` : "";
-
-  // What is said there need not begin every label.
-  const told = (key) => (folded.some((column) => column.key === key) ? runs[0][key] : null);
-  const prefix = runs.length > 1 && told("task") && told("data") ? `${told("task")}-${told("data")}-` : "";
-  const short = (label) => (label.startsWith(prefix) ? label.slice(prefix.length) : label);
-
   const isNothing = (value) => missing(value) || value === "";
+  const many = runs.length > new Set(runs.map(cellOf)).size;
+  const marked = new Set(), open = new Set();
+  let sort = { key: "", down: false }, waiting = [], made = new Map();
+  let hidden = new Set(COLUMNS.filter((column) => column.hidden).map((column) => column.key));
+  try {
+    hidden = new Set(JSON.parse(localStorage.getItem(KEPT)) ?? hidden);
+  } catch {} // a browser may forbid it, for files in particular
+  const columns = () => COLUMNS.filter((column) => !hidden.has(column.key));
+
+  const told = ["task", "data", "sites", "metric", "grid"].filter(agreed);
+  field("constant").textContent = told.length && runs.length > 1
+    ? `All of them: ${told.map((key) => `${key} ${format.text(values(key)[0])}`).join(", ")}.` : "";
+
+  // What runs share that differ in their seed alone.
+  function cellOf(run) { return JSON.stringify([run.groups, run.mechanism, run.sites]); }
 
   function header() {
-    const cells = columns.map((column) => {
+    const cells = columns().map((column) => {
       const arrow = make("span", { class: "arrow", "aria-hidden": "true" });
       const button = make("button", { type: "button", "data-key": column.key }, column.title, arrow);
       button.addEventListener("click", () => {
@@ -62,97 +69,130 @@
       });
       return make("th", { scope: "col", class: column.number ? "num" : null }, button);
     });
-    head.replaceChildren(make("tr", {}, make("th", { scope: "col" }, make("span", { class: "hidden" }, "compare")), ...cells));
+    head.replaceChildren(make("tr", {}, ...cells));
   }
 
   function row(run) {
-    const box = make("input", { type: "checkbox", "aria-label": `Compare ${run.id}` });
-    box.addEventListener("change", () => choose(run.id, box));
-    const cells = columns.map((column) => {
-      const value = run[column.key];
-      if (column.key === "label") return make("td", {}, make("a", { href: pageOf(run.id), title: run.id }, short(run.label)));
-      if (column.key === "state") {
-        const badge = stateBadge(run.state);
-        const error = run.error ? make("p", {}, run.error) : null;
-        return make("td", { class: error ? "error" : null }, badge, run.archived ? make("small", {}, " archived") : null, error);
+    const cells = columns().map((column) => {
+      const value = column.by(run);
+      if (column.key === "mechanism") {
+        const box = make("input", { type: "checkbox", "aria-label": `Compare ${run.id}` });
+        box.checked = marked.has(run.id);
+        box.addEventListener("change", () => choose(run.id, box));
+        return make("th", { scope: "row" }, box, make("a", { class: "word", href: pageOf(run.id), title: run.id, "aria-label": run.label }, run.mechanism));
       }
-      const text = (column.show ?? format.text)(value, run);
-      if (column.word) return make("td", {}, make("span", { class: "word" }, text));
-      return make("td", { class: column.number ? "num" : null }, text);
+      if (column.key === "state") {
+        const error = run.error ? make("p", {}, run.error) : null;
+        return make("td", { class: error ? "error" : null }, stateBadge(run.state), run.archived ? make("small", {}, " archived") : null, error);
+      }
+      return make("td", { class: column.number ? "num" : null, title: column.key === "tags" ? run.note : null }, column.show(value, run));
     });
-    return make("tr", { "data-id": run.id }, make("td", {}, box), ...cells);
+    return make("tr", { "data-id": run.id }, ...cells);
   }
 
-  const made = new Map();
+  // The mean of a mechanism; its interval is of all its finished runs, and holds for no others.
+  function summed(cell) {
+    const done = cell.filter((run) => run.state === "completed" && !missing(run.value)), [run] = cell;
+    const mean = (by) => {
+      const all = done.map(by).filter((value) => !missing(value));
+      return all.length ? all.reduce((sum, value) => sum + value, 0) / all.length : null;
+    };
+    const known = groups[run.groups[0]]?.means[run.mechanism];
+    const half = known && known.n === done.length ? known.half : null;
+    const of = Object.fromEntries(COLUMNS.filter((each) => each.number).map(({ key }) => [key, mean((each) => each[key])]));
+    return { ...run, ...of, n: done.length, half, runs: cell, seed: null };
+  }
+
+  function heading(cell) {
+    const key = cellOf(cell), shown = open.has(key);
+    const cells = columns().map((column) => {
+      if (column.key === "mechanism") {
+        const button = make("button", { type: "button", "aria-expanded": String(shown) }, make("span", { "aria-hidden": "true" }, shown ? "▾ " : "▸ "), make("span", { class: "word" }, cell.mechanism));
+        button.addEventListener("click", () => {
+          if (!open.delete(key)) open.add(key);
+          refresh();
+          [...body.querySelectorAll("tr.cell")].find((each) => each.dataset.cell === key)?.querySelector("button").focus();
+        });
+        return make("th", { scope: "row" }, button);
+      }
+      if (column.key === "value") {
+        const reach = missing(cell.half) ? "" : ` ± ${format.score(cell.half, cell.shown)}`;
+        return make("td", { class: "num" }, column.show(cell.value, cell), make("small", {}, reach));
+      }
+      if (column.key === "seed") return make("td", { class: "num" }, make("small", {}, `${cell.runs.length} seeds`));
+      if (column.key === "state") {
+        const states = [...new Set(cell.runs.map((run) => run.state))];
+        return make("td", {}, ...states.map((state) => make("span", {}, stateBadge(state), ` ${cell.runs.filter((run) => run.state === state).length} `)));
+      }
+      if (column.number) return make("td", { class: "num" }, column.key === "attempts" ? "" : column.show(cell[column.key], cell));
+      return make("td", {}, ["where", "metric"].includes(column.key) ? column.show(column.by(cell), cell) : "");
+    });
+    return make("tr", { class: "cell", "data-cell": key }, ...cells);
+  }
+
   const rowOf = (run) => made.get(run) ?? made.set(run, row(run)).get(run);
 
-  // A browser takes a second to lay out a thousand rows, so those come first that are in sight.
-  let waiting = [];
-
-  function fill(list) {
-    body.replaceChildren(...list.slice(0, STEP).map(rowOf));
-    waiting = list.slice(STEP);
-    more.hidden = !waiting.length;
-    more.textContent = `Show the other ${waiting.length}`;
-  }
-
   function append(count) {
-    body.append(...waiting.splice(0, count).map(rowOf));
+    body.append(...waiting.splice(0, count).map((entry) => (entry.runs ? heading(entry) : rowOf(entry))));
     more.hidden = !waiting.length;
     more.textContent = `Show the other ${waiting.length}`;
   }
 
-  more.addEventListener("click", () => append(Infinity));
-  new IntersectionObserver((seen) => { if (seen[0].isIntersecting) append(STEP); }, { rootMargin: "400px" }).observe(more);
-  addEventListener("beforeprint", () => append(Infinity));
-
-  const WORDS = ["id", "error", ...COLUMNS.filter((column) => !column.number).map((column) => column.key)];
-  const texts = new Map(runs.map((run) => [run, WORDS.map((key) => run[key]).join("\n").toLowerCase()]));
+  function fill(entries) {
+    body.replaceChildren();
+    waiting = entries;
+    append(STEP);
+  }
 
   function choose(id, box) {
-    if (box.checked) marked.add(id); else marked.delete(id);
-    if (marked.size > 2) {
-      // The third takes the place of the one that was marked first.
-      const [first] = marked;
-      marked.delete(first);
-      rowOf(runs.find((run) => run.id === first)).querySelector("input").checked = false;
-    }
-    const [a, b] = marked;
+    if (box.checked && marked.size >= MOST) box.checked = false;
+    else if (box.checked) marked.add(id);
+    else marked.delete(id);
     link.hidden = marked.size < 2;
-    link.href = `compare.html#${new URLSearchParams({ a: a ?? "", b: b ?? "" })}`;
+    link.textContent = `Compare ${marked.size} runs`;
+    link.href = study.at(`compare.html#${new URLSearchParams([...marked].map((each) => ["run", each]))}`);
   }
 
-  function options(select, name) {
-    const values = [...new Set(runs.map((run) => run[name]))].filter((value) => !isNothing(value));
-    values.sort((a, b) => (typeof a === "number" ? a - b : collator.compare(a, b)));
-    select.replaceChildren(make("option", { value: "" }, "all"),
-      ...values.map((value) => make("option", { value }, String(value))));
-    select.closest("label").hidden = values.length < 2;
+  function options(select, found) {
+    const all = [...new Set(found)].filter((value) => !isNothing(value));
+    all.sort((a, b) => (typeof a === "number" ? a - b : collator.compare(a, b)));
+    select.replaceChildren(make("option", { value: "" }, "all"), ...all.map((value) => make("option", { value }, String(value))));
+    select.closest("label").hidden = all.length < (select.id === "tag" ? 1 : 2);
   }
 
   function sorted(list) {
     const column = COLUMNS.find((each) => each.key === sort.key);
     if (!column) return list;
     const sign = sort.down ? -1 : 1;
-    const value = column.by ?? ((run) => run[sort.key]);
     return [...list].sort((a, b) => {
-      const [x, y] = [value(a), value(b)];
+      const [x, y] = [column.by(a), column.by(b)];
       // What is missing comes last either way.
       if (isNothing(x) || isNothing(y)) return isNothing(x) - isNothing(y);
       return sign * (column.number ? x - y : collator.compare(x, y));
     });
   }
 
+  const texts = new Map(runs.map((run) => [run, WORDS.map((key) => run[key]).join("\n").toLowerCase()]));
+
   function fits(run, words) {
     const text = texts.get(run);
-    return CHOICES.every((name) => !field(name).value || String(run[name]) === field(name).value)
+    return CHOICES.every((name) => !field(name).value || (name === "tag" ? run.tags.includes(field(name).value) : String(run[name]) === field(name).value))
       && words.every((word) => text.includes(word));
+  }
+
+  function point(entry) {
+    const alone = { mechanism: entry.mechanism, view: "runs", place: place.value };
+    const words = entry.runs ? `${entry.mechanism}, mean of ${entry.n} seeds` : entry.label;
+    return { ...entry, words, href: entry.runs ? study.at(`runs.html#${new URLSearchParams(alone)}`) : pageOf(entry.id) };
   }
 
   function refresh() {
     const words = field("q").value.toLowerCase().split(/\s+/).filter(Boolean);
     const shown = runs.filter((run) => fits(run, words));
-    fill(sorted(shown));
+    const cells = new Map();
+    for (const run of shown) cells.set(cellOf(run), [...(cells.get(cellOf(run)) ?? []), run]);
+    const entries = view.checked ? [...cells.values()].map((cell) => (cell.length > 1 ? summed(cell) : cell[0])) : shown;
+    fill(sorted(entries).flatMap((entry) => (entry.runs && open.has(cellOf(entry)) ? [entry, ...sorted(entry.runs)] : [entry])));
     for (const button of head.querySelectorAll("button")) {
       const on = button.dataset.key === sort.key;
       button.lastChild.textContent = on ? (sort.down ? "↓" : "↑") : "";
@@ -162,12 +202,12 @@
     const title = COLUMNS.find((column) => column.key === sort.key)?.title;
     field("count").textContent = `${shown.length} of ${runs.length}`
       + (title ? `, by ${title}, ${sort.down ? "descending" : "ascending"}` : "");
-    const where = Number(group.value);
-    scatter.show(shown.filter((run) => run.groups.includes(where)), groups[where]);
+    const number = Number(place.value);
+    scatter.show(entries.filter((entry) => entry.groups.includes(number)).map(point), groups[number]);
     const chosen = Object.fromEntries(["q", ...CHOICES].map((name) => [name, field(name).value]));
     address.write({
-      ...chosen, sort: sort.key && (sort.down ? "-" : "") + sort.key,
-      place: group.value === "0" ? "" : group.value, cost: axis.selectedIndex ? axis.value : "",
+      ...chosen, sort: sort.key && (sort.down ? "-" : "") + sort.key, view: many && !view.checked ? "runs" : "",
+      place: place.value === "0" ? "" : place.value, cost: axis.selectedIndex ? axis.value : "",
     });
   }
 
@@ -180,8 +220,9 @@
     }
     const key = (kept.sort ?? "").replace(/^-/, "");
     sort = COLUMNS.some((column) => column.key === key) ? { key, down: kept.sort.startsWith("-") } : { key: "", down: false };
-    group.value = kept.place ?? best();
-    if (group.selectedIndex < 0) group.value = best();
+    view.checked = many && kept.view !== "runs";
+    place.value = kept.place ?? best();
+    if (place.selectedIndex < 0) place.value = best();
     axis.value = kept.cost ?? axis.options[0].value;
     if (axis.selectedIndex < 0) axis.selectedIndex = 0;
   }
@@ -193,21 +234,36 @@
     return String(Math.max(0, found));
   }
 
-  for (const name of CHOICES) options(field(name), name);
-  group.replaceChildren(...groups.map((each, n) => make("option", { value: n }, each.title)));
-  group.closest("label").hidden = groups.length < 2;
+  for (const name of CHOICES) options(field(name), runs.flatMap((run) => (name === "tag" ? run.tags : run[name])));
+  place.replaceChildren(...groups.map((each, n) => make("option", { value: n }, each.title)));
+  place.closest("label").hidden = groups.length < 2;
+  view.closest("label").hidden = !many;
+  field("columns").append(...COLUMNS.slice(1).map((column) => {
+    const box = make("input", { type: "checkbox", value: column.key });
+    box.checked = !hidden.has(column.key);
+    return make("label", {}, box, column.title);
+  }));
   header();
   restore();
   refresh();
   scatter.watch();
 
-  form.addEventListener("input", (event) => {
-    if (["task", "sites"].includes(event.target.id)) group.value = best();
+  field("columns").addEventListener("change", ({ target }) => {
+    if (target.checked) hidden.delete(target.value); else hidden.add(target.value);
+    try { localStorage.setItem(KEPT, JSON.stringify([...hidden])); } catch {}
+    made = new Map();
+    header();
     refresh();
   });
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(refresh));
-  group.addEventListener("change", refresh);
-  document.addEventListener("choice", refresh);
+  field("filters").addEventListener("input", (event) => {
+    if (["task", "sites"].includes(event.target.id)) place.value = best();
+    refresh();
+  });
+  field("filters").addEventListener("submit", (event) => event.preventDefault());
+  field("filters").addEventListener("reset", () => setTimeout(refresh));
+  more.addEventListener("click", () => append(Infinity));
+  new IntersectionObserver((seen) => { if (seen[0].isIntersecting) append(STEP); }, { rootMargin: "400px" }).observe(more);
+  addEventListener("beforeprint", () => append(Infinity));
+  for (const choice of [view, place, axis]) choice.addEventListener("change", refresh);
   addEventListener("hashchange", () => { restore(); refresh(); });
 })();

@@ -1,4 +1,5 @@
 // Light or dark: as the system has it, until somebody chooses. Runs before the page is painted.
+// Also what all pages do with the keyboard: / goes to the search.
 "use strict";
 (() => {
   const KEY = "study-report-theme";
@@ -30,6 +31,14 @@
     document.querySelector(".skip").addEventListener("click", (event) => {
       event.preventDefault();
       document.getElementById("main").focus();
+    });
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "/" || event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, select, textarea")) return;
+      // That of the log in which somebody reads, else the first that is open, or the search of runs.
+      const search = event.target.closest(".viewer")?.querySelector("input") ?? document.querySelector("details[open] .bar input, #q, #add");
+      if (!search) return;
+      event.preventDefault();
+      search.focus();
     });
     button.addEventListener("click", () => {
       chosen = WORDS[(WORDS.indexOf(chosen) + 1) % WORDS.length];

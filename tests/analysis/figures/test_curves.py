@@ -51,6 +51,16 @@ def test_lines_are_the_means_of_the_runs_curves(crowd):
             assert line.get_xydata() == pytest.approx(mean)
 
 
+def test_two_points_are_no_curve_and_the_loss_stands_alone(crowd):
+    frame = crowd(3, ["detection"])
+    frame["curve"] = [np.array([curve[0], curve[-1]]) for curve in frame["curve"]]
+    (only,) = drawn(frame).axes
+    assert only.get_ylabel() == "training loss, logarithmic"
+    assert set(lines(only)) == set(frame["mechanism"])
+    frame.at[0, "curve"] = np.array([[0, 0.0], [1, 0.1], [2, 0.2]])
+    assert len(drawn(frame).axes) == 2
+
+
 def test_key_mechanisms_have_colours_and_their_seeds_and_the_others_are_grey(crowd):
     left, _ = drawn(crowd(3, ["detection"])).axes
     means = lines(left)

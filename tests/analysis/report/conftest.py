@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from analysis.report.build import build
-from analysis.report.overview import Selection
+from analysis.report.front.overview import Selection
 from study.runs.archive import ArchivedRun, light
 from study.runs.folder import RunFolder, iter_runs
+
+from .reader import OPTIONS
 
 NASTY = "x\"><img src=x onerror=boom()>'&amp;é\u2028<script>boom()<"
 """As much of an attack as the name of a folder can hold: everything but the slash."""
@@ -113,6 +118,8 @@ def runs(tmp_path_factory) -> Path:
     for seed in (0, 1):
         for mechanism, value in values.items():
             run(root, mechanism, seed, value + seed, macs=0 if mechanism == "none" else 10**6)
+    noted = run(root, "0111", 1, values["0111"] + 1)
+    dump(noted / "note.json", {"schema": 1, "text": "looks <odd>", "tags": ["odd"]})
     run(root, "0010+deformable", 0, 0.375, task="detection", metric="mAP", sites=("conv5",))
     run(root, "1000", 0, None)
     running = run(root, "0100", 0, None)
@@ -145,3 +152,27 @@ def site(folders, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("site") / "report"
     build([Selection("", "none", folders)], out)
     return out
+
+
+@pytest.fixture(scope="session")
+def browser():
+    required = os.environ.get("STUDY_REQUIRE_BROWSER") == "1"
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None and not required:
+        pytest.skip("no Chromium; make browser installs it")
+    assert program, "STUDY_REQUIRE_BROWSER=1, but there is no chromium"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=list(OPTIONS))
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def named(folders):
+    """Return the id of a run by a part of it."""
+
+    def find(part: str) -> str:
+        (name,) = (f.path.name for f in folders if part in f.path.name)
+        return name
+
+    return find

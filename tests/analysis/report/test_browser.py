@@ -5,79 +5,23 @@ Skipped where there is no Chromium, unless STUDY_REQUIRE_BROWSER=1.
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
 import re
-import shutil
 import threading
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from analysis.report.runs import shown as definition
 from analysis.report.serve import Server
+from analysis.runs.collect import collect
+from analysis.stats.group import groups
 from analysis.stats.metrics import metric_of
 from study.units import duration, gibi, giga, mega
 
-OPTIONS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-LAPTOP, PHONE = {"width": 1280, "height": 850}, {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    required = os.environ.get("STUDY_REQUIRE_BROWSER") == "1"
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None and not required:
-        pytest.skip("no Chromium; make browser installs it")
-    assert program, "STUDY_REQUIRE_BROWSER=1, but there is no chromium"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=list(OPTIONS))
-        yield started
-        started.close()
-
-
-class Reader:
-    """A page of the report, and everything that it complained of or asked for."""
-
-    def __init__(self, context, base: str) -> None:
-        self.page, self.base = context.new_page(), base
-        self.page.set_default_timeout(10_000)
-        self.complaints: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("requestfailed", self._failed)
-
-    def _failed(self, request) -> None:
-        # Who leaves a page before its figures are there wants them no more.
-        if request.failure != "net::ERR_ABORTED":
-            self.complaints.append(f"{request.url}: {request.failure}")
-
-    @property
-    def foreign(self) -> set[str]:
-        """What was asked for that is not of the report."""
-        return {url for url in self.asked if not url.startswith(f"{self.base}/")} - {"about:blank"}
-
-    def open(self, name: str) -> None:
-        # From another page: a change of what follows the # alone would load nothing.
-        self.page.goto("about:blank")
-        self.page.goto(f"{self.base}/{name}")
-
-    def column(self, number: int) -> list[str]:
-        return self.page.locator(f"#runs tbody td:nth-child({number})").all_inner_texts()
-
-    def names(self) -> list[str]:
-        return self.page.locator("#runs tbody a").all_inner_texts()
-
-    def place(self, header: str) -> int:
-        headers = self.page.locator("#runs thead th").all_inner_texts()
-        return 1 + next(n for n, text in enumerate(headers) if text.startswith(header))
+from .reader import LAPTOP, PHONE, Reader
 
 
 @pytest.fixture
@@ -93,17 +37,6 @@ def reader(browser, site):
 
 def run_page(name: str) -> str:
     return f"runs/{quote(name)}.html"
-
-
-@pytest.fixture(scope="module")
-def named(folders):
-    """Return the id of a run by a part of it."""
-
-    def find(part: str) -> str:
-        (name,) = (f.path.name for f in folders if part in f.path.name)
-        return name
-
-    return find
 
 
 def test_every_page_opens_without_a_complaint(reader, site):
@@ -129,7 +62,7 @@ def test_scripts_write_a_quantity_as_python_does(reader):
 
 
 def test_headers_sort_numbers_and_words_both_ways_and_missing_last(reader):
-    reader.open("runs.html")
+    reader.open("runs.html#view=runs")
     page, column = reader.page, reader.place("result")
 
     def numbers():
@@ -160,7 +93,7 @@ def test_headers_sort_numbers_and_words_both_ways_and_missing_last(reader):
 
 
 def test_filters_combine_and_stay_in_the_address(reader):
-    reader.open("runs.html")
+    reader.open("runs.html#view=runs")
     page = reader.page
     assert page.locator("#count").inner_text() == "13 of 13"
     page.locator("#state").select_option("completed")
@@ -206,7 +139,7 @@ def test_a_state_on_the_overview_leads_to_its_runs(reader):
 
 
 def test_a_point_tells_its_run_and_leads_there(reader):
-    reader.open("runs.html#task=translation&mechanism=0111")
+    reader.open("runs.html#task=translation&mechanism=0111&view=runs")
     page = reader.page
     points = page.locator("#scatter a")
     assert points.count() == 2
@@ -223,7 +156,7 @@ def test_a_point_tells_its_run_and_leads_there(reader):
 def test_a_finger_is_told_before_it_is_led_away(browser, site):
     context = browser.new_context(viewport=PHONE, has_touch=True)
     reader = Reader(context, f"file://{site}")
-    reader.open("runs.html#task=translation&mechanism=0111")
+    reader.open("runs.html#task=translation&mechanism=0111&view=runs")
     point = reader.page.locator("#scatter a").first
     point.tap()
     assert reader.page.locator("#scatter .tip").is_visible()
@@ -234,7 +167,7 @@ def test_a_finger_is_told_before_it_is_led_away(browser, site):
 
 
 def test_the_keyboard_alone_reaches_everything(reader):
-    reader.open("runs.html#task=translation")
+    reader.open("runs.html#task=translation&view=runs")
     page, press = reader.page, reader.page.keyboard.press
     press("Tab")
     assert page.locator(":focus").inner_text() == "Skip to content"
@@ -249,9 +182,9 @@ def test_the_keyboard_alone_reaches_everything(reader):
         press("Tab")
         if page.evaluate("Boolean(document.activeElement.closest('#scatter'))"):
             break
-    first = page.locator(":focus").get_attribute("data-id")
+    first = page.locator(":focus").get_attribute("href")
     press("ArrowRight")
-    assert page.locator(":focus").get_attribute("data-id") != first
+    assert page.locator(":focus").get_attribute("href") != first
     assert page.locator("#scatter .tip").is_visible()
     press("End")
     last = page.locator(":focus").get_attribute("aria-label")
@@ -259,7 +192,7 @@ def test_the_keyboard_alone_reaches_everything(reader):
     # One stop for all points; the next is behind the chart.
     assert not page.evaluate("Boolean(document.activeElement.closest('#scatter'))"), last
     for _ in range(10):
-        if page.locator(":focus").get_attribute("data-key") == "label":
+        if page.locator(":focus").get_attribute("data-key") == "mechanism":
             break
         press("Tab")
     press("Enter")
@@ -322,42 +255,187 @@ def test_jump_to_error_in_a_large_and_nasty_log(reader, named):
     assert page.title().startswith('x"><img src=x')
 
 
-def test_two_runs_differ_where_their_configuration_does(reader, named):
-    reader.open("runs.html#task=translation")
+def test_runs_differ_where_their_configuration_does(reader, named):
+    reader.open("runs.html#task=translation&view=runs")
     page = reader.page
-    a, b = named("0111-encoder-s0"), named("0010-encoder-s1")
-    for name in (a, b):
+    a, b, c = (named(part) for part in ("0111-encoder-s0", "0010-encoder-s1", "1111-encoder-s1"))
+    for name in (a, b, c):
         page.get_by_label(f"Compare {name}").check()
-    page.get_by_role("link", name="Compare the two").click()
+    page.get_by_role("link", name="Compare 3 runs").click()
     page.wait_for_selector("[data-part=configuration]")
     part = page.locator("[data-part=configuration]")
     rows = part.locator(".scroll").first.locator("tbody tr").all_inner_texts()
-    assert [row.split("\t") for row in rows] == [["mechanism", "0111", "0010"], ["seed", "0", "1"]]
+    told = [["mechanism", "0111", "0010", "1111"], ["seed", "0", "1", "1"]]
+    assert [row.split("\t") for row in rows] == told
     equal = part.locator("details")
     assert equal.get_attribute("open") is None
     assert equal.locator("summary").inner_text() == "6 equal entries"
-    result = page.locator("[data-part=results] tbody tr").first.inner_text().split("\t")
-    assert result == ["BLEU", "18.25", "10.13", "-8.13"]
-    assert page.locator("[data-part=curves] svg").count() == 2
-    page.get_by_role("button", name="Swap").click()
-    expect(page.locator("[data-part=results] td").nth(2)).to_have_text("+8.13")
+    result = page.locator("[data-part=results] tbody tr").first
+    cells = [cell.split() for cell in result.locator("td").all_inner_texts()]
+    assert cells == [["18.25"], ["10.13", "-8.13"], ["20.50", "+2.25"]]
+    # One line a run in each chart; BLEU has two points, which are no curve.
+    assert page.locator("[data-part=curves] h3").all_inner_texts() == ["loss"]
+    assert page.locator("[data-part=curves] path.curve").count() == 3
+    page.get_by_role("button", name="Remove translation-0111-encoder-s0").click()
+    expect(page.locator("[data-part=results] tbody tr").first.locator("td")).to_have_count(2)
     address = page.url
     page.goto("about:blank")
     page.goto(address)
     page.wait_for_selector("[data-part=results]")
-    assert page.locator("#a").input_value() == b
-    page.locator("#b").fill("no such run")
-    page.locator("#b").blur()
+    shown = page.locator("#chosen a").all_inner_texts()
+    assert shown == ["translation-0010-encoder-s1", "translation-1111-encoder-s1"]
+    page.locator("#add").fill("no such run")
+    page.locator("#add").press("Enter")
     assert "No single run" in page.locator("#status").inner_text()
+
+
+def test_a_smoothed_curve_is_calmer_and_ends_are_its_own(reader, named):
+    a, b = named("0111-encoder-s0"), named("1111-encoder-s0")
+    reader.open(f"compare.html#run={a}&run={b}")
+    page = reader.page
+    curve = page.locator("[data-part=curves] path.curve").first
+
+    def height():
+        """Return the sum of the curve's vertical steps."""
+        path = curve.get_attribute("d")
+        ys = [float(point.split(",")[1]) for point in re.split("[ML]", path)[1:]]
+        return sum(abs(y - x) for x, y in itertools.pairwise(ys))
+
+    rough = height()
+    page.locator("#smooth").fill("0.9")
+    expect(curve).not_to_have_attribute("d", "")
+    page.wait_for_timeout(100)
+    assert height() < rough
+
+
+def test_compare_begins_with_the_best_and_the_baseline_of_one_seed(reader, named):
+    reader.open("compare.html")
+    labels = reader.page.locator("#chosen a")
+    # The first group is that of detection, which has one run; so its neighbour is asked for.
+    expect(labels).to_have_count(1)
+    reader.open(f"compare.html#run={named('0010-encoder-s1')}")
+    # `none` is the baseline of the report.
+    assert labels.all_inner_texts() == [
+        "translation-0010-encoder-s1",
+        "translation-none-encoder-s1",
+    ]
+    reader.open(f"compare.html#run={named('none-encoder-s1')}")
+    assert labels.all_inner_texts() == [
+        "translation-none-encoder-s1",
+        "translation-1111-encoder-s1",
+    ]
 
 
 def test_the_nasty_run_compares_too(reader, named):
     from urllib.parse import urlencode
 
-    query = urlencode({"a": named("boom"), "b": named("0111-encoder-s1")})
+    query = urlencode([("run", named("boom")), ("run", named("0111-encoder-s1"))])
     reader.open(f"compare.html#{query}")
     reader.page.wait_for_selector("[data-part=provenance]")
-    assert "<script>boom()<" in reader.page.locator("#comparison").inner_text()
+    assert "<script>boom()<" in reader.page.locator("#chosen").inner_text()
+
+
+def test_mechanisms_have_mean_and_interval_and_unfold_into_runs(reader, folders):
+    (group,) = (each for each in groups(collect(folders)) if each.task == "translation")
+    reader.open("runs.html#task=translation")
+    page = reader.page
+    row = page.locator("#runs tr.cell").filter(has_text="0111")
+    assert f"18.75 ± {group.reach['0111']:.2f}" in row.inner_text()
+    assert "2 seeds" in row.inner_text()
+    before = len(reader.names())
+    row.get_by_role("button").click()
+    opened = [name for name in reader.names() if "-0111-" in name]
+    assert opened == ["translation-0111-encoder-s0", "translation-0111-encoder-s1"]
+    assert len(reader.names()) == before + 2
+    # One of two seeds has a value, and no interval.
+    page.locator("#seed").select_option("1")
+    assert page.locator("#runs tr.cell").count() == 0
+    page.locator("#seed").select_option("")
+    page.get_by_label("Group by mechanism").uncheck()
+    assert page.locator("#runs tr.cell").count() == 0
+    assert "view=runs" in page.url
+
+
+def test_a_mean_leads_to_the_runs_of_its_mechanism(reader):
+    reader.open("runs.html#task=translation")
+    page = reader.page
+    point = page.locator("#scatter a[data-mechanism='0111']")
+    assert point.count() == 1
+    point.click()
+    expect(page.locator("#mechanism")).to_have_value("0111")
+    names = ["translation-0111-encoder-s0", "translation-0111-encoder-s1"]
+    assert reader.names() == names
+    assert page.locator("#scatter a").count() == 2
+
+
+def test_a_tip_leaves_the_neighbours_to_be_seen(reader):
+    reader.open("runs.html#task=translation&mechanism=0111&view=runs")
+    page = reader.page
+    points = page.locator("#scatter a .hit")
+    for place in (0, 1):
+        points.nth(place).hover()
+        tip = page.locator("#scatter .tip").bounding_box()
+        other = points.nth(1 - place).bounding_box()
+        x, y = other["x"] + other["width"] / 2, other["y"] + other["height"] / 2
+        across = tip["x"] <= x <= tip["x"] + tip["width"]
+        assert not (across and tip["y"] <= y <= tip["y"] + tip["height"])
+
+
+def test_on_a_phone_mechanism_and_result_are_seen_and_the_first_column_stays(browser, site):
+    context = browser.new_context(viewport=PHONE)
+    reader = Reader(context, f"file://{site}")
+    for view in ("", "&view=runs"):
+        reader.open(f"runs.html#task=translation{view}")
+        page = reader.page
+        cells = page.locator("#runs tbody tr").filter(has_text="0111").first.locator(":scope > *")
+        box = page.locator("#list").locator("xpath=ancestor::section").locator(".scroll")
+        for cell, text in ((cells.nth(0), "0111"), (cells.nth(1), "18.")):
+            assert text in cell.inner_text()
+            place = cell.bounding_box()
+            assert place["x"] >= 0
+            assert place["x"] + place["width"] <= PHONE["width"]
+        first, second = cells.nth(0).bounding_box()["x"], cells.nth(1).bounding_box()["x"]
+        box.evaluate("box => { box.scrollLeft = 200; }")
+        assert cells.nth(0).bounding_box()["x"] == first
+        assert cells.nth(1).bounding_box()["x"] == second - 200
+    context.close()
+
+
+def test_columns_are_hidden_and_stay_hidden(reader):
+    reader.open("runs.html")
+    page = reader.page
+    headers = page.locator("#runs thead th")
+    assert "finished (UTC)" not in headers.all_inner_texts()
+    page.locator(".menu summary").click()
+    page.locator("#columns").get_by_label("finished (UTC)").check()
+    page.locator("#columns").get_by_label("state").uncheck()
+    for _ in range(2):
+        shown = headers.all_inner_texts()
+        assert "finished (UTC)" in shown
+        assert "state" not in shown
+        reader.open("runs.html")
+
+
+def test_runs_are_found_by_their_tag_and_show_their_note(reader):
+    reader.open("runs.html#view=runs")
+    page = reader.page
+    page.locator("#tag").select_option("odd")
+    assert reader.names() == ["translation-0111-encoder-s1"]
+    assert reader.column(reader.place("tags")) == ["odd"]
+    page.locator("#runs tbody a").click()
+    expect(page.locator(".facts")).to_contain_text("looks <odd>")
+
+
+def test_a_slash_goes_to_the_search_from_anywhere(reader, named):
+    reader.open(run_page(named("0111-encoder-s0")))
+    page = reader.page
+    page.keyboard.press("/")
+    assert page.locator(":focus").get_attribute("aria-label") == "Search train.log"
+    page.keyboard.type("1/2")
+    assert page.locator(":focus").input_value() == "1/2"
+    reader.open("runs.html")
+    page.keyboard.press("/")
+    assert page.locator(":focus").get_attribute("id") == "q"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -398,7 +476,7 @@ def test_a_phone_scrolls_no_page_sideways(browser, site, named):
     context = browser.new_context(viewport=PHONE)
     reader = Reader(context, f"file://{site}")
     a, b = named("0111-encoder-s0"), named("none-encoder-s0")
-    names = ["index.html", "runs.html", f"compare.html#a={a}&b={b}"]
+    names = ["index.html", "runs.html", f"compare.html#run={a}&run={b}"]
     for name in (*names, run_page(a), run_page(named("boom"))):
         reader.open(name)
         reader.page.wait_for_timeout(100)
@@ -418,6 +496,7 @@ def test_a_thousand_runs_sort_and_filter_a_screen_at_a_time(browser, site, tmp_p
     reader = Reader(context, f"file://{tmp_path}")
     reader.open("runs.html")
     page = reader.page
+    page.get_by_label("Group by mechanism").uncheck()
     header = page.locator("#runs button[data-key=value]")
     header.click()
     # A hundred rows at first: all at once would take ten times as long to lay out.
@@ -445,7 +524,7 @@ def test_the_served_report_works_under_its_stricter_policy(browser, site, named)
         for name in ("", "runs.html", run_page(named("boom"))):
             reader.open(name)
         a, b = named("0111-encoder-s0"), named("none-encoder-s0")
-        reader.open(f"compare.html#a={a}&b={b}")
+        reader.open(f"compare.html#run={a}&run={b}")
         reader.page.wait_for_selector("[data-part=provenance]")
     finally:
         context.close()

@@ -12,8 +12,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from analysis.report import build as building
-from analysis.report.build import MARKER, build
-from analysis.report.overview import Selection
+from analysis.report.build import build
+from analysis.report.front.overview import Selection
+from analysis.report.front.since import MARKER
 from analysis.report.pages import script
 from analysis.report.runs import PlannedRun, flat
 from study.errors import StudyError

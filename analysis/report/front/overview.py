@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +12,15 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib as mpl
 import pandas as pd
 
-from analysis.figures.all import draw_all, kinds
-from analysis.paper import overview
+from analysis.figures.all import kinds
+from analysis.figures.drawing.form import Form, shaped
+from analysis.figures.drawing.style import STYLE, write
+from analysis.paper import verdicts
+from analysis.report.front.drawn import key, taken_over
+from analysis.stats.claims import Verdict
 from analysis.stats.effects import Effects, effects
 from analysis.stats.group import Group, groups
 from analysis.tables.columns import columns
@@ -25,14 +31,16 @@ from study.status import triage
 from study.status.states import States
 
 __all__ = [
-    *("UNUSABLE", "Section", "Selection", "Shown"),
-    *("failures", "first", "section", "tally", "title", "trouble"),
+    *("COST", "UNUSABLE", "Section", "Selection", "Shown"),
+    *("failures", "forest", "section", "tally", "title", "trouble"),
 ]
 
-FIRST = "overview"
-"""The kind that shows all tasks at once; it stands above the verdicts."""
-
 COST = "cost"
+"""The kind that stands above the verdicts."""
+
+APART = ("overview", "verdicts")
+"""Kinds that no section has: the panels of the first are all in those of `COST`, and `forest` draws
+the verdicts that were asked for."""
 
 PIXELS = 96 / 72
 """Of CSS, in a typographic point."""
@@ -84,6 +92,8 @@ class Section:
     ----------
     name: str
         Of the grid.
+    id: str
+        Of its heading in the page.
     figures: dict of str to list of dict
         The images of each kind: address of the SVG, its caption and notes, other formats.
     tables: list of Shown
@@ -95,25 +105,42 @@ class Section:
     """
 
     name: str
+    id: str
     figures: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     tables: list[Shown] = field(default_factory=list)
     effects: list[Shown] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
+    @property
+    def shown(self) -> bool:
+        """Whether there is anything below its heading."""
+        return bool(self.figures or self.tables or self.troubles)
 
-def section(selection: Selection, frame: pd.DataFrame, out: Path) -> Section:
-    """Summarise a selection and draw its figures below ``out/figures``."""
-    shown = Section(selection.name)
+
+def section(
+    selection: Selection, frame: pd.DataFrame, out: Path, old: Path, number: int
+) -> Section:
+    """Summarise a selection, the `number`-th, and draw its figures below ``out/figures``.
+
+    `old` is the folder of an earlier report, whose figures are taken if they show the same runs.
+    """
+    shown = Section(selection.name, f"part-{number}")
     if not (frame["state"] == "completed").any():
         return shown
     try:
         there = groups(frame, selection.baseline)
         shown.tables.extend(_table(group) for group in there)
         shown.effects.extend(_effects(found) for found in effects(there))
-        folder = out / "figures" / (selection.name or "all")
-        for kind, paths in _draw(frame, folder, selection.baseline).items():
-            if kind == FIRST:
-                continue
+        place = Path("figures") / (selection.name or "all")
+        wanted = [kind for kind in kinds() if kind not in APART]
+        done = frame[frame["state"] == "completed"].sort_values("id").to_dict("records")
+        drawn = taken_over(
+            old / place,
+            out / place,
+            key(done, selection.baseline, wanted),
+            lambda: _draw(frame, out / place, selection.baseline, wanted),
+        )
+        for kind, paths in drawn.items():
             if images := _images(kind, paths, out):
                 shown.figures[kind] = images
     except UNUSABLE as error:
@@ -121,25 +148,23 @@ def section(selection: Selection, frame: pd.DataFrame, out: Path) -> Section:
     return shown
 
 
-def first(
-    selections: Sequence[Selection], sections: Sequence[Section], frame: pd.DataFrame, out: Path
-) -> list[dict[str, Any]]:
-    """Return what stands above the verdicts: the figure of all tasks.
-
-    For a single task it would be mostly empty. Then each selection's figure of accuracy against
-    cost moves up.
-    """
-    if frame.loc[frame["state"] == "completed", "task"].nunique() < 2:
-        return [image for shown in sections for image in shown.figures.pop(COST, [])]
-    baselines = {selection.baseline for selection in selections}
-    baseline = baselines.pop() if len(baselines) == 1 else None
-    try:
-        return _images(FIRST, overview.draw(groups(frame, baseline), out / "figures"), out)
-    except UNUSABLE as error:
-        said = trouble("means and figures", error)
-        if not any(said in shown.troubles for shown in sections):
-            sections[0].troubles.append(said)
+def forest(found: Sequence[Verdict], out: Path, old: Path) -> list[dict[str, Any]]:
+    """Draw verdicts as one forest plot below ``out/figures``; `old` as for `section`."""
+    shown = [v for v in found if math.isfinite(v.high - v.low) and v.claim.margins.get(v.metric)]
+    if not shown:
         return []
+    place = Path("figures") / "verdicts"
+
+    def draw() -> dict[str, list[Path]]:
+        with shaped(Form(plain=True)), mpl.rc_context(STYLE):
+            return {"verdicts": write(verdicts.figure(shown), out / place / "verdicts")}
+
+    said = [(v.claim.statement, v.claim.margins, v.title, v.verdict, v.low, v.high) for v in shown]
+    try:
+        drawn = taken_over(old / place, out / place, key(said), draw)
+    except UNUSABLE:  # they are in words below
+        return []
+    return _images("verdicts", drawn["verdicts"], out)
 
 
 def trouble(what: str, error: Exception) -> str:
@@ -170,10 +195,16 @@ def _size(svg: Path) -> list[int]:
     return [round(PIXELS * number) for number in points]
 
 
-def _draw(frame: pd.DataFrame, out: Path, baseline: str | None) -> dict[str, list[Path]]:
+def _draw(
+    frame: pd.DataFrame, out: Path, baseline: str | None, wanted: Sequence[str]
+) -> dict[str, list[Path]]:
     # matplotlib reports substituted glyphs and the like, which nobody can act on here.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    return draw_all(frame, out, baseline)
+    # The same runs in another order give the same figures.
+    frame = frame.sort_values("id", kind="stable", ignore_index=True)
+    found = [group for group in groups(frame, baseline) if len(group.done)]
+    with shaped(Form(plain=True)):  # heading and notes are the page's
+        return {kind: kinds()[kind].draw(found, out) for kind in wanted}
 
 
 def _table(group: Group) -> Shown:

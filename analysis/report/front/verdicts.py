@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,21 +10,20 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.registered.standing import registrations
-from analysis.report.overview import UNUSABLE, trouble
+from analysis.report.front.overview import UNUSABLE, trouble
 from analysis.stats.claims import Claim, Verdict, holm, judge
 from analysis.stats.group import groups
 from analysis.tables.claims import ORDER, beneath, cells, chance
 
-__all__ = ["Judged", "Told", "interval", "judged"]
+__all__ = ["Judged", "Told", "judged"]
 
 
 @dataclass(frozen=True)
 class Told:
-    """A verdict, its numbers by name as people read them, and where its interval lies."""
+    """A verdict, and its numbers by name as people read them."""
 
     verdict: Verdict
     numbers: dict[str, str]
-    interval: dict[str, float] | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,11 @@ class Judged:
     notes: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
+    @property
+    def found(self) -> list[Verdict]:
+        """The verdicts on the claims that were tested."""
+        return [each.verdict for _, told in self.tested for each in told]
+
 
 def judged(frame: pd.DataFrame, claims: Sequence[Claim], files: Sequence[Path]) -> Judged:
     """Judge claims on the runs of grids.
@@ -85,7 +88,7 @@ def judged(frame: pd.DataFrame, claims: Sequence[Claim], files: Sequence[Path]) 
     tested: dict[str, tuple[Claim, list[Told]]] = {}
     for verdict, p in zip(found, holm(found), strict=True):
         if verdict.verdict != "not tested":
-            told = Told(verdict, cells(verdict, p), interval(verdict))
+            told = Told(verdict, cells(verdict, p))
             tested.setdefault(verdict.claim.id, (verdict.claim, []))[1].append(told)
     counts = Counter(str(verdict.verdict) for verdict in found)
     return Judged(
@@ -96,15 +99,3 @@ def judged(frame: pd.DataFrame, claims: Sequence[Claim], files: Sequence[Path]) 
         chance(found),
         notes,
     )
-
-
-def interval(verdict: Verdict) -> dict[str, float] | None:
-    """Return where effect, interval, margins and zero stand between 0 and 1; None without any."""
-    low, high, margin = verdict.low, verdict.high, verdict.margin
-    left, right = min(low, -margin, 0.0), max(high, margin, 0.0)
-    if not all(map(math.isfinite, (low, high, right - left))):
-        return None
-    span = (right - left) or 1.0
-    marks = {"low": low, "high": high, "effect": verdict.effect, "zero": 0.0}
-    marks |= {"from": -margin, "to": margin}
-    return {name: (value - left) / span for name, value in marks.items()}

@@ -1,0 +1,1 @@
+"""What the first page of the report tells: findings, figures, verdicts, means and changes."""
