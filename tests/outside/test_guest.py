@@ -133,7 +133,7 @@ def test_less_is_better_in_the_figures_and_one_is_the_packages(own):
     assert {ranking, ranking.with_suffix(".png"), ranking.with_suffix(".pdf")} <= drawn
     assert Path("figures/halves/halves-halved-digits.svg") in drawn
     text = ranking.read_text()
-    assert "<!-- error (lower is better) -->" in text
+    assert "<!-- error points (lower is better) -->" in text
     first, last = (text.index(f"<!-- {word} -->") for word in ("none", "bilinear"))
     assert first < last  # bars are drawn from the bottom, where the worst is
 

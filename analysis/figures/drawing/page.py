@@ -62,7 +62,7 @@ def page(
     size: tuple[float, float] = PANEL,
     most: int = 2,
     *,
-    caption: str,
+    caption: str = "",
     least: float = 0.0,
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with a heading, panels, and notes at the foot.
@@ -83,7 +83,8 @@ def page(
     most: int
         How many panels a row has at most.
     caption: str
-        What the figure shows, in words: the first line of the caption, before the notes.
+        What the figure shows, in words: the first line of the caption, before the notes; the
+        heading by default.
     least: float
         Inches of height that a panel needs however narrow it is.
     """
@@ -107,7 +108,7 @@ def page(
     engine = ConstrainedLayoutEngine(rect=rect, w_pad=pad, h_pad=min(pad, 0.06))
     image = Figure(figsize=(width, height), layout=engine)
     FigureCanvasAgg(image)
-    image.set_label("\n".join([caption, *notes]))
+    image.set_label("\n".join([caption or heading, *notes]))
     margin = MARGIN / width
     if not asked.plain:
         head = {"fontsize": HEADING_SIZE, "fontweight": "bold", "x": margin, "ha": "left"}
