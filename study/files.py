@@ -14,7 +14,8 @@ from typing import Any
 from study.errors import StudyError
 
 __all__ = [
-    *("BrokenFile", "Unreadable", "append_jsonl", "last_records", "naming", "read_json"),
+    *("BOOKKEEPING", "BrokenFile", "Unreadable", "append_jsonl", "last_records", "naming"),
+    "read_json",
     *("read_metrics", "sync", "write_bytes", "write_json", "write_once", "write_text"),
 ]
 
@@ -25,6 +26,9 @@ NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EM
 NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 """How file systems refuse to sync what they cannot, such as a folder."""
 
+
+BOOKKEEPING = ("split", "time", "step", "epoch")
+"""What a line of ``metrics.jsonl`` has beside the numbers that the task records."""
 
 TAIL_BYTES = 8192  # of metrics.jsonl, enough for its newest lines
 

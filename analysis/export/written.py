@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.errors import StudyError
+from study.files import BOOKKEEPING
 from study.runs.folder import RunFolder
 
 __all__ = ["Point", "Told", "told"]
-
-BOOKKEEPING = ("split", "step", "epoch", "time")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from analysis.report.logs import Log, logs
 from analysis.stats.metrics import metric_of
 from plugins.contracts.metric import Metric
 from study.errors import StudyError
+from study.files import BOOKKEEPING
 from study.grid.alone import grid_file
 from study.launch.protocol import title
 from study.runs.archive import ArchivedRun
@@ -21,7 +22,6 @@ from study.runs.run import Run
 __all__ = ["PlannedRun", "View", "flat", "shown", "view"]
 
 LOSS_POINTS = 200  # of a curve, evenly spaced
-BOOKKEEPING = ("split", "step", "epoch", "time")
 
 
 @dataclass(frozen=True)

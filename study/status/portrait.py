@@ -10,6 +10,7 @@ import yaml
 from plugins.contracts.metric import Metric
 from plugins.contracts.names import UnknownName
 from plugins.contracts.tasks import find_task
+from study.files import BOOKKEEPING
 from study.launch.protocol import title
 from study.runs.attempt import Attempt
 from study.units import duration, giga, mega
@@ -20,7 +21,6 @@ ABOUT = 10  # columns of the words that say what a line is about
 
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 60
-BOOKKEEPING = ("split", "step", "epoch", "time")
 
 Lines = Iterator[tuple[str, str]]
 

@@ -12,16 +12,13 @@ from typing import Any
 from plugins.contracts.metric import Metric
 from plugins.contracts.tasks import find_task
 from study.errors import StudyError
-from study.files import write_json
+from study.files import BOOKKEEPING, write_json
 from study.runs.folder import SCHEMA, RunFolder
 from study.runs.items import FILE, drop_other_items
 
 __all__ = ["out_of_memory", "peak_memory", "write_result"]
 
 SPLITS = ("untrained", "train", "val")
-
-BOOKKEEPING = {"split", "time", "step", "epoch"}
-"""What a line of ``metrics.jsonl`` has beside the metrics."""
 
 
 def write_result(
