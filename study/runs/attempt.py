@@ -55,6 +55,11 @@ class Attempt:
         """Whether a scheduler's job executes it; only its launcher can ask about that."""
         return self.submission is not None and "token" in self.submission
 
+    @property
+    def began(self) -> float | None:
+        """When it began, or was submitted while it has not, in seconds since the epoch."""
+        return (self.start or self.submission or {}).get("time")
+
     def submit(self, launcher: str, pid: int, **more: Any) -> None:
         """Record which process works on the attempt; `RunFolder.state` looks for it."""
         record = {"launcher": launcher, **process_record(pid), **more}

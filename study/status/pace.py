@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -88,8 +87,9 @@ class Paces:
 def _own(folder: RunFolder, records: Iterable[Record]) -> list[Record]:
     """Return those of some records that the newest attempt has written."""
     attempt = folder.newest
-    started = ((attempt.start or attempt.submission) if attempt else None) or {}
-    began = started.get("time", math.inf)
+    began = attempt.began if attempt else None
+    if began is None:
+        return []
     return [record for record in records if record.get("time", 0.0) >= began]
 
 

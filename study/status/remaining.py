@@ -18,10 +18,11 @@ WAITING = ("planned", "queued")
 
 
 class Remaining:
-    """Remembers how long finished runs took, by recipe."""
+    """Remembers how long finished runs took, by recipe, and which recipe each run has."""
 
     def __init__(self) -> None:
         self._took: dict[str, dict[str, float]] = defaultdict(dict)
+        self._recipes: dict[str, str] = {}
 
     def seconds(self, states: States, lefts: Mapping[str, float | None]) -> float | None:
         """Return how long it takes until all are done, so many at a time as now.
@@ -39,18 +40,18 @@ class Remaining:
             None where nothing is being trained, and while no run of a recipe tells how long the
             others of it will take.
         """
+        if not lefts:
+            return None
         for name, state in states.of.items():
             if state == DONE:
                 self._finished(states, name)
-        if not lefts:
-            return None
         usual = {recipe: statistics.fmean(took.values()) for recipe, took in self._took.items()}
         for name, left in lefts.items():
             if left is not None:
-                usual.setdefault(_recipe(states, name), _age(states, name) + left)
+                usual.setdefault(self._recipe(states, name), _age(states, name) + left)
         total = 0.0
         for name, state in states.of.items():
-            whole = usual.get(_recipe(states, name))
+            whole = usual.get(self._recipe(states, name))
             if state in WAITING:
                 if whole is None:
                     return None
@@ -64,14 +65,16 @@ class Remaining:
                 total += left
         return total / len(lefts)
 
+    def _recipe(self, states: States, name: str) -> str:
+        # It never changes, and to read it anew takes long where there are ten thousand runs.
+        if name not in self._recipes:
+            self._recipes[name] = recipe_of(science_of(states, name))
+        return self._recipes[name]
+
     def _finished(self, states: States, name: str) -> None:
-        took = self._took[_recipe(states, name)]
+        took = self._took[self._recipe(states, name)]
         if name not in took and (result := states.seen[name].result):
             took[name] = float(result["seconds"])
-
-
-def _recipe(states: States, name: str) -> str:
-    return recipe_of(science_of(states, name))
 
 
 def _age(states: States, name: str) -> float:
@@ -80,5 +83,5 @@ def _age(states: States, name: str) -> float:
         attempt = states.seen[name].newest
     except BrokenFile:
         return 0.0
-    started = ((attempt.start or attempt.submission) if attempt else None) or {}
-    return max(0.0, time.time() - float(started.get("time", time.time())))
+    began = attempt.began if attempt else None
+    return 0.0 if began is None else max(0.0, time.time() - began)

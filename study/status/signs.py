@@ -59,7 +59,7 @@ def sign_of(folder: RunFolder) -> Sign | None:
         attempt = folder.newest
         if attempt is None:
             return None
-        began = float((attempt.start or attempt.submission or {}).get("time", 0.0))
+        began = attempt.began or 0.0
         records = last_records(folder.path / "metrics.jsonl")
         sign = last_sign(attempt)
     except BrokenFile:
