@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Annotated
 
 import typer
 
 from analysis.commands.effects import together
 from analysis.commands.judging import Claims, Margins, agreed, check
-from analysis.commands.question import HOW, Grids, Out, Runs, Table, emit, terminal, writable
+from analysis.commands.question import (
+    HOW,
+    Grids,
+    Out,
+    Runs,
+    Structured,
+    Table,
+    emit,
+    terminal,
+    writable,
+)
 
 __all__ = ["claims"]
-
-
-class Format(enum.StrEnum):
-    """What ``study claims`` can write."""
-
-    MARKDOWN = "markdown"
-    CSV = "csv"
-    JSON = "json"
 
 
 def claims(
@@ -28,7 +29,7 @@ def claims(
     margin: Margins = None,
     runs: Runs = None,
     table: Table = None,
-    format: Annotated[Format | None, typer.Option(help=HOW)] = None,
+    format: Annotated[Structured | None, typer.Option(help=HOW)] = None,
     wide: Annotated[
         bool, typer.Option("--wide", help="On a terminal, all that Markdown says, with reasons.")
     ] = False,
@@ -41,7 +42,7 @@ def claims(
     from analysis.tables.claims import RENDERERS, beneath, show
     from study.grid.reading import find
 
-    writable(out, format or Format.MARKDOWN)
+    writable(out, format or Structured.MARKDOWN)
     judged = agreed(claims, margin)
     frame = together(grids, runs, table)
     found = groups(frame)
@@ -51,5 +52,5 @@ def claims(
     if (screen := terminal(format, out)) and not wide:
         show(verdicts, beneath(found), registered.lines, screen)
     else:
-        text = RENDERERS[format or Format.MARKDOWN](verdicts, beneath(found), registered.lines)
+        text = RENDERERS[format or Structured.MARKDOWN](verdicts, beneath(found), registered.lines)
         emit(text, out)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from analysis.commands.claims import Format
 from analysis.commands.question import (
     HOW,
     Grids,
     Out,
     Runs,
+    Structured,
     answered,
     emit,
     root,
@@ -30,7 +30,7 @@ def items(
         typer.Option(metavar="WORD", help="Mechanism to subtract, if not the grid's baseline."),
     ] = None,
     runs: Runs = None,
-    format: Annotated[Format | None, typer.Option(help=HOW)] = None,
+    format: Annotated[Structured | None, typer.Option(help=HOW)] = None,
     out: Out = None,
 ) -> None:
     """Show what other test items, other seeds and both would change in differences."""
@@ -41,7 +41,7 @@ def items(
     from study.runs.archive import every_run
     from study.screen import Screen
 
-    writable(out, format or Format.MARKDOWN)
+    writable(out, format or Structured.MARKDOWN)
     shown, reasons = [], []
     words: set[str] = set()
     there = {folder.path.name: folder for folder in every_run(root(runs))}
@@ -64,4 +64,4 @@ def items(
     if screen := terminal(format, out):
         show(shown, screen)
     else:
-        emit(RENDERERS[format or Format.MARKDOWN](shown), out)
+        emit(RENDERERS[format or Structured.MARKDOWN](shown), out)

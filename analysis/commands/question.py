@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from study.screen import Screen
 
 __all__ = [
-    *("Format", "Grids", "Out", "Question", "Runs", "Table"),
+    *("Format", "Grids", "Out", "Question", "Runs", "Structured", "Table"),
     *(
         "HOW",
         "WITHOUT",
@@ -64,6 +64,14 @@ class Format(enum.StrEnum):
     MARKDOWN = "markdown"
     CSV = "csv"
     LATEX = "latex"
+
+
+class Structured(enum.StrEnum):
+    """What an answer that has more than one table can be written as."""
+
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    JSON = "json"
 
 
 HOW = "How to write it; Markdown if it is not for a terminal."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +15,7 @@ from analysis.commands.question import (
     Out,
     Question,
     Runs,
+    Structured,
     Table,
     answered,
     emit,
@@ -28,14 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["ranks"]
-
-
-class Format(enum.StrEnum):
-    """What ``study ranks`` can write."""
-
-    MARKDOWN = "markdown"
-    CSV = "csv"
-    JSON = "json"
 
 
 def ranks(
@@ -52,7 +44,7 @@ def ranks(
     margin: Margins = None,
     runs: Runs = None,
     table: Table = None,
-    format: Annotated[Format | None, typer.Option(help=HOW)] = None,
+    format: Annotated[Structured | None, typer.Option(help=HOW)] = None,
     out: Out = None,
 ) -> None:
     """Rank mechanisms over tasks and sites, by gain, rank and chance to be better."""
@@ -60,7 +52,7 @@ def ranks(
     from analysis.stats.group import groups
     from analysis.tables.ranks import RENDERERS, show
 
-    writable(out, format or Format.MARKDOWN)
+    writable(out, format or Structured.MARKDOWN)
     answers = answered(grids, runs, table)
     found = groups(union(frame for _, frame in answers))
     check(None, margin, (group.metric.name for group in found))
@@ -71,7 +63,7 @@ def ranks(
     if screen := terminal(format, out):
         show(told, screen)
     else:
-        emit(RENDERERS[format or Format.MARKDOWN](told), out)
+        emit(RENDERERS[format or Structured.MARKDOWN](told), out)
 
 
 def _unfinished(answers: Sequence[tuple[Question, pd.DataFrame]]) -> Iterator[str]:

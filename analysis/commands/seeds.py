@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from analysis.commands.question import (
     HOW,
     Out,
     Runs,
+    Structured,
     Table,
     emit,
     frame,
@@ -33,14 +33,6 @@ if TYPE_CHECKING:
     from analysis.stats.seeds import Scatter
 
 __all__ = ["seeds"]
-
-
-class Format(enum.StrEnum):
-    """What ``study seeds`` can write."""
-
-    MARKDOWN = "markdown"
-    CSV = "csv"
-    JSON = "json"
 
 
 def seeds(
@@ -67,7 +59,7 @@ def seeds(
     ] = 1.0,
     runs: Runs = None,
     table: Table = None,
-    format: Annotated[Format | None, typer.Option(help=HOW)] = None,
+    format: Annotated[Structured | None, typer.Option(help=HOW)] = None,
     out: Out = None,
     figure: Annotated[
         Path | None,
@@ -86,7 +78,7 @@ def seeds(
     from study.grid.reading import load as load_grid
     from study.screen import Screen
 
-    writable(out, format or Format.MARKDOWN)
+    writable(out, format or Structured.MARKDOWN)
     _drawable(figure)
     if not 0 < gain < math.inf:
         raise StudyError(f"--gain {gain:g}: a number above 0, in margins")
@@ -105,7 +97,7 @@ def seeds(
     if screen := terminal(format, out):
         show(made, gain, screen)
     else:
-        emit(RENDERERS[format or Format.MARKDOWN](made, gain), out)
+        emit(RENDERERS[format or Structured.MARKDOWN](made, gain), out)
     if figure is not None:
         from analysis.figures.power import draw
 

@@ -16,6 +16,7 @@ from analysis.stats.claims import Verdict, holm
 from analysis.stats.group import Group, cautions
 from analysis.stats.metrics import fine
 from analysis.stats.verdicts import SURE
+from analysis.tables.columns import p_value
 from analysis.tables.pipes import pipes
 from analysis.tables.terminal import lay, say
 
@@ -194,9 +195,12 @@ def cells(verdict: Verdict, holm: float) -> dict[str, str]:
             _margin(verdict),
             _number(verdict, verdict.detectable),
         ]
-    p = "-" if math.isnan(holm) else "< 0.001" if holm < 0.001 else f"{holm:.3f}"
     names = ("effect", "90 % interval", "margin", "detectable", "n", "p (Holm)", "registered")
-    return dict(zip(names, (*numbers, str(verdict.n), p, verdict.registered or "-"), strict=True))
+    return dict(
+        zip(
+            names, (*numbers, str(verdict.n), p_value(holm), verdict.registered or "-"), strict=True
+        )
+    )
 
 
 def _margin(verdict: Verdict) -> str:
