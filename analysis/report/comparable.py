@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis.figures.drawing.palette import color, marker
 from analysis.stats.group import Group
-from analysis.stats.metrics import axis, metric_of
+from analysis.stats.metrics import axis
+from plugins.contracts.tasks import metric_of
 from study.errors import StudyError
 
 __all__ = ["belonging", "choices", "styles"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.report.logs import Log, logs
-from analysis.stats.metrics import metric_of
 from plugins.contracts.metric import Metric
+from plugins.contracts.tasks import metric_of
 from study.errors import StudyError
 from study.files import BOOKKEEPING
 from study.grid.alone import grid_file

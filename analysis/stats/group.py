@@ -16,10 +16,10 @@ import pandas as pd
 
 from analysis.stats import notes as told
 from analysis.stats.means import CONFIDENCE, by_mechanism
-from analysis.stats.metrics import metric_of
 from analysis.stats.model import Estimate, Model
 from analysis.stats.recipes import by_recipe
 from plugins.contracts.metric import Metric
+from plugins.contracts.tasks import metric_of
 from study.errors import StudyError
 
 __all__ = ["Cell", "Group", "Published", "cautions", "groups", "split", "title"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from importlib.metadata import EntryPoint, entry_points
 
+from plugins.contracts.metric import Metric
 from plugins.contracts.names import UnknownName, nearest
 from plugins.contracts.task import Task
 
-__all__ = ["find_task", "package_of", "task_names"]
+__all__ = ["find_task", "metric_of", "package_of", "task_names"]
 
 
 @functools.cache
@@ -39,6 +40,15 @@ def find_task(name: str) -> Task:
     if not (isinstance(kind, type) and issubclass(kind, Task)):
         raise TypeError(f"{entry.value}, the task {name!r}, is no class derived from Task")
     return kind()
+
+
+@functools.cache
+def metric_of(task: str, name: str) -> Metric:
+    """Return the definition of a metric; a plain one where the task is not installed."""
+    try:
+        return find_task(task).metric(name)
+    except UnknownName:
+        return Metric(name)
 
 
 def package_of(name: str) -> str:

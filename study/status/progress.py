@@ -13,9 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from plugins.contracts.metric import Metric
-from plugins.contracts.names import UnknownName
-from plugins.contracts.tasks import find_task
+from plugins.contracts.tasks import metric_of
 from study.files import BrokenFile
 from study.launch.jobs import Answers
 from study.runs.folder import RunFolder
@@ -205,8 +203,4 @@ def _metric(folder: RunFolder, state: str) -> str:
     if not result or not run:
         return ""
     name, value = result["metric"], result["metrics"].get(result["metric"], math.nan)
-    try:
-        metric = find_task(run["science"]["task"]).metric(name)
-    except UnknownName:
-        metric = Metric(name)
-    return f"{name} {metric.format(value)}"
+    return f"{name} {metric_of(run['science']['task'], name).format(value)}"

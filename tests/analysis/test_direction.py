@@ -16,12 +16,12 @@ from analysis.stats.claimfile import Claim, Comparison
 from analysis.stats.claims import judge
 from analysis.stats.effects import TERM_SETS, effects
 from analysis.stats.group import groups
-from analysis.stats.metrics import axis, fine, metric_of
+from analysis.stats.metrics import axis, fine
 from analysis.stats.model import Estimate
 from analysis.stats.verdicts import judged
 from analysis.tables.table import markdown
 from plugins.contracts.metric import Metric
-from plugins.contracts.tasks import find_task
+from plugins.contracts.tasks import find_task, metric_of
 
 LOSS = Metric("loss", higher_is_better=False)
 GAIN = Metric("gain")

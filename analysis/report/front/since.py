@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.report.front.verdicts import Judged
-from analysis.stats.metrics import metric_of
+from plugins.contracts.tasks import metric_of
 
 __all__ = ["MARKER", "Since", "previous", "since", "snapshot"]
 

@@ -18,7 +18,7 @@ from analysis.report.runs import shown as definition
 from analysis.report.serve import Server
 from analysis.runs.collect import collect
 from analysis.stats.group import groups
-from analysis.stats.metrics import metric_of
+from plugins.contracts.tasks import metric_of
 from study.units import duration, gibi, giga, mega
 
 from .reader import LAPTOP, PHONE, Reader
