@@ -15,6 +15,7 @@ from plugins.openmmlab.sites import attend
 
 SITES = ("conv4", "conv5")
 WORDS = {
+    "squeeze_excite": {"mlp"},
     "cbam": {"mlp", "conv", "norm"},
     "gather_excite:parameters=plus:extent=2": {"gather", "excite"},
     "residual_attention": {"mask"},
@@ -116,7 +117,7 @@ def test_over_processes_the_batch_is_normalised_jointly(word):
     norms = [m for module in mechanisms_of(model).values() for m in module.modules()]
     norms = [m for m in norms if isinstance(m, _BatchNorm)]
     assert all(isinstance(norm, JointBatchNorm2d) for norm in norms)
-    assert bool(norms) == (word != "selective_kernel")
+    assert bool(norms) == (word not in ("selective_kernel", "squeeze_excite"))
     assert {norm.momentum for norm in norms} <= {0.01 if word == "cbam" else 0.1}
 
 

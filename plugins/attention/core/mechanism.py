@@ -29,8 +29,8 @@ NAME = re.compile(r"[a-z][a-z0-9_]*|[01]{4}")
 class Mechanism(BaseModel):
     """A mechanism with its options, which are its fields.
 
-    In a grid an option is written ``name:option=value``, for example ``squeeze_excite:reduction=8``;
-    an option with its default is left out. The option ``spatial_range`` is written ``name@3``.
+    In a grid an option is written ``name:option=value``, as in ``squeeze_excite:reduction=8``; an
+    option with its default is left out. The option ``spatial_range`` is written ``name@3``.
 
     Attributes
     ----------

@@ -13,6 +13,8 @@ from plugins.attention.core.word import Word
 from .made import CHANNELS, made
 
 ON_MAPS = [
+    "squeeze_excite",
+    "squeeze_excite:reduction=2",
     "cbam",
     "cbam:reduction=2:kernel=3",
     "gather_excite",

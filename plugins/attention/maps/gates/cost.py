@@ -15,6 +15,7 @@ __all__ = [
     "gather_excite",
     "residual_attention",
     "selective_kernel",
+    "squeeze_excite",
     "units",
 ]
 
@@ -115,3 +116,10 @@ def selective_kernel(
     biases = (branches - 1) * channels * bias + branches * channels
     norm = 2 * hidden
     return ClosedForm(products, weights + select + biases + norm)
+
+
+def squeeze_excite(channels: int, *, reduction: int) -> ClosedForm:
+    """Return the cost of the two layers, which see the means of the channels."""
+    hidden = units(channels, reduction)
+    products = 2 * channels * hidden
+    return ClosedForm((("2 C²/r", products),), products + hidden + channels)
