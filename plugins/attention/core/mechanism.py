@@ -76,10 +76,13 @@ class Mechanism(BaseModel):
         """Return the name of its module within a layer."""
         return cls.module_name or cls.name
 
+    def wanted(self, kind: type[Site]) -> tuple[Place, ...]:
+        """Return the places that it takes at sites of a kind, the usual one first."""
+        return self.places.get(kind, ())
+
     def place(self, site: Site) -> Place | None:
         """Return the place that it takes at a site, None if there is none for it."""
-        wanted = self.places.get(type(site), ())
-        return next((place for place in wanted if place in site.places), None)
+        return next((place for place in self.wanted(type(site)) if place in site.places), None)
 
     def check(self, site: Site) -> None:
         """Raise ValueError if it cannot stand at a site, for a reason beyond its kind and place."""

@@ -64,9 +64,7 @@ def placed(word: Word, sites: Mapping[str, Site]) -> dict[str, dict[Place, Mecha
 
 def _no_place(part: Mechanism, sites: Mapping[str, Site]) -> str:
     kinds = {site.kind for site in sites.values()}
-    wanted = [
-        place for kind, places in part.places.items() for place in places if kind.kind in kinds
-    ]
+    wanted = [place for kind in part.places if kind.kind in kinds for place in part.wanted(kind)]
     names = ", ".join(map(repr, sites)) or "no site"
     if wanted:
         where = " or ".join(dict.fromkeys(place.value for place in wanted))
