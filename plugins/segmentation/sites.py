@@ -31,6 +31,7 @@ def site(name: str, recipe: Recipe) -> MapSite:
             stride=STRIDES[-1],
             heads=recipe.heads,
             kv_stride=recipe.kv_stride,
+            aligned=True,
         )
     return common.site(
         name,
@@ -41,4 +42,5 @@ def site(name: str, recipe: Recipe) -> MapSite:
         STRIDES,
         image=recipe.crop,
         pretrained=recipe.pretrained is not None,
+        aligned=True,
     )

@@ -114,7 +114,8 @@ class Mechanism(BaseModel):
         """Return what there is to look at, by name; nothing by default.
 
         ``weights``, for feature maps, are (N, heads, queries, Hk, Wk) for the `queries` (row,
-        column). Other names are the mechanism's: a gate is (N, C), a mask (N, H, W).
+        column). ``crop`` are the corners of a part of the map, (N, 4, 2): x and y from 0 to 1, the
+        upper left one first. Other names are the mechanism's: a gate is (N, C), a mask (N, H, W).
         """
         return {}
 

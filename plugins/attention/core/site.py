@@ -79,6 +79,8 @@ class MapSite(Site):
         H and W, while a grid is planned the largest; 0 while they are not known.
     pretrained: bool
         Whether the network around it starts from pretrained weights.
+    aligned: bool
+        Whether labels belong to positions of the image, as boxes do, so that nothing may be moved.
     branch_channels: int
         Channels on the branch before the residual sum, where these are others; 0: C.
     convolution: Convolution, optional
@@ -92,6 +94,7 @@ class MapSite(Site):
     kv_stride: int = 1
     size: tuple[int, int] = (0, 0)
     pretrained: bool = False
+    aligned: bool = False
     branch_channels: int = 0
     convolution: Convolution | None = None
 
