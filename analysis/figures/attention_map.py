@@ -100,13 +100,16 @@ def _over_image(
     """Mean over heads of all terms and of each term alone; every head; then all else."""
     laid = []
     if weights is not None:
-        laid.append(("all terms, mean of heads", weights.mean(axis=0)))
+        several = len(weights) > 1
+        what = "all terms" if terms else "weights"
+        laid.append((f"{what}, mean of heads" if several else what, weights.mean(axis=0)))
         # The softmax as if the other terms were off.
         laid += [
             (f"{term}  {MEANINGS[term]} alone", _softmax(energy).mean(axis=0))
             for term, energy in terms.items()
         ]
-        laid += [(f"head {index + 1}", head) for index, head in enumerate(weights)]
+        if several:
+            laid += [(f"head {index + 1}", head) for index, head in enumerate(weights)]
     # The largest weight relative to the uniform one shows how peaked a map is.
     titled = [(f"{text}\nmax {map.max() * map.size:.1f} × uniform", map) for text, map in laid]
     titled += [(f"{name}\n{map.min():.3g} to {map.max():.3g}", map) for name, map in maps.items()]
@@ -143,7 +146,7 @@ def _outline(ax: Axes, image: np.ndarray, crop: np.ndarray) -> None:
     corners = crop * (width, height)
     ax.set_axis_off()
     ax.imshow(image)
-    ax.fill(*corners.T, fill=False, edgecolor=QUERY_COLOR, linewidth=1.5)
+    ax.fill(*corners.T, fill=False, edgecolor=QUERY_COLOR, linewidth=1.5, clip_on=False)
     ax.plot(*corners[0], marker="o", markersize=4, color=QUERY_COLOR)
     # It may reach beyond the image.
     left, top = np.minimum(corners.min(axis=0), 0)
@@ -198,6 +201,7 @@ def _curves(axes: Sequence[Axes], curves: Mapping[str, np.ndarray]) -> None:
         ax.plot(np.arange(1, len(values) + 1), np.sort(values)[::-1], color=CURVE_COLOR, lw=1.2)
         ax.set_title(f"{name}\n{len(values)} channels, the largest first", fontsize=6)
         ax.tick_params(labelsize=5)
+        ax.ticklabel_format(axis="y", useOffset=False)  # gates that hardly differ
         gridlines(ax)
     for ax in axes[len(curves) :]:
         ax.set_axis_off()
