@@ -15,7 +15,7 @@ from pathlib import Path
 from plugins.contracts.dataset import Card
 from plugins.detection.data.coco import Annotations
 from plugins.openmmlab.data.aerial import DEEPFOREST, PHOTOS, read_image
-from plugins.openmmlab.data.handwriting import CLASSES, MNIST, read_digits, scaled
+from plugins.openmmlab.data.handwriting import CLASSES, MNIST, Box, free_boxes, read_digits, scaled
 
 __all__ = ["CARD", "SOURCES", "prepare"]
 
@@ -44,23 +44,6 @@ DIGITS = (2, 6)
 LONGER_SIDE = (20, 64)
 # Light ink: the photo is mostly grass, trees and their shadows.
 INK = (160, 255)
-BOXES_TRIED = 50
-
-
-def _free_box(
-    rng: random.Random, size: tuple[int, int], taken: list[tuple[int, int, int, int]]
-) -> tuple[int, int, int, int] | None:
-    """Return a random box in the scene that touches no taken one, or None if none was found."""
-    width, height = size
-    for _ in range(BOXES_TRIED):
-        x, y = rng.randrange(SCENE - width + 1), rng.randrange(SCENE - height + 1)
-        box = (x, y, x + width, y + height)
-        if all(
-            box[2] <= other[0] or other[2] <= box[0] or box[3] <= other[1] or other[3] <= box[1]
-            for other in taken
-        ):
-            return box
-    return None
 
 
 def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], None]) -> dict:
@@ -100,7 +83,7 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
             scene = ground.crop(rectangle)
             name = f"{split}_{number:04d}.png"
             image = file.add_image(name, SCENE, SCENE, photo=photo.stem, rectangle=rectangle)
-            taken: list[tuple[int, int, int, int]] = []
+            taken: list[Box] = []
             for _ in range(rng.randint(*DIGITS)):
                 label = rng.randrange(len(CLASSES))
                 last_train = int(TRAIN_SHARE * len(digits[label]))
@@ -108,7 +91,7 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
                 index = rng.randrange(*pool)
                 ink = scaled(digits[label][index], rng.randint(*LONGER_SIDE))
                 colour = (rng.randint(*INK), rng.randint(*INK), rng.randint(*INK))
-                box = _free_box(rng, ink.size, taken)
+                box = next(free_boxes(rng, ink.size, SCENE, taken), None)
                 if box is None:
                     continue
                 scene.paste(colour, box, ink)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import tarfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from plugins.contracts.dataset import Source
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["CLASSES", "MNIST", "read_digits", "scaled"]
+__all__ = ["CLASSES", "MNIST", "Box", "free_boxes", "read_digits", "scaled"]
 
 MNIST = Source(
     package="mnist",
@@ -26,6 +28,10 @@ CLASSES = tuple("0123456789")
 # Fainter ink than this (of 255) is not drawn and does not count for the box.
 FAINT = 26
 MNIST_SIDE = 28
+BOXES_TRIED = 50
+
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels; the second corner is not in it."""
 
 
 def read_digits(package: Path) -> list[list[Image]]:
@@ -57,3 +63,18 @@ def scaled(digit: Image, longer: int) -> Image:
     large = digit.resize((width, height), Image.Resampling.BICUBIC)
     ink = large.point([value if value >= FAINT else 0 for value in range(256)])
     return ink.crop(ink.getbbox())
+
+
+def free_boxes(
+    rng: random.Random, size: tuple[int, int], side: int, taken: Sequence[Box]
+) -> Iterator[Box]:
+    """Yield random boxes of a size in a square that touch no taken one, of 50 that are tried."""
+    width, height = size
+    for _ in range(BOXES_TRIED):
+        x, y = rng.randrange(side - width + 1), rng.randrange(side - height + 1)
+        box = (x, y, x + width, y + height)
+        if all(
+            box[2] <= other[0] or other[2] <= box[0] or box[3] <= other[1] or other[3] <= box[1]
+            for other in taken
+        ):
+            yield box
