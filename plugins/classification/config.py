@@ -25,7 +25,11 @@ PREPROCESSOR = {
     "bgr_to_rgb": True,
 }
 
-STEMS = {"imagenet": "ImageNetResNet", "small": "SmallStemResNet"}
+STEMS: dict[str, dict[str, Any]] = {
+    "imagenet": {"type": "ImageNetResNet"},
+    "medium": {"type": "SmallStemResNet", "stem_stride": 2},
+    "small": {"type": "SmallStemResNet", "stem_stride": 1},
+}
 
 WARMUP_START = 0.01
 """Share of the learning rate that warm-up starts from."""
@@ -34,7 +38,7 @@ WARMUP_START = 0.01
 def _resnet(job: Job, classes: int) -> dict[str, Any]:
     recipe: Recipe = job.recipe
     backbone: dict[str, Any] = {
-        "type": STEMS[recipe.stem],
+        **STEMS[recipe.stem],
         "depth": recipe.depth,
         "base_channels": recipe.base_channels,
         "out_indices": (3,),

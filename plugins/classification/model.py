@@ -32,11 +32,24 @@ class ImageNetResNet(ResNet):
 
 @MODELS.register_module()
 class SmallStemResNet(ImageNetResNet):
-    """The same for small images: it begins with a 3x3 convolution of stride 1, without pooling."""
+    """The same for small images: it begins with a 3x3 convolution and no pooling.
+
+    Parameters
+    ----------
+    stem_stride: int
+        Of that convolution.
+    **options
+        Those of MMDetection's ``ResNet``.
+    """
+
+    def __init__(self, stem_stride: int, **options: Any) -> None:
+        self.stem_stride = stem_stride
+        super().__init__(**options)
 
     def _make_stem_layer(self, in_channels: int, stem_channels: int) -> None:
         super()._make_stem_layer(in_channels, stem_channels)
-        self.conv1 = nn.Conv2d(in_channels, stem_channels, 3, padding=1, bias=False)
+        stride = self.stem_stride
+        self.conv1 = nn.Conv2d(in_channels, stem_channels, 3, stride, padding=1, bias=False)
         self.maxpool = nn.Identity()
 
 

@@ -25,10 +25,11 @@ class Recipe(Training):
         description="layers of the ResNet; 14 and 26 have one and two bottlenecks a stage, 18 and"
         " 34 have BasicBlocks [50]",
     )
-    stem: Literal["imagenet", "small"] = Field(
-        "small",
-        description="first layers: a 7x7 convolution and a pooling, which leave every fourth pixel"
-        " on each axis, or a 3x3 convolution, which leaves all [imagenet]",
+    stem: Literal["imagenet", "medium", "small"] = Field(
+        "medium",
+        description="first layers: a 7x7 convolution and a pooling, each of stride 2; a 3x3"
+        " convolution of stride 2 (medium) or 1 (small) without a pooling, for images that are not"
+        " large enough [imagenet]",
     )
     base_channels: PositiveInt = Field(16, description="channels of the first stage [64]")
     pretrained: str | None = Field(None, description="checkpoint of the backbone [null]")
@@ -70,7 +71,7 @@ class Recipe(Training):
     @property
     def stride(self) -> int:
         """Pixels between two positions of the first stage, on each axis."""
-        return 4 if self.stem == "imagenet" else 1
+        return {"imagenet": 4, "medium": 2, "small": 1}[self.stem]
 
     @property
     def resize(self) -> int:

@@ -10,7 +10,7 @@ __all__ = ["Trained"]
 
 
 class Trained:
-    """The modules of a model that have losses of their own or ask for the step, while it is trained.
+    """The modules of a model in training that have losses of their own or ask for the step.
 
     Parameters
     ----------
