@@ -87,7 +87,7 @@ class RandomResizedCrop(BaseTransform):
         """
         for _ in range(TRIES):
             area = height * width * np.random.uniform(*self.areas)
-            shape = math.exp(np.random.uniform(*map(math.log, SHAPES)))
+            shape = math.exp(np.random.uniform(math.log(SHAPES[0]), math.log(SHAPES[1])))
             w, h = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
             if 0 < w <= width and 0 < h <= height:
                 top = np.random.randint(height - h + 1)

@@ -21,7 +21,7 @@ class Recipe(Training):
     data: str = Field("cluttered-digits", description="prepared data set, a folder a class")
     network: Literal["resnet"] = Field("resnet", description="what classifies [resnet]")
     depth: Literal[14, 18, 26, 34, 50, 101] = Field(
-        14,
+        18,
         description="layers of the ResNet; 14 and 26 have one and two bottlenecks a stage, 18 and"
         " 34 have BasicBlocks [50]",
     )
@@ -43,7 +43,7 @@ class Recipe(Training):
         (56, 56), description="height and width that the network sees [224, 224]"
     )
     area_range: tuple[PositiveFloat, PositiveFloat] = Field(
-        (1.0, 1.0),
+        (0.6, 1.0),
         description="share of an image's area that is cut out at random in training, in a shape of"
         " 3:4 to 4:3, and scaled to crop; 1 to 1 shows what an evaluation shows [0.08, 1]",
     )
@@ -54,7 +54,7 @@ class Recipe(Training):
         " the longer side of crop [256]",
     )
     epochs: PositiveInt = Field(8, description="passes over the training set [90]")
-    batch_size: PositiveInt = Field(32, description="images a step [256]")
+    batch_size: PositiveInt = Field(16, description="images a step [256]")
     optimizer: Literal["sgd", "adamw"] = Field("adamw", description="[sgd with momentum 0.9]")
     learning_rate: PositiveFloat = Field(2e-3, description="after warm-up [0.1]")
     weight_decay: float = Field(1e-4, ge=0, description="[1e-4]")
