@@ -34,7 +34,7 @@ class Recipe(Training):
     base_channels: PositiveInt = Field(16, description="channels of the first stage [64]")
     pretrained: str | None = Field(None, description="checkpoint of the backbone [null]")
     heads: PositiveInt = Field(8, description="heads of the attention")
-    kv_stride: PositiveInt = Field(2, description="every how many pixels a key is taken")
+    kv_stride: PositiveInt = Field(1, description="every how many pixels a key is taken")
     dropout: float = Field(0.0, ge=0, lt=1, description="before the linear layer [0]")
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="share of the target that all classes have in common [0]"

@@ -73,7 +73,7 @@ class Card:
     Parameters
     ----------
     task: str
-        The task that learns from it.
+        detection, segmentation or translation.
     content: str
         What the items are, in a few words that can follow "real".
     licence: str
