@@ -19,6 +19,7 @@ class Place(Enum):
     INSTEAD = "instead of the 3x3 convolution"
     BRANCH = "on the branch before the residual sum"
     BACKBONE = "after the backbone"
+    HEAD = "instead of the head"
     INPUT = "before the network"
     ATTENTION = "as the attention"
     BEFORE = "before the attention"
@@ -81,6 +82,8 @@ class MapSite(Site):
         Whether the network around it starts from pretrained weights.
     branch_channels: int
         Channels on the branch before the residual sum, where these are others; 0: C.
+    in_channels: int
+        Channels of the backbone's map, of which a head makes C; 0 where they are not known.
     convolution: Convolution, optional
         The convolution that stood at the site, if the mechanism replaces one.
     """
@@ -93,6 +96,7 @@ class MapSite(Site):
     size: tuple[int, int] = (0, 0)
     pretrained: bool = False
     branch_channels: int = 0
+    in_channels: int = 0
     convolution: Convolution | None = None
 
     def at(self, place: Place) -> Self:
