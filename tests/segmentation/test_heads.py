@@ -191,6 +191,16 @@ def test_our_block_in_the_head_is_the_head_that_mmsegmentation_ships(theirs, our
 
 
 @pytest.mark.data
+@every_head
+def test_in_the_model_as_much_is_counted(word):
+    counted = cost(job(word, ("head",)), CLASSES)
+    form = cost_at(Word.parse(word), Segmentation().site("head", Recipe()))
+    classifier = 16 * 16 * 64 * CLASSES if word == "psa" else 0
+    assert counted.mechanism["macs"] == form.macs + classifier
+    assert counted.model["executed_macs"] == counted.model["macs"]
+
+
+@pytest.mark.data
 def test_a_block_in_the_backbone_and_a_head_are_joined():
     word, sites = "0010+danet", Segmentation.default_sites
     Segmentation().check(Word.parse(word), sites, Recipe())
