@@ -90,9 +90,9 @@ class Mechanism(BaseModel):
     def build(self, site: Site) -> nn.Module:
         """Return the module for a site, whose `place` is the one that is taken.
 
-        For a `MapSite` it maps (N, C, H, W) to that shape. A module that replaces a convolution
-        does what ``site.convolution`` says, and gets the convolution's weight if its own state dict
-        has one of the same name. For a `SequenceSite` it is a
+        For a `MapSite` it maps (N, C, H, W) to that shape, unless it replaces a head. A module that
+        replaces a convolution does what ``site.convolution`` says, and gets the convolution's
+        weight if its own state dict has one of the same name. For a `SequenceSite` it is a
         :class:`~plugins.attention.core.sequence.SequenceModule`. For a `PairSite` it is called with
         (N, T, C) and (N, S, key_channels), and with ``key_padding_mask`` (N, S), true where there
         is nothing to attend to.

@@ -20,6 +20,8 @@ __all__ = ["build", "cost_at", "parts_at", "placed"]
 def parts_at(word: Word, site: Site) -> dict[Place, Mechanism]:
     """Return which mechanism takes which place at a site; a part without a place there is left out.
 
+    Where one takes the place of the head, nothing stands in the head.
+
     Raises
     ------
     ValueError
@@ -36,6 +38,8 @@ def parts_at(word: Word, site: Site) -> dict[Place, Mechanism]:
                 " only what takes different places can be joined"
             )
         taken[place] = part
+    if Place.HEAD in taken:
+        taken.pop(Place.BACKBONE, None)  # it would stand within the head that is replaced
     return taken
 
 
