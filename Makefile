@@ -13,7 +13,7 @@ TESTERS ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-DEMO_DATA := trees landcover software-en-de
+DEMO_DATA := trees landcover cluttered-digits software-en-de
 
 .PHONY: help setup demo test lint docs slurm latex browser triton clean
 

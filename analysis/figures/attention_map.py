@@ -2,7 +2,7 @@
 
 Images have the form of the paper's Figure 1: the weight of each key, laid over the picture. The
 shape decides how the weights of other mechanisms are drawn: a number per channel as a curve, a
-number per position as a heat map.
+number per position as a heat map. What a mechanism crops is outlined.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from analysis.figures.drawing.style import STYLE, gridlines, write
 from analysis.stats.effects import MEANINGS, TERMS
 
 __all__ = ["draw", "figure_of", "layers"]
+
+CROP = "crop"
+"""The name of four corners (4, 2): x and y as shares of the image, the upper left one first."""
 
 MAP_WIDTH = 1.9  # inches of one small map
 TOKEN, LARGEST = 0.22, 40.0
@@ -42,8 +45,9 @@ def draw(arrays: Mapping[str, np.ndarray], layer: str, title: str, out: Path) ->
     ----------
     arrays: mapping of str to numpy.ndarray
         What a task's ``look`` returns: ``image`` and ``query``, or ``source`` and ``target``, and
-        ``<block>/<name>``. ``weights`` are (M, Hk, Wk), or (M, T, S) of sentences; any other name
-        is drawn if it is (C,), or (H, W) over an image, and named at the foot if not.
+        ``<block>/<name>``. ``weights`` are (M, Hk, Wk), or (M, T, S) of sentences; ``crop`` are
+        four corners (4, 2) from 0 to 1 in an image; any other name is drawn if it is (C,), or
+        (H, W) over an image, and named at the foot if not.
     layer: str
         One of :func:`layers`.
     title: str
@@ -67,10 +71,13 @@ def figure_of(arrays: Mapping[str, np.ndarray], layer: str) -> Figure:
     }
     weights = own.pop("weights") if "weights" in own and own["weights"].ndim == 3 else None
     terms = {name: own.pop(name) for name in TERMS if name in own and weights is not None}
+    crop = (
+        own.pop(CROP) if CROP in own and "image" in arrays and own[CROP].shape == (4, 2) else None
+    )
     curves = {name: array for name, array in own.items() if array.ndim == 1}
     maps = {name: array for name, array in own.items() if array.ndim == 2 and "image" in arrays}
     if "image" in arrays:
-        figure = _over_image(arrays, weights, terms, maps, curves)
+        figure = _over_image(arrays, weights, terms, maps, curves, crop)
     else:
         figure = _alignment(arrays, layer, weights, curves)
     if rest := [
@@ -88,22 +95,26 @@ def _over_image(
     terms: Mapping[str, np.ndarray],
     maps: Mapping[str, np.ndarray],
     curves: Mapping[str, np.ndarray],
+    crop: np.ndarray | None,
 ) -> Figure:
     """Mean over heads of all terms and of each term alone; every head; then all else."""
     laid = []
     if weights is not None:
-        laid.append(("all terms, mean of heads", weights.mean(axis=0)))
+        several = len(weights) > 1
+        what = "all terms" if terms else "weights"
+        laid.append((f"{what}, mean of heads" if several else what, weights.mean(axis=0)))
         # The softmax as if the other terms were off.
         laid += [
             (f"{term}  {MEANINGS[term]} alone", _softmax(energy).mean(axis=0))
             for term, energy in terms.items()
         ]
-        laid += [(f"head {index + 1}", head) for index, head in enumerate(weights)]
+        if several:
+            laid += [(f"head {index + 1}", head) for index, head in enumerate(weights)]
     # The largest weight relative to the uniform one shows how peaked a map is.
     titled = [(f"{text}\nmax {map.max() * map.size:.1f} × uniform", map) for text, map in laid]
     titled += [(f"{name}\n{map.min():.3g} to {map.max():.3g}", map) for name, map in maps.items()]
     image = arrays["image"]
-    rows = -(-(len(titled) + len(curves) + 1) // COLUMNS)
+    rows = -(-(len(titled) + len(curves) + 1 + (crop is not None)) // COLUMNS)
     height, width = image.shape[:2]
     size = (MAP_WIDTH * COLUMNS, (MAP_WIDTH * height / width + 0.25) * rows + 0.4)
     figure = Figure(figsize=size, layout="constrained")
@@ -123,8 +134,26 @@ def _over_image(
     for ax in pictures:
         ax.set_xlim(0, width)
         ax.set_ylim(height, 0)
+    if crop is not None:
+        _outline(others.pop(0), image, crop)
     _curves(others, curves)
     return figure
+
+
+def _outline(ax: Axes, image: np.ndarray, crop: np.ndarray) -> None:
+    """Show which part of an image a mechanism takes; a dot marks its upper left corner."""
+    height, width = image.shape[:2]
+    corners = crop * (width, height)
+    ax.set_axis_off()
+    ax.imshow(image)
+    ax.fill(*corners.T, fill=False, edgecolor=QUERY_COLOR, linewidth=1.5, clip_on=False)
+    ax.plot(*corners[0], marker="o", markersize=4, color=QUERY_COLOR)
+    # It may reach beyond the image.
+    left, top = np.minimum(corners.min(axis=0), 0)
+    right, bottom = np.maximum(corners.max(axis=0), (width, height))
+    ax.set_xlim(left, right)
+    ax.set_ylim(bottom, top)
+    ax.set_title("crop\nthe dot is its upper left corner", fontsize=6)
 
 
 def _alignment(
@@ -172,6 +201,7 @@ def _curves(axes: Sequence[Axes], curves: Mapping[str, np.ndarray]) -> None:
         ax.plot(np.arange(1, len(values) + 1), np.sort(values)[::-1], color=CURVE_COLOR, lw=1.2)
         ax.set_title(f"{name}\n{len(values)} channels, the largest first", fontsize=6)
         ax.tick_params(labelsize=5)
+        ax.ticklabel_format(axis="y", useOffset=False)  # gates that hardly differ
         gridlines(ax)
     for ax in axes[len(curves) :]:
         ax.set_axis_off()

@@ -1,4 +1,4 @@
-"""The four panels of the paper's Figure 2: accuracy against MACs, for each task and site.
+"""The four panels of the paper's Figure 2, accuracy against MACs, and one for each other task.
 
 Zhu et al. 2019, https://arxiv.org/abs/1904.05873: detection, segmentation, and translation with the
 mechanism in self-attention and in encoder-decoder attention.
@@ -6,6 +6,7 @@ mechanism in self-attention and in encoder-decoder attention.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,9 @@ NAME = "overview"
 WITHOUT = "none"
 SELF = {"encoder", "decoder", "self"}
 
-PANELS: tuple[tuple[str, Callable[[Group], bool]], ...] = (
+Panel = tuple[str, Callable[[Group], bool]]
+
+PANELS: tuple[Panel, ...] = (
     ("Detection", lambda g: g.task == "detection"),
     ("Segmentation", lambda g: g.task == "segmentation"),
     (
@@ -39,7 +42,9 @@ PANELS: tuple[tuple[str, Callable[[Group], bool]], ...] = (
         lambda g: g.task == "translation" and g.sites == "cross",
     ),
 )
-"""Titles of the panels, and which groups belong to each."""
+"""Titles of the paper's panels, and which groups belong to each."""
+
+PAPERS = {"detection", "segmentation", "translation"}
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,23 @@ class Choice:
 def choose(groups: Sequence[Group]) -> list[Choice]:
     """Choose for each panel the group with the most finished runs; on a tie the first."""
     choices = []
-    for title, belongs in PANELS:
+    for title, belongs in [*PANELS, *_others(groups)]:
         fitting = [g for g in groups if belongs(g) and len(panel.drawn(g, MACS))]
         best = max(fitting, key=lambda g: len(g.done), default=None)
         # A panel without a mechanism compares nothing; the paper draws no other line.
         chosen = None if best is None else replace(best, baseline=WITHOUT)
         choices.append(Choice(title, chosen, max(len(fitting) - 1, 0)))
     return choices
+
+
+def _others(groups: Sequence[Group]) -> list[Panel]:
+    """Return a panel for each task that the paper has not."""
+
+    def of(task: str) -> Panel:
+        title = task[0].upper() + task[1:].replace("_", " ")
+        return title, lambda group: group.task == task
+
+    return [of(task) for task in sorted({group.task for group in groups} - PAPERS)]
 
 
 def draw(groups: Sequence[Group], out: Path) -> list[Path]:
@@ -73,15 +88,19 @@ def draw(groups: Sequence[Group], out: Path) -> list[Path]:
 
 
 def figure(choices: Sequence[Choice]) -> Figure:
-    """Draw the panels that have runs; each keeps its letter in the paper's figure."""
+    """Draw the panels that have runs; those of the paper keep its letters."""
     lettered = [
         (f"({letter})", choice.title, choice.group)
-        for letter, choice in zip("abcd", choices, strict=True)
+        for letter, choice in zip(string.ascii_lowercase, choices, strict=False)
         if choice.group is not None
     ]
     sentences = notes([group for _, _, group in lettered], MACS)
     sentences += [f"Recipe of {at}: {g.variant}." for at, _, g in lettered if g.variant]
-    left_out = [f"{c.others} of ({at})" for at, c in zip("abcd", choices, strict=True) if c.others]
+    left_out = [
+        f"{choice.others} of ({letter})"
+        for letter, choice in zip(string.ascii_lowercase, choices, strict=False)
+        if choice.others
+    ]
     if left_out:
         sentences.append(
             "Each panel shows the data, sites and recipe with the most finished runs; left out: "
@@ -103,7 +122,7 @@ def figure(choices: Sequence[Choice]) -> Figure:
 
 OVERVIEW = Kind(
     "Accuracy against the cost of the mechanism",
-    "a finished run of detection, segmentation or translation with known MACs",
+    "a finished run with known MACs",
     draw,
     rank=10,
 )

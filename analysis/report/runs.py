@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from analysis.report.confused import Confused, confused
 from analysis.report.logs import Log, logs
 from plugins.contracts.metric import Metric
 from plugins.contracts.tasks import metric_of
@@ -50,6 +51,8 @@ class View:
         Configuration, origin and result, nested keys joined by dots.
     curves: dict
         For each quantity its (epoch, value) pairs; the training loss under ``loss``.
+    confused: Confused, optional
+        Which classes it takes for which others.
     attempts: list of dict
         Who executed it when, and how that ended, the first attempt first.
     logs: list of Log
@@ -69,6 +72,7 @@ class View:
     provenance: dict[str, Any]
     outcome: dict[str, Any]
     curves: dict[str, list[tuple[float, float]]]
+    confused: Confused | None
     attempts: list[dict[str, Any]]
     logs: list[Log]
     diff: str
@@ -134,6 +138,7 @@ def view(folder: RunFolder, row: Mapping[str, Any]) -> View:
         provenance=flat(told),
         outcome=flat(outcome),
         curves=_curves(folder.metrics),
+        confused=confused(folder, run["science"]["task"]),
         attempts=[_attempt(attempt) for attempt in made],
         logs=logs(folder),
         diff=str(origin.get("diff") or ""),

@@ -73,7 +73,7 @@ class Card:
     Parameters
     ----------
     task: str
-        detection, segmentation or translation.
+        The task that reads it, such as detection.
     content: str
         What the items are, in a few words that can follow "real".
     licence: str

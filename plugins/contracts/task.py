@@ -1,9 +1,10 @@
 """What a task is: one class, found by the entry point ``study.tasks``.
 
 A task derives from :class:`Task`, and from :class:`ChecksData`, :class:`Smokes`, :class:`Probes`,
-:class:`Evaluates`, :class:`plugins.contracts.items.CountsItems`, :class:`Looks` and
-:class:`Publishes` as far as it can do these. Planning a grid imports the class, so its file imports
-no framework; the methods that need one import it themselves.
+:class:`Evaluates`, :class:`plugins.contracts.items.CountsItems`,
+:class:`plugins.contracts.confusion.Confuses`, :class:`Looks` and :class:`Publishes` as far as it
+can do these. Planning a grid imports the class, so its file imports no framework; the methods that
+need one import it themselves.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.contracts.dataset import Card
-from plugins.detection.data.digits import MNIST, read_digits
-from plugins.detection.data.trees import DEEPFOREST, PHOTOS, read_image
+from plugins.openmmlab.data.aerial import DEEPFOREST, PHOTOS, read_image
+from plugins.openmmlab.data.handwriting import MNIST, read_digits
 
 if TYPE_CHECKING:
     import numpy as np

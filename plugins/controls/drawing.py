@@ -24,7 +24,7 @@ COLOURS = np.array([(255, 80, 80), (90, 160, 255), (255, 220, 60), (240, 90, 255
 """Of the inks, the salient one last."""
 assert len(COLOURS) == SALIENT + 1
 
-DARKER = 0.6
+DARKER = 0.35
 """Factor on the photo, so that the inks stand out."""
 
 

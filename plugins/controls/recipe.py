@@ -26,7 +26,7 @@ class Recipe(Training):
     heads: PositiveInt = Field(4, description="heads of the attention")
     kv_stride: PositiveInt = Field(1, description="every how many cells a key is taken")
     stem_steps: int = Field(
-        400, ge=2, description="steps in which the stem learns to name what is in each cell"
+        600, ge=2, description="steps in which the stem learns to name what is in each cell"
     )
     epochs: PositiveInt = Field(10, description="passes over the scenes")
     batch_size: PositiveInt = Field(48, description="scenes a step")

@@ -15,10 +15,15 @@ __all__ = ["FEATURES", "Stem", "features", "learn"]
 FEATURES = CLASSES + INKS + 2
 """Numbers that the stem gives for a cell."""
 
-BATCH = 512
-"""Cells a step."""
+WIDTH = 256
+"""Units of the layer before the last."""
 
-RATE = 3e-3
+SCENES = 12
+"""Scenes a step, of which all objects are looked at, and so many of the `EMPTY` cells:"""
+
+EMPTY = 0.1
+
+RATE = 5e-3
 
 
 class Stem(nn.Module):
@@ -32,12 +37,12 @@ class Stem(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            *(nn.Conv2d(3, 24, 5, stride=2, padding=2), nn.ReLU()),
-            *(nn.Conv2d(24, 48, 3, stride=2, padding=1), nn.ReLU()),
+            *(nn.Conv2d(3, 16, 5, stride=2, padding=2), nn.ReLU()),
+            *(nn.Conv2d(16, 64, 3, stride=2, padding=1), nn.ReLU()),
             nn.Flatten(),
-            *(nn.Linear(48 * (CELL // 4) ** 2, 96), nn.ReLU()),
+            *(nn.Linear(64 * (CELL // 4) ** 2, WIDTH), nn.ReLU()),
         )
-        self.of_class, self.of_ink = nn.Linear(96, CLASSES + 1), nn.Linear(96, INKS + 1)
+        self.of_class, self.of_ink = nn.Linear(WIDTH, CLASSES + 1), nn.Linear(WIDTH, INKS + 1)
 
     def logits(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Return (N, CLASSES + 1) and (N, INKS + 1) of cells (N, 3, CELL, CELL) in [0, 1].
@@ -72,7 +77,6 @@ def learn(drawer: Drawer, seed: int, steps: int, scenes: int | None = None) -> S
     `scenes` of them are looked at, all by default.
     """
     known = min(len(drawer), scenes or len(drawer))
-    together = min(known, BATCH // drawer.classes[0].size)
     chance = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -80,11 +84,12 @@ def learn(drawer: Drawer, seed: int, steps: int, scenes: int | None = None) -> S
     optimizer = torch.optim.AdamW(stem.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     for _ in range(steps):
-        chosen = chance.choice(known, together, replace=False)
-        logits = stem.logits(cut(pixels(drawer, chosen)))
-        names = (drawer.classes[chosen].ravel(), drawer.inks[chosen].ravel())
+        chosen = chance.choice(known, min(known, SCENES), replace=False)
+        names = drawer.classes[chosen].ravel(), drawer.inks[chosen].ravel()
+        seen = (names[0] != NOTHING) | (chance.random(names[0].shape) < EMPTY)
+        logits = stem.logits(cut(pixels(drawer, chosen))[seen])
         losses = [
-            functional.cross_entropy(each, _targets(name, each.shape[1] - 1))
+            functional.cross_entropy(each, _targets(name[seen], each.shape[1] - 1))
             for each, name in zip(logits, names, strict=True)
         ]
         optimizer.zero_grad()

@@ -72,6 +72,7 @@ class Detection(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Looks,
             STRIDES,
             image=(height, width),
             pretrained=recipe.pretrained is not None,
+            aligned=True,
         )
 
     def weights(self, recipe: Any) -> tuple[WeightsFile, ...]:

@@ -1,4 +1,4 @@
-"""What MMDetection and MMSegmentation have in common: the blocks, the sites, the training loop.
+"""What MMEngine's tasks have in common: the blocks, the sites, the training loop.
 
 A stock config uses the blocks without anything else of this project::
 

@@ -18,12 +18,14 @@ from plugins.contracts.dataset import PrepareError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["check_images"]
+__all__ = ["check_images", "spread"]
 
 SAMPLE = 100
 """Images of a published set that are decoded."""
 ORIENTATION = 0x0112
 """The EXIF tag."""
+TURNED = ("JPEG", "MPO", "PNG", "TIFF")
+"""Formats that OpenCV turns by it, as viewers do; WebP it does not."""
 MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK"})
 """Pillow's modes of 8 bits a channel that OpenCV turns into the same colours, CMYK roughly."""
 TOLD_EVERY = 500
@@ -37,6 +39,7 @@ def check_images(
     sizes: Sequence[tuple[int, int]] | None = None,
     whole: bool = True,
     progress: Callable[[str], None] = lambda doing: None,
+    annotated: bool = True,
 ) -> tuple[str, ...]:
     """Read images as training will.
 
@@ -51,6 +54,9 @@ def check_images(
         decoded, evenly spaced, and what is odd about some is told, not refused: it is known so.
     progress: callable
         Told what is being done.
+    annotated: bool
+        Whether something is known of places in an image. If not, an EXIF orientation is fine where
+        training turns the image as viewers do.
 
     Returns
     -------
@@ -66,12 +72,12 @@ def check_images(
     """
     notes: dict[str, list[Path]] = {}
     faults = _Faults()
-    decoded = range(len(paths)) if whole else _spread(len(paths))
+    decoded = range(len(paths)) if whole else spread(len(paths))
     for number, path in enumerate(paths):
         if number % TOLD_EVERY == 0:
             progress(f"looking at image {number + 1} of {len(paths)}")
         size = None if sizes is None else sizes[number]
-        faults.add(path, _fault(path, size, whole, number in decoded, notes))
+        faults.add(path, _fault(path, size, whole, number in decoded, notes, annotated))
     faults.tell()
     return tuple(f"{some(path.name for path in found)} {what}" for what, found in notes.items())
 
@@ -96,7 +102,7 @@ class _Faults:
             raise PrepareError(sentence + (more if others else ""))
 
 
-def _spread(number: int) -> frozenset[int]:
+def spread(number: int) -> frozenset[int]:
     """Return up to `SAMPLE` indices, evenly spaced, the first and the last among them."""
     wanted = min(SAMPLE, number)
     return frozenset(index * (number - 1) // max(1, wanted - 1) for index in range(wanted))
@@ -108,6 +114,7 @@ def _fault(
     whole: bool,
     decode: bool,
     notes: dict[str, list[Path]],
+    annotated: bool,
 ) -> Fault | None:
     """Look at what a file says of itself, and at its pixels if it shall be decoded."""
     from PIL import Image
@@ -125,7 +132,7 @@ def _fault(
             deep, turned = ";16" in str(image.tile), _orientation(image)
             if decode:
                 image.load()
-            for fault, told in _oddities(image, deep, turned or _orientation(image)):
+            for fault, told in _oddities(image, deep, turned or _orientation(image), annotated):
                 if whole:
                     return fault
                 notes.setdefault(told, []).append(path)
@@ -153,12 +160,14 @@ def _orientation(image: Image) -> int | None:
     return found if found in range(2, 9) else None
 
 
-def _oddities(image: Image, deep: bool, turned: int | None) -> Iterator[tuple[Fault, str]]:
+def _oddities(
+    image: Image, deep: bool, turned: int | None, annotated: bool
+) -> Iterator[tuple[Fault, str]]:
     """Yield what a decoder would guess at, each as a fault and as a note.
 
     `deep` is whether a channel has 16 bits: Pillow's mode does not tell.
     """
-    if turned is not None:
+    if turned is not None and annotated:
         yield (
             (
                 "EXIF orientation",
@@ -168,6 +177,15 @@ def _oddities(image: Image, deep: bool, turned: int | None) -> Iterator[tuple[Fa
                 "-strip FILE)",
             ),
             "with an EXIF orientation: training turns the image, but not its annotation",
+        )
+    elif turned is not None and image.format not in TURNED:
+        yield (
+            (
+                "EXIF orientation",
+                f"has the EXIF orientation {turned}, by which viewers turn it and training would "
+                "not. Turn the pixels themselves (mogrify -auto-orient FILE)",
+            ),
+            f"with an EXIF orientation: training does not turn {image.format} images",
         )
     if image.mode not in MODES or deep:
         yield (

@@ -110,11 +110,32 @@ def _prepare(
             f"{image} has {width} x {height} pixels: nothing is left of the shorter side once the "
             "image is scaled as those of the run are"
         ) from None
-    meta: dict[str, Any] = sample["data_samples"].metainfo
-    shown_height, shown_width = meta["img_shape"][:2]
-    scaled = (query[0] * shown_width // width, query[1] * shown_height // height)
+    scaled = _in_input(query, (width, height), sample["data_samples"].metainfo)
     batch: dict[str, Tensor] = model.data_preprocessor(pseudo_collate([sample]), False)
     return batch["inputs"], scaled
+
+
+def _in_input(
+    query: tuple[int, int], size: tuple[int, int], meta: dict[str, Any]
+) -> tuple[int, int]:
+    """Return where a pixel of an image, of that width and height, is in the network's input.
+
+    The image was scaled, and may have been cut to its middle, as by mmcv's ``CenterCrop``.
+    """
+    shown = meta["img_shape"][1::-1]
+    factors = meta.get("scale_factor", (1, 1))
+    scaled = [round(pixels * factor) for pixels, factor in zip(size, factors, strict=True)]
+    lost = [round((whole - kept) / 2) for whole, kept in zip(scaled, shown, strict=True)]
+    column, row = (
+        at * whole // pixels - left
+        for at, whole, pixels, left in zip(query, scaled, size, lost, strict=True)
+    )
+    if not (0 <= column < shown[0] and 0 <= row < shown[1]):
+        raise ValueError(
+            f"pixel {query[0]},{query[1]} is outside the part of the image that the network sees,"
+            f" the middle {shown[0]} x {shown[1]} of {scaled[0]} x {scaled[1]} pixels"
+        )
+    return column, row
 
 
 def _picture(model: Any, inputs: Tensor) -> np.ndarray:

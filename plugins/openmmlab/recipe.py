@@ -12,7 +12,7 @@ __all__ = ["Training"]
 
 
 class Training(Recipe):
-    """Fields of both tasks; a recipe adds those without a default, and its own."""
+    """Fields of all these tasks; a recipe adds those without a default, and its own."""
 
     pretrained: str | None
     batch_size: PositiveInt

@@ -49,6 +49,7 @@ def site(
     *,
     image: tuple[int, int] = (0, 0),
     pretrained: bool = False,
+    aligned: bool = False,
 ) -> MapSite:
     """Return what is known of a site of a ResNet.
 
@@ -66,13 +67,20 @@ def site(
         Height and width of the largest image that it learns from; 0 if they are not known.
     pretrained: bool
         Whether the network starts from pretrained weights.
+    aligned: bool
+        Whether labels belong to positions of the image.
 
     Raises
     ------
     ValueError
         If the network has no such site.
     """
-    options: dict[str, Any] = {"heads": heads, "kv_stride": kv_stride, "pretrained": pretrained}
+    options: dict[str, Any] = {
+        "heads": heads,
+        "kv_stride": kv_stride,
+        "pretrained": pretrained,
+        "aligned": aligned,
+    }
     if name == IMAGE:
         return MapSite(places=(Place.INPUT,), channels=3, stride=1, **options)
     if name in STAGES:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import mmseg
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import ConfigDict
 from mmseg.models.backbones.resnet import Bottleneck, ResNet, ResNetV1c
 from mmseg.models.decode_heads import FCNHead
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from plugins.attention.core.site import Place
 from plugins.attention.core.standing import parts_at
 from plugins.contracts.job import Job
 from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
-from plugins.openmmlab.backbone import expansion, small_depths
+from plugins.openmmlab.backbone import small_depths
+from plugins.openmmlab.heads.building import shipped_model
 from plugins.openmmlab.optimizer import optimizer
 from plugins.segmentation.data.layout import IMAGE_END, IMAGES, LABEL_END, LABELS, read_classes
 from plugins.segmentation.metric import ExactIoU  # noqa: F401  it registers itself
@@ -61,8 +61,7 @@ class AttendedFCNHead(FCNHead):
 def segmentor(job: Job, classes: int) -> ConfigDict:
     """Return the config of the model."""
     recipe: Recipe = job.recipe
-    shipped = Path(mmseg.__file__).parent / ".mim/configs/_base_/models/fcn_r50-d8.py"
-    model = Config.fromfile(shipped).model
+    model = shipped_model("fcn_r50-d8")
     norm = {"type": "BN", "requires_grad": True}
     model.pretrained = recipe.pretrained
     model.data_preprocessor.size = recipe.crop
@@ -74,27 +73,26 @@ def segmentor(job: Job, classes: int) -> ConfigDict:
         norm_cfg=norm,
     )
     sites.attend(model.backbone, job.mechanism, job.sites, recipe.heads, recipe.kv_stride)
-    width = recipe.base_channels * expansion(recipe.depth) * 2**3
-    model.decode_head.update(
-        in_channels=width,
-        channels=recipe.head_channels,
-        num_classes=classes,
-        norm_cfg=norm,
-        dropout_ratio=recipe.dropout,
-        align_corners=recipe.align_corners,
-    )
-    in_head = parts_at(job.mechanism, site(HEAD, recipe)) if HEAD in job.sites else {}
+    head = site(HEAD, recipe)
+    common = {
+        "num_classes": classes,
+        "norm_cfg": norm,
+        "dropout_ratio": recipe.dropout,
+        "align_corners": recipe.align_corners,
+    }
+    widths = {"in_channels": head.in_channels, "channels": head.channels}
+    model.decode_head.update(common, **widths)
+    in_head = parts_at(job.mechanism, head) if HEAD in job.sites else {}
     for place, part in in_head.items():
-        block = sites.block(part, place, recipe.heads, recipe.kv_stride)
-        model.decode_head.pop("num_convs")
-        model.decode_head.update(type="AttendedFCNHead", block=block)
+        if place is Place.HEAD:
+            named = {"type": "MechanismHead", "word": str(part), "size": head.size}
+            model.decode_head = ConfigDict({**named, **widths, **common})
+        else:
+            block = sites.block(part, place, recipe.heads, recipe.kv_stride)
+            model.decode_head.pop("num_convs")
+            model.decode_head.update(type="AttendedFCNHead", block=block)
     model.auxiliary_head.update(
-        in_channels=width // 2,
-        channels=recipe.head_channels // 2,
-        num_classes=classes,
-        norm_cfg=norm,
-        dropout_ratio=recipe.dropout,
-        align_corners=recipe.align_corners,
+        common, in_channels=head.in_channels // 2, channels=head.channels // 2
     )
     if recipe.evaluation_stride is not None:
         model.test_cfg.update(mode="slide", crop_size=recipe.crop, stride=recipe.evaluation_stride)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from plugins.attention.core.site import MapSite, Place
 from plugins.openmmlab import sites as common
+from plugins.openmmlab.backbone import expansion
 from plugins.segmentation.recipe import Recipe
 
 __all__ = ["HEAD", "SITES", "site"]
 
 HEAD = "head"
-"""After the backbone: between the two convolutions of the head, which both stay."""
+"""Between the two convolutions of the head, which both stay, or instead of the head."""
 
 SITES = (*common.STAGES, HEAD, common.IMAGE)
 
@@ -26,11 +27,14 @@ def site(name: str, recipe: Recipe) -> MapSite:
     """
     if name == HEAD:
         return MapSite(
-            places=(Place.BACKBONE,),
+            places=(Place.BACKBONE, Place.HEAD),
             channels=recipe.head_channels,
+            in_channels=recipe.base_channels * expansion(recipe.depth) * 2**3,
             stride=STRIDES[-1],
+            size=(-(-recipe.crop[0] // STRIDES[-1]), -(-recipe.crop[1] // STRIDES[-1])),
             heads=recipe.heads,
             kv_stride=recipe.kv_stride,
+            aligned=True,
         )
     return common.site(
         name,
@@ -41,4 +45,5 @@ def site(name: str, recipe: Recipe) -> MapSite:
         STRIDES,
         image=recipe.crop,
         pretrained=recipe.pretrained is not None,
+        aligned=True,
     )

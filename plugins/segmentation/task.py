@@ -15,6 +15,7 @@ from plugins.contracts.metric import Metric
 from plugins.contracts.probe import Probed
 from plugins.contracts.task import ChecksData, Evaluates, Looks, Probes, Smokes, Task
 from plugins.contracts.weights import WeightsFile
+from plugins.openmmlab.heads.mechanism import Head
 from plugins.openmmlab.pretrained import weights_files
 from plugins.segmentation.recipe import Recipe
 from plugins.segmentation.sites import HEAD, SITES, site
@@ -55,8 +56,11 @@ class Segmentation(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Loo
         return site(name, recipe)
 
     def check(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
-        """Refuse what cannot stand there, and heads that do not divide the width of the head."""
+        """Refuse what cannot stand there, and numbers of the recipe that do not suit it."""
         super().check(word, sites, recipe)
+        for part in word.parts:
+            if HEAD in sites and isinstance(part, Head):
+                part.check_batch(recipe.batch_size // recipe.accumulate)
         for part in word.parts:
             uneven = "heads" in part.uses and recipe.head_channels % recipe.heads
             if HEAD in sites and uneven and part.place(site(HEAD, recipe)) is not None:

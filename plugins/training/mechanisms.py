@@ -1,4 +1,4 @@
-"""What a training does for the mechanisms in its model: their losses, and the step they are at."""
+"""What a training does for modules of its model: their losses, and the step they are at."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ __all__ = ["Trained"]
 
 
 class Trained:
-    """The modules of a model that mechanisms brought in, while the model is trained.
+    """The modules of a model in training that have losses of their own or ask for the step.
 
     Parameters
     ----------
     model: nn.Module
-        Built; its modules were made by `plugins.attention.core.standing.build`.
+        Built. Its modules were made by `plugins.attention.core.standing.build`, or have an
+        attribute ``training_step``.
     steps: int, optional
         Steps of the whole training, if that is known.
     """
 
     def __init__(self, model: nn.Module, steps: int | None) -> None:
-        modules: list[Any] = [each for each in model.modules() if hasattr(each, "mechanism")]
-        self.modules, self.steps = modules, steps
+        modules: list[Any] = list(model.modules())
+        self.modules = [
+            each for each in modules if hasattr(each, "mechanism") or hasattr(each, "training_step")
+        ]
+        self.steps = steps
         self.have_losses = any(hasattr(each, "own_loss") for each in modules)
 
     def at(self, step: int) -> None:

@@ -40,8 +40,8 @@ def prepare(
 ) -> None:
     """Prepare data sets; what is there already is left alone.
 
-    Embedded sets are downloaded. COCO, Cityscapes and WMT14 are prepared from your copy:
-    study data prepare coco --from DIR. Files of your own: study data add.
+    Embedded sets are downloaded. COCO, Cityscapes, CUB, ImageNet and WMT14 are prepared from your
+    copy: study data prepare coco --from DIR. Files of your own: study data add.
     """
     from study import data
     from study.errors import StudyError
@@ -67,7 +67,12 @@ def prepare(
 @app.command("add")
 def add(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", autocompletion=doors, help="boxes, masks or sentences.")
+        str,
+        typer.Argument(
+            metavar="KIND",
+            autocompletion=doors,
+            help="boxes, images, masks or sentences.",
+        ),
     ],
     name: Annotated[str, typer.Argument(help="What the set shall be called.")],
     copy: Annotated[
@@ -84,8 +89,8 @@ def add(
 ) -> None:
     """Make a data set of files of your own, for a grid's recipe: {data: NAME}.
 
-    A COCO file and images are boxes; images and label images are masks; two text files are
-    sentences.
+    A COCO file and images are boxes; a folder of images a class is images; images and label images
+    are masks; two text files are sentences.
     """
     from study import data
 

@@ -51,7 +51,10 @@ def mechanisms(
     numbers.add_column("weight of key k for query q", overflow="fold")
     for column in ("map\nMACs", "\nparams", "sequence\nMACs", "\nparams", "ref."):
         numbers.add_column(column, justify="right", no_wrap=True)
-    products = Table("MACs of", "map", "sequence", "pair", box=SIMPLE_HEAD)
+    products = Table(box=SIMPLE_HEAD)
+    products.add_column("MACs of", no_wrap=True)
+    for column in ("map", "sequence", "pair"):
+        products.add_column(column)
     for row in rows:
         costs = [row["map"], row["sequence"], row["pair"]]
         cells = [

@@ -23,7 +23,7 @@ from typing import Any, cast
 from plugins.contracts.copies import CopyCard
 from study.data import contents
 from study.data.building import SCHEMA, CopiedDataSet, DataSet, is_whole
-from study.data.doors import CARD_FILE, Added, added, added_names, find_door
+from study.data.doors import CARD_FILE, Added, added, added_names, door_names, find_door
 from study.errors import StudyError, nearest
 
 __all__ = [
@@ -251,5 +251,5 @@ def load(name: str, root: Path | None = None) -> DataSet:
         raise StudyError("no data set is registered; install the repository: make setup")
     raise StudyError(
         f"unknown data set {name!r}{nearest(name, names(root))}; files of your own become one by: "
-        f"study data add boxes|masks|sentences {name} --from DIR"
+        f"study data add {'|'.join(door_names())} {name} --from DIR"
     )

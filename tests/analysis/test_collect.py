@@ -97,20 +97,22 @@ def test_equal_recipes_give_equal_strings_whatever_the_order_of_their_keys(make_
 
 def test_what_a_mechanism_does_not_use_is_no_part_of_the_recipe(make_run):
     recipe = {"heads": 8, "kv_stride": 2}
-    folder = make_run("squeeze_excite", recipe=recipe, unused=["kv_stride", "heads"])
+    folder = make_run("efficient_channel", recipe=recipe, unused=["kv_stride", "heads"])
     row = collect([RunFolder(folder)]).iloc[0]
     assert row["recipe"] == '{"data":"trees","epochs":8}'
     assert row["unused"] == "heads, kv_stride"
 
 
 def test_versions_of_mechanisms_are_told_unless_they_are_no_numbers(make_run):
-    newer = {"squeeze_excite": 2, "deformable": 3}
-    folder = make_run("squeeze_excite+deformable", mechanisms=newer)
-    wrong = make_run("squeeze_excite", mechanisms={"squeeze_excite": "two"})
+    newer = {"efficient_channel": 2, "deformable": 3}
+    folder = make_run("efficient_channel+deformable", mechanisms=newer)
+    wrong = make_run("efficient_channel", mechanisms={"efficient_channel": "two"})
     frame = collect([RunFolder(folder), RunFolder(wrong)])
-    assert frame["mechanism_versions"].tolist() == ["deformable=3; squeeze_excite=2"]
+    assert frame["mechanism_versions"].tolist() == ["deformable=3; efficient_channel=2"]
     ((_, reason),) = frame.attrs["broken"]
-    assert reason == "run.json: mechanisms is 'squeeze_excite=two', not whole numbers by mechanism"
+    assert (
+        reason == "run.json: mechanisms is 'efficient_channel=two', not whole numbers by mechanism"
+    )
 
 
 def test_what_no_commit_describes_is_collected(make_run):

@@ -25,7 +25,7 @@ from plugins.contracts.tasks import find_task, metric_of
 
 LOSS = Metric("loss", higher_is_better=False)
 GAIN = Metric("gain")
-BUILT_IN = ("detection", "segmentation", "translation")
+BUILT_IN = ("classification", "detection", "segmentation", "translation")
 PERPLEXITY = {"metric": "perplexity", "untrained": 900.0}
 
 
@@ -44,6 +44,10 @@ def test_the_last_digit_of_a_difference_is_a_hundredth_of_a_point():
 
 
 SHOWN = [
+    ("classification", "accuracy", 0.897, "89.70", "accuracy points"),
+    ("classification", "accuracy_5", 0.5, "50.00", "accuracy_5 points"),
+    ("classification", "mean_class_accuracy", 0.1234, "12.34", "mean_class_accuracy points"),
+    ("classification", "cross_entropy", 2.303, "2.30", "cross_entropy"),
     ("detection", "mAP", 0.055, "5.50", "mAP points"),
     ("detection", "mAP_50", 0.5, "50.00", "mAP_50 points"),
     ("detection", "mAP_75", -0.00126, "-0.13", "mAP_75 points"),

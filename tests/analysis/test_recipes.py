@@ -45,23 +45,23 @@ def test_a_field_that_is_used_and_has_its_default_is_not_one_that_is_unused(make
 def test_runs_that_ignore_different_fields_are_compared_with_each_other(make_run):
     folders = [
         make_run("none", 0, 0.2, unused=["heads", "kv_stride"]),
-        make_run("squeeze_excite", 0, 0.3, recipe={"kv_stride": 2}, unused=["heads"]),
+        make_run("efficient_channel", 0, 0.3, recipe={"kv_stride": 2}, unused=["heads"]),
         make_run("gate", 0, 0.4, recipe={"heads": 4}, unused=["kv_stride"]),
         make_run("gate", 0, 0.5, recipe={"heads": 8}, unused=["kv_stride"]),
     ]
     assert found(*folders) == {
-        "heads=4": {"none": 1, "squeeze_excite": 1, "gate": 1},
-        "heads=8": {"none": 1, "squeeze_excite": 1, "gate": 1},
+        "heads=4": {"none": 1, "efficient_channel": 1, "gate": 1},
+        "heads=8": {"none": 1, "efficient_channel": 1, "gate": 1},
     }
 
 
 def test_runs_that_use_none_of_a_field_are_one_group_without_it(make_run):
-    folders = [make_run(word, 0, 0.3, unused=["heads"]) for word in ("none", "squeeze_excite")]
-    assert found(*folders) == {"": {"none": 1, "squeeze_excite": 1}}
+    folders = [make_run(word, 0, 0.3, unused=["heads"]) for word in ("none", "efficient_channel")]
+    assert found(*folders) == {"": {"none": 1, "efficient_channel": 1}}
 
 
 def test_versions_of_one_mechanism_are_not_averaged_and_the_others_stand_beside_both(make_run):
-    word, newer = "squeeze_excite:ratio=8", {"squeeze_excite": 2}
+    word, newer = "efficient_channel:size=5", {"efficient_channel": 2}
     folders = [
         make_run("none", 0, 0.2),
         make_run(word, 0, 0.3),
@@ -69,8 +69,8 @@ def test_versions_of_one_mechanism_are_not_averaged_and_the_others_stand_beside_
         make_run(f"0010+{word}", 0, 0.5, mechanisms=newer),
     ]
     assert found(*folders) == {
-        "version of squeeze_excite=1": {"none": 1, word: 1},
-        "version of squeeze_excite=2": {"none": 1, word: 1, f"0010+{word}": 1},
+        "version of efficient_channel=1": {"none": 1, word: 1},
+        "version of efficient_channel=2": {"none": 1, word: 1, f"0010+{word}": 1},
     }
 
 
@@ -88,7 +88,7 @@ def test_the_order_of_the_table_is_that_of_the_runs_in_a_group(make_run):
     ("word", "expected"),
     [
         ("0110", ["0110"]),
-        ("squeeze_excite:ratio=8:bias=no@3+deformable", ["squeeze_excite", "deformable"]),
+        ("efficient_channel:size=5:bias=no@3+deformable", ["efficient_channel", "deformable"]),
         ("none+gate:k=0.5", ["none", "gate"]),
     ],
 )

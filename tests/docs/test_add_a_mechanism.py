@@ -12,8 +12,8 @@ from page import Page, shell
 
 PAGE = Page("mechanisms.md", "How to add one")
 WORDS = [
-    *("none", "squeeze_excite", "squeeze_excite:ratio=4"),
-    *("0010+squeeze_excite", "squeeze_excite+deformable"),
+    *("none", "efficient_channel", "efficient_channel:size=5"),
+    *("0010+efficient_channel", "efficient_channel+deformable"),
 ]
 
 # What the mechanism adds to a model is what it says that it costs, also beside others.
@@ -22,7 +22,7 @@ ON_MAPS = """
     from mmdet.registry import MODELS as DETECTION
     from mmdet.utils import register_all_modules
     from mmseg.registry import MODELS as SEGMENTATION
-    from gates import MapGate, SqueezeExcite
+    from gates import EfficientChannel, MapGate
     from plugins.attention.core.cost import count, mechanisms_of
     from plugins.attention.core.site import MapSite, Place
     from plugins.attention.core.word import Word
@@ -31,10 +31,10 @@ ON_MAPS = """
     register_all_modules()
     resnet = {"type": "ResNet", "depth": 50, "base_channels": 16, "stem_channels": 16}
     x, at = torch.zeros(1, 3, 64, 96), ("conv4", "conv5")
-    gate = SqueezeExcite(ratio=4)
+    gate = EfficientChannel(size=5)
     # Six bottlenecks and three, whose branches are four times as wide as their convolutions.
     forms = [gate.cost(MapSite(channels=4 * width)) for width in 6 * [64] + 3 * [128]]
-    words = ("squeeze_excite:ratio=4", "0010+squeeze_excite", "squeeze_excite+deformable")
+    words = ("efficient_channel:size=5", "0010+efficient_channel", "efficient_channel+deformable")
     for models, words in ((DETECTION, words), (SEGMENTATION, words[:1])):
         plain = models.build(resnet)
         before = count(plain, lambda: plain(x), [3, 64, 96]).model
@@ -61,29 +61,30 @@ ON_MAPS = """
 IN_SEQUENCES = """
     from dataclasses import replace
     import torch
-    from gates import SqueezeExcite
+    from gates import EfficientChannel
     from plugins.attention.core.cost import count
     from plugins.attention.core.word import Word
     from plugins.translation.attention import build_attention
     from plugins.translation.sites import sequence_site
 
     torch.manual_seed(0)
-    x, word = torch.randn(5, 2, 8), Word.parse("squeeze_excite:ratio=2")
+    x, word = torch.randn(5, 2, 8), Word.parse("efficient_channel:size=5")
     for part, products in (("encoder", 1), ("decoder", 5)):
         unit = build_attention(word, part, 8, 2).eval()
         mask = torch.zeros(5, 5).fill_(-torch.inf).triu(1) if part == "decoder" else None
         out, _ = unit(x, x, x, attn_mask=mask, need_weights=False)
-        first, _, second, _ = unit.attention.excitation
+        taps = unit.attention.excitation.conv.weight.flatten()
         for t in range(5):
             mean = x[: t + 1].mean(0) if part == "decoder" else x.mean(0)
-            gate = (second.weight @ (first.weight @ mean.T + first.bias[:, None]).relu()
-                    + second.bias[:, None]).sigmoid().T
-            torch.testing.assert_close(out[t], x[t] * gate)
+            for c in range(8):
+                near = [(tap, c + step) for step, tap in enumerate(taps, -2) if 0 <= c + step < 8]
+                gate = sum(tap * mean[:, other] for tap, other in near).sigmoid()
+                torch.testing.assert_close(out[t, :, c], x[t, :, c] * gate)
         cost = count(unit, lambda: unit(x, x, x, attn_mask=mask), [5], inputs=2).mechanism
         site = replace(sequence_site(part, 8, 2), queries=5, keys=5)
-        assert cost["macs"] == cost["executed_macs"] == products * 2 * 8 * 4
-        assert cost["macs"] == SqueezeExcite(ratio=2).cost(site).macs
-        assert cost["parameters"] == SqueezeExcite(ratio=2).cost(site).parameters
+        assert cost["macs"] == cost["executed_macs"] == products * 5 * 8
+        assert cost["macs"] == EfficientChannel(size=5).cost(site).macs
+        assert cost["parameters"] == EfficientChannel(size=5).cost(site).parameters
     state = {}
     steps = [unit(step, step, None, incremental_state=state)[0] for step in x.split(1)]
     torch.testing.assert_close(torch.cat(steps), out)
@@ -102,18 +103,18 @@ def test_the_mechanism_of_the_page(reader, monkeypatch):
     assert set(PAGE.write(reader)) == {"pyproject.toml", "gates.py", "gates.yaml"}
     (commands,) = PAGE.commands()
     shown = shell(commands).stdout
-    assert "squeeze_excite: options ratio=16" in shown
+    assert "efficient_channel: options size=3" in shown
     planned = shown.rpartition("mechanism")[0].rpartition("gates")[2]
     assert [line.split()[0] for line in planned.splitlines() if " planned " in line] == WORDS
     (row,) = (
         row
         for row in json.loads(shell("study mechanisms --json").stdout)
-        if row["mechanism"] == "squeeze_excite"
+        if row["mechanism"] == "efficient_channel"
     )
-    assert row["url"].endswith("1709.01507")
-    assert row["options"] == {"ratio": 16}
-    assert row["map"]["formula"] == row["sequence"]["formula"] == "2 C²/ratio"
-    assert row["map"]["macs"] == 2 * 256 * 16
+    assert row["url"].endswith("1910.03151")
+    assert row["options"] == {"size": 3}
+    assert row["map"]["formula"] == row["sequence"]["formula"] == "k C"
+    assert row["map"]["macs"] == 3 * 256
     (stock,) = re.findall(r"`(dict\(type=\"Mechanism\".*?\))`", PAGE.text)
     python(ON_MAPS, STOCK=stock)
     python(IN_SEQUENCES)
@@ -122,8 +123,14 @@ def test_the_mechanism_of_the_page(reader, monkeypatch):
 
 def _what_cannot_be_is_refused_with_its_line(folder):
     for task, recipe, word, sentence in (
-        ("detection", "", "squeeze_excit", "did you mean 'squeeze_excite'"),
-        ("translation", ", sites: [[cross]]", "squeeze_excite", "a gate of one sequence sees no"),
+        ("detection", "", "efficient_chanel", "did you mean 'efficient_channel'"),
+        ("detection", "", "efficient_channel:size=4", "size=4: it is odd"),
+        (
+            "translation",
+            ", sites: [[cross]]",
+            "efficient_channel",
+            "a gate of one sequence sees no",
+        ),
     ):
         grid = f"task: {task}\nproduct: {{mechanism: [{word}]{recipe}}}\n"
         (folder / "wrong.yaml").write_text(grid)

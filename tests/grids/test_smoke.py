@@ -15,7 +15,12 @@ from study.runs.run import open_folder
 
 GRIDS = Path(__file__).parents[2] / "grids"
 PATHS = find([GRIDS])
-EMBEDDED = {"detection": "trees", "segmentation": "landcover", "translation": "software-en-de"}
+EMBEDDED = {
+    "classification": "cluttered-digits",
+    "detection": "trees",
+    "segmentation": "landcover",
+    "translation": "software-en-de",
+}
 by_path = pytest.mark.parametrize("path", PATHS, ids=lambda path: str(path.relative_to(GRIDS)))
 
 

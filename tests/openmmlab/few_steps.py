@@ -15,11 +15,12 @@ import cv2
 import numpy as np
 
 from plugins.attention.core.word import Word
+from plugins.classification.data.layout import write_classes
 from plugins.contracts.job import Job
 from plugins.contracts.tasks import find_task
 
 SIZE = 64
-IMAGES = {"segmentation": 7, "detection": 4}
+IMAGES = {"segmentation": 7, "detection": 4, "classification": 7}
 """Of the seven, four make an epoch's only whole batch."""
 COMMON = {
     "depth": 14, "base_channels": 8, "flip": 0, "epochs": 5, "batch_size": 4,
@@ -31,11 +32,15 @@ RECIPES = {
         "image_scale": (SIZE, SIZE), "anchor_scale": 4, "proposals": 20, "rois": 8,
         "fpn_channels": 16, "head_channels": 32, "warmup_iterations": 1, "gradient_clip": 0.5,
     },
+    "classification": {"crop": (SIZE, SIZE), "stem": "imagenet"},
 }  # fmt: skip
 
 
+SHADES = ("dark", "grey", "light")
+
+
 def make_data(folder: Path) -> None:
-    """Rectangles on noise, as both tasks want to have them."""
+    """Rectangles on noise, as the tasks want to have them; their shades are three classes."""
     chance = np.random.default_rng(0)
     for task, count in IMAGES.items():
         for split in ("train", "val"):
@@ -44,7 +49,9 @@ def make_data(folder: Path) -> None:
                 image = chance.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
                 labels = np.zeros((SIZE, SIZE), np.uint8)
                 x, y, width, height = (int(n) for n in chance.integers(12, 28, 4))
+                kind = i % 3 if task == "classification" else 0
                 image[y : y + height, x : x + width] //= 3
+                image[y : y + height, x : x + width] += np.uint8(80 * kind)
                 labels[y : y + height, x : x + width] = 1
                 name = f"{split}{i}"
                 if task == "segmentation":
@@ -52,6 +59,8 @@ def make_data(folder: Path) -> None:
                     _write(
                         folder / task / f"gtFine/{split}/{name}_gtFine_labelTrainIds.png", labels
                     )
+                elif task == "classification":
+                    _write(folder / task / split / SHADES[kind] / f"{name}.png", image)
                 else:
                     _write(folder / task / "images" / f"{name}.png", image)
                 images.append({"id": i, "file_name": f"{name}.png", "width": SIZE, "height": SIZE})
@@ -69,6 +78,7 @@ def make_data(folder: Path) -> None:
             )  # fmt: skip
     meta = {"classes": ["ground", "box"], "palette": [[0, 0, 0], [255, 255, 255]]}
     (folder / "segmentation" / "meta.json").write_text(json.dumps(meta))
+    write_classes(folder / "classification", {shade: shade for shade in SHADES})
 
 
 def _write(path: Path, image: np.ndarray) -> None:
@@ -96,18 +106,11 @@ def job(task: str, data: Path, folder: Path, **options: object) -> Job:
 
 
 def train(task: str, data: Path, folder: Path, **options: object) -> None:
-    if task == "segmentation":
-        from plugins.segmentation import train as segmentation
-
-        segmentation.train(job(task, data, folder, **options))
-        return
     from mmdet.models.task_modules.samplers import RandomSampler
-
-    from plugins.detection import train as detection
 
     # A detector learns from regions drawn at random, which in halves of a batch are others.
     with mock.patch.object(RandomSampler, "random_choice", lambda _, all, number: all[:number]):
-        detection.train(job(task, data, folder, **options))
+        find_task(task).train(job(task, data, folder, **options))
 
 
 if __name__ == "__main__":

@@ -12,14 +12,16 @@ from mmseg.models.backbones.resnet import ResNet as SegmentationResNet
 from torch import nn
 from torch.nn import functional as F
 
-from plugins.detection import train as detection
+from plugins.contracts.tasks import find_task
 from plugins.detection.recipe import Recipe
-from plugins.segmentation import train as segmentation
 
 pytestmark = pytest.mark.train
 
-BACKBONES = {"detection": DetectionResNet, "segmentation": SegmentationResNet}
-TRAIN = {"detection": detection.train, "segmentation": segmentation.train}
+BACKBONES = {
+    "detection": DetectionResNet,
+    "segmentation": SegmentationResNet,
+    "classification": DetectionResNet,
+}
 ROUNDING = 2e-5
 
 
@@ -87,7 +89,7 @@ def test_products_are_of_the_precision_asked_for(task, data, tmp_path, monkeypat
     for precision in ("float32", "bfloat16"):
         lines = []
         job = few_steps.job(task, data, tmp_path / precision, epochs=1, precision=precision)
-        TRAIN[task](
+        find_task(task).train(
             dataclasses.replace(
                 job,
                 record=lambda split, lines=lines, **values: lines.append((split, values)),
@@ -124,5 +126,5 @@ def test_only_the_first_images_are_learnt_from_and_evaluated_on(task, data, tmp_
 
     monkeypatch.setattr(BACKBONES[task], "forward", counted)
     options = {"training_images": 4, "evaluation_images": 3, "batch_size": 2, "epochs": 3}
-    TRAIN[task](few_steps.job(task, data, tmp_path, **options))
+    find_task(task).train(few_steps.job(task, data, tmp_path, **options))
     assert seen == {True: 3 * 4, False: (1 + 3) * 3}  # once before the first step

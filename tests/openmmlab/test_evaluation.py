@@ -13,12 +13,9 @@ import torch
 from plugins.attention.core.word import Word
 from plugins.contracts.job import CheckpointError
 from plugins.contracts.tasks import find_task
-from plugins.detection import train as detection
-from plugins.segmentation import train as segmentation
 
 pytestmark = pytest.mark.train
 
-TASKS = {"detection": detection, "segmentation": segmentation}
 RECIPES = {
     # Enough to find something: an AP of 0 would be that of any weights.
     "detection": {
@@ -26,10 +23,11 @@ RECIPES = {
         "gradient_clip": 35, "warmup_iterations": 10, "decay_epochs": (100,),
     },
     "segmentation": {"epochs": 2},
+    "classification": {"optimizer": "adamw", "learning_rate": 1e-2, "epochs": 6, "batch_size": 7},
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=RECIPES)
 def trained(request, tmp_path_factory):
     """Task, job and records of a finished run, evaluated on what it has learned from."""
     task, data = request.param, tmp_path_factory.mktemp("data")
@@ -42,13 +40,15 @@ def trained(request, tmp_path_factory):
         record=lambda split, **values: lines.append({"split": split, **values}),
         recorded=lambda split: [line for line in lines if line["split"] == split],
     )
-    TASKS[task].train(job)
+    find_task(task).train(job)
     return task, job, [line for line in lines if line["split"] == "val"]
 
 
 def evaluate(trained, checkpoint, folder):
     folder.mkdir(exist_ok=True)
-    return TASKS[trained[0]].evaluate(dataclasses.replace(trained[1], folder=folder), checkpoint)
+    return find_task(trained[0]).evaluate(
+        dataclasses.replace(trained[1], folder=folder), checkpoint
+    )
 
 
 def state(folder):
@@ -63,14 +63,16 @@ def test_a_checkpoint_reaches_what_was_recorded(trained, tmp_path):
         expected = {k: v for k, v in record.items() if k not in ("split", "step", "epoch")}
         assert evaluate(trained, checkpoint, tmp_path / "scratch") == expected
     assert state(job.folder) == before
-    assert expected[{"detection": "mAP", "segmentation": "mIoU"}[task]] > 0
+    assert expected[find_task(task).metrics[0].name] > 0
 
 
 def test_what_the_metric_is_made_of_is_handed_over(trained, tmp_path):
     task, job, records = trained
     given = []
     job = dataclasses.replace(job, folder=tmp_path, items=given.append)
-    TASKS[task].evaluate(job, trained[1].folder / f"checkpoints/epoch_{records[-1]['epoch']}.pth")
+    find_task(task).evaluate(
+        job, trained[1].folder / f"checkpoints/epoch_{records[-1]['epoch']}.pth"
+    )
     (items,) = given
     images = few_steps.IMAGES[task]
     assert items["item"].tolist() == list(range(images))
@@ -88,10 +90,14 @@ def test_other_weights_reach_something_else(trained, tmp_path):
     content = torch.load(
         job.folder / f"checkpoints/epoch_{records[-1]['epoch']}.pth", weights_only=False
     )
-    last = {"detection": "roi_head.bbox_head.fc_cls", "segmentation": "decode_head.conv_seg"}[task]
+    last = {
+        "detection": "roi_head.bbox_head.fc_cls",
+        "segmentation": "decode_head.conv_seg",
+        "classification": "linear",
+    }[task]
     content["state_dict"][f"{last}.bias"][-1] += 100
     torch.save(content, tmp_path / "changed.pth")
-    metric = {"detection": "mAP", "segmentation": "mIoU"}[task]
+    metric = find_task(task).metrics[0].name
     found = evaluate(trained, tmp_path / "changed.pth", tmp_path / "scratch")
     assert found[metric] != records[-1][metric]
 
@@ -102,4 +108,4 @@ def test_the_checkpoint_of_another_mechanism_is_refused(trained, tmp_path):
     checkpoint = job.folder / f"checkpoints/epoch_{records[-1]['epoch']}.pth"
     job = dataclasses.replace(job, mechanism=Word.parse("1011"), folder=tmp_path)
     with pytest.raises(CheckpointError, match="terms '1111' instead of '1011'"):
-        TASKS[task].evaluate(job, checkpoint)
+        find_task(task).evaluate(job, checkpoint)

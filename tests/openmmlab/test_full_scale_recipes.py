@@ -13,7 +13,7 @@ from mmseg.models import EncoderDecoder
 
 from plugins.attention.core.word import Word
 from plugins.contracts.job import Stopped
-from plugins.detection import train as detection
+from plugins.contracts.tasks import find_task
 from plugins.segmentation import train as segmentation
 from plugins.segmentation.config import runner_config
 from plugins.segmentation.recipe import Recipe
@@ -22,8 +22,6 @@ from study.grid.reading import load
 pytestmark = pytest.mark.train
 
 GRIDS = Path(__file__).parents[2] / "grids"
-
-TRAIN = {"detection": detection.train, "segmentation": segmentation.train}
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +43,10 @@ def recorded(task, data, folder, word="1111", **recipe):
     return job, lines
 
 
-@pytest.mark.parametrize("task", ["detection", "segmentation"])
+@pytest.mark.parametrize("task", few_steps.RECIPES)
 def test_a_network_of_basic_blocks_trains(task, data, tmp_path):
     job, lines = recorded(task, data, tmp_path, "0110+deformable", depth=18, epochs=1)
-    TRAIN[task](job)
+    find_task(task).train(job)
     assert [line["split"] for line in lines] == ["untrained", "train", "val"]
 
 
@@ -127,7 +125,7 @@ def test_a_full_scale_recipe_trains_from_its_backbone_in_its_widths(name, data, 
     recipe["pretrained"] = str(tmp_path / "file")
     recipe.pop("data")
     job, lines = recorded(run.task, data, tmp_path / "run", run.mechanism, **recipe)
-    TRAIN[run.task](dataclasses.replace(job, sites=run.sites))
+    find_task(run.task).train(dataclasses.replace(job, sites=run.sites))
     assert [line["split"] for line in lines] == ["untrained", "train", "val"]
     trained = torch.load(tmp_path / "run/checkpoints/epoch_1.pth", weights_only=False)
     weight = trained["state_dict"]["backbone.layer1.0.conv1.weight"]

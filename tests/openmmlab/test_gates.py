@@ -8,15 +8,19 @@ from mmdet.utils import register_all_modules
 from mmengine.registry import MODELS, DefaultScope
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from plugins.attention.core.cost import mechanisms_of
+from plugins.attention.core.cost import count, mechanisms_of
+from plugins.attention.core.site import MapSite, Place
+from plugins.attention.core.standing import cost_at
 from plugins.attention.core.word import Word
 from plugins.openmmlab.norm import JointBatchNorm2d, normalise_jointly
 from plugins.openmmlab.sites import attend
 
 SITES = ("conv4", "conv5")
 WORDS = {
+    "squeeze_excite": {"mlp"},
     "cbam": {"mlp", "conv", "norm"},
     "gather_excite:parameters=plus:extent=2": {"gather", "excite"},
+    "residual_attention": {"mask"},
     "selective_kernel": {"wider", "select"},
 }
 """The names of what each brings, within the module of a block."""
@@ -115,7 +119,7 @@ def test_over_processes_the_batch_is_normalised_jointly(word):
     norms = [m for module in mechanisms_of(model).values() for m in module.modules()]
     norms = [m for m in norms if isinstance(m, _BatchNorm)]
     assert all(isinstance(norm, JointBatchNorm2d) for norm in norms)
-    assert bool(norms) == (word != "selective_kernel")
+    assert bool(norms) == (word not in ("selective_kernel", "squeeze_excite"))
     assert {norm.momentum for norm in norms} <= {0.01 if word == "cbam" else 0.1}
 
 
@@ -124,3 +128,37 @@ def test_each_stands_before_the_sum_by_the_path_of_the_last_norm():
     blocks = {n: m for n, m in model.named_modules() if hasattr(m, "mechanism")}
     assert len(blocks) == 9
     assert {m.mlp[2].out_features for m in blocks.values()} == {8 * 4 * 4, 8 * 8 * 4}
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("name", ["cbam", "gather_excite:extent=2", "squeeze_excite"])
+def test_at_branch_each_stands_before_the_sum_of_every_block(name, depth):
+    kind, _, options = name.partition(":")
+    word = ":".join(filter(None, (kind, "at=branch", options)))
+    model = network(f"0010+{word}", depth)
+    x, (outer, last) = torch.randn(1, 3, 64, 96), {18: (1, "bn2"), 50: (4, "bn3")}[depth]
+    blocks = {n: m for n, m in model.named_modules() if hasattr(m, "mechanism")}
+    gates = {n: m for n, m in blocks.items() if str(m.mechanism) == word}
+    assert len(gates) == len(blocks) / 2 == {18: 4, 50: 9}[depth]
+    assert {m.site.channels for m in gates.values()} == {outer * 32, outer * 64}
+    seen = []
+    for name, gate in gates.items():
+        norm = model.get_submodule(f"{name.rpartition('.')[0]}.{last}")
+        before = norm.register_forward_hook(lambda *given: seen.append(given[-1]), prepend=True)
+        inside = gate.register_forward_pre_hook(lambda gate, given: seen.append(given[0]))
+        model(x)
+        # What the last norm returns is what the gate receives.
+        torch.testing.assert_close(*seen)
+        seen.clear()
+        before.remove()
+        inside.remove()
+    cost = count(model, lambda: model(x), [3, 64, 96]).mechanism
+    plain = count(m := network("0010", depth), lambda: m(x), [3, 64, 96]).mechanism
+    one, sizes = Word.parse(word), {32: (4, 6), 64: (2, 3)}
+    forms = [
+        cost_at(one, MapSite(places=(Place.BRANCH,), channels=outer * width, size=sizes[width]))
+        for width in (gate.site.channels // outer for gate in gates.values())
+    ]
+    assert cost["macs"] - plain["macs"] == sum(form.macs for form in forms)
+    assert cost["executed_macs"] - plain["executed_macs"] == sum(form.macs for form in forms)
+    assert cost["parameters"] - plain["parameters"] == sum(form.parameters for form in forms)

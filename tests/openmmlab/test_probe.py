@@ -14,14 +14,23 @@ from mmengine.runner import Runner
 from mmseg.models import EncoderDecoder
 from torch.profiler import ProfilerActivity, profile
 
+from plugins.classification.model import PooledClassifier
 from plugins.contracts.tasks import find_task
 from plugins.openmmlab.resuming import StoppableLoop
 from plugins.training.probing import Enough, Stopwatch
 
-MODELS = {"detection": FasterRCNN, "segmentation": EncoderDecoder}
+MODELS = {
+    "detection": FasterRCNN,
+    "segmentation": EncoderDecoder,
+    "classification": PooledClassifier,
+}
 FORWARD = ("aten::convolution", "aten::batch_norm", "aten::max_pool2d", "aten::matmul")
 BACKWARD = "autograd::engine::evaluate_function"
-SIZES = {"detection": {"image_scale": (96, 64)}, "segmentation": {"crop": (64, 96)}}
+SIZES = {
+    "detection": {"image_scale": (96, 64)},
+    "segmentation": {"crop": (64, 96)},
+    "classification": {"crop": (64, 96)},
+}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +80,7 @@ def test_steps_are_of_the_recipes_size_and_of_a_processes_share(task, tmp_path, 
 def test_parts_of_a_batch_come_one_after_the_other_in_the_recipes_precision(task, tmp_path, seen):
     options = {"accumulate": 2, "precision": "bfloat16", "channels_last": True}
     probe(task, tmp_path, steps=1, **options)
-    half = task == "segmentation"  # a detector's heads are in single precision
+    half = task != "detection"  # a detector's heads are in single precision
     assert seen == [((2, 3, 64, 64), half)] * 6
 
 

@@ -9,12 +9,16 @@ import pytest
 import torch
 
 from plugins.contracts.job import Stopped
+from plugins.contracts.tasks import find_task
 from plugins.openmmlab import records, training
-from plugins.segmentation import train as segmentation
 
 pytestmark = pytest.mark.train
 
-RECIPE = {"epochs": 2, "batch_size": 2, "flip": 0.5, "dropout": 0.5, "scale_range": (0.5, 2.0)}
+COMMON = {"epochs": 2, "batch_size": 2, "flip": 0.5, "dropout": 0.5}
+RECIPES = {
+    "segmentation": {**COMMON, "scale_range": (0.5, 2.0)},
+    "classification": {**COMMON, "area_range": (0.3, 1.0), "warmup_epochs": 1},
+}
 
 
 class Run:
@@ -23,16 +27,16 @@ class Run:
     A question is asked after each step and each epoch.
     """
 
-    def __init__(self, data, folder):
+    def __init__(self, task, data, folder):
         self.lines = []
-        job = few_steps.job("segmentation", data, folder, **RECIPE)
+        job = few_steps.job(task, data, folder, **RECIPES[task])
         self.job = dataclasses.replace(
             job,
             record=lambda split, **values: self.lines.append({"split": split, **values}),
             recorded=lambda split: [line for line in self.lines if line["split"] == split],
         )
         self.folder = folder / "checkpoints"
-        self.train = segmentation.train
+        self.train = find_task(task).train
 
     def attempt(self, questions=None):
         """Train; return the names of the checkpoints."""
@@ -56,11 +60,12 @@ def data(tmp_path_factory):
     return folder
 
 
-def test_stopped_in_every_phase_and_resumed_equals_undisturbed(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("task", RECIPES)
+def test_stopped_in_every_phase_and_resumed_equals_undisturbed(task, data, tmp_path, monkeypatch):
     monkeypatch.setattr(records, "RECORD_INTERVAL", 2)
-    undisturbed = Run(data, tmp_path / "undisturbed")
+    undisturbed = Run(task, data, tmp_path / "undisturbed")
     assert undisturbed.attempt() == ["epoch_1.pth", "epoch_2.pth"]
-    run = Run(data, tmp_path / "stopped")
+    run = Run(task, data, tmp_path / "stopped")
     # Within the first epoch.
     assert run.attempt(2) == ["epoch_0_step_2.pth"]
     # While the two batches are drawn again.
@@ -86,9 +91,9 @@ def test_data_loaded_by_workers_are_the_same(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(training, "loader", with_workers)
     monkeypatch.setattr(records, "RECORD_INTERVAL", 2)
-    undisturbed = Run(data, tmp_path / "undisturbed")
+    undisturbed = Run("segmentation", data, tmp_path / "undisturbed")
     undisturbed.attempt()
-    run = Run(data, tmp_path / "stopped")
+    run = Run("segmentation", data, tmp_path / "stopped")
     assert run.attempt(6) == ["epoch_1.pth", "epoch_1_step_5.pth"]
     run.attempt()
     assert_equal(run, undisturbed)

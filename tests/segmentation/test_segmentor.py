@@ -40,7 +40,7 @@ def job(mechanism, sites=Segmentation.default_sites, **recipe):
     "mechanism",
     [
         *("1111", "0010", "dynamic", "none+deformable", "0110@2"),
-        *("nonlocal", "global_context", "criss_cross", "sagan"),
+        *("nonlocal", "global_context", "criss_cross", "sagan", "object_context:form=asp"),
     ],
 )
 def test_a_mechanism_costs_what_it_adds_to_the_whole(mechanism):

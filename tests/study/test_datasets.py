@@ -16,8 +16,8 @@ from study.errors import StudyError
 
 pytestmark = pytest.mark.data
 
-EMBEDDED = ("digits", "landcover", "software-en-de", "trees")
-COPIED = ("cityscapes", "coco", "wmt14")
+EMBEDDED = ("cluttered-digits", "digits", "landcover", "landcover-tiles", "software-en-de", "trees")
+COPIED = ("cityscapes", "coco", "cub", "imagenet", "wmt14")
 
 
 @pytest.fixture(scope="module", params=EMBEDDED)

@@ -100,7 +100,10 @@ def test_the_tables_in_the_repository_are_those_of_its_grids(place):
     assert set(committed.grid) == {grid.name for grid in grids.values()}
     for grid in grids.values():
         rows = committed[committed.grid == grid.name]
-        assert list(rows.mechanism) == [mechanism for mechanism, _ in grid.cells()]
+        cells = [(mechanism, ".".join(sites)) for mechanism, sites in grid.cells()]
+        assert set(rows.sites) == {sites for _, sites in cells if sites}
+        for sites, listed in rows.groupby("sites"):  # `none`, which has none, is listed with each
+            assert list(listed.mechanism) == [word for word, at in cells if at in ("", sites)]
 
 
 def test_the_table_of_coco_is_what_is_counted(written):

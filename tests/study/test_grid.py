@@ -133,7 +133,7 @@ def test_a_default_that_is_written_out_changes_nothing(grid):
         (BASE + "  sites: [1e4]\n", 4, "no site '1e4'"),
         (BASE.replace("0010", "12e5"), 3, "unknown mechanism '12e5'"),
         (BASE.replace("none", "~"), 3, "unknown mechanism '~'"),
-        (BASE.replace("0010", "squeeze_excite:ratio=1e999"), 3, "ratio"),
+        (BASE.replace("0010", "efficient_channel:size=1e999"), 3, "size"),
         (BASE + "recipe: {data: 1.2-boxes}\n", 4, "unknown data set '1.2-boxes'"),
         (BASE + "recipe: {data: 2024-05-01}\n", 4, "unknown data set '2024-05-01'"),
         (BASE + "recipe: {learning_rate: 1e999}\n", 4, "learning_rate: input should be a fin"),

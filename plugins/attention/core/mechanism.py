@@ -29,8 +29,8 @@ NAME = re.compile(r"[a-z][a-z0-9_]*|[01]{4}")
 class Mechanism(BaseModel):
     """A mechanism with its options, which are its fields.
 
-    In a grid an option is written ``name:option=value``, for example ``squeeze_excite:ratio=8``;
-    an option with its default is left out. The option ``spatial_range`` is written ``name@3``.
+    In a grid an option is written ``name:option=value``, as in ``squeeze_excite:reduction=8``; an
+    option with its default is left out. The option ``spatial_range`` is written ``name@3``.
 
     Attributes
     ----------
@@ -76,10 +76,13 @@ class Mechanism(BaseModel):
         """Return the name of its module within a layer."""
         return cls.module_name or cls.name
 
+    def wanted(self, kind: type[Site]) -> tuple[Place, ...]:
+        """Return the places that it takes at sites of a kind, the usual one first."""
+        return self.places.get(kind, ())
+
     def place(self, site: Site) -> Place | None:
         """Return the place that it takes at a site, None if there is none for it."""
-        wanted = self.places.get(type(site), ())
-        return next((place for place in wanted if place in site.places), None)
+        return next((place for place in self.wanted(type(site)) if place in site.places), None)
 
     def check(self, site: Site) -> None:
         """Raise ValueError if it cannot stand at a site, for a reason beyond its kind and place."""
@@ -87,9 +90,9 @@ class Mechanism(BaseModel):
     def build(self, site: Site) -> nn.Module:
         """Return the module for a site, whose `place` is the one that is taken.
 
-        For a `MapSite` it maps (N, C, H, W) to that shape. A module that replaces a convolution
-        does what ``site.convolution`` says, and gets the convolution's weight if its own state dict
-        has one of the same name. For a `SequenceSite` it is a
+        For a `MapSite` it maps (N, C, H, W) to that shape, unless it replaces a head. A module that
+        replaces a convolution does what ``site.convolution`` says, and gets the convolution's
+        weight if its own state dict has one of the same name. For a `SequenceSite` it is a
         :class:`~plugins.attention.core.sequence.SequenceModule`. For a `PairSite` it is called with
         (N, T, C) and (N, S, key_channels), and with ``key_padding_mask`` (N, S), true where there
         is nothing to attend to.
@@ -111,7 +114,8 @@ class Mechanism(BaseModel):
         """Return what there is to look at, by name; nothing by default.
 
         ``weights``, for feature maps, are (N, heads, queries, Hk, Wk) for the `queries` (row,
-        column). Other names are the mechanism's: a gate is (N, C), a mask (N, H, W).
+        column). ``crop`` are the corners of a part of the map, (N, 4, 2): x and y from 0 to 1, the
+        upper left one first. Other names are the mechanism's: a gate is (N, C), a mask (N, H, W).
         """
         return {}
 

@@ -19,6 +19,7 @@ class Place(Enum):
     INSTEAD = "instead of the 3x3 convolution"
     BRANCH = "on the branch before the residual sum"
     BACKBONE = "after the backbone"
+    HEAD = "instead of the head"
     INPUT = "before the network"
     ATTENTION = "as the attention"
     BEFORE = "before the attention"
@@ -79,8 +80,12 @@ class MapSite(Site):
         H and W, while a grid is planned the largest; 0 while they are not known.
     pretrained: bool
         Whether the network around it starts from pretrained weights.
+    aligned: bool
+        Whether labels belong to positions of the image, as boxes do, so that nothing may be moved.
     branch_channels: int
         Channels on the branch before the residual sum, where these are others; 0: C.
+    in_channels: int
+        Channels of the backbone's map, of which a head makes C; 0 where they are not known.
     convolution: Convolution, optional
         The convolution that stood at the site, if the mechanism replaces one.
     """
@@ -92,7 +97,9 @@ class MapSite(Site):
     kv_stride: int = 1
     size: tuple[int, int] = (0, 0)
     pretrained: bool = False
+    aligned: bool = False
     branch_channels: int = 0
+    in_channels: int = 0
     convolution: Convolution | None = None
 
     def at(self, place: Place) -> Self:

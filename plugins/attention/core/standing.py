@@ -20,6 +20,8 @@ __all__ = ["build", "cost_at", "parts_at", "placed"]
 def parts_at(word: Word, site: Site) -> dict[Place, Mechanism]:
     """Return which mechanism takes which place at a site; a part without a place there is left out.
 
+    Where one takes the place of the head, nothing stands in the head.
+
     Raises
     ------
     ValueError
@@ -36,6 +38,8 @@ def parts_at(word: Word, site: Site) -> dict[Place, Mechanism]:
                 " only what takes different places can be joined"
             )
         taken[place] = part
+    if Place.HEAD in taken:
+        taken.pop(Place.BACKBONE, None)  # it would stand within the head that is replaced
     return taken
 
 
@@ -64,9 +68,7 @@ def placed(word: Word, sites: Mapping[str, Site]) -> dict[str, dict[Place, Mecha
 
 def _no_place(part: Mechanism, sites: Mapping[str, Site]) -> str:
     kinds = {site.kind for site in sites.values()}
-    wanted = [
-        place for kind, places in part.places.items() for place in places if kind.kind in kinds
-    ]
+    wanted = [place for kind in part.places if kind.kind in kinds for place in part.wanted(kind)]
     names = ", ".join(map(repr, sites)) or "no site"
     if wanted:
         where = " or ".join(dict.fromkeys(place.value for place in wanted))

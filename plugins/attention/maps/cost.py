@@ -5,7 +5,24 @@ from __future__ import annotations
 from plugins.attention.core.closed_form import ClosedForm
 from plugins.attention.core.products import pairs, products, weights
 
-__all__ = ["deformable", "dynamic", "generalized"]
+__all__ = [
+    "LOCALISATION",
+    "START",
+    "deformable",
+    "dynamic",
+    "generalized",
+    "spatial_transformer",
+]
+
+LOCALISATION = (16, 4, 32)
+"""Channels, cells an axis and hidden units of the network that says how a map is moved."""
+
+START = {
+    "affine": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    "attention": (1.0, 0.0, 0.0),  # scale, right, down
+    "rotation": (0.0,),
+}
+"""What it says at the start, by transform: that nothing moves."""
 
 
 def generalized(
@@ -77,3 +94,23 @@ def deformable(
     offsets = 2 * kernel_size**2 * deform_groups
     learned = offsets * kernel_size**2 * channels
     return ClosedForm((("2 N k⁴ C", size[0] * size[1] * learned),), learned + offsets)
+
+
+def spatial_transformer(size: tuple[int, int], channels: int, *, transform: str) -> ClosedForm:
+    """Return the cost of the network that says how a map is moved.
+
+    The grid and the interpolation are no products.
+    """
+    inner, cells, hidden = LOCALISATION
+    rows, columns = (-(-length // 2) for length in size)
+    fewer = -(-rows // 2) * -(-columns // 2)
+    outputs = len(START[transform])
+    found = (
+        ("9 C D N/4", 9 * channels * inner * rows * columns),
+        ("9 D² N/16", 9 * inner**2 * fewer),
+        (f"{cells**2} D F", inner * cells**2 * hidden),
+        (f"{outputs} F", hidden * outputs),
+    )
+    convolutions = 9 * channels * inner + inner + 9 * inner**2 + inner
+    layers = (inner * cells**2 + 1) * hidden + (hidden + 1) * outputs
+    return ClosedForm(found, convolutions + layers)

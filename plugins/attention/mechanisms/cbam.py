@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, field_validator
 
 from plugins.attention.core.closed_form import ClosedForm
-from plugins.attention.core.mechanism import Mechanism, Places
+from plugins.attention.core.in_block import InBlock
+from plugins.attention.core.mechanism import Places
 from plugins.attention.core.site import MapSite, Place, Site
 from plugins.attention.maps.gates import cost
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ConvolutionalBlock"]
 
 
-class ConvolutionalBlock(Mechanism):
+class ConvolutionalBlock(InBlock):
     """A gate for each channel, then one for each position.
 
     Attributes

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import field_validator, model_validator
 
 from plugins.attention.core.closed_form import ClosedForm
-from plugins.attention.core.mechanism import Mechanism, Places
+from plugins.attention.core.in_block import InBlock
+from plugins.attention.core.mechanism import Places
 from plugins.attention.core.site import MapSite, Place, Site
 from plugins.attention.maps.gates import cost
 
@@ -20,7 +21,7 @@ __all__ = ["GatherExcite"]
 EXTENTS = (2, 4, 8)
 
 
-class GatherExcite(Mechanism):
+class GatherExcite(InBlock):
     """A gate for each channel, from what is around a position.
 
     Attributes
@@ -60,6 +61,7 @@ class GatherExcite(Mechanism):
     def check(self, site: Site) -> None:
         """Refuse pretrained features that it cannot spare, and a map that is a single cell."""
         assert isinstance(site, MapSite)
+        super().check(site)
         if self.parameters == "none" and site.pretrained:
             raise ValueError(
                 "without parameters its gates cannot start open: they would take up to half of what"

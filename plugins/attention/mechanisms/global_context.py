@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from plugins.attention.core.closed_form import ClosedForm
-from plugins.attention.core.mechanism import Mechanism, Places
+from plugins.attention.core.in_block import InBlock
+from plugins.attention.core.mechanism import Places
 from plugins.attention.core.site import MapSite, Place, Site
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["GlobalContext"]
 
 
-class GlobalContext(Mechanism):
+class GlobalContext(InBlock):
     """One mean over all positions, weighted by their contents, for all queries.
 
     Attributes
@@ -37,6 +38,7 @@ class GlobalContext(Mechanism):
     def check(self, site: Site) -> None:
         """Refuse a single hidden channel, which layer normalisation would set to 0."""
         assert isinstance(site, MapSite)
+        super().check(site)
         if site.channels and site.channels // self.reduction < 2:
             raise ValueError(
                 f"of {site.channels} channels a reduction of {self.reduction} leaves"

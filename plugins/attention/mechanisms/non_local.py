@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from plugins.attention.core.closed_form import ClosedForm
-from plugins.attention.core.mechanism import Mechanism, Places
+from plugins.attention.core.in_block import InBlock
+from plugins.attention.core.mechanism import Places
 from plugins.attention.core.site import MapSite, Place, Site
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["NonLocal"]
 
 
-class NonLocal(Mechanism):
+class NonLocal(InBlock):
     """A mean over all positions, weighted by a function of the contents of both.
 
     Attributes
@@ -36,7 +37,7 @@ class NonLocal(Mechanism):
     formula = "softmax_k(θ(x_q)·φ(x_k) / √D)"
     paper = "Wang et al. 2018, Non-local Neural Networks"
     url = "https://arxiv.org/abs/1711.07971"
-    places: ClassVar[Places] = {MapSite: (Place.AFTER, Place.BACKBONE)}
+    places: ClassVar[Places] = {MapSite: (Place.AFTER, Place.BACKBONE, Place.BRANCH)}
 
     mode: Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"] = (
         "embedded_gaussian"
@@ -48,6 +49,7 @@ class NonLocal(Mechanism):
     def check(self, site: Site) -> None:
         """Refuse a reduction that leaves no channel."""
         assert isinstance(site, MapSite)
+        super().check(site)
         if 0 < site.channels < self.reduction:
             raise ValueError(
                 f"a reduction of {self.reduction} leaves none of {site.channels} channels;"

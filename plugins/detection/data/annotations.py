@@ -18,7 +18,7 @@ from plugins.contracts.dataset import PrepareError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Annotated", "Entry", "plain", "read"]
+__all__ = ["Annotated", "Entry", "read"]
 
 LISTS = ("images", "annotations", "categories")
 NUMBERS = frozenset({int, float})
@@ -114,11 +114,6 @@ def _content(file: Path, shown: Path, mend: bool) -> dict[str, Any]:
         more = "; those of test splits are not public" if empty == ["annotations"] else ""
         raise PrepareError(f"{shown} has no {' and no '.join(empty)}{more}")
     return content
-
-
-def plain(name: str) -> str:
-    """Return a class name without case and spaces, by which it is taken for another."""
-    return "".join(name.casefold().split())
 
 
 def _classes(shown: Path, entries: list[Any]) -> dict[Any, str]:

@@ -15,10 +15,11 @@ from pydantic import Field
 from plugins.contracts.copies import link, some
 from plugins.contracts.dataset import PrepareError
 from plugins.contracts.doors import Door, DoorOptions
-from plugins.detection.data.annotations import Annotated, plain, read
+from plugins.detection.data.annotations import Annotated, read
 from plugins.detection.data.check import check_pair
 from plugins.detection.data.coco import META_FILE
 from plugins.detection.data.layout import find_files, find_images
+from plugins.openmmlab.data.own_files import plain
 
 __all__ = ["Boxes", "BoxesOptions"]
 

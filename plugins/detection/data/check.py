@@ -9,8 +9,9 @@ from pathlib import Path
 
 from plugins.contracts.copies import some
 from plugins.contracts.dataset import Checked, PrepareError
-from plugins.detection.data.annotations import Annotated, plain, read
+from plugins.detection.data.annotations import Annotated, read
 from plugins.detection.data.coco import image_folder
+from plugins.openmmlab.data.own_files import plain
 from plugins.openmmlab.images import check_images
 
 __all__ = ["SMALLEST_IMAGE", "check", "check_pair"]

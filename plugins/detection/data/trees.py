@@ -8,27 +8,20 @@ out-of-domain test.
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from plugins.contracts.dataset import Card, Source
+from plugins.contracts.dataset import Card
 from plugins.detection.data.coco import Annotations
+from plugins.openmmlab.data.aerial import DEEPFOREST, PHOTOS, Photo, read_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["CARD", "DEEPFOREST", "PHOTOS", "SOURCES", "prepare", "read_image"]
+__all__ = ["CARD", "SOURCES", "prepare"]
 
-DEEPFOREST = Source(
-    package="deepforest",
-    version="2.1.0",
-    file="deepforest-2.1.0-py3-none-any.whl",
-    sha256="8c2798d8e9be7f0004b194fe207b76c1d9fff6e711b3db67b9508dcd5d00ae54",
-    size=20_639_595,
-)
 SOURCES = (DEEPFOREST,)
 
 CARD = Card(
@@ -56,27 +49,9 @@ TRAIN_STRIDE = 128
 VISIBLE = 0.4
 
 
-class Photo(NamedTuple):
-    """An annotated photo of the wheel, and the first row of its validation strip."""
-
-    stem: str
-    val_from: int
-
-
-PHOTOS = (
-    Photo("2019_YELL_2_528000_4978000_image_crop2", 2472 - 3 * TILE),
-    Photo("2019_YELL_2_541000_4977000_image_crop", 1035 - 2 * TILE),
-)
 OUT_OF_DOMAIN = ("OSBS_029", "SOAP_061")
 
 Rectangle = tuple[int, int, int, int]
-
-
-def read_image(wheel: zipfile.ZipFile, stem: str) -> Image:
-    """Return the RGB photo `stem` of an open deepforest wheel."""
-    from PIL import Image
-
-    return Image.open(io.BytesIO(wheel.read(f"deepforest/data/{stem}.png"))).convert("RGB")
 
 
 def read_boxes(wheel: zipfile.ZipFile, stem: str) -> list[Rectangle]:

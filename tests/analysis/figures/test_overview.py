@@ -1,4 +1,4 @@
-"""The four panels: which runs each shows, and what is said of the others."""
+"""The panels: which runs each shows, and what is said of the others."""
 
 from __future__ import annotations
 
@@ -86,6 +86,23 @@ def test_the_summary_with_most_runs_is_chosen_and_the_others_are_counted(run, fr
 def test_sites_of_both_kinds_fit_neither_panel_of_translation(run, frame_of):
     choices = chosen(frame_of(translation(run, "1111", "self.cross")))
     assert [choice.group for choice in choices] == [None] * 4
+
+
+def test_a_task_that_the_paper_has_not_gets_the_next_letter(run, frame_of, tmp_path):
+    rows = [
+        run("1111", 0, 0.4),
+        *(run(word, 0, 0.9, task="classification", metric="accuracy") for word in ("1111", "none")),
+        *(run("1111", 0, 0.9, task="a_guest", metric="score", sites=at) for at in ("x", "y")),
+    ]
+    image = figure(chosen(frame_of(*rows)))
+    assert [axes.get_title(loc="left") for axes in image.axes] == [
+        "(a) Detection\ntrees · conv4.conv5",
+        "(e) A guest\ntrees · x",
+        "(f) Classification\ntrees · conv4.conv5",
+    ]
+    assert image.axes[2].get_ylabel() == "accuracy points"
+    assert "left out: 1 of (e)." in notes(image)
+    assert draw(groups(frame_of(*rows)), tmp_path)
 
 
 @pytest.mark.parametrize("change", [{"state": "failed"}, {"mechanism_macs": math.nan}])

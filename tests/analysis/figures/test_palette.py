@@ -27,7 +27,7 @@ PAPER = {
     "0010+deformable": ("#009E73", "s"),
     "dynamic@3+deformable": ("#CC79A7", "s"),
 }
-FOREIGN = ("squeeze_excite", "gate", "axial", "linear_attention", "ghost")
+FOREIGN = ("efficient_channel", "gate", "axial", "linear_attention", "ghost")
 
 
 @pytest.mark.parametrize(("word", "expected"), PAPER.items())
@@ -43,17 +43,17 @@ def test_other_mechanisms_differ_from_the_paper_s_and_from_each_other():
 
 
 def test_options_and_ranges_change_neither_and_deformable_convolution_only_the_sign():
-    plain = "squeeze_excite"
-    for word in (f"{plain}:ratio=8", f"{plain}:ratio=16:bias=no@3", f"none+{plain}:ratio=4"):
+    plain = "efficient_channel"
+    for word in (f"{plain}:size=7", f"{plain}:size=5:bias=no@3", f"none+{plain}:size=9"):
         assert (color(word), marker(word)) == (color(plain), marker(plain))
-    both = f"{plain}:ratio=8@3+deformable"
+    both = f"{plain}:size=7@3+deformable"
     assert (color(both), marker(both), dashes(both)) == (color(plain), "s", (0, (5, 2)))
 
 
 def test_beside_a_mechanism_with_a_colour_it_has_that_colour_and_its_own_sign():
-    assert color("0010+squeeze_excite") == color("0010")
-    assert color("0101+squeeze_excite") == color("squeeze_excite")
-    assert marker("0010+squeeze_excite") == marker("squeeze_excite")
+    assert color("0010+efficient_channel") == color("0010")
+    assert color("0101+efficient_channel") == color("efficient_channel")
+    assert marker("0010+efficient_channel") == marker("efficient_channel")
 
 
 def test_they_are_the_same_in_every_process():

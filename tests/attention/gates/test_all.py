@@ -13,18 +13,22 @@ from plugins.attention.core.word import Word
 from .made import CHANNELS, made
 
 ON_MAPS = [
+    "squeeze_excite",
+    "squeeze_excite:reduction=2",
     "cbam",
     "cbam:reduction=2:kernel=3",
     "gather_excite",
     "gather_excite:extent=2",
     "gather_excite:parameters=some:extent=4",
     "gather_excite:parameters=plus:extent=2",
+    "residual_attention",
+    "residual_attention:levels=2",
 ]
 EVERY = [*ON_MAPS, "selective_kernel", "selective_kernel:branches=3"]
 
 
 @pytest.mark.parametrize("word", [word for word in ON_MAPS if made(word).state_dict()])
-def test_it_starts_open_whatever_it_sees(word):
+def test_it_starts_near_the_identity_whatever_it_sees(word):
     module = made(word, learned=False)
     for x in (torch.randn(2, CHANNELS, 5, 8), 1e3 * torch.rand(1, CHANNELS, 6, 4)):
         for training in (True, False):

@@ -1,0 +1,145 @@
+"""The config of a run as MMEngine's runner takes it: model, data, schedule, evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.config import ConfigDict
+
+from plugins.classification import metric, model, reading  # noqa: F401  they register themselves
+from plugins.classification.data.layout import read_classes
+from plugins.classification.recipe import Recipe
+from plugins.contracts.job import Job
+from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
+from plugins.openmmlab.backbone import expansion
+from plugins.openmmlab.optimizer import optimizer
+
+__all__ = ["NETWORKS", "class_names", "classifier", "runner_config", "training_config"]
+
+PREPROCESSOR = {
+    "type": "ImgDataPreprocessor",
+    # Of ImageNet's images in RGB, as in all of OpenMMLab's configs.
+    "mean": [123.675, 116.28, 103.53],
+    "std": [58.395, 57.12, 57.375],
+    "bgr_to_rgb": True,
+}
+
+STEMS: dict[str, dict[str, Any]] = {
+    "imagenet": {"type": "ImageNetResNet"},
+    "medium": {"type": "SmallStemResNet", "stem_stride": 2},
+    "small": {"type": "SmallStemResNet", "stem_stride": 1},
+}
+
+WARMUP_START = 0.01
+"""Share of the learning rate that warm-up starts from."""
+
+
+def _resnet(job: Job, classes: int) -> dict[str, Any]:
+    recipe: Recipe = job.recipe
+    backbone: dict[str, Any] = {
+        **STEMS[recipe.stem],
+        "depth": recipe.depth,
+        "base_channels": recipe.base_channels,
+        "out_indices": (3,),
+        "init_cfg": recipe.pretrained and {"type": "Pretrained", "checkpoint": recipe.pretrained},
+    }
+    sites.attend(backbone, job.mechanism, job.sites, recipe.heads, recipe.kv_stride)
+    return {
+        "type": "PooledClassifier",
+        "backbone": backbone,
+        "channels": recipe.base_channels * expansion(recipe.depth) * 2**3,
+        "classes": classes,
+        "dropout": recipe.dropout,
+        "label_smoothing": recipe.label_smoothing,
+    }
+
+
+NETWORKS: dict[str, Callable[[Job, int], dict[str, Any]]] = {"resnet": _resnet}
+"""By the recipe's word, what makes the model's config from a run and the number of classes.
+
+A module that classifies by itself is the ``backbone`` of a ``Classifier``.
+"""
+
+
+def classifier(job: Job, classes: int) -> ConfigDict:
+    """Return the config of the model."""
+    made = NETWORKS[job.recipe.network](job, classes)
+    return ConfigDict({**made, "data_preprocessor": PREPROCESSOR})
+
+
+def class_names(job: Job) -> tuple[str, ...]:
+    """Return the names of the data set's classes, in the order of the labels."""
+    return tuple(read_classes(job.data).values())
+
+
+def runner_config(job: Job) -> dict[str, Any]:
+    """Return model, data, schedule and evaluation as ``mmengine.Runner`` takes them."""
+    classes = class_names(job)
+    return training_config(job, len(classes)) | {
+        "train_dataloader": _loader(job, "train", classes),
+        "val_dataloader": _loader(job, "val", classes),
+        "val_cfg": {},
+        "val_evaluator": {"type": "Accuracy"},
+    }
+
+
+def training_config(job: Job, classes: int) -> dict[str, Any]:
+    """Return the part of `runner_config` that needs no data: model, optimizer and schedule."""
+    recipe: Recipe = job.recipe
+    return {
+        "default_scope": "mmengine",
+        "model": classifier(job, classes),
+        "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_interval": 1},
+        # All images of a training are of one size.
+        "env_cfg": {"cudnn_benchmark": job.device == "cuda"},
+        "optim_wrapper": optimizer(job),
+        "param_scheduler": _schedule(recipe),
+    }
+
+
+def _schedule(recipe: Recipe) -> list[dict[str, Any]]:
+    by_step = {"by_epoch": True, "convert_to_iter_based": True}
+    first, last = recipe.warmup_epochs, recipe.epochs
+    schedule: list[dict[str, Any]] = []
+    if first:
+        rise = {"type": "LinearLR", "start_factor": WARMUP_START, "begin": 0, "end": first}
+        schedule.append({**rise, **by_step})
+    if recipe.decay_epochs is None:
+        fall = {"type": "CosineAnnealingLR", "eta_min": 0, "begin": first, "end": last}
+        schedule.append({**fall, "T_max": last - first, **by_step})
+    else:
+        steps = {"type": "MultiStepLR", "gamma": 0.1, "milestones": list(recipe.decay_epochs)}
+        schedule.append({**steps, "by_epoch": True})
+    return schedule
+
+
+def _loader(job: Job, split: str, classes: tuple[str, ...]) -> dict[str, Any]:
+    recipe: Recipe = job.recipe
+    to_train = split == "train"
+    pipeline: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}]
+    if to_train and recipe.area_range != (1.0, 1.0):
+        cut = {"type": "RandomResizedCrop", "size": recipe.crop, "areas": recipe.area_range}
+        pipeline.append(cut)
+    else:
+        # The smaller of two numbers is for the shorter side; the larger one is no limit.
+        scale = (recipe.resize, 10**6)
+        pipeline.append({"type": "Resize", "scale": scale, "keep_ratio": True})
+        pipeline.append({"type": "CenterCrop", "crop_size": recipe.crop[::-1]})
+    if to_train:
+        pipeline.append({"type": "RandomFlip", "prob": recipe.flip})
+    dataset = {
+        "type": "LabelledImages",
+        "split": split,
+        "data_root": str(job.data),
+        "metainfo": {"classes": classes},
+        "test_mode": not to_train,
+        "indices": recipe.training_images if to_train else recipe.evaluation_images,
+        "pipeline": [*pipeline, {"type": "PackImage"}],
+    }
+    if not to_train:
+        # All of one size; how many at once changes nothing, as nothing is normalised by the batch.
+        return training.loader(job, dataset, recipe.batch_size, shuffle=False)
+    made = training.loader(job, dataset, training.share(job), shuffle=True)
+    whole = {"type": "WholeBatches", "batch_size": recipe.batch_size}
+    return made | {"sampler": made["sampler"] | whole}
