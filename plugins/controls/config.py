@@ -20,8 +20,8 @@ from plugins.openmmlab.optimizer import optimizer
 
 __all__ = ["NamedCells", "network", "runner_config"]
 
-WARM_UP = 0.1
-"""Share of the steps in which the learning rate rises."""
+WARM_UP = 1
+"""Epochs in which the learning rate rises, if there are more."""
 
 
 @DATASETS.register_module()
@@ -94,18 +94,19 @@ def runner_config(job: Job, weights: Path) -> dict[str, Any]:
     each = training.share(job)
     learned = scenes("train", recipe.training_images)
     common = {"by_epoch": True, "convert_to_iter_based": True}
-    rising = WARM_UP * recipe.epochs
+    rising = WARM_UP if recipe.epochs > WARM_UP else 0
+    rise = {"type": "LinearLR", "start_factor": 0.05, "begin": 0, "end": rising, **common}
+    fall = {"type": "CosineAnnealingLR", "begin": rising, "end": recipe.epochs, **common}
     return {
         "default_scope": "mmengine",
         "model": network(job),
         "train_cfg": {
-            "by_epoch": True, "max_epochs": recipe.epochs, "val_interval": recipe.epochs
+            "by_epoch": True,
+            "max_epochs": recipe.epochs,
+            "val_interval": recipe.epochs,
         },
         "optim_wrapper": optimizer(job),
-        "param_scheduler": [
-            {"type": "LinearLR", "start_factor": 0.05, "begin": 0, "end": rising, **common},
-            {"type": "CosineAnnealingLR", "begin": rising, "end": recipe.epochs, **common},
-        ],
+        "param_scheduler": [rise, fall] if rising else [fall],
         "train_dataloader": training.loader(job, learned, each, shuffle=True),
         "val_dataloader": training.loader(
             job, scenes("val", recipe.evaluation_images), each, shuffle=False

@@ -31,7 +31,7 @@ class Recipe(Training):
     epochs: PositiveInt = Field(10, description="passes over the scenes")
     batch_size: PositiveInt = Field(48, description="scenes a step")
     optimizer: Literal["sgd", "adamw"] = Field("adamw", description="for the stem, AdamW anyway")
-    learning_rate: PositiveFloat = Field(3e-3, description="the highest, after a tenth of the steps")
+    learning_rate: PositiveFloat = Field(3e-3, description="the highest, after the first epoch")
     weight_decay: float = Field(1e-4, ge=0)
 
     @model_validator(mode="after")
