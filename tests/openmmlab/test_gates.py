@@ -17,6 +17,7 @@ SITES = ("conv4", "conv5")
 WORDS = {
     "cbam": {"mlp", "conv", "norm"},
     "gather_excite:parameters=plus:extent=2": {"gather", "excite"},
+    "residual_attention": {"mask"},
     "selective_kernel": {"wider", "select"},
 }
 """The names of what each brings, within the module of a block."""

@@ -19,12 +19,14 @@ ON_MAPS = [
     "gather_excite:extent=2",
     "gather_excite:parameters=some:extent=4",
     "gather_excite:parameters=plus:extent=2",
+    "residual_attention",
+    "residual_attention:levels=2",
 ]
 EVERY = [*ON_MAPS, "selective_kernel", "selective_kernel:branches=3"]
 
 
 @pytest.mark.parametrize("word", [word for word in ON_MAPS if made(word).state_dict()])
-def test_it_starts_open_whatever_it_sees(word):
+def test_it_starts_near_the_identity_whatever_it_sees(word):
     module = made(word, learned=False)
     for x in (torch.randn(2, CHANNELS, 5, 8), 1e3 * torch.rand(1, CHANNELS, 6, 4)):
         for training in (True, False):

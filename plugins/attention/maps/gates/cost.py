@@ -9,15 +9,20 @@ from plugins.attention.core.closed_form import ClosedForm
 
 __all__ = [
     "EXCITE_REDUCTION",
+    "MASK_REDUCTION",
     "SELECT_LEAST",
     "cbam",
     "gather_excite",
+    "residual_attention",
     "selective_kernel",
     "units",
 ]
 
 EXCITE_REDUCTION = 16
 """Channels to a hidden unit of gather-excite, Hu et al. 2018, section 4."""
+
+MASK_REDUCTION = 4
+"""Channels to a channel inside of the mask branch's units, as in a ResNet's bottleneck."""
 
 SELECT_LEAST = 32
 """Hidden units that selective kernels have at least, Li et al. 2019, equation (4)."""
@@ -60,6 +65,29 @@ def gather_excite(
         products.append(("2 C²/r N/e²", 2 * channels * hidden * rows * columns))
         learned += 2 * channels * hidden + hidden + channels
     return ClosedForm(tuple(products), learned)
+
+
+def residual_attention(size: tuple[int, int], channels: int, *, levels: int) -> ClosedForm:
+    """Return the cost of the mask branch: its units by level, and the two layers at the end.
+
+    Each halving rounds up. All levels but the last have three units, the last has two.
+    """
+    rows, columns = size
+    inner = units(channels, MASK_REDUCTION)
+    products, number = [], 0
+    for level in range(1, levels + 1):
+        rows, columns = -(-rows // 2), -(-columns // 2)
+        here = 3 if level < levels else 2
+        number += here
+        positions = here * rows * columns
+        products += [
+            (f"{2 * here} C D N/{4**level}", 2 * positions * channels * inner),
+            (f"{9 * here} D² N/{4**level}", 9 * positions * inner**2),
+        ]
+    products.append(("2 N C²", 2 * size[0] * size[1] * channels**2))
+    unit = 2 * channels * inner + 9 * inner**2 + 2 * (channels + 2 * inner)
+    last = 2 * channels**2 + channels + 2 * (2 * channels)
+    return ClosedForm(tuple(products), number * unit + last)
 
 
 def selective_kernel(
