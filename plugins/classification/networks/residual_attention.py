@@ -20,82 +20,14 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["AttentionModule", "MaskBranch", "ResidualAttentionNetwork", "ResidualUnit"]
+from plugins.attention.maps.residual_attention import MaskBranch, ResidualUnit
+
+__all__ = ["AttentionModule", "ResidualAttentionNetwork"]
 
 EXPANSION = 4
+"""By how many the first stage has more channels than what comes before it."""
+
 LEARNING = ("residual", "naive", "none")
-
-
-class ResidualUnit(nn.Module):
-    """Bottleneck with normalisation first: (N, in, H, W) to (N, out, H / stride, W / stride)."""
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
-        super().__init__()
-        inner = max(1, out_channels // EXPANSION)
-        self.norm1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = nn.Conv2d(in_channels, inner, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(inner)
-        self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding=1, bias=False)
-        self.norm3 = nn.BatchNorm2d(inner)
-        self.conv3 = nn.Conv2d(inner, out_channels, 1, bias=False)
-        changes = stride != 1 or in_channels != out_channels
-        self.shortcut = (
-            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False) if changes else None
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return what passes, plus the branch."""
-        active = self.norm1(x).relu()
-        passed = x if self.shortcut is None else self.shortcut(active)
-        out = self.conv1(active)
-        out = self.conv2(self.norm2(out).relu())
-        out = self.conv3(self.norm3(out).relu())
-        return passed + out
-
-
-class MaskBranch(nn.Module):
-    """M of a map (N, C, H, W): as large, between 0 and 1.
-
-    Parameters
-    ----------
-    channels: int
-        C.
-    levels: int
-        How often the map is pooled. Each level but the lowest has a unit on the way down, one on
-        the way up, and one in between that skips the levels below; the lowest has two units.
-    """
-
-    def __init__(self, channels: int, levels: int) -> None:
-        super().__init__()
-        if levels < 1:
-            raise ValueError(f"levels must be 1 or more, got {levels}")
-        upper = range(levels - 1)
-        self.down = nn.ModuleList(ResidualUnit(channels, channels) for _ in range(levels))
-        self.skip = nn.ModuleList(ResidualUnit(channels, channels) for _ in upper)
-        self.bottom = ResidualUnit(channels, channels)
-        self.up = nn.ModuleList(ResidualUnit(channels, channels) for _ in upper)
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.conv1 = nn.Conv2d(channels, channels, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the mask."""
-        size, skipped = x.shape[-2:], []
-        for level, unit in enumerate(self.down):
-            x = unit(F.max_pool2d(x, 3, stride=2, padding=1))
-            if level < len(self.skip):
-                skipped.append(self.skip[level](x))
-        x = self.bottom(x)
-        for unit, beside in zip(reversed(self.up), reversed(skipped), strict=True):
-            x = unit(_enlarged(x, beside.shape[-2:]) + beside)
-        x = _enlarged(x, size)
-        x = self.conv1(self.norm1(x).relu())
-        return self.conv2(self.norm2(x).relu()).sigmoid()
-
-
-def _enlarged(x: Tensor, size: Sequence[int]) -> Tensor:
-    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
 
 
 class AttentionModule(nn.Module):
@@ -192,7 +124,7 @@ class ResidualAttentionNetwork(nn.Module):
         self.head = nn.Linear(channels, classes)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight)
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, classes) of images (N, 3, H, W)."""

@@ -5,11 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from plugins.attention.core.cost import count
+from plugins.attention.maps.residual_attention import MaskBranch, ResidualUnit
 from plugins.classification.networks.residual_attention import (
     AttentionModule,
-    MaskBranch,
     ResidualAttentionNetwork,
-    ResidualUnit,
 )
 
 from .small import made
@@ -34,10 +33,10 @@ class ByHand:
         return out if bias is None else out + bias[:, None, None]
 
     def unit(self, name, x):
-        out = self.point(f"{name}.conv1", self.norm(f"{name}.norm1", x))
+        out = self.point(f"{name}.layers.2", self.norm(f"{name}.layers.0", x))
         height, width = x.shape[-2:]
-        padded = F.pad(self.norm(f"{name}.norm2", out), [1] * 4)
-        weight = self.state[f"{name}.conv2.weight"]
+        padded = F.pad(self.norm(f"{name}.layers.3", out), [1] * 4)
+        weight = self.state[f"{name}.layers.5.weight"]
         out = sum(
             torch.einsum(
                 "oi,nihw->nohw",
@@ -47,12 +46,13 @@ class ByHand:
             for r in range(3)
             for c in range(3)
         )
-        return x + self.point(f"{name}.conv3", self.norm(f"{name}.norm3", out))
+        return x + self.point(f"{name}.layers.8", self.norm(f"{name}.layers.6", out))
 
     def mask(self, name, x, levels):
         out = self.below(name, pooled(x), 0, levels)
-        out = self.point(f"{name}.conv1", self.norm(f"{name}.norm1", enlarged(out, x.shape[-2:])))
-        return 1 / (1 + (-self.point(f"{name}.conv2", self.norm(f"{name}.norm2", out))).exp())
+        out = self.norm(f"{name}.head.0", enlarged(out, x.shape[-2:]))
+        out = self.norm(f"{name}.head.3", self.point(f"{name}.head.2", out))
+        return 1 / (1 + (-self.point(f"{name}.head.5", out)).exp())
 
     def below(self, name, x, level, levels):
         """What a level makes of the pooled map, by itself and what is below it."""
@@ -61,7 +61,7 @@ class ByHand:
             return self.unit(f"{name}.bottom", x)
         beside = self.unit(f"{name}.skip.{level}", x)
         under = self.below(name, pooled(x), level + 1, levels)
-        return self.unit(f"{name}.up.{level}", enlarged(under, x.shape[-2:]) + beside)
+        return self.unit(f"{name}.up.{levels - 2 - level}", enlarged(under, x.shape[-2:]) + beside)
 
 
 def pooled(x):
@@ -171,7 +171,7 @@ def test_what_is_looked_at_is_the_mean_of_each_mask():
     [
         ({"learning": "hard"}, "learning must be one of residual, naive, none"),
         ({"modules": (1,)}, "3 widths need 2 numbers of modules"),
-        ({"levels": (1, 0)}, "levels must be 1 or more"),
+        ({"levels": (1, 0)}, "levels must be positive"),
         ({"stem": 3}, "stem must be 1, 2 or 4"),
     ],
 )
