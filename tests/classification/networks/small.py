@@ -42,12 +42,13 @@ def made(name: str, **options: Any) -> Any:
     """A network whose normalisation has seen something."""
     torch.manual_seed(0)
     network = NETWORKS[name](**options)
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.uniform_(layer.bias, -0.1, 0.5)
-            assert layer.running_mean is not None
-            assert layer.running_var is not None
-            layer.running_mean.normal_(std=0.1)
-            layer.running_var.uniform_(0.1, 0.4)
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for layer in layers:
+        nn.init.uniform_(layer.weight, 0.5, 1.5)
+        nn.init.uniform_(layer.bias, -0.1, 0.5)
+        layer.momentum = None  # the mean of all that was seen
+    with torch.no_grad():
+        network.train()(torch.randn(4, 3, 40, 40))
+    for layer in layers:
+        layer.momentum = 0.1
     return network
