@@ -40,7 +40,7 @@ GRID = 7
 SHARPNESS = 10.0
 """k of h, which the paper takes large enough for M to be nearly 0 or 1."""
 
-PROPOSING = 0.25
+PROPOSING = 1 / 3
 """The share of a turn in which the proposals learn."""
 
 
@@ -89,6 +89,8 @@ class Proposal(nn.Module):
 
     A box is x0, y0, x1, y1 as shares of the image's width and height. It lies in the image and has
     the image's proportions, since the layers' outputs are the place among all that are possible.
+    Features have unit norm here, which the paper does not say: thousands of large ones would drive
+    the hidden units to their limits in one step of Adam, and boxes would be the same for all.
 
     Parameters
     ----------
@@ -105,12 +107,13 @@ class Proposal(nn.Module):
         self.smallest = smallest
         self.pool = nn.AdaptiveAvgPool2d(GRID)
         self.layers = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * GRID**2, hidden), nn.Tanh(), nn.Linear(hidden, 3)
+            nn.Linear(channels * GRID**2, hidden), nn.Tanh(), nn.Linear(hidden, 3)
         )
+        nn.init.normal_(self.layers[0].weight)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> Tensor:
         """Propose."""
-        out = self.layers(self.pool(features))
+        out = self.layers(F.normalize(self.pool(features).flatten(1)))
         with exactly(out):
             place = out.to(torch.promote_types(out.dtype, torch.float32)).sigmoid()
             side = self.smallest + (1 - self.smallest) * place[:, 2:]
@@ -161,9 +164,11 @@ class RecurrentAttentionNetwork(nn.Module):
         The least side of a crop, as a share of the side of the image that it is cut from.
     margin: float
         Of the rank loss.
+    alone: float
+        The share of the training in which the classifiers learn first; the paper's are pretrained.
     turns: int
-        In how many turns the training is divided. In each the classifiers learn first, and then
-        the proposals: their start in the first turn; in the last turn they rest. If
+        In how many turns the rest is divided. In each the proposals learn first, their start in the
+        first turn and by the rank loss in the others, and then the classifiers. If
         ``training_steps`` is None, both learn in each step.
 
     Attributes
@@ -187,12 +192,15 @@ class RecurrentAttentionNetwork(nn.Module):
         hidden: int = 1024,
         smallest: float = 1 / 3,
         margin: float = 0.05,
-        turns: int = 4,
+        alone: float = 0.5,
+        turns: int = 3,
     ) -> None:
         super().__init__()
         if scales < 2 or turns < 2:
             raise ValueError(f"scales and turns must be 2 or more, got {scales} and {turns}")
-        self.margin, self.turns = margin, turns
+        if not 0 <= alone < 1:
+            raise ValueError(f"alone must be at least 0 and less than 1, got {alone}")
+        self.margin, self.alone, self.turns = margin, alone, turns
         self.classifiers = nn.ModuleList(Scale(classes, widths, depths) for _ in range(scales))
         self.proposals = nn.ModuleList(
             Proposal(widths[-1], hidden, smallest) for _ in range(scales - 1)
@@ -229,8 +237,10 @@ class RecurrentAttentionNetwork(nn.Module):
         """Return what learns: ``classifiers``, ``start``, ``proposals``, or ``all``."""
         if self.training_steps is None:
             return "all"
-        turn, within = divmod(self.training_step * self.turns, self.training_steps)
-        if turn >= self.turns - 1 or within < (1 - PROPOSING) * self.training_steps:
+        since = self.training_step - self.alone * self.training_steps
+        length = (1 - self.alone) * self.training_steps / self.turns
+        turn, within = divmod(since, length)
+        if turn < 0 or within >= PROPOSING * length:
             return "classifiers"
         return "proposals" if turn else "start"
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from plugins.classification.networks.recurrent_attention import RecurrentAttentionNetwork
 from plugins.classification.proofs.training import Row, Split, accuracy, fit, in_batches, prove
 
-WIDTHS, DEPTHS, HIDDEN = (16, 32, 64), (1, 1, 1), 64
-EPOCHS, RATE = 16, 3e-3
+WIDTHS, DEPTHS, HIDDEN = (12, 24, 48), (1, 1, 2), 64
+EPOCHS, RATE = 14, 5e-3
 
 
 def _rows(train: Split, val: Split, seed: int, epochs: int | None) -> Iterator[Row]:

@@ -149,8 +149,8 @@ def rank_by_hand(network, images):
 
 
 def proposing(network, phase="proposals"):
-    network.training_steps = 400
-    network.training_step = {"classifiers": 0, "start": 80, "proposals": 180}[phase]
+    network.training_steps = 120
+    network.training_step = {"classifiers": 0, "start": 60, "proposals": 80}[phase]
     assert network.phase() == phase
     return network.train()
 
@@ -236,16 +236,25 @@ def test_what_is_fixed_has_no_gradient_and_keeps_its_statistics(phase, learns, n
 
 
 def test_the_phase_follows_the_step():
-    network, _ = network_and_images(turns=3)
-    network.training_steps = 24
+    network, _ = network_and_images(alone=0.25, turns=3)
+    network.training_steps = 48
     phases = []
-    for step in range(24):
+    for step in range(48):
         network.training_step = step
         phases.append(network.phase())
-    classifiers = ["classifiers"] * 6
-    assert phases == [
-        *classifiers, *["start"] * 2, *classifiers, *["proposals"] * 2, *["classifiers"] * 8
-    ]  # fmt: skip
+    rank = [*["proposals"] * 4, *["classifiers"] * 8]
+    assert phases == [*["classifiers"] * 12, *["start"] * 4, *["classifiers"] * 8, *rank, *rank]
+
+
+def test_proposals_do_not_saturate_however_large_the_features_are():
+    torch.manual_seed(0)
+    proposal, features = Proposal(64, 16, 0.3), 100 * torch.rand(8, 64, 7, 7)
+    optimizer = torch.optim.Adam(proposal.parameters(), lr=3e-3)
+    for _ in range(10):
+        optimizer.zero_grad()
+        proposal(features).square().sum().backward()
+        optimizer.step()
+    assert proposal(features).std(dim=0).min() > 1e-3
 
 
 def test_while_the_number_of_steps_is_unknown_both_learn_each_from_its_own_loss():
@@ -284,7 +293,8 @@ def test_it_multiplies_what_its_closed_form_says(scales):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"scales": 1}, "scales and turns must be 2 or more, got 1 and 4"),
+        ({"scales": 1}, "scales and turns must be 2 or more, got 1 and 3"),
+        ({"alone": 1}, "alone must be at least 0 and less than 1, got 1"),
         ({"turns": 1}, "scales and turns must be 2 or more, got 2 and 1"),
         ({"smallest": 0}, "smallest must be between 0 and 1, got 0"),
     ],
