@@ -63,8 +63,8 @@ def prepared(tmp_path_factory):
 
 @pytest.mark.train
 @pytest.mark.parametrize(
-    ("name", "rows"),
-    [("residual_attention", 3), ("dynamic_capacity", 8), ("recurrent_attention", 1)],
+    ("proof", "rows"),
+    [(residual_attention, 3), (dynamic_capacity, 8), (recurrent_attention, 1)],
 )
 def test_a_proof_writes_its_table(prepared, tmp_path, monkeypatch, proof, rows):
     table = tmp_path / "tables" / "proof.csv"
