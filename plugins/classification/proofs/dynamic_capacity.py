@@ -24,7 +24,7 @@ from plugins.classification.proofs.training import Row, Split, accuracy, fit, in
 
 PATCH, TOP, LEARNED = 10, 48, 8
 PATCHES = (1, 2, 4, 8, 16, 32)
-EPOCHS, FINE_EPOCHS, RATE = 20, 10, 3e-3
+EPOCHS, FINE_EPOCHS, RATE = 16, 8, 3e-3
 
 
 class _Fine(nn.Sequential):

@@ -14,7 +14,7 @@ from plugins.classification.networks.recurrent_attention import RecurrentAttenti
 from plugins.classification.proofs.training import Row, Split, accuracy, fit, in_batches, prove
 
 WIDTHS, DEPTHS, HIDDEN = (12, 24, 48), (1, 1, 2), 64
-EPOCHS, RATE = 14, 5e-3
+EPOCHS, RATE = 12, 5e-3
 
 
 def _rows(train: Split, val: Split, seed: int, epochs: int | None) -> Iterator[Row]:

