@@ -112,10 +112,11 @@ class Proposal(nn.Module):
         nn.init.normal_(self.layers[0].weight)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Propose."""
-        out = self.layers(F.normalize(self.pool(features).flatten(1)))
-        with exactly(out):
-            place = out.to(torch.promote_types(out.dtype, torch.float32)).sigmoid()
+        """Propose, in single precision at least, as a pixel is a small share of the image."""
+        kind = next(self.layers.parameters()).dtype
+        with exactly(features):
+            seen = self.pool(features.to(kind)).flatten(1)
+            place = self.layers(F.normalize(seen)).sigmoid()
             side = self.smallest + (1 - self.smallest) * place[:, 2:]
             corner = (1 - side) * place[:, :2]
             return torch.cat([corner, corner + side], dim=1)
@@ -223,7 +224,7 @@ class RecurrentAttentionNetwork(nn.Module):
         for scale, (_, box) in enumerate(list(self._scales(images))[:-1], start=2):
             start, side = whole[:, :2], whole[:, 2:] - whole[:, :2]
             whole = torch.cat([start + side * box[:, :2], start + side * box[:, 2:]], dim=1)
-            found[f"scale {scale}"] = whole * size
+            found[f"scale{scale}"] = whole * size
         return found
 
     def cost(self, height: int, width: int) -> int:

@@ -26,7 +26,7 @@ def _rows(train: Split, val: Split, seed: int, epochs: int | None) -> Iterator[R
     scales = [torch.cat(each) for each in zip(*in_batches(network.at_scales, val.images),
                                               strict=True)]  # fmt: skip
     first, second = (each.softmax(dim=1).gather(1, val.labels[:, None])[:, 0] for each in scales)
-    crops = torch.cat(in_batches(lambda x: network.looked(x)["scale 2"], val.images))
+    crops = torch.cat(in_batches(lambda x: network.looked(x)["scale2"], val.images))
     sides = crops[:, 2:] - crops[:, :2]
     start = torch.rand(len(crops), 2) * (crops.new_tensor(val.images.shape[:1:-1]) - sides)
     drawn = torch.cat([start, start + sides], dim=1)

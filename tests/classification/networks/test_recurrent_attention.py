@@ -101,6 +101,16 @@ def test_a_proposal_lies_in_the_image_and_is_no_smaller_than_allowed(value):
     assert sides.min() >= 0.25 - 1e-12
 
 
+def test_in_half_precision_boxes_move_by_less_than_a_pixel():
+    network = made("recurrent attention").eval()
+    images = torch.randn(2, 3, 448, 448)
+    expected = network.looked(images)["scale2"]
+    features = network.classifiers[0](images)[1]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = 448 * network.proposals[0](features)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-2)
+
+
 def test_logits_are_those_of_the_mean_probability_of_the_scales():
     network, images = network_and_images(scales=3)
     network.eval()
@@ -122,7 +132,7 @@ def test_boxes_that_are_shown_are_in_pixels_of_the_image():
     found = network.looked(images)
     first = network.proposals[0](network.classifiers[0](images)[1])
     second = network.proposals[1](network.classifiers[1](closer(images, first))[1])
-    for name, at in (("scale 2", lambda i, t: first[i, t]), ("scale 3", None)):
+    for name, at in (("scale2", lambda i, t: first[i, t]), ("scale3", None)):
         for image in range(2):
             x0, y0, x1, y1 = first[image].tolist()
             if at is None:
