@@ -13,14 +13,19 @@ from torch import Tensor
 from plugins.classification.networks.recurrent_attention import RecurrentAttentionNetwork
 from plugins.classification.proofs.training import Row, Split, accuracy, fit, in_batches, prove
 
-WIDTHS, DEPTHS, HIDDEN = (12, 24, 48), (1, 1, 2), 64
-EPOCHS, RATE = 12, 5e-3
+WIDTHS, DEPTHS, HIDDEN, ALONE = (8, 16, 32, 64), (1, 1, 1, 1), 64, 0.3
+EPOCHS, RATE = 20, 5e-3
 
 
 def _rows(train: Split, val: Split, seed: int, epochs: int | None) -> Iterator[Row]:
     torch.manual_seed(seed)
     network = RecurrentAttentionNetwork(
-        int(train.labels.max()) + 1, scales=2, widths=WIDTHS, depths=DEPTHS, hidden=HIDDEN
+        int(train.labels.max()) + 1,
+        scales=2,
+        widths=WIDTHS,
+        depths=DEPTHS,
+        hidden=HIDDEN,
+        alone=ALONE,
     )
     fit(network, train, epochs=epochs or EPOCHS, rate=RATE, seed=seed)
     scales = [torch.cat(each) for each in zip(*in_batches(network.at_scales, val.images),
