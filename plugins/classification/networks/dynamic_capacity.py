@@ -5,9 +5,9 @@ those of its experiments on cluttered MNIST. With coarse features c = f_c(image)
 each cell, fine features f_f of a patch, and layers g on top of both:
 
     H = entropy of softmax(g(c))
-    M_ij = || dH / dc_ij ||_2                                the saliency of a cell
+    M_ij = norm of dH / dc_ij                                the saliency of a cell
     logits = g(c, where the k most salient c_ij are f_f(patch around ij))
-    loss = cross-entropy + hint * mean over patches of || c_ij - f_f(patch_ij) ||^2
+    loss = cross-entropy + hint * mean over patches of the squared norm of c_ij - f_f(patch_ij)
 
 No gradient passes through M or the choice of cells, and that of the hint reaches c alone. Never
 call it DCN, which is deformable convolution.
