@@ -13,8 +13,8 @@ from torch import Tensor
 from plugins.classification.networks.recurrent_attention import RecurrentAttentionNetwork
 from plugins.classification.proofs.training import Row, Split, accuracy, fit, in_batches, prove
 
-WIDTHS, DEPTHS, HIDDEN, ALONE = (8, 16, 32, 64), (1, 1, 1, 1), 64, 0.3
-EPOCHS, RATE = 20, 5e-3
+WIDTHS, DEPTHS, HIDDEN, ALONE = (8, 16, 32, 64), (1, 1, 1, 1), 64, 0.2
+EPOCHS, RATE = 24, 5e-3
 
 
 def _rows(train: Split, val: Split, seed: int, epochs: int | None) -> Iterator[Row]:
