@@ -198,7 +198,7 @@ def test_where_no_worker_can_be_forked_it_starts_from_scratch(
 
 
 def test_importing_a_framework_starts_no_thread():
-    tasks = ("detection", "segmentation", "translation")
+    tasks = ("classification", "detection", "segmentation", "translation")
     nurseries = [Nursery(task, Slots(1, []).environment) for task in tasks]
     try:
         for nursery in nurseries:

@@ -27,27 +27,36 @@ class ResidualUnit(nn.Module):
 
     Parameters
     ----------
-    channels: int
-        C, channels in and out; a quarter of them inside.
+    channels, out_channels: int
+        C in and out, the same by default; a quarter of those out inside.
+    stride: int
+        Of the 3x3 convolution. If it is not 1, or the channels change, a convolution of what is
+        normalised takes the place of the identity.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int | None = None, stride: int = 1) -> None:
         super().__init__()
-        inner = units(channels, MASK_REDUCTION)
+        out = channels if out_channels is None else out_channels
+        inner = units(out, MASK_REDUCTION)
         self.layers = nn.Sequential(
             *_convolution(channels, inner, 1),
-            *_convolution(inner, inner, 3),
-            *_convolution(inner, channels, 1),
+            *_convolution(inner, inner, 3, stride=stride),
+            *_convolution(inner, out, 1),
         )
+        changes = stride != 1 or channels != out
+        self.shortcut = nn.Conv2d(channels, out, 1, stride, bias=False) if changes else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the branch to a map (N, C, H, W)."""
-        out: Tensor = self.layers(x)
-        return x + out
+        active = self.layers[:2](x)
+        out: Tensor = self.layers[2:](active)
+        return out + (x if self.shortcut is None else self.shortcut(active))
 
 
-def _convolution(channels: int, out: int, kernel: int, bias: bool = False) -> list[nn.Module]:
-    conv = nn.Conv2d(channels, out, kernel, padding=kernel // 2, bias=bias)
+def _convolution(
+    channels: int, out: int, kernel: int, stride: int = 1, bias: bool = False
+) -> list[nn.Module]:
+    conv = nn.Conv2d(channels, out, kernel, stride, padding=kernel // 2, bias=bias)
     return [nn.BatchNorm2d(channels), nn.ReLU(), conv]
 
 
