@@ -16,6 +16,7 @@ from study.runs.run import open_folder
 GRIDS = Path(__file__).parents[2] / "grids"
 PATHS = find([GRIDS])
 EMBEDDED = {
+    "controls": "control-scenes",
     "classification": "cluttered-digits",
     "detection": "trees",
     "segmentation": "landcover",

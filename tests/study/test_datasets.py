@@ -16,7 +16,10 @@ from study.errors import StudyError
 
 pytestmark = pytest.mark.data
 
-EMBEDDED = ("cluttered-digits", "digits", "landcover", "landcover-tiles", "software-en-de", "trees")
+EMBEDDED = (
+    *("cluttered-digits", "control-scenes", "digits", "landcover", "landcover-tiles"),
+    *("software-en-de", "trees"),
+)
 COPIED = ("cityscapes", "coco", "cub", "imagenet", "wmt14")
 
 
