@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from plugins.question_answering.metrics.normalisation import normalised, stripped
 
-__all__ = ["Judged", "VqaAccuracy", "as_compared", "consensus", "vqa_accuracy"]
+__all__ = ["Judged", "VqaAccuracy", "agreement", "as_compared", "consensus", "vqa_accuracy"]
 
 ENOUGH = 3
 DECIMALS = 2
@@ -49,7 +49,11 @@ def as_compared(predicted: str, answers: Sequence[str]) -> tuple[str, list[str]]
 
 def consensus(predicted: str, answers: Sequence[str]) -> float:
     """Return the accuracy of one answer, from 0 to 1."""
-    said, given = as_compared(predicted, answers)
+    return agreement(*as_compared(predicted, answers))
+
+
+def agreement(said: str, given: Sequence[str]) -> float:
+    """Return the accuracy of one answer, from 0 to 1; all are as they are compared."""
     matches = given.count(said)
     scores = [min(1.0, (matches - (answer == said)) / ENOUGH) for answer in given]
     return sum(scores) / len(scores)
