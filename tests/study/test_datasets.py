@@ -26,7 +26,7 @@ EMBEDDED = (
     "trees",
 )
 COPIED = (
-    "cityscapes", "coco", "cub", "imagenet", "wmt14",
+    "cityscapes", "clevr", "coco", "cub", "flickr30k", "imagenet", "vqa-cp", "vqa2", "wmt14",
 )  # fmt: skip
 
 
