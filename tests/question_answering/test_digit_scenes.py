@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from question_only import assert_told_by_the_card
 
 from plugins.question_answering.data.layout import read_answers, read_phrases, read_questions
 from study import data
@@ -110,22 +110,4 @@ def test_a_class_alone_does_not_find_what_phrases_of_ink_and_place_name(folder):
 
 
 def test_the_question_alone_is_right_as_often_as_the_card_says(folder):
-    asked = defaultdict(Counter)
-    for each in read_questions(folder, "train"):
-        asked[each.question][each.answers[0]] += 1
-    every = Counter()
-    for counts in asked.values():
-        every += counts
-    right = defaultdict(list)
-    for each in read_questions(folder, "val"):
-        guess = (asked.get(each.question) or every).most_common(1)[0][0]
-        right[each.type].append(guess == each.answers[0])
-    card = data.card("digit-scenes")
-    (note,) = (note for note in card["notes"] if "without the image" in note)
-    of_all = np.mean([each for found in right.values() for each in found])
-    assert of_all == pytest.approx(card["counts"]["question_only"]["val"], abs=0.005)
-    told = dict(re.findall(r"(for|exist|count|compare|query) (\.\d+)", note))
-    assert told.keys() == {"for", *right}
-    # Where two answers are equally frequent in train, either may be said.
-    for kind, share in {"for": of_all, **{k: np.mean(v) for k, v in right.items()}}.items():
-        assert float(told[kind]) == pytest.approx(share, abs=0.011), kind
+    assert_told_by_the_card("digit-scenes", folder)

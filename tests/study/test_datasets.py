@@ -21,6 +21,7 @@ EMBEDDED = (
     "digit-scenes",
     "digits",
     "landcover",
+    "landcover-questions",
     "landcover-tiles",
     "software-en-de",
     "trees",
