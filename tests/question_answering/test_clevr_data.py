@@ -13,7 +13,7 @@ from coco_copy import alter
 from PIL import Image
 
 from plugins.contracts.dataset import PrepareError
-from plugins.question_answering.data import clevr
+from plugins.question_answering.data.copies import clevr
 from plugins.question_answering.data.layout import read_questions
 from study import data
 

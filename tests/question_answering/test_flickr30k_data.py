@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from plugins.contracts.dataset import PrepareError
-from plugins.question_answering.data import features, flickr30k
-from plugins.question_answering.data.entities import read_things
+from plugins.question_answering.data import features
+from plugins.question_answering.data.copies import flickr30k
+from plugins.question_answering.data.copies.entities import read_things
 from plugins.question_answering.data.layout import read_phrases
 from study import data
 

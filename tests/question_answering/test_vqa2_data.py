@@ -10,7 +10,7 @@ import pytest
 from coco_copy import IMAGES, alter, pair, photos
 
 from plugins.contracts.dataset import PrepareError
-from plugins.question_answering.data import vqa2
+from plugins.question_answering.data.copies import vqa2
 from plugins.question_answering.data.layout import read_answers, read_questions
 from study import data
 from study.data import contents

@@ -9,7 +9,7 @@ import pytest
 from coco_copy import IMAGES, alter, pair, photos
 
 from plugins.contracts.dataset import PrepareError
-from plugins.question_answering.data import vqa_cp
+from plugins.question_answering.data.copies import vqa_cp
 from plugins.question_answering.data.layout import read_questions
 from study import data
 
@@ -59,12 +59,13 @@ def test_the_card_says_that_the_split_is_ours(copy, tmp_path, monkeypatch):
     card = data.card("vqa-cp")
     assert card["line"].endswith("66/4/22 questions; not comparable with VQA-CP v2")
     assert any("no validation split: val is 5% of the images of train" in n for n in card["notes"])
+    assert vqa_cp.CARD.line(()).endswith("; published test, val held out of train")
     assert data.looks_like_copy("vqa-cp", copy)
     assert not data.looks_like_copy("vqa2", copy)
 
 
 def test_published_numbers_add_up_to_those_of_vqa2():
-    from plugins.question_answering.data import vqa2
+    from plugins.question_answering.data.copies import vqa2
 
     assert sum(vqa_cp.OFFICIAL.values()) == sum(vqa2.OFFICIAL.values())
 

@@ -13,6 +13,7 @@ Written from the behaviour of the official ``vqaEval.py`` (https://github.com/GT
 
 from __future__ import annotations
 
+import functools
 import re
 
 __all__ = ["normalised", "stripped"]
@@ -57,6 +58,7 @@ def stripped(answer: str) -> str:
     return answer.replace("\n", " ").replace("\t", " ").strip()
 
 
+@functools.lru_cache(maxsize=2**16)  # most answers are given again and again
 def normalised(answer: str) -> str:
     """Return an answer as it is compared where people disagree.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from plugins.contracts.copies import CopyCard, check_counts, check_folder, link
 from plugins.contracts.dataset import PrepareError, Source
-from plugins.question_answering.data.copied import archives, check_images, read_json
+from plugins.question_answering.data.copies.reading import archives, check_images, read_json
 from plugins.question_answering.data.layout import Question, write_questions
 from plugins.question_answering.metrics.clevr import question_type
 
@@ -73,7 +73,7 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
     Returns
     -------
     dict
-        As :func:`plugins.question_answering.data.vqa2.prepare` does.
+        As :func:`plugins.question_answering.data.copies.vqa2.prepare` does.
 
     Raises
     ------

@@ -15,8 +15,13 @@ from typing import Any
 
 from plugins.contracts.copies import CopyCard, check_counts, check_folder, link
 from plugins.contracts.dataset import PrepareError, Source
-from plugins.question_answering.data.coco_questions import IMAGES, image_folder, image_of, joined
-from plugins.question_answering.data.copied import archives, check_images, find, read_json
+from plugins.question_answering.data.copies.coco_questions import (
+    IMAGES,
+    image_folder,
+    image_of,
+    joined,
+)
+from plugins.question_answering.data.copies.reading import archives, check_images, find, read_json
 from plugins.question_answering.data.layout import write_questions
 
 __all__ = ["CARD", "SOURCES", "prepare", "recognises"]

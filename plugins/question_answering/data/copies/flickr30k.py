@@ -17,8 +17,8 @@ from typing import NamedTuple
 from plugins.contracts.copies import CopyCard, check_counts, check_folder, link, some
 from plugins.contracts.dataset import PrepareError, Source
 from plugins.question_answering.data import features
-from plugins.question_answering.data.copied import archives, find
-from plugins.question_answering.data.entities import Things, phrases_of, read_things
+from plugins.question_answering.data.copies.entities import Things, phrases_of, read_things
+from plugins.question_answering.data.copies.reading import archives, find
 from plugins.question_answering.data.layout import Phrase, write_phrases
 
 __all__ = ["CARD", "SOURCES", "prepare", "recognises"]

@@ -16,8 +16,13 @@ from typing import Any
 from plugins.contracts.copies import CopyCard, check_counts, check_folder, link
 from plugins.contracts.dataset import PrepareError, Source
 from plugins.openmmlab.data.own_files import val_of
-from plugins.question_answering.data.coco_questions import IMAGES, image_folder, image_of, joined
-from plugins.question_answering.data.copied import archives, check_images, find, read_json
+from plugins.question_answering.data.copies.coco_questions import (
+    IMAGES,
+    image_folder,
+    image_of,
+    joined,
+)
+from plugins.question_answering.data.copies.reading import archives, check_images, find, read_json
 from plugins.question_answering.data.layout import write_questions
 
 __all__ = ["CARD", "HELD_OUT", "SOURCES", "prepare", "recognises"]
@@ -44,6 +49,7 @@ CARD = CopyCard(
         "the fingerprint covers names and sizes of the images, not their content",
     ),
     splits=("train", "val", "test"),
+    divided="published test, val held out of train",
     where="VQA-CP v2 is at https://computing.ece.vt.edu/~aish/vqacp; put its four files"
     " vqacp_v2_{train,test}_{questions,annotations}.json into one folder with COCO's train2014 and"
     " val2014 (https://cocodataset.org)",
@@ -78,7 +84,7 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
     Returns
     -------
     dict
-        As :func:`plugins.question_answering.data.vqa2.prepare` does.
+        As :func:`plugins.question_answering.data.copies.vqa2.prepare` does.
 
     Raises
     ------
