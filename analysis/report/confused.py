@@ -12,7 +12,7 @@ from plugins.contracts.tasks import find_task
 from study.errors import StudyError
 from study.runs.folder import RunFolder
 
-__all__ = ["Confused", "confused"]
+__all__ = ["Cell", "Confused", "confused"]
 
 MOST_CLASSES = 25
 """Of a matrix that can be read; of more classes only the largest confusions are told."""

@@ -44,10 +44,13 @@ class CopyCard(Card):
         Where to get the set, and what a copy consists of.
     subset: bool
         Whether the copy is part of the published set, on purpose.
+    divided: str
+        How the splits came about.
     """
 
     where: str
     subset: bool = False
+    divided: str = "published splits"
 
     def line(self, sources: Iterable[Source], items: Mapping[str, int] | None = None) -> str:
         """Return the sentence that is printed under every table made from this set."""
@@ -56,7 +59,7 @@ class CopyCard(Card):
             [
                 f"{'part of ' if self.subset else ''}{self.benchmark} ({self.licence})"
                 + (f", {sizes} {self.unit}" if sizes else ""),
-                f"not comparable with {self.benchmark}" if self.subset else "published splits",
+                f"not comparable with {self.benchmark}" if self.subset else self.divided,
             ]
         )
 

@@ -98,6 +98,7 @@ def _rows() -> list[dict[str, Any]]:
     )
     in_sequence = SequenceSite(channels=SEQUENCE_CHANNELS, heads=HEADS, queries=TOKENS, keys=TOKENS)
     between = PairSite(
+        places=(Place.ATTENTION, Place.POOL),
         channels=WORD_CHANNELS,
         key_channels=REGION_CHANNELS,
         heads=HEADS,

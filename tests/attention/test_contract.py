@@ -168,6 +168,9 @@ def test_the_term_sets_of_content_stand_between_two_sets():
         torch.testing.assert_close(out[1:], alone)
         weights = part.weights(module, query, memory)["weights"]
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
+        seen = part.weights(module, query, memory, hidden)["weights"].expand(2, 2, 3, 5)
+        assert (seen[1, ..., 3:] == 0).all()
+        torch.testing.assert_close(seen.sum(-1), torch.ones(2, 2, 3))
         assert sum(p.numel() for p in module.parameters()) == part.cost(site).parameters
 
 

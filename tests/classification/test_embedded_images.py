@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from plugins.classification.data import clutter
 from plugins.classification.data.layout import find_images, read_boxes, read_classes
+from plugins.openmmlab.data import composing
 from study import data
 
 pytestmark = pytest.mark.data
@@ -133,7 +133,7 @@ def test_no_piece_of_the_photo_is_in_two_splits(digits):
 
 
 def test_no_handwriting_is_in_two_splits():
-    parts = [set(clutter._part(list(range(863)), *share)) for share in clutter.DIGITS.values()]
+    parts = [set(composing.part(range(863), *share)) for share in composing.DIGITS.values()]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 863
     assert min(map(len, parts)) > 100
 

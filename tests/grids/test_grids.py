@@ -12,7 +12,8 @@ from study import data
 from study.grid.reading import find, load
 
 GRIDS = Path(__file__).parents[2] / "grids"
-FULL = [path for name in ("coco", "cityscapes", "wmt14") for path in find([GRIDS / name])]
+SETS = ("coco", "cityscapes", "wmt14", "imagenet", "cub")
+FULL = [path for name in SETS for path in find([GRIDS / name])]
 
 TRAINED = "4e2c0395ef91f37e0dcde86c597ded4966d144fc7e5c1355cead3ae903905e69"
 """SHA-256 of the sorted ids of the runs of these grids, of which there are finished ones: a
@@ -79,8 +80,5 @@ def test_the_field_values_are_written_out():
 
 
 def test_the_data_sets_say_how_many_classes_they_have():
-    outputs = {
-        name: importlib.import_module(data.datasets()[name]).OUTPUTS
-        for name in ("coco", "cityscapes", "wmt14")
-    }
-    assert outputs == {"coco": 80, "cityscapes": 19, "wmt14": 37_008}
+    outputs = {name: importlib.import_module(data.datasets()[name]).OUTPUTS for name in SETS}
+    assert outputs == {"coco": 80, "cityscapes": 19, "wmt14": 37_008, "imagenet": 1_000, "cub": 200}

@@ -10,7 +10,8 @@ from analysis.stats.claims import load as load_claims
 from study.grid.reading import find, load
 
 GRIDS = Path(__file__).parents[2] / "grids"
-FULL = [path for name in ("coco", "cityscapes", "wmt14") for path in find([GRIDS / name])]
+SETS = ("coco", "cityscapes", "wmt14", "imagenet", "cub")
+FULL = [path for name in SETS for path in find([GRIDS / name])]
 
 
 @pytest.mark.parametrize("path", FULL, ids=lambda path: str(path.relative_to(GRIDS)))

@@ -1,7 +1,8 @@
-"""The smoke forms of all grids: small runs of the same recipes, one of each file trained."""
+"""The smoke forms of all grids: small runs of the same recipes, one of each recipe trained."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,21 @@ def test_a_smoke_form_has_the_configurations_and_the_kind_of_recipe(path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The last configuration of each file, trained as ``study run --smoke`` does it."""
+    """A configuration of each recipe, trained as ``study run --smoke`` does it.
+
+    It is the last of the last file that has the recipe.
+    """
     root = tmp_path_factory.mktemp("smoke")
-    runs = {path: load(path).smoke().runs()[-1] for path in PATHS}
-    folders = {run.id: open_folder(run, root) for run in runs.values()}
-    assert Slots(1).run(list(folders.values()), refresh=lambda: None)
-    return {path: folders[run.id] for path, run in runs.items()}
+    last = {path: load(path).smoke().runs()[-1] for path in PATHS}
+    runs = {_recipe(run): run for run in last.values()}
+    folders = {recipe: open_folder(run, root) for recipe, run in runs.items()}
+    # Two at a time have a thread each, where one would have two that wait for other tests' cores.
+    assert Slots(2).run(list(folders.values()), refresh=lambda: None)
+    return {path: folders[_recipe(run)] for path, run in last.items()}
+
+
+def _recipe(run):
+    return json.dumps([run.science["task"], run.science["recipe"]], sort_keys=True)
 
 
 @pytest.mark.data

@@ -31,7 +31,7 @@ GRIDS = {
 """In frameworks, trained in their smoke form."""
 OWN = {
     "halves": (
-        "task: halves\nproduct: {mechanism: [none, 1000, 0010, bilinear, 'bilinear:rank=4']}\n"
+        "task: halves\nproduct: {mechanism: [none, 1000, 0010, low_rank, 'low_rank:rank=4']}\n"
         "baseline: none\n"
     ),
     **{
@@ -43,7 +43,7 @@ OWN = {
     },
 }
 """In the package's own task."""
-WORDS = ["none", "1000", "0010", "bilinear", "bilinear:rank=4"]
+WORDS = ["none", "1000", "0010", "low_rank", "low_rank:rank=4"]
 
 
 def said(*arguments):
@@ -109,7 +109,7 @@ def test_every_verb_knows_the_task_and_its_mechanisms(own):
     }
     # Half a digit tells less than a whole one.
     assert max(errors.values()) < found["halves-halved-digits-none-s0"]["metrics"]["error"]
-    for word in ("bilinear-halves", "bilinear:rank=4-halves", "gate-rows"):
+    for word in ("low_rank-halves", "low_rank:rank=4-halves", "gate-rows"):
         cost = found[f"halves-halved-digits-{word}-s0"]["cost"]["mechanism"]
         assert cost["macs"] == cost["executed_macs"] > 0
 
@@ -120,7 +120,7 @@ def test_planned_cost_is_that_of_the_closed_form(own):
     macs = {run["mechanism"]: run["cost"]["mechanism"]["macs"] for run in runs}
     assert list(macs) == WORDS
     for rank in (4, 16):
-        word = "bilinear" if rank == 16 else "bilinear:rank=4"
+        word = "low_rank" if rank == 16 else "low_rank:rank=4"
         assert macs[word] == rank * (8 * 16 + 4 * 12 + 2 * 8 * 4 + 8 * 16)
     smoke = json.loads(said("plan", "halves.yaml", "--no-cost", "--smoke", "--json"))["runs"]
     assert len(smoke) == len(WORDS)
@@ -134,12 +134,12 @@ def test_less_is_better_in_the_figures_and_one_is_the_packages(own):
     assert Path("figures/halves/halves-halved-digits.svg") in drawn
     text = ranking.read_text()
     assert "<!-- error points (lower is better) -->" in text
-    first, last = (text.index(f"<!-- {word} -->") for word in ("none", "bilinear"))
+    first, last = (text.index(f"<!-- {word} -->") for word in ("none", "low_rank"))
     assert first < last  # bars are drawn from the bottom, where the worst is
 
 
 def test_runs_are_looked_into_and_checkpoints_evaluated(own):
-    label = "halves-halved-digits-bilinear-halves-s0-"
+    label = "halves-halved-digits-low_rank-halves-s0-"
     paths = said("attend", label, "7").splitlines()
     assert [Path(path).suffix for path in paths] == [".png", ".svg"]
     with np.load(Path(paths[0]).with_suffix(".npz")) as arrays:
@@ -151,14 +151,14 @@ def test_runs_are_looked_into_and_checkpoints_evaluated(own):
         assert (arrays["rows/gate"] > 0).all()
         assert (arrays["rows/gate"] < 1).all()
     assert "'x' is no number of a digit" in refused("attend", label, "x")
-    (run,) = own.glob("halves-halved-digits-bilinear-halves-*")
+    (run,) = own.glob("halves-halved-digits-low_rank-halves-*")
     checkpoint = run / "checkpoints" / "last.pt"
     evaluated = said(
         *(
             "evaluate",
             "halves.yaml",
             "--mechanism",
-            "bilinear",
+            "low_rank",
             "--checkpoint",
             checkpoint,
             "--json",
@@ -250,9 +250,9 @@ def test_mechanisms_are_listed_and_completed(guest):
     assert rows["gate"]["options"] == {"ratio": 4, "sparsity": 0.0}
     assert rows["gate"]["sequence"]["formula"] == "2 C²/r"
     assert rows["pyramid"]["map"]["macs"] == 50 * 256 * 64 + 50 * 84 * 2 * 256**2
-    assert rows["pyramid"]["sequence"] is rows["bilinear"]["map"] is None
+    assert rows["pyramid"]["sequence"] is rows["low_rank"]["map"] is None
     for typed, offered in (
-        *(("ga", "gate"), ("pyr", "pyramid"), ("bil", "bilinear"), ("0010+ga", "0010+gate")),
+        *(("ga", "gate"), ("pyr", "pyramid"), ("low", "low_rank"), ("0010+ga", "0010+gate")),
     ):
         environment = {
             "_STUDY_COMPLETE": "complete_zsh",
@@ -271,7 +271,7 @@ def test_mechanisms_are_listed_and_completed(guest):
         ("detection", "[gate:ratoi=8]", "no option 'ratoi'; did you mean 'ratio'"),
         ("detection", "[gate:ratio=0]", "ratio=0: Input should be greater than or equal to 1"),
         ("detection", "[gate:ratio=4]", "is written 'gate'"),
-        ("detection", "[none, bilinear]", "bilinear is for pairs, and 'conv4', 'conv5' are for"),
+        ("detection", "[none, low_rank]", "low_rank is for pairs, and 'conv4', 'conv5' are for"),
         ("detection", "[pyramid]", "pyramid stands after the backbone, and there is none of that"),
         (
             "segmentation",
@@ -280,7 +280,7 @@ def test_mechanisms_are_listed_and_completed(guest):
         ),
         ("halves", "[gate]", "gate is for maps and sequences, and 'halves' is for pairs"),
         ("halves", "['0100']", "E2 and E4 need positions, and two sets of things have none"),
-        ("halves", "[bilinear+gate], sites: [[halves]]", "gate is for maps and sequences, and"),
+        ("halves", "[gate+low_rank], sites: [[halves]]", "gate is for maps and sequences, and"),
     ],
 )
 def test_what_cannot_stand_is_refused_with_a_sentence_and_its_line(guest, task, axes, sentence):

@@ -17,10 +17,19 @@ from study.errors import StudyError
 pytestmark = pytest.mark.data
 
 EMBEDDED = (
-    *("cluttered-digits", "control-scenes", "digits", "landcover", "landcover-tiles"),
-    *("software-en-de", "trees"),
+    "cluttered-digits",
+    "control-scenes",
+    "digit-scenes",
+    "digits",
+    "landcover",
+    "landcover-questions",
+    "landcover-tiles",
+    "software-en-de",
+    "trees",
 )
-COPIED = ("cityscapes", "coco", "cub", "imagenet", "wmt14")
+COPIED = (
+    "cityscapes", "clevr", "coco", "cub", "flickr30k", "imagenet", "vqa-cp", "vqa2", "wmt14",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=EMBEDDED)

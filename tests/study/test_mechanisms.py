@@ -22,7 +22,7 @@ def test_every_mechanism_is_listed_with_formula_cost_and_source(rows):
         assert row["formula"]
         assert row["paper"]
         assert row["url"].startswith("https://")
-        assert row["map"] or row["sequence"]
+        assert row["map"] or row["sequence"] or row["pair"]
 
 
 def test_numbers_by_hand(rows):
@@ -33,6 +33,12 @@ def test_numbers_by_hand(rows):
     t, c = 32, 512
     assert rows["1000"]["sequence"]["macs"] == 4 * t * c**2 + 2 * t**2 * c
     assert rows["none"]["map"]["macs"] == rows["none"]["sequence"]["parameters"] == 0
+    words, width, regions, features = 14, 512, 36, 2048
+    hop = width // 2 * (regions * width + width + regions) + regions * width
+    assert rows["soft"]["pair"]["macs"] == regions * features * width + hop
+    assert rows["1010"]["pair"]["macs"] == (
+        2 * words * width**2 + 2 * regions * features * width + 2 * words * regions * width
+    )
     assert rows["dynamic"]["sequence"]["macs"] == t * (3 * c**2 + c * 8 * 3 + c * 3)
 
 

@@ -95,7 +95,8 @@ class Mechanism(BaseModel):
         weight if its own state dict has one of the same name. For a `SequenceSite` it is a
         :class:`~plugins.attention.core.sequence.SequenceModule`. For a `PairSite` it is called with
         (N, T, C) and (N, S, key_channels), and with ``key_padding_mask`` (N, S), true where there
-        is nothing to attend to.
+        is nothing to attend to. There it returns (N, T, C) as the attention. At the place ``POOL``
+        it is also given ``query_padding_mask`` (N, T), and returns (N, C). Either mask may be None.
 
         A module may have a method ``own_loss()``, which returns a loss to add to the task's, or
         None. It may have attributes ``training_step`` and ``training_steps``. They are set before
@@ -116,6 +117,10 @@ class Mechanism(BaseModel):
         ``weights``, for feature maps, are (N, heads, queries, Hk, Wk) for the `queries` (row,
         column). ``crop`` are the corners of a part of the map, (N, 4, 2): x and y from 0 to 1, the
         upper left one first. Other names are the mechanism's: a gate is (N, C), a mask (N, H, W).
+
+        Of a pair of sets the `inputs` are both, and then, if wanted, ``key_padding_mask`` and
+        ``query_padding_mask``. ``weights`` are (N, heads, T, S), with T = 1 if they are the same
+        for all queries, and a mask is (N, S).
         """
         return {}
 

@@ -23,6 +23,7 @@ class Place(Enum):
     INPUT = "before the network"
     ATTENTION = "as the attention"
     BEFORE = "before the attention"
+    POOL = "instead of the pooling"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,14 +141,15 @@ class SequenceSite(Site):
 class PairSite(Site):
     """Two sets of different width, such as words and image regions.
 
-    They are (N, T, C) and (N, S, key_channels); the result is (N, T, C).
+    They are (N, T, C) and (N, S, key_channels). As the attention a mechanism returns (N, T, C);
+    instead of the pooling it returns (N, C), a vector for both sets.
 
     Attributes
     ----------
     channels, key_channels: int
         Features of the set that asks, and of the one that is asked.
     queries, keys: int
-        Their sizes T and S; 0 while they are not known.
+        Their sizes T and S; 0 while they are not known. A single vector is a set of one.
     """
 
     kind: ClassVar[str] = "pair"

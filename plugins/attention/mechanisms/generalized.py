@@ -110,6 +110,8 @@ class Generalized(Mechanism):
         if inputs[0].dim() == 4:
             found: dict[str, Tensor] = module.weights_at(inputs[0], queries)
             return found
-        query, memory = inputs[0], inputs[-1]
+        query, memory = inputs[0], inputs[:2][-1]
+        hidden = inputs[2] if len(inputs) > 2 else None
         key, _ = module.keys_values(memory)
-        return {"weights": module.weights(query, key, memory.shape[1])}
+        weights = module.weights(query, key, memory.shape[1], key_padding_mask=hidden)
+        return {"weights": weights}

@@ -9,15 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from plugins.contracts.dataset import Card
 from plugins.openmmlab.data.earth import LICENCE, SOURCES, read_photo_and_map
+from plugins.openmmlab.data.landcover import CLASSES, IGNORE, SPLITS, TILE, tiles
 
-if TYPE_CHECKING:
-    import numpy as np
-
-__all__ = ["CARD", "CLASSES", "IGNORE", "PALETTE", "SOURCES", "block_split", "prepare"]
+__all__ = ["CARD", "PALETTE", "SOURCES", "prepare"]
 
 CARD = Card(
     task="segmentation",
@@ -38,17 +35,7 @@ CARD = Card(
     splits=("train", "val", "test"),
 )
 
-# IGBP codes of the map (MCD12C1 user guide, table 4); 11 wetland, 13 towns and 15 snow are ignored.
-CODES = {
-    "water": (0,),
-    "forest": (1, 2, 3, 4, 5),
-    "shrubland": (6, 7),
-    "savanna": (8, 9),
-    "grassland": (10,),
-    "cropland": (12, 14),
-    "barren": (16,),
-}
-CLASSES = tuple(CODES)
+# In the order of the classes.
 PALETTE = (
     (28, 107, 160),
     (5, 102, 33),
@@ -58,40 +45,6 @@ PALETTE = (
     (250, 140, 60),
     (220, 210, 190),
 )
-IGNORE = 255
-
-BLOCK = 256
-TILE = 128
-STRIDE = {"train": 64, "val": TILE, "test": TILE}
-# A tile needs this share of its pixels labelled as land of a class.
-LAND = 0.3
-
-# Residues 0-3 are train, 4-5 val, 6 test, of (2 column + 4 row + 6) modulo 7. Of the 294 patterns
-# (a column + b row + c) mod 7 with a in 1..6, b and c in 0..6, it is the one that gives 47, 22 and
-# 12 blocks with the smallest sum of absolute differences between the class shares of train and
-# those of val and of test.
-PATTERN = (2, 4, 6)
-
-
-def block_split(row: int, column: int) -> str:
-    """Return the split of a block, counted from the photo's upper left corner."""
-    by_column, by_row, offset = PATTERN
-    residue = (by_column * column + by_row * row + offset) % 7
-    return "train" if residue < 4 else "val" if residue < 6 else "test"
-
-
-def _labels(codes: np.ndarray) -> np.ndarray:
-    """Map IGBP codes to class numbers, of the same shape (height, width), uint8."""
-    import numpy as np
-
-    table = np.full(256, IGNORE, np.uint8)
-    for number, wanted in enumerate(CODES.values()):
-        table[list(wanted)] = number
-    return table[codes]
-
-
-def _is_land(labels: np.ndarray) -> bool:
-    return bool(((labels != CLASSES.index("water")) & (labels != IGNORE)).mean() >= LAND)
 
 
 def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], None]) -> dict:
@@ -110,7 +63,7 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
     -------
     dict
         ``items`` (tiles), ``blocks`` and ``shares`` (of labelled pixels, in the order of
-        `CLASSES`) of each split.
+        the classes) of each split.
 
     Notes
     -----
@@ -123,39 +76,26 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
 
     progress("reading photo and map")
     photo, codes = read_photo_and_map(sources)
-    labels = _labels(codes)
-
-    tiles = dict.fromkeys(STRIDE, 0)
-    blocks = dict.fromkeys(STRIDE, 0)
-    pixels = {split: np.zeros(len(CLASSES), np.int64) for split in STRIDE}
-    for row in range(photo.height // BLOCK):
-        progress(f"cutting tiles, row {row + 1} of {photo.height // BLOCK}")
-        for column in range(photo.width // BLOCK):
-            split, block = block_split(row, column), f"r{row:02d}c{column:02d}"
-            before = tiles[split]
-            offsets = range(0, BLOCK - TILE + 1, STRIDE[split])
-            for y, x in ((y, x) for y in offsets for x in offsets):
-                top, left = row * BLOCK + y, column * BLOCK + x
-                label = labels[top : top + TILE, left : left + TILE]
-                if not _is_land(label):
-                    continue
-                image_folder = out / "leftImg8bit" / split / block
-                label_folder = out / "gtFine" / split / block
-                image_folder.mkdir(parents=True, exist_ok=True)
-                label_folder.mkdir(parents=True, exist_ok=True)
-                name = f"{block}_y{y:03d}_x{x:03d}"
-                image = photo.crop((left, top, left + TILE, top + TILE))
-                image.save(image_folder / f"{name}_leftImg8bit.png")
-                Image.fromarray(label).save(label_folder / f"{name}_gtFine_labelTrainIds.png")
-                tiles[split] += 1
-                pixels[split] += np.bincount(label[label != IGNORE], minlength=len(CLASSES))
-            blocks[split] += tiles[split] > before
+    progress("cutting tiles")
+    number = dict.fromkeys(SPLITS, 0)
+    blocks: dict[str, set[str]] = {split: set() for split in SPLITS}
+    pixels = {split: np.zeros(len(CLASSES), np.int64) for split in SPLITS}
+    for split, block, name, image, label in tiles(photo, codes):
+        image_folder = out / "leftImg8bit" / split / block
+        label_folder = out / "gtFine" / split / block
+        image_folder.mkdir(parents=True, exist_ok=True)
+        label_folder.mkdir(parents=True, exist_ok=True)
+        image.save(image_folder / f"{name}_leftImg8bit.png")
+        Image.fromarray(label).save(label_folder / f"{name}_gtFine_labelTrainIds.png")
+        number[split] += 1
+        blocks[split].add(block)
+        pixels[split] += np.bincount(label[label != IGNORE], minlength=len(CLASSES))
 
     meta = {"classes": CLASSES, "palette": PALETTE, "ignore_index": IGNORE, "tile": TILE}
     (out / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
     return {
-        "items": tiles,
-        "blocks": blocks,
+        "items": number,
+        "blocks": {split: len(found) for split, found in blocks.items()},
         "shares": {
             split: [round(float(share), 3) for share in count / count.sum()]
             for split, count in pixels.items()

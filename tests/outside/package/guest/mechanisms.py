@@ -1,4 +1,4 @@
-"""A gate, a pyramid of means and a bilinear attention. Imports no torch."""
+"""A gate, a pyramid of means and attention by a form of low rank. Imports no torch."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Pyramid(Mechanism):
         return {"weights": module.weights(*inputs[0].shape[-2:], queries)}
 
 
-class Bilinear(Mechanism):
+class LowRank(Mechanism):
     """Attention between two sets by a product of low rank, and a joint feature of the same kind.
 
     Attributes
@@ -112,7 +112,7 @@ class Bilinear(Mechanism):
         Of the products.
     """
 
-    name = "bilinear"
+    name = "low_rank"
     formula = "softmax_k(p·(U x_q ∘ V y_k))"
     paper = "Kim et al. 2018, Bilinear Attention Networks"
     url = "https://arxiv.org/abs/1805.07932"
@@ -121,10 +121,10 @@ class Bilinear(Mechanism):
     rank: int = Field(16, ge=1)
 
     def build(self, site: Site) -> nn.Module:
-        from guest.modules import BilinearAttention
+        from guest.modules import LowRankAttention
 
         assert isinstance(site, PairSite)
-        return BilinearAttention(site.channels, site.key_channels or site.channels, self.rank)
+        return LowRankAttention(site.channels, site.key_channels or site.channels, self.rank)
 
     def cost(self, site: Site) -> ClosedForm:
         assert isinstance(site, PairSite)

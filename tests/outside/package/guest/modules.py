@@ -112,7 +112,7 @@ class PyramidPooling(nn.Module):
         return torch.stack(found).unflatten(2, (height, width))[None]
 
 
-class BilinearAttention(nn.Module):
+class LowRankAttention(nn.Module):
     def __init__(self, channels: int, key_channels: int, rank: int) -> None:
         super().__init__()
         self.query = nn.Linear(channels, rank, bias=False)

@@ -1,0 +1,1 @@
+"""Attention between two sets of different width, such as words and image regions."""

@@ -1,0 +1,1 @@
+"""Questions about images, and phrases that name something in them: data sets and their metrics."""

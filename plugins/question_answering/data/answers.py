@@ -1,0 +1,75 @@
+"""The answers that training knows, and what can be reached with them.
+
+A question has one right answer, or those of ten people, which are scored as VQA does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from plugins.question_answering.metrics.normalisation import normalised
+from plugins.question_answering.metrics.vqa import agreement, as_compared, consensus
+
+if TYPE_CHECKING:
+    from plugins.question_answering.data.layout import Question
+
+__all__ = ["answer_counts", "question_only", "score", "upper_bound"]
+
+
+def score(predicted: str, answers: Sequence[str]) -> float:
+    """Return how right an answer is, from 0 to 1."""
+    return float(predicted == answers[0]) if len(answers) == 1 else consensus(predicted, answers)
+
+
+def answer_counts(questions: Iterable[Question]) -> dict[str, int]:
+    """Return how many questions each answer answers best, the most frequent first.
+
+    Of ten answers the one that most people gave counts, as it is compared; of those given equally
+    often, the first.
+    """
+    counts = Counter(_best(question.answers) for question in questions)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def upper_bound(vocabulary: Iterable[str], questions: Sequence[Question]) -> float:
+    """Return the mean score of the best answer in `vocabulary` to each question."""
+    exact = frozenset(vocabulary)
+    plain = frozenset(map(normalised, exact))
+
+    def best(answers: Sequence[str]) -> float:
+        if len(answers) == 1:
+            return float(answers[0] in exact)
+        _, given = as_compared("", answers)
+        known = exact if len(set(given)) == 1 else plain
+        return max((agreement(each, given) for each in known.intersection(given)), default=0.0)
+
+    return sum(best(question.answers) for question in questions) / len(questions)
+
+
+def question_only(train: Sequence[Question], held_out: Sequence[Question]) -> float:
+    """Return the score of the most frequent training answer to each question, without any image.
+
+    A question that train does not have gets the most frequent answer to its type, or to all.
+    """
+    asked: Mapping[str, Counter[str]] = defaultdict(Counter)
+    types: Mapping[str, Counter[str]] = defaultdict(Counter)
+    every: Counter[str] = Counter()
+    for question in train:
+        answer = _best(question.answers)
+        asked[question.question][answer] += 1
+        types[question.type][answer] += 1
+        every[answer] += 1
+
+    def guess(question: Question) -> str:
+        known = asked.get(question.question) or types.get(question.type) or every
+        return max(known.items(), key=lambda item: (item[1], item[0]))[0]
+
+    return sum(score(guess(each), each.answers) for each in held_out) / len(held_out)
+
+
+def _best(answers: Sequence[str]) -> str:
+    if len(answers) == 1:
+        return answers[0]
+    return Counter(as_compared("", answers)[1]).most_common(1)[0][0]

@@ -1,0 +1,1 @@
+"""Published sets that are prepared from their users' copies."""

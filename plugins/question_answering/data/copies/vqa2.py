@@ -1,0 +1,119 @@
+"""VQA v2, questions about photos of COCO with the answers of ten people, from its user's copy.
+
+::
+
+    images/train2014         -> COPY/train2014
+    images/val2014           -> COPY/val2014
+    questions/SPLIT.jsonl    answers.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from plugins.contracts.copies import CopyCard, check_counts, check_folder, link
+from plugins.contracts.dataset import PrepareError, Source
+from plugins.question_answering.data.copies.coco_questions import (
+    IMAGES,
+    image_folder,
+    image_of,
+    joined,
+)
+from plugins.question_answering.data.copies.reading import archives, check_images, find, read_json
+from plugins.question_answering.data.layout import write_questions
+
+__all__ = ["CARD", "SOURCES", "prepare", "recognises"]
+
+SOURCES: tuple[Source, ...] = ()
+
+CARD = CopyCard(
+    task="question_answering",
+    content="questions about photos, with the answers of ten people",
+    licence="annotations CC BY 4.0, photos of COCO under their owners' Flickr licences",
+    unit="questions",
+    benchmark="VQA v2",
+    composed=False,
+    in_domain=True,
+    packages=(),
+    notes=(
+        "val is what its users choose on; the answers of test are not public",
+        "the fingerprint covers names and sizes of the images, not their content",
+    ),
+    where="VQA v2 is at https://visualqa.org/download.html; unpack its four files of questions and"
+    " annotations of train and val, and COCO's train2014.zip and val2014.zip"
+    " (https://cocodataset.org), in one folder",
+)
+
+SPLITS = {"train": IMAGES[0], "val": IMAGES[1]}
+QUESTIONS = "v2_OpenEnded_mscoco_{}_questions.json"
+ANNOTATIONS = "v2_mscoco_{}_annotations.json"
+OFFICIAL = {"train questions": 443_757, "val questions": 214_354}
+TRAINING_ITEMS = OFFICIAL["train questions"]
+
+
+def recognises(folder: Path) -> bool:
+    """Tell whether a folder looks like a copy of VQA v2, complete or not."""
+    names = [form.format(images) for form in (QUESTIONS, ANNOTATIONS) for images in IMAGES]
+    return folder.is_dir() and find(folder, *names) is not None
+
+
+def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool = False) -> dict:
+    """Check a copy of VQA v2; write its questions, and links to its images, into `out`.
+
+    Parameters
+    ----------
+    copy: Path
+        The folder with the files of questions and annotations, and those of the images.
+    out: Path
+        An empty folder.
+    progress: callable
+        Told what is being done.
+    subset: bool
+        Whether the numbers of questions may differ from those of the set.
+
+    Returns
+    -------
+    dict
+        ``items`` (questions) of each split, ``upper_bound`` of the answers that train has,
+        ``question_only``; ``official``: whether the numbers are those of the set.
+
+    Raises
+    ------
+    PrepareError
+        If the copy is not VQA v2, or not whole.
+    """
+    check_folder(copy, CARD)
+    asked = {}
+    folders = {name: image_folder(copy, name, CARD.where) for name in IMAGES}
+    for split, images in SPLITS.items():
+        progress(f"reading the questions of {split}")
+        files = _file(copy, QUESTIONS.format(images)), _file(copy, ANNOTATIONS.format(images))
+        lists = []
+        for file, key in zip(files, ("questions", "annotations"), strict=True):
+            content = read_json(file)
+            if not isinstance(content, dict) or key not in content:
+                raise PrepareError(f"{file} has no {key!r}; take it from the archive again")
+            lists.append(content[key])
+        asked[split] = joined(files, (lists[0], lists[1]), _image_in(images))
+        check_images(asked[split], [(f"images/{images}/", folders[images])])
+    found = {f"{split} questions": len(questions) for split, questions in asked.items()}
+    official = check_counts(found, OFFICIAL, subset)
+    progress("writing the questions")
+    for name, folder in folders.items():
+        link(folder, out / "images" / name)
+    return {**write_questions(out, asked), "official": official}
+
+
+def _image_in(images: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda asked: image_of(images, asked["image_id"])
+
+
+def _file(copy: Path, name: str) -> Path:
+    if file := find(copy, name):
+        return file
+    hint = archives(copy)
+    if older := find(copy, name.removeprefix("v2_")):
+        hint = f": {older.name} is of VQA 1.0, whose answers are more often told by the question"
+    raise PrepareError(f"{copy} has no {name}{hint}; {CARD.where}")
