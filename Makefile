@@ -14,6 +14,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_DATA := trees landcover cluttered-digits software-en-de
+TEST_DATA := $(DEMO_DATA) control-scenes
 
 .PHONY: help setup demo test lint docs slurm latex browser triton clean
 
@@ -63,7 +64,7 @@ docs: setup
 	@echo "The pages are in docs/_build/index.html."
 
 test: lint slurm latex browser triton
-	$(BIN)/study data prepare $(DEMO_DATA)
+	$(BIN)/study data prepare $(TEST_DATA)
 	$(BIN)/python -m pytest -n $(TESTERS)
 
 # Programs that some tests need, from Debian's packages: Slurm (the launcher), LaTeX (the tables), a

