@@ -13,11 +13,12 @@ from mmseg.models.decode_heads.dm_head import DCM
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from plugins.attention.core.mechanism import Mechanism
 from plugins.attention.core.site import MapSite, Place
 from plugins.attention.core.word import Word
 from plugins.attention.kernels.maps.tiles import in_single
 from plugins.openmmlab.heads.cost import mask_size
-from plugins.openmmlab.heads.mechanism import Head
+from plugins.openmmlab.heads.table import HEADS, Shipped
 
 __all__ = ["build", "mechanism_head", "shipped_model"]
 
@@ -53,17 +54,16 @@ def mechanism_head(
         What else differs from the shipped config, such as ``num_classes``.
     """
     (part,) = Word.parse(word).parts
-    assert isinstance(part, Head)
     height, width = size
     site = MapSite(
         places=(Place.HEAD,), channels=channels, in_channels=in_channels, size=(height, width)
     )
-    return build(part, site, **changes)
+    return build(part, HEADS[part.name], site, **changes)
 
 
-def build(part: Head, site: MapSite, **changes: Any) -> nn.Module:
-    """Return the head of a mechanism at the widths of a site."""
-    config = shipped_model(f"{part.shipped.config}_r50-d8").decode_head
+def build(part: Mechanism, shipped: Shipped, site: MapSite, **changes: Any) -> nn.Module:
+    """Return the shipped head of a mechanism at the widths of a site."""
+    config = shipped_model(f"{shipped.config}_r50-d8").decode_head
     for name in WIDTHS:
         if name in config:
             config[name] = max(1, config[name] * site.channels // SHIPPED_CHANNELS)
@@ -75,7 +75,7 @@ def build(part: Head, site: MapSite, **changes: Any) -> nn.Module:
     head: nn.Module = MODELS.build({**config, **changes})
     _mend(head)
     for name, module in head.named_modules():
-        if any(fnmatchcase(name, pattern) for pattern in part.shipped.parts):
+        if any(fnmatchcase(name, pattern) for pattern in shipped.parts):
             vars(module)["is_mechanism"] = True
             if module is not head:
                 vars(module)["mechanism"] = part

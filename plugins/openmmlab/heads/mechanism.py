@@ -52,7 +52,7 @@ class Head(Mechanism):
         assert isinstance(site, MapSite)
         from plugins.openmmlab.heads.building import build
 
-        return build(self, site)
+        return build(self, self.shipped, site)
 
     def cost(self, site: Site) -> ClosedForm:
         """Return the closed form of what counts as the mechanism."""

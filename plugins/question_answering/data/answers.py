@@ -13,7 +13,7 @@ from plugins.question_answering.metrics.normalisation import normalised
 from plugins.question_answering.metrics.vqa import agreement, as_compared, consensus
 
 if TYPE_CHECKING:
-    from plugins.question_answering.data.layout import Question
+    from plugins.question_answering.data.rows import Question
 
 __all__ = ["answer_counts", "question_only", "score", "upper_bound"]
 

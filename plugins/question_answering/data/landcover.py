@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, TypeVar
 from plugins.contracts.dataset import Card
 from plugins.openmmlab.data.earth import LICENCE, SOURCES, read_photo_and_map
 from plugins.openmmlab.data.landcover import CLASSES, SPLITS, tiles
-from plugins.question_answering.data.layout import Question, write_questions
+from plugins.question_answering.data.layout import write_questions
+from plugins.question_answering.data.rows import Question
 
 if TYPE_CHECKING:
     import numpy as np

@@ -32,14 +32,8 @@ from plugins.openmmlab.data.composing import (
 from plugins.openmmlab.data.composing import Digit as Drawn
 from plugins.openmmlab.data.handwriting import CLASSES, scaled
 from plugins.question_answering.data.asking import INKS, NAMES, Digit, phrases, questions
-from plugins.question_answering.data.layout import (
-    Box,
-    Phrase,
-    Question,
-    write_lines,
-    write_phrases,
-    write_questions,
-)
+from plugins.question_answering.data.layout import write_lines, write_phrases, write_questions
+from plugins.question_answering.data.rows import Box, Phrase, Question
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,7 +17,8 @@ from typing import Any
 from plugins.contracts.copies import CopyCard, check_counts, check_folder, link
 from plugins.contracts.dataset import PrepareError, Source
 from plugins.question_answering.data.copies.reading import archives, check_images, read_json
-from plugins.question_answering.data.layout import Question, write_questions
+from plugins.question_answering.data.layout import write_questions
+from plugins.question_answering.data.rows import Question
 from plugins.question_answering.metrics.clevr import question_type
 
 __all__ = ["CARD", "SOURCES", "prepare", "recognises"]

@@ -12,7 +12,7 @@ from typing import Any
 from plugins.contracts.copies import some
 from plugins.contracts.dataset import PrepareError
 from plugins.question_answering.data.copies.reading import archives, find
-from plugins.question_answering.data.layout import Question
+from plugins.question_answering.data.rows import Question
 
 __all__ = ["IMAGES", "image_folder", "image_of", "joined"]
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from plugins.contracts.dataset import PrepareError
-from plugins.question_answering.data.layout import Box, Phrase
+from plugins.question_answering.data.rows import Box, Phrase
 
 __all__ = ["Things", "phrases_of", "read_things"]
 

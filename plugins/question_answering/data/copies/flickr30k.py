@@ -19,7 +19,8 @@ from plugins.contracts.dataset import PrepareError, Source
 from plugins.question_answering.data import features
 from plugins.question_answering.data.copies.entities import Things, phrases_of, read_things
 from plugins.question_answering.data.copies.reading import archives, find
-from plugins.question_answering.data.layout import Phrase, write_phrases
+from plugins.question_answering.data.layout import write_phrases
+from plugins.question_answering.data.rows import Phrase
 
 __all__ = ["CARD", "SOURCES", "prepare", "recognises"]
 

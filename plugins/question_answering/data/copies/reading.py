@@ -9,7 +9,7 @@ from typing import Any
 
 from plugins.contracts.copies import some
 from plugins.contracts.dataset import PrepareError
-from plugins.question_answering.data.layout import Question
+from plugins.question_answering.data.rows import Question
 
 __all__ = ["archives", "check_images", "find", "read_json"]
 
