@@ -55,7 +55,55 @@ def _resnet(job: Job, classes: int) -> dict[str, Any]:
     }
 
 
-NETWORKS: dict[str, Callable[[Job, int], dict[str, Any]]] = {"resnet": _resnet}
+def _residual_attention(job: Job, classes: int) -> dict[str, Any]:
+    recipe: Recipe = job.recipe
+    backbone = {
+        "type": "ResidualAttentionNetwork",
+        "classes": classes,
+        "modules": {56: (1, 1, 1), 92: (1, 2, 3)}[recipe.depth],
+        "widths": [4 * recipe.base_channels * 2**stage for stage in range(4)],
+        "stem": recipe.stride,
+        "learning": recipe.learning,
+    }
+    return {"type": "Classifier", "backbone": backbone}
+
+
+def _dynamic_capacity(job: Job, classes: int) -> dict[str, Any]:
+    recipe: Recipe = job.recipe
+    backbone = {
+        "type": "DynamicCapacityNetwork",
+        "classes": classes,
+        "patches": recipe.patches,
+        # 12, 24 and 96 of 16, as in the paper.
+        "coarse_width": recipe.base_channels * 3 // 4,
+        "channels": recipe.base_channels * 3 // 2,
+        "top_width": recipe.base_channels * 6,
+    }
+    return {"type": "Classifier", "backbone": backbone}
+
+
+def _recurrent_attention(job: Job, classes: int) -> dict[str, Any]:
+    recipe: Recipe = job.recipe
+    stages = {"imagenet": 5, "medium": 4, "small": 3}[recipe.stem]
+    depths = {11: (1, 1, 2, 2, 2), 19: (2, 2, 4, 4, 4)}[recipe.depth]
+    backbone = {
+        "type": "RecurrentAttentionNetwork",
+        "classes": classes,
+        "scales": recipe.scales,
+        "widths": [recipe.base_channels * n for n in (1, 2, 4, 8, 8)[:stages]],
+        "depths": depths[:stages],
+        # 1024 of 64, as in the paper.
+        "hidden": recipe.base_channels * 16,
+    }
+    return {"type": "Classifier", "backbone": backbone}
+
+
+NETWORKS: dict[str, Callable[[Job, int], dict[str, Any]]] = {
+    "resnet": _resnet,
+    "residual_attention": _residual_attention,
+    "dynamic_capacity": _dynamic_capacity,
+    "recurrent_attention": _recurrent_attention,
+}
 """By the recipe's word, what makes the model's config from a run and the number of classes.
 
 A module that classifies by itself is the ``backbone`` of a ``Classifier``.

@@ -13,11 +13,18 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from plugins.classification.networks.dynamic_capacity import DynamicCapacityNetwork
+from plugins.classification.networks.recurrent_attention import RecurrentAttentionNetwork
+from plugins.classification.networks.residual_attention import ResidualAttentionNetwork
 from plugins.openmmlab.backbone import small_depths
 
 __all__ = ["Classifier", "ImageNetResNet", "PooledClassifier", "SmallStemResNet"]
 
 Samples = Sequence[BaseDataElement]
+
+for _network in (DynamicCapacityNetwork, RecurrentAttentionNetwork, ResidualAttentionNetwork):
+    # They know nothing of MMEngine.
+    MODELS.register_module(module=_network)
 
 
 @MODELS.register_module()

@@ -10,28 +10,65 @@ from plugins.openmmlab.recipe import Training
 
 __all__ = ["Recipe"]
 
+Network = Literal["resnet", "residual_attention", "dynamic_capacity", "recurrent_attention"]
+
+DEPTHS = {
+    "resnet": (14, 18, 26, 34, 50, 101),
+    "residual_attention": (56, 92),
+    "recurrent_attention": (11, 19),
+}
+"""Layers that a network comes with, where that can be chosen."""
+
+OWNERS = {
+    "depth": tuple(DEPTHS),
+    "stem": tuple(DEPTHS),
+    "learning": ("residual_attention",),
+    "patches": ("dynamic_capacity",),
+    "scales": ("recurrent_attention",),
+    **dict.fromkeys(("pretrained", "dropout", "label_smoothing", "compile"), ("resnet",)),
+}
+"""Fields that not all networks have, and those that do."""
+
 
 class Recipe(Training):
-    """A ResNet, global average pooling and a linear layer, scaled to data for a laptop.
+    """A classifier and its training, by default a ResNet, scaled to data for a laptop.
 
     In brackets stand the values for ImageNet and ResNet-50 of He et al. 2016 (arXiv 1512.03385) and
     Goyal et al. 2017 (arXiv 1706.02677).
     """
 
     data: str = Field("cluttered-digits", description="prepared data set, a folder a class")
-    network: Literal["resnet"] = Field("resnet", description="what classifies [resnet]")
-    depth: Literal[14, 18, 26, 34, 50, 101] = Field(
+    network: Network = Field(
+        "resnet",
+        description="what classifies: a ResNet with pooling and a linear layer, or a network that"
+        " is attention throughout and has no sites [resnet]",
+    )
+    depth: Literal[11, 14, 18, 19, 26, 34, 50, 56, 92, 101] = Field(
         18,
         description="layers of the ResNet; 14 and 26 have one and two bottlenecks a stage, 18 and"
-        " 34 have BasicBlocks [50]",
+        " 34 have BasicBlocks. residual_attention has 56 or 92, each scale of recurrent_attention"
+        " the convolutions of VGG 11 or 19 [50]",
     )
     stem: Literal["imagenet", "medium", "small"] = Field(
         "medium",
         description="first layers: a 7x7 convolution and a pooling, each of stride 2; a 3x3"
         " convolution of stride 2 (medium) or 1 (small) without a pooling, for images that are not"
-        " large enough [imagenet]",
+        " large enough. recurrent_attention leaves out VGG's last stage (medium), or its last two"
+        " (small) [imagenet]",
     )
-    base_channels: PositiveInt = Field(16, description="channels of the first stage [64]")
+    base_channels: PositiveInt = Field(
+        16,
+        description="channels of the first stage; inside the first units of residual_attention;"
+        " dynamic_capacity has the paper's widths at 16 [64]",
+    )
+    learning: Literal["residual", "naive", "none"] = Field(
+        "residual",
+        description="residual_attention: (1 + M) T, M T or T of mask M and trunk T",
+    )
+    patches: NonNegativeInt = Field(
+        8, description="dynamic_capacity: patches that the better layers see in each image"
+    )
+    scales: int = Field(3, ge=2, description="recurrent_attention: how often an image is looked at")
     pretrained: str | None = Field(None, description="checkpoint of the backbone [null]")
     heads: PositiveInt = Field(8, description="heads of the attention")
     kv_stride: PositiveInt = Field(1, description="every how many pixels a key is taken")
@@ -79,8 +116,33 @@ class Recipe(Training):
         return max(self.crop) if self.evaluation_resize is None else self.evaluation_resize
 
     @model_validator(mode="after")
+    def _suits_the_network(self) -> Recipe:
+        for field, networks in OWNERS.items():
+            is_set = getattr(self, field) != type(self).model_fields[field].default
+            if is_set and self.network not in networks:
+                raise ValueError(f"{field} is for network {', '.join(networks)}")
+        depths = DEPTHS.get(self.network, (self.depth,))
+        if self.depth not in depths:
+            fitting = ", ".join(map(str, depths))
+            raise ValueError(f"network {self.network} has depth {fitting}, not {self.depth}")
+        if self.network == "recurrent_attention" and min(self.crop) < 16 * self.stride:
+            raise ValueError(
+                f"of crop {list(self.crop)} less than 2 x 2 positions are left to propose a closer"
+                f" look from; {16 * self.stride} pixels or more would do, or another stem"
+            )
+        if self.network == "dynamic_capacity":
+            # Of 11 pixels, 4 apart, of which the top layers take 4 x 4.
+            rows, columns = ((side - 11) // 4 + 1 for side in self.crop)
+            if min(rows, columns) < 4 or rows * columns < self.patches:
+                raise ValueError(
+                    f"crop {list(self.crop)} has {max(rows, 0)} x {max(columns, 0)} cells; 4 x 4 or"
+                    f" more are needed, and as many as patches ({self.patches}): raise crop"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _fits(self) -> Recipe:
-        if self.base_channels < self.heads:
+        if self.network == "resnet" and self.base_channels < self.heads:
             raise ValueError(
                 f"heads ({self.heads}) must not exceed base_channels ({self.base_channels})"
             )
@@ -100,7 +162,9 @@ class Recipe(Training):
             )
         if self.training_images is not None:
             self.check_items(self.training_images)
-        if self.batch_size == self.accumulate and max(self.crop) <= 8 * self.stride:
+        by_stages = self.network in ("resnet", "residual_attention")
+        alone = self.batch_size == self.accumulate
+        if by_stages and alone and max(self.crop) <= 8 * self.stride:
             raise ValueError(
                 f"of crop {list(self.crop)} one position is left in conv5, and one image at a time"
                 " is no batch to normalise by: raise crop or batch_size"

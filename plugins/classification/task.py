@@ -1,12 +1,13 @@
-"""Classification: a ResNet with global average pooling. Imports no framework."""
+"""Classification: a ResNet, or a network that is attention throughout. Imports no framework."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.attention.core.site import MapSite
+from plugins.attention.core.word import Word
 from plugins.classification.recipe import Recipe
 from plugins.classification.sites import SITES, site
 from plugins.contracts.confusion import Confuses, Confusion
@@ -51,6 +52,16 @@ class Classification(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, C
         """Return a stage, the image, or a module of the backbone."""
         return site(name, recipe)
 
+    def check(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
+        """Refuse what cannot stand there, and any mechanism in a network that is one itself."""
+        if recipe.network == "resnet":
+            super().check(word, sites, recipe)
+        elif word.parts:
+            raise ValueError(
+                f"mechanism {word}: network {recipe.network} is attention throughout and has no"
+                " sites; in its grid there is none but 'none'"
+            )
+
     def weights(self, recipe: Any) -> tuple[WeightsFile, ...]:
         """Return the file of the backbone's weights."""
         return weights_files(recipe.pretrained)
@@ -64,7 +75,7 @@ class Classification(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, C
     def smoke(self, recipe: Any) -> Any:
         """Return the same training at toy width: two steps on embedded data, and an evaluation."""
         return recipe.toy(
-            crop=(56, 56),
+            crop=(64, 64),
             evaluation_resize=recipe.evaluation_resize and 64,
             warmup_epochs=0,
             decay_epochs=recipe.decay_epochs and (1,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ def look(
         pixel in it; and for each block what its mechanism's ``weights`` returns for that query.
         Generalized attention returns ``<name>/weights`` (M, Hk, Wk), with sum 1 in each head, and
         ``<name>/E1`` to ``<name>/E4``, the energies of the terms that are on, in the same shape.
+        A backbone with a method ``looked`` shows what that returns: masks as ``backbone/<name>``
+        (h, w), a box as ``backbone.<name>/crop`` (4, 2), its corners as shares of the image.
 
     Raises
     ------
@@ -79,8 +82,22 @@ def look(
             for key, value in found.items():
                 of_query = value[0, :, 0] if value.dim() == 5 else value[0]
                 arrays[f"{name}/{key}"] = of_query.float().numpy()
+        if hasattr(model.backbone, "looked"):
+            arrays |= _of_network(model.backbone.looked(inputs), inputs.shape[-2:])
     if not any("/" in name for name in arrays):
         raise ValueError(f"{job.mechanism} has no attention block to look into")
+    return arrays
+
+
+def _of_network(found: dict[str, Tensor], size: Sequence[int]) -> dict[str, np.ndarray]:
+    """Name the masks (1, h, w) and boxes (1, 4) of a network, for an image of height and width."""
+    arrays = {}
+    for name, (value,) in found.items():
+        if value.dim() == 2:
+            arrays[f"backbone/{name}"] = value.float().numpy()
+        else:
+            corners = value.float().numpy()[[[0, 1], [2, 1], [2, 3], [0, 3]]]
+            arrays[f"backbone.{name}/crop"] = corners / size[::-1]
     return arrays
 
 

@@ -208,6 +208,9 @@ class _Runner(Runner):
             normalise_jointly(model, device).to(device),
             device_ids=[distributed.gpu()] if device == "cuda" else None,
             broadcast_buffers=False,  # the statistics are joint, so they are equal
+            find_unused_parameters=any(
+                getattr(module, "find_unused_parameters", False) for module in model.modules()
+            ),
         )
 
 

@@ -1,4 +1,6 @@
-"""A few steps of gradient descent on made-up images, nothing at random: TASK DATA FOLDER [OPTION].
+"""A few steps of gradient descent on made-up images, nothing at random: TASK DATA FOLDER [OPTIONS].
+
+Options are fields of the recipe, in JSON.
 
 Trains as one of the processes that torch's variables tell of.
 """
@@ -32,7 +34,7 @@ RECIPES = {
         "image_scale": (SIZE, SIZE), "anchor_scale": 4, "proposals": 20, "rois": 8,
         "fpn_channels": 16, "head_channels": 32, "warmup_iterations": 1, "gradient_clip": 0.5,
     },
-    "classification": {"crop": (SIZE, SIZE), "stem": "imagenet"},
+    "classification": {"crop": (SIZE, SIZE), "stem": "imagenet", "area_range": (1, 1)},
 }  # fmt: skip
 
 
@@ -108,11 +110,23 @@ def job(task: str, data: Path, folder: Path, **options: object) -> Job:
 def train(task: str, data: Path, folder: Path, **options: object) -> None:
     from mmdet.models.task_modules.samplers import RandomSampler
 
-    # A detector learns from regions drawn at random, which in halves of a batch are others.
-    with mock.patch.object(RandomSampler, "random_choice", lambda _, all, number: all[:number]):
+    from plugins.classification.networks import recurrent_attention
+
+    closer = recurrent_attention.closer
+
+    def at_whole_pixels(images, boxes):
+        # Rounding would grow: an edge that moves by a millionth of the side changes by percents
+        # what the next scale learns.
+        return closer(images, boxes + ((boxes * SIZE).round() / SIZE - boxes).detach())
+
+    with (
+        # A detector learns from regions drawn at random, which in halves of a batch are others.
+        mock.patch.object(RandomSampler, "random_choice", lambda _, all, number: all[:number]),
+        mock.patch.object(recurrent_attention, "closer", at_whole_pixels),
+    ):
         find_task(task).train(job(task, data, folder, **options))
 
 
 if __name__ == "__main__":
-    switched_on = dict.fromkeys(sys.argv[4:], True)
-    train(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), **switched_on)
+    given = json.loads(sys.argv[4]) if sys.argv[4:] else {}
+    train(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), **given)

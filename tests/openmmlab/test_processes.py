@@ -25,28 +25,35 @@ from study.runs.run import open_folder
 pytestmark = pytest.mark.train
 
 STEPS = 4
+ALTERNATING = {
+    "network": "recurrent_attention", "scales": 2, "depth": 11, "epochs": 12, "learning_rate": 0.01
+}  # fmt: skip
+"""In eleven steps the classifiers learn, then the proposals their start, and then to rank."""
+TRAININGS = [(task, {}, STEPS) for task in few_steps.RECIPES]
 ROUNDING = 2e-5
 
 
-@pytest.mark.parametrize("task", few_steps.RECIPES)
-def test_two_processes_make_the_steps_of_one(task, start, tmp_path):
+@pytest.mark.parametrize(
+    ("task", "options", "steps"), [*TRAININGS, ("classification", ALTERNATING, 11)]
+)
+def test_two_processes_make_the_steps_of_one(task, options, steps, start, tmp_path):
     """Compares the mean of the gradients that SGD's momentum is, and the weights.
 
-    What would keep them from being equal is left out: flips and dropout, which each process draws
-    for itself, and the choice of regions that a detector learns from, which here is the first so
-    many of an image. Both processes then average over equally many regions or pixels, as they do
-    in a real training wherever an image offers enough regions. Normalisation is as in any run.
+    What would keep them from being equal is left out: flips, crops and dropout, which each process
+    draws for itself, and the choice of regions that a detector learns from, which here is the first
+    so many of an image. Both processes then average over equally many regions or pixels, as they
+    do in a real training wherever an image offers enough regions. Normalisation is as in any run.
     """
     few_steps.make_data(tmp_path / "data")
     script = few_steps.__file__
-    two = start(2, script, task, tmp_path / "data", tmp_path / "two")
-    few_steps.train(task, tmp_path / "data", tmp_path / "one")
+    two = start(2, script, task, tmp_path / "data", tmp_path / "two", json.dumps(options))
+    few_steps.train(task, tmp_path / "data", tmp_path / "one", **options)
     two.succeed()
     ours, expected = (
-        torch.load(tmp_path / n / "checkpoints" / f"epoch_{STEPS}.pth", weights_only=False)
+        torch.load(tmp_path / n / "checkpoints" / f"epoch_{steps}.pth", weights_only=False)
         for n in ("two", "one")
     )
-    assert ours["meta"]["iter"] == expected["meta"]["iter"] == STEPS
+    assert ours["meta"]["iter"] == expected["meta"]["iter"] == steps
     assert ours["state_dict"].keys() == expected["state_dict"].keys()
     for name, tensor in expected["state_dict"].items():
         torch.testing.assert_close(

@@ -102,7 +102,8 @@ def test_an_option_leads_to_the_same_weights(task, option, data, plain, tmp_path
 
 
 def test_two_processes_agree_on_the_layout_of_gradients(data, start, tmp_path):
-    two = start(2, few_steps.__file__, "segmentation", data, tmp_path / "two", "channels_last")
+    option = '{"channels_last": true}'
+    two = start(2, few_steps.__file__, "segmentation", data, tmp_path / "two", option)
     few_steps.train("segmentation", data, tmp_path / "one")
     two.succeed()
     ours, expected = weights(tmp_path / "two"), weights(tmp_path / "one")
