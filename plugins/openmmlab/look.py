@@ -13,12 +13,12 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
-from torch import Tensor
+from torch import Tensor, nn
 
 from plugins.contracts.job import Job
 from plugins.openmmlab.checkpoints import newest_whole_checkpoint
 
-__all__ = ["look"]
+__all__ = ["look", "placement", "trained_model", "watch"]
 
 
 def look(
@@ -52,21 +52,10 @@ def look(
     ValueError
         If there is no checkpoint, no block, no readable image, or the pixel lies outside.
     """
-    checkpoint = newest_whole_checkpoint(job.folder / "checkpoints")
-    if checkpoint is None:
-        raise ValueError(f"{job.folder / 'checkpoints'} has no checkpoint: train the run first")
     cfg = Config(config)
-    init_default_scope(cfg.default_scope)
-    model = MODELS.build(cfg.model)
-    load_checkpoint(model, str(checkpoint), map_location="cpu", strict=True, logger="silent")
+    model = trained_model(job, cfg)
     inputs, query = _prepare(cfg, model, image, query)
-    seen: dict[str, tuple[Any, Tensor]] = {}
-    for name, module in model.named_modules():
-        if hasattr(module, "mechanism"):
-            module.register_forward_pre_hook(
-                lambda module, given, name=name: seen.update({name: (module, given[0])})
-            )
-    model.eval()
+    seen = watch(model)
     with torch.no_grad():
         if cfg.default_scope == "mmseg":
             model(inputs, mode="tensor")  # the head has a block too
@@ -101,6 +90,37 @@ def _of_network(found: dict[str, Tensor], size: Sequence[int]) -> dict[str, np.n
     return arrays
 
 
+def trained_model(job: Job, cfg: Config) -> Any:
+    """Return the model of a run, in evaluation, with the weights of its newest whole checkpoint.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    checkpoint = newest_whole_checkpoint(job.folder / "checkpoints")
+    if checkpoint is None:
+        raise ValueError(f"{job.folder / 'checkpoints'} has no checkpoint: train the run first")
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    load_checkpoint(model, str(checkpoint), map_location="cpu", strict=True, logger="silent")
+    return model.eval()
+
+
+def watch(model: nn.Module) -> dict[str, tuple[Any, Tensor]]:
+    """Return a dict that each pass through `model` fills, by the names of its mechanisms' modules.
+
+    It has the module and the map (N, C, H, W) that came to it last.
+    """
+    seen: dict[str, tuple[Any, Tensor]] = {}
+    for name, module in model.named_modules():
+        if hasattr(module, "mechanism"):
+            module.register_forward_pre_hook(
+                lambda module, given, name=name: seen.update({name: (module, given[0])})
+            )
+    return seen
+
+
 def _prepare(
     cfg: Config, model: Any, image: Path, query: tuple[int, int] | None
 ) -> tuple[Tensor, tuple[int, int]]:
@@ -132,17 +152,35 @@ def _prepare(
     return batch["inputs"], scaled
 
 
-def _in_input(
-    query: tuple[int, int], size: tuple[int, int], meta: dict[str, Any]
-) -> tuple[int, int]:
-    """Return where a pixel of an image, of that width and height, is in the network's input.
+def placement(size: tuple[int, int], meta: dict[str, Any]) -> tuple[list[int], list[int]]:
+    """Return how an image lies in the network's input.
 
-    The image was scaled, and may have been cut to its middle, as by mmcv's ``CenterCrop``.
+    It was scaled, and may have been cut to its middle, as by mmcv's ``CenterCrop``.
+
+    Parameters
+    ----------
+    size: (int, int)
+        Width and height of the image file.
+    meta: dict
+        What the pipeline has noted down.
+
+    Returns
+    -------
+    (list of int, list of int)
+        Width and height when it was scaled; columns and rows that were cut off before the first.
     """
     shown = meta["img_shape"][1::-1]
     factors = meta.get("scale_factor", (1, 1))
     scaled = [round(pixels * factor) for pixels, factor in zip(size, factors, strict=True)]
-    lost = [round((whole - kept) / 2) for whole, kept in zip(scaled, shown, strict=True)]
+    return scaled, [round((whole - kept) / 2) for whole, kept in zip(scaled, shown, strict=True)]
+
+
+def _in_input(
+    query: tuple[int, int], size: tuple[int, int], meta: dict[str, Any]
+) -> tuple[int, int]:
+    """Return where a pixel of an image, of that width and height, is in the network's input."""
+    shown = meta["img_shape"][1::-1]
+    scaled, lost = placement(size, meta)
     column, row = (
         at * whole // pixels - left
         for at, whole, pixels, left in zip(query, scaled, size, lost, strict=True)

@@ -1,4 +1,5 @@
-"""What shows that the networks attend where they should: small trainings on cluttered digits.
+"""What shows that networks and mechanisms attend where they should.
 
-``python -m plugins.classification.proofs.NAME FOLDER`` reads a prepared set and writes a table.
+``python -m plugins.classification.proofs.NAME --help`` says what is asked. Some make small
+trainings on a prepared set, others look into trained runs; each writes a table.
 """

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from plugins.classification.data.layout import find_images, read_boxes
 
-__all__ = ["Row", "Split", "accuracy", "fit", "in_batches", "prove", "read"]
+__all__ = ["Row", "Split", "accuracy", "fit", "in_batches", "prove", "read", "write"]
 
 Row = dict[str, Any]
 
@@ -129,10 +129,11 @@ def prove(rows: Callable[[Split, Split, int, int | None], Iterable[Row]], text: 
         for row in rows(train, val, seed, given.epochs):
             found.append(row)
             # After each, so that what took long is not lost.
-            _write(given.table, found)
+            write(given.table, found)
 
 
-def _write(path: Path, rows: Sequence[Row]) -> None:
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """Write a table of rows with the same columns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
