@@ -37,7 +37,9 @@ def test_a_full_scale_grid_can_be_asked_for(path):
     head = path.read_text().split("task:")[0]
     assert f" {name} " in head
     assert "ESTIMATE, not measured" in head
-    assert f"{len(grid.cells())} configurations, {len(grid.runs())} runs." in " ".join(
+    cells = len(grid.cells())
+    number = f"{cells} configuration{'s' * (cells > 1)}, {len(grid.runs())} runs."
+    assert number in " ".join(
         line.removeprefix("# ") for line in head.splitlines()
     )
     assert grid.recipe["data"] == path.relative_to(GRIDS).parts[0]
