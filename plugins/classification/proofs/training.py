@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,13 +63,30 @@ def read(folder: Path, split: str) -> Split:
     )
 
 
-def fit(network: Any, data: Split, *, epochs: int, rate: float, seed: int) -> None:
-    """Train by AdamW at a rate that rises and falls once."""
+def fit(
+    network: Any,
+    data: Split,
+    *,
+    epochs: int,
+    rate: float,
+    seed: int,
+    factors: Mapping[str, float] | None = None,
+) -> None:
+    """Train by AdamW at a rate that rises and falls once.
+
+    `factors` are for the rates of parts of the network, by their names.
+    """
+    factors = factors or {}
+    groups = [{"params": getattr(network, name).parameters()} for name in factors]
+    parts = tuple(f"{name}." for name in factors)
+    rest = [p for name, p in network.named_parameters() if not name.startswith(parts)]
+    groups.append({"params": rest})
+    rates = [rate * factor for factor in (*factors.values(), 1)]
     draw = torch.Generator().manual_seed(seed)
     per_epoch = len(data.labels) // BATCH
     steps = per_epoch * epochs
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+    optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps)
     network.to(memory_format=torch.channels_last).train()
     for step in range(steps):
         if step % per_epoch == 0:
