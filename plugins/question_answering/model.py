@@ -208,7 +208,7 @@ class Answering(BaseModel):
         scores: Tensor,
         named: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Return the loss, a mean over the questions; at all epochs by one name, for the records."""
+        """Return the mean loss of the questions, or of what is in the cells of their images."""
         if self._within(0, self.visual_epochs):
             assert named is not None
             return {"loss_task": self.names.loss(self.backbone(inputs)[-1], named, of_image)}

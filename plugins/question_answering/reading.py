@@ -137,8 +137,9 @@ def _scores(question: Question, known: Mapping[str, int]) -> Sequence[tuple[int,
 class ImageByImage(WholeBatches):
     """Shuffles images and keeps the questions about each together, so that it is seen once a step.
 
-    Of several processes each gets a contiguous part of a batch. What is left of an epoch's
-    questions makes no batch and is left out.
+    Of several processes each gets a contiguous part of a batch. So an image that two of them ask
+    about counts twice in the statistics of a batch normalisation that learns. What is left of an
+    epoch's questions makes no batch and is left out.
     """
 
     def __iter__(self) -> Iterator[int]:
