@@ -149,7 +149,7 @@ def training_config(job: Job, answers: int, words: int, names: dict[str, int]) -
     """Return the part of `runner_config` that needs no data: model, optimizer and schedule."""
     recipe: Recipe = job.recipe
     clip = {"clip_grad": {"max_norm": recipe.clip}} if recipe.clip is not None else {}
-    cycle = {"type": "OneCycleLR", "eta_max": recipe.rate, "convert_to_iter_based": True}
+    cycle = {"type": "OneCycle", "eta_max": recipe.rate, "convert_to_iter_based": True}
     first, last = recipe.visual_epochs, recipe.epochs
     spans = [(0, first), (first, last)] if first else [(0, last)]
     return {

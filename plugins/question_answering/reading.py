@@ -63,7 +63,9 @@ class Asked(Dataset):
         images: int | None = None,
         cells: tuple[int, int] | None = None,
     ) -> None:
-        self.root, self.metainfo, self.size, self.cells = Path(data_root), metainfo, size, cells
+        self.root, self.size, self.cells = Path(data_root), size, cells
+        # A plain dict: checkpoints hold it, and are read without executing anything.
+        self.metainfo = {"classes": tuple(metainfo["classes"])}
         questions = read_questions(self.root, split, images)
         known = known_words(self.root)
         self.words = torch.tensor([numbers(each.question, known, length) for each in questions])

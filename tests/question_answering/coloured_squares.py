@@ -1,8 +1,13 @@
-"""A tiny set: one or two squares of some colours on noise, and questions about them."""
+"""A tiny set: one or two squares of some colours on noise, and questions about them.
+
+As a script, DATA FOLDER, it trains as one of the processes that torch's variables tell of.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import cv2
@@ -17,7 +22,7 @@ from plugins.question_answering.data.layout import write_lines, write_questions
 from plugins.question_answering.data.rows import Question
 from plugins.question_answering.recipe import Recipe
 
-__all__ = ["COLOURS", "SIDE", "SMALL", "built", "job", "make"]
+__all__ = ["COLOURS", "SIDE", "SMALL", "built", "job", "make", "train"]
 
 COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0)}
 SIDE, SQUARE = 32, 12
@@ -87,6 +92,8 @@ def job(data: Path, folder: Path, word: str = "none", sites=("pool",), seed=0, *
         record=lambda split, **values: lines.append({"split": split, **values}),
         recorded=lambda split: [line for line in lines if line["split"] == split],
         items=kept.append,
+        rank=int(os.environ.get("RANK", "0")),
+        world=int(os.environ.get("WORLD_SIZE", "1")),
     )
     vars(made)["kept"] = kept
     return made
@@ -97,3 +104,15 @@ def built(job: Job, names: dict[str, int] | None = None, answers: int = 5):
     init_default_scope("mmengine")
     torch.manual_seed(0)
     return MODELS.build(config.network(job, answers, 9, names or {}))
+
+
+def train(data: Path, folder: Path) -> None:
+    """Make six steps on boxes and six on questions, with nothing at random but the start."""
+    from plugins.question_answering.task import QuestionAnswering
+
+    recipe = {"optimizer": "sgd", "learning_rate": 0.05, "epochs": 2, "frozen_visual": False}
+    QuestionAnswering().train(job(data, folder, "soft", **recipe))
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]), Path(sys.argv[2]))
