@@ -83,19 +83,15 @@ class Asked(Dataset):
             self.attributes = attributes(self.objects)
             if lacking := [path for path in self.paths if path not in self.objects]:
                 raise PrepareError(f"{self.root / 'objects' / split}.jsonl lacks {lacking[0]}")
-        self._latest: tuple[int, Tensor, tuple[int, int]] | None = None
+        self._latest: tuple[int, dict[str, Tensor], tuple[int, int]] | None = None
 
     def __len__(self) -> int:
         return len(self.words)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         image = int(self.image_numbers[index])
-        pixels, size = self._read(image)
-        item: dict[str, Any] = {
-            "inputs": pixels,
-            "words": self.words[index],
-            "image": image,
-        }
+        shown, size = self._read(image)
+        item: dict[str, Any] = {**shown, "words": self.words[index], "image": image}
         if self.scores is not None:
             item["scores"] = torch.zeros(len(self.answers))
             for answer, right in self.scores[index]:
@@ -104,15 +100,21 @@ class Asked(Dataset):
             boxes = [shares(box, size) for box in self.boxes[index]]
             item["number"] = index
             item["boxes"] = torch.tensor(boxes).reshape(-1, 4)
-        if self.cells is not None:
-            objects = self.objects[self.paths[image]]
-            item["named"] = torch.from_numpy(in_cells(objects, self.attributes, size, self.cells))
         return item
 
-    def _read(self, image: int) -> tuple[Tensor, tuple[int, int]]:
-        """Return an image, and height and width of its file; questions about one come together."""
+    def _read(self, image: int) -> tuple[dict[str, Tensor], tuple[int, int]]:
+        """Return what an image shows, and height and width of its file.
+
+        The latest is kept: questions about an image come together.
+        """
         if self._latest is None or self._latest[0] != image:
-            self._latest = (image, *read_image(self.root / self.paths[image], self.size))
+            path = self.paths[image]
+            pixels, size = read_image(self.root / path, self.size)
+            shown = {"inputs": pixels}
+            if self.cells is not None:
+                named = in_cells(self.objects[path], self.attributes, size, self.cells)
+                shown["named"] = torch.from_numpy(named)
+            self._latest = (image, shown, size)
         return self._latest[1:]
 
 

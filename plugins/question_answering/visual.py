@@ -57,8 +57,8 @@ class Convolutions(BaseModule):
         return (images,)
 
 
-class Names(nn.ModuleDict):
-    """A linear layer for each attribute, that names it in each cell.
+class Names(nn.ModuleList):
+    """A linear layer for each attribute, in their order, that names it in each cell.
 
     Parameters
     ----------
@@ -69,9 +69,8 @@ class Names(nn.ModuleDict):
     """
 
     def __init__(self, channels: int, attributes: Mapping[str, int]) -> None:
-        super().__init__(
-            {name: nn.Conv2d(channels, number + 1, 1) for name, number in attributes.items()}
-        )
+        # No dict of modules, in which an attribute could not be called type.
+        super().__init__(nn.Conv2d(channels, number + 1, 1) for number in attributes.values())
 
     def loss(self, features: Tensor, named: Tensor, of_image: Tensor) -> Tensor:
         """Return the sum of the attributes' cross-entropies.
@@ -90,7 +89,7 @@ class Names(nn.ModuleDict):
         """
         losses = [
             F.cross_entropy(layer(features), truth, reduction="none").mean((1, 2))
-            for layer, truth in zip(self.values(), named.unbind(1), strict=True)
+            for layer, truth in zip(self, named.unbind(1), strict=True)
         ]
         return torch.stack(losses).sum(0)[of_image].mean()
 

@@ -201,7 +201,7 @@ def test_boxes_teach_the_visual_network_first_and_questions_the_rest(job):
 def test_the_loss_of_cells_is_a_mean_over_the_questions(job):
     model = squares.built(job(), {"colour": 3}).eval()
     features, named = torch.rand(2, 32, 4, 4), torch.randint(4, (2, 1, 4, 4))
-    layer = model.names["colour"]
+    (layer,) = model.names
     by_image = [nn.functional.cross_entropy(layer(features[[i]]), named[[i], 0]) for i in range(2)]
     loss = model.names.loss(features, named, torch.tensor([0, 1, 1]))
     torch.testing.assert_close(loss, (by_image[0] + 2 * by_image[1]) / 3)
