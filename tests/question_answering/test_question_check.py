@@ -34,6 +34,7 @@ def test_a_whole_set_is_counted(data):
         "questions": {"train": {"count": 12, "exist": 36}, "val": {"count": 6, "exist": 18}},
         "words": 10,
         "answers": 4,
+        "longest": 5,
         "names": {"colour": 3},
     }
 

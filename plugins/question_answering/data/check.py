@@ -28,8 +28,9 @@ def check(folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked
     Returns
     -------
     Checked
-        ``questions`` of each type by split, how many ``words`` and ``answers`` train has, and the
-        number of ``names`` of each attribute of objects, if the set says what is in its images.
+        ``questions`` of each type by split; how many ``words`` and ``answers`` train has; the words
+        of its ``longest`` question; the number of ``names`` of each attribute of objects, if the
+        set says what is in its images.
 
     Raises
     ------
@@ -72,6 +73,7 @@ def check(folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked
         },
         "words": len(_words(asked["train"])),
         "answers": len(read_answers(folder)),
+        "longest": max(len(words(question.question)) for question in asked["train"]),
     }
     return Checked(counts | _names(folder, asked), tuple(notes))
 
