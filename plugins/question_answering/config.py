@@ -6,13 +6,17 @@ from typing import Any
 
 from mmengine.config import ConfigDict
 
-# All but the last two register themselves.
-from plugins.classification import model as classifiers  # noqa: F401
 from plugins.contracts.job import Job
-from plugins.openmmlab import blocks, sites, training  # noqa: F401
+from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
 from plugins.openmmlab.backbone import BASIC_DEPTHS
 from plugins.openmmlab.optimizer import optimizer
-from plugins.question_answering import evaluator, model, reading, visual  # noqa: F401
+from plugins.openmmlab.resnet import RGB, STEMS
+from plugins.question_answering import (  # they register themselves
+    evaluator,  # noqa: F401
+    model,  # noqa: F401
+    reading,  # noqa: F401
+    visual,  # noqa: F401
+)
 from plugins.question_answering.data.layout import read_answers, read_questions
 from plugins.question_answering.data.objects import attributes, read_objects
 from plugins.question_answering.data.words import FIRST, known_words
@@ -21,19 +25,7 @@ from plugins.question_answering.sites import POOL
 
 __all__ = ["answers_of", "network", "runner_config", "training_config"]
 
-PREPROCESSOR = {
-    "type": "EachImageOnce",
-    # Of ImageNet's images in RGB, as in all of OpenMMLab's configs.
-    "mean": [123.675, 116.28, 103.53],
-    "std": [58.395, 57.12, 57.375],
-    "bgr_to_rgb": True,
-}
-
-STEMS: dict[str, dict[str, Any]] = {
-    "imagenet": {"type": "ImageNetResNet"},
-    "medium": {"type": "SmallStemResNet", "stem_stride": 2},
-    "small": {"type": "SmallStemResNet", "stem_stride": 1},
-}
+PREPROCESSOR = {"type": "EachImageOnce", **RGB}
 
 
 def answers_of(job: Job) -> tuple[str, ...]:
