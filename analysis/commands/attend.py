@@ -15,6 +15,9 @@ __all__ = ["attend"]
 def attend(
     run: Annotated[str, typer.Argument(help="Run id, or the beginning or the end of one.")],
     source: Annotated[str, typer.Argument(help="An image file; for translation a sentence.")],
+    question: Annotated[
+        str | None, typer.Argument(help="For question answering: what is asked about the image.")
+    ] = None,
     query: Annotated[
         str | None,
         typer.Option(help="Pixel X,Y of an image that looks.", show_default="the middle"),
@@ -29,16 +32,18 @@ def attend(
     from study.worker.look import look
 
     folder = find_run(root(runs), run)
+    if question is not None and query is not None:
+        raise StudyError("either a question looks or the pixel --query: leave one of them out")
     pixel = _pixel(query) if query is not None else None
     arrays_file = out / f"{folder.path.name}.npz"
-    look(folder, source, pixel, arrays_file)
+    look(folder, source, question or pixel, arrays_file)
     import numpy as np
 
     from analysis.figures.attention_map import draw, layers
 
     with np.load(arrays_file) as file:
         arrays = {name: file[name] for name in file.files}
-    if pixel is None and "image" in arrays:
+    if pixel is None and "query" in arrays:
         typer.echo("the middle of the image looks; --query X,Y names another pixel", err=True)
     names = layers(arrays)
     if not names:

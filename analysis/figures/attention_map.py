@@ -7,6 +7,7 @@ number per position as a heat map. What a mechanism crops is outlined.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,6 +29,8 @@ MAP_WIDTH = 1.9  # inches of one small map
 TOKEN, LARGEST = 0.22, 40.0
 """Inches of a row of a matrix, and of all of it: a thousand rows would need gigabytes as pixels."""
 COLUMNS = 4
+LETTERS = 36
+"""Of a line above a small map."""
 QUERY_COLOR = "#00E5FF"
 CURVE_COLOR = "#0072B2"
 PICTURE = {"cmap": "gray", "vmin": 0, "vmax": 400}  # pale, so that weights stand out
@@ -44,10 +47,10 @@ def draw(arrays: Mapping[str, np.ndarray], layer: str, title: str, out: Path) ->
     Parameters
     ----------
     arrays: mapping of str to numpy.ndarray
-        What a task's ``look`` returns: ``image`` and ``query``, or ``source`` and ``target``, and
-        ``<block>/<name>``. ``weights`` are (M, Hk, Wk), or (M, T, S) of sentences; ``crop`` are
-        four corners (4, 2) from 0 to 1 in an image; any other name is drawn if it is (C,), or
-        (H, W) over an image, and named at the foot if not.
+        What a task's ``look`` returns: ``image`` and ``query`` or ``question``, or ``source`` and
+        ``target``; and ``<block>/<name>``. ``weights`` are (M, Hk, Wk), or (M, T, S) of sentences;
+        ``crop`` are four corners (4, 2) from 0 to 1 in an image; any other name is drawn if it is
+        (C,), or (H, W) over an image, and named at the foot if not.
     layer: str
         One of :func:`layers`.
     title: str
@@ -122,9 +125,12 @@ def _over_image(
     pictures, others = axes[: len(titled) + 1], list(axes[len(titled) + 1 :])
     for ax in pictures:
         ax.set_axis_off()
-        ax.plot(*arrays["query"], marker="+", markersize=8, markeredgewidth=1.5, color=QUERY_COLOR)
+        if "query" in arrays:
+            cross = {"marker": "+", "markersize": 8, "markeredgewidth": 1.5}
+            ax.plot(*arrays["query"], **cross, color=QUERY_COLOR)
     pictures[0].imshow(image)
-    pictures[0].set_title("query", fontsize=7)
+    asked = str(arrays.get("question", "query"))
+    pictures[0].set_title(textwrap.fill(asked, LETTERS), fontsize=7)
     extent = (0, width, height, 0)
     for ax, (text, map) in zip(pictures[1:], titled, strict=True):
         ax.imshow(image.mean(axis=2), extent=extent, **PICTURE)

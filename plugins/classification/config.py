@@ -14,22 +14,11 @@ from plugins.contracts.job import Job
 from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
 from plugins.openmmlab.backbone import expansion
 from plugins.openmmlab.optimizer import optimizer
+from plugins.openmmlab.resnet import RGB, STEMS
 
 __all__ = ["NETWORKS", "class_names", "classifier", "runner_config", "training_config"]
 
-PREPROCESSOR = {
-    "type": "ImgDataPreprocessor",
-    # Of ImageNet's images in RGB, as in all of OpenMMLab's configs.
-    "mean": [123.675, 116.28, 103.53],
-    "std": [58.395, 57.12, 57.375],
-    "bgr_to_rgb": True,
-}
-
-STEMS: dict[str, dict[str, Any]] = {
-    "imagenet": {"type": "ImageNetResNet"},
-    "medium": {"type": "SmallStemResNet", "stem_stride": 2},
-    "small": {"type": "SmallStemResNet", "stem_stride": 1},
-}
+PREPROCESSOR = {"type": "ImgDataPreprocessor", **RGB}
 
 WARMUP_START = 0.01
 """Share of the learning rate that warm-up starts from."""

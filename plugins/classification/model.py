@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmdet.models.backbones.resnet import Bottleneck, ResNet
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
@@ -16,48 +15,14 @@ from torch.nn import functional as F
 from plugins.classification.networks.dynamic_capacity import DynamicCapacityNetwork
 from plugins.classification.networks.recurrent_attention import RecurrentAttentionNetwork
 from plugins.classification.networks.residual_attention import ResidualAttentionNetwork
-from plugins.openmmlab.backbone import small_depths
 
-__all__ = ["Classifier", "ImageNetResNet", "PooledClassifier", "SmallStemResNet"]
+__all__ = ["Classifier", "PooledClassifier"]
 
 Samples = Sequence[BaseDataElement]
 
 for _network in (DynamicCapacityNetwork, RecurrentAttentionNetwork, ResidualAttentionNetwork):
     # They know nothing of MMEngine.
     MODELS.register_module(module=_network)
-
-
-@MODELS.register_module()
-class ImageNetResNet(ResNet):
-    """MMDetection's ResNet, which also comes with 14 and 26 layers, and learns its statistics."""
-
-    arch_settings = small_depths(ResNet, Bottleneck)
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(norm_eval=False, **options)
-
-
-@MODELS.register_module()
-class SmallStemResNet(ImageNetResNet):
-    """The same for small images: it begins with a 3x3 convolution and no pooling.
-
-    Parameters
-    ----------
-    stem_stride: int
-        Of that convolution.
-    **options
-        Those of MMDetection's ``ResNet``.
-    """
-
-    def __init__(self, stem_stride: int, **options: Any) -> None:
-        self.stem_stride = stem_stride
-        super().__init__(**options)
-
-    def _make_stem_layer(self, in_channels: int, stem_channels: int) -> None:
-        super()._make_stem_layer(in_channels, stem_channels)
-        stride = self.stem_stride
-        self.conv1 = nn.Conv2d(in_channels, stem_channels, 3, stride, padding=1, bias=False)
-        self.maxpool = nn.Identity()
 
 
 @MODELS.register_module()

@@ -238,18 +238,24 @@ class Evaluates(ABC):
 
 
 class Looks(ABC):
-    """A task that can show where a trained model looks."""
+    """A task that can show where a trained model looks.
+
+    Attributes
+    ----------
+    asks: bool
+        Whether it is a question that looks at an image, and not a pixel.
+    """
+
+    asks: ClassVar[bool] = False
 
     @abstractmethod
-    def look(
-        self, job: Job, source: str, query: tuple[int, int] | None
-    ) -> dict[str, np.ndarray[Any, Any]]:
+    def look(self, job: Job, source: str, query: Any) -> dict[str, np.ndarray[Any, Any]]:
         """Return the weights of a mechanism, and what it looked at, as arrays by name.
 
         `source` is an image file, and `query` the column and row of a pixel in it, None for the
-        middle one; or `source` is a sentence. ``<module>/weights`` are attention weights; the
-        mechanism names anything else. ``image`` and ``query``, or ``source`` and ``target``, are
-        what it looked at.
+        middle one; of a task that `asks`, it is a question. Or `source` is a sentence.
+        ``<module>/weights`` are attention weights; the mechanism names anything else. ``image`` and
+        ``query`` or ``question``, or ``source`` and ``target``, are what it looked at.
         """
 
 

@@ -1,4 +1,4 @@
-"""The optimizer of a recipe, in its precision."""
+"""The optimizer of a recipe, in its precision, and a schedule that can be saved."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.optim import OneCycleLR, OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS, PARAM_SCHEDULERS
 from mmengine.runner.amp import autocast
 from torch import nn
 
 from plugins.contracts.job import Job
 
-__all__ = ["AutocastOptimWrapper", "optimizer"]
+__all__ = ["AutocastOptimWrapper", "OneCycle", "optimizer"]
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"type": "SGD", "momentum": 0.9},
@@ -54,3 +54,14 @@ class AutocastOptimWrapper(OptimWrapper):
         """Let the forward pass choose bfloat16 where that is safe."""
         with super().optim_context(model), autocast(dtype=torch.bfloat16):
             yield
+
+
+@PARAM_SCHEDULERS.register_module()
+class OneCycle(OneCycleLR):
+    """MMEngine's ``OneCycleLR``, whose state holds a function: no checkpoint with it is read."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state without the function, which a new schedule has anyway."""
+        state: dict[str, Any] = super().state_dict()
+        del state["anneal_func"]
+        return state

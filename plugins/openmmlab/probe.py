@@ -38,7 +38,9 @@ class MadeUp(Dataset):
         return self.sample
 
 
-def probe(job: Job, config: dict[str, Any], dataset: dict[str, Any], steps: int) -> Probed:
+def probe(
+    job: Job, config: dict[str, Any], dataset: dict[str, Any], steps: int, unit: str = "image"
+) -> Probed:
     """Measure steps of the run, as one of ``job.world`` processes makes them, without the others.
 
     Parameters
@@ -52,6 +54,8 @@ def probe(job: Job, config: dict[str, Any], dataset: dict[str, Any], steps: int)
         Config of a `MadeUp`, with the ``shape`` (height, width) of an image.
     steps: int
         To be timed.
+    unit: str
+        What the recipe's batch counts.
     """
     allocator.keep_freed_memory()
     share = training.share(job)
@@ -74,8 +78,9 @@ def probe(job: Job, config: dict[str, Any], dataset: dict[str, Any], steps: int)
     finally:
         MMLogger._instance_dict.pop(runner.experiment_name, None)
     height, width = dataset["shape"]
-    images = "images" if share > 1 else "image"
-    return watch.result(f"{share} {images} of {height} x {width}")
+    about = "of" if unit == "image" else "about images of"
+    units = f"{unit}s" if share > 1 else unit
+    return watch.result(f"{share} {units} {about} {height} x {width}")
 
 
 class _Watch(Hook):

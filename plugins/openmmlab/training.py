@@ -151,6 +151,7 @@ class WholeBatches(DefaultSampler):
 
     def __init__(self, batch_size: int, **options: Any) -> None:
         super().__init__(**options)
+        self.batch_size = batch_size
         self.total_size = len(self.dataset) // batch_size * batch_size
         self.num_samples = self.total_size // self.world_size
 

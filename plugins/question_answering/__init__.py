@@ -1,1 +1,1 @@
-"""Questions about images, and phrases that name something in them: data sets and their metrics."""
+"""Questions about images: data sets, metrics, and networks that look where they are asked."""

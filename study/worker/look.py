@@ -16,7 +16,7 @@ from study.worker.job import job_of
 __all__ = ["look", "look_here"]
 
 
-def look(folder: RunFolder, source: str, query: tuple[int, int] | None, out: Path) -> None:
+def look(folder: RunFolder, source: str, query: tuple[int, int] | str | None, out: Path) -> None:
     """Write what the task's ``look`` returns into the file `out`.
 
     Parameters
@@ -25,8 +25,8 @@ def look(folder: RunFolder, source: str, query: tuple[int, int] | None, out: Pat
         A run with at least one checkpoint.
     source: str
         An image file, or a sentence.
-    query: tuple of int, optional
-        Column and row of a pixel; for images only.
+    query: tuple of int or str, optional
+        Column and row of a pixel, or a question; for images only.
     out: Path
         A ``.npz`` file.
 
@@ -39,7 +39,7 @@ def look(folder: RunFolder, source: str, query: tuple[int, int] | None, out: Pat
     ask(f"{__name__}:look_here", asked)
 
 
-def look_here(folder: str, source: str, query: list[int] | None, out: str) -> None:
+def look_here(folder: str, source: str, query: list[int] | str | None, out: str) -> None:
     """Do what `look` does, in this process."""
     import numpy as np
 
@@ -49,11 +49,17 @@ def look_here(folder: str, source: str, query: list[int] | None, out: str) -> No
     task = find_task(run["science"]["task"])
     if not isinstance(task, Looks):
         raise StudyError(f"the task {task.name!r} cannot show where a model looks")
+    if task.asks and not isinstance(query, str):
+        raise StudyError(
+            f"in {task.name} a question looks at an image: study attend RUN IMAGE 'what is it?'"
+        )
+    if isinstance(query, str) and not task.asks:
+        raise StudyError(f"the task {task.name!r} takes no question, but {query!r} is given")
     devices.use("cpu")
     try:
         job = job_of(run["science"], looked_into, "cpu")
-        pixel = (query[0], query[1]) if query else None
-        arrays: dict[str, Any] = task.look(job, source, pixel)
+        asked = (query[0], query[1]) if isinstance(query, list) else query
+        arrays: dict[str, Any] = task.look(job, source, asked)
     except ValueError as error:
         raise StudyError(str(error)) from error
     Path(out).parent.mkdir(parents=True, exist_ok=True)

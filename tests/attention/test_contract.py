@@ -221,6 +221,7 @@ def test_planning_and_closed_forms_need_no_torch():
         import sys
         from dataclasses import replace
         from plugins.attention.core.registry import mechanism_class, names
+        from plugins.attention.core.site import PairSite
         from plugins.attention.core.standing import cost_at
         from plugins.attention.core.word import Word
         from plugins.contracts.tasks import find_task, task_names
@@ -231,7 +232,9 @@ def test_planning_and_closed_forms_need_no_torch():
             for task in map(find_task, task_names()):
                 recipe = task.Recipe()
                 site = task.site(task.sites[0], recipe)
-                if all(part.place(site) for part in word.parts):
+                # E2 and E4 are refused there: two sets have no positions in common.
+                positions = isinstance(site, PairSite) and name.isdigit() and "1" in name[1::2]
+                if all(part.place(site) for part in word.parts) and not positions:
                     task.check(word, task.default_sites, recipe)
                 cost_at(word, site)
         sys.exit("torch" in sys.modules)

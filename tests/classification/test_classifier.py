@@ -13,10 +13,10 @@ from torch import nn
 from plugins.attention.core.cost import mechanisms_of
 from plugins.attention.core.word import Word
 from plugins.classification import config
-from plugins.classification.model import SmallStemResNet
 from plugins.classification.recipe import Recipe
 from plugins.classification.task import Classification
 from plugins.contracts.job import CheckpointError
+from plugins.openmmlab.resnet import SmallStemResNet
 
 TASK = Classification()
 

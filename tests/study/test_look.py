@@ -58,3 +58,19 @@ def test_the_arrays_are_those_of_the_task(folder, tmp_path):
         look(folder, "crash", None, out)
     assert str(failed.value) == "RuntimeError: out of order"
     assert not out.exists()
+
+
+def test_a_question_looks_where_a_task_asks_and_nowhere_else(folder, tmp_path):
+    with (tmp_path / "site/toytask/task.py").open("a") as file:
+        file.write(textwrap.dedent(LOOKS))
+    out = tmp_path / "out.npz"
+    with pytest.raises(StudyError, match=r"^the task 'toy' takes no question, but 'what\?' is"):
+        look(folder, "image.png", "what?", out)
+    with (tmp_path / "site/toytask/task.py").open("a") as file:
+        file.write("\nToy.asks = True\n")
+    for pixel in ((12, 7), None):
+        with pytest.raises(StudyError, match=r"^in toy a question looks at an image: study att"):
+            look(folder, "image.png", pixel, out)
+    look(folder, "image.png", "what?", out)
+    with np.load(out) as found:
+        assert str(found["query"]) == "what?"

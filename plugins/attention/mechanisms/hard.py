@@ -37,6 +37,7 @@ class Hard(Mechanism):
     )
     url = "https://arxiv.org/abs/1808.00300"
     places: ClassVar[Places] = {PairSite: (Place.POOL,)}
+    uses = frozenset({"all_cells_epochs"})
 
     cells: int = Field(16, ge=0)
     pooling: Literal["sum", "pairwise", "relation"] = "sum"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,9 +70,16 @@ def write_phrases(folder: Path, splits: Mapping[str, Sequence[Phrase]]) -> dict[
     return {split: len(phrases) for split, phrases in splits.items()}
 
 
-def read_questions(folder: Path, split: str) -> list[Question]:
-    """Return the questions of a split; PrepareError if the file is not as it should be."""
-    return list(_read(folder / "questions" / f"{split}.jsonl", Question))
+def read_questions(folder: Path, split: str, images: int | None = None) -> list[Question]:
+    """Return the questions of a split, or those about its first so many images.
+
+    PrepareError if the file is not as it should be.
+    """
+    found = list(_read(folder / "questions" / f"{split}.jsonl", Question))
+    if images is None:
+        return found
+    kept = set(islice(dict.fromkeys(question.image for question in found), images))
+    return [question for question in found if question.image in kept]
 
 
 def read_phrases(folder: Path, split: str) -> list[Phrase]:

@@ -156,3 +156,11 @@ def test_a_mechanism_of_sentences_without_weights_has_its_curves(tmp_path):
     assert axes.lines[0].get_ydata().tolist() == [0.7, 0.5, 0.2]
     assert figure.get_supxlabel() == "Not drawn, for the shape: pairs (2 × 2)."
     assert draw(arrays, "encoder.layers.0", "a run", tmp_path / "map")[0].is_file()
+
+
+def test_a_question_stands_above_its_image_and_no_pixel_is_marked(over_image):
+    asked = {name: array for name, array in over_image.items() if name != "query"}
+    figure = figure_of(asked | {"question": np.array("is there a four? yes")}, "b.block")
+    assert figure.axes[0].get_title() == "is there a four? yes"
+    assert not any(ax.lines for ax in figure.axes)
+    assert all(figure_of(over_image, "b.block").axes[index].lines for index in range(2))

@@ -1,0 +1,67 @@
+"""Where a trained model looks to answer a question about an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from plugins.contracts.job import Job
+from plugins.openmmlab.look import trained_model
+from plugins.question_answering.config import runner_config
+from plugins.question_answering.data.words import known_words, numbers
+from plugins.question_answering.reading import read_image
+
+__all__ = ["look"]
+
+
+def look(job: Job, image: Path, question: str) -> dict[str, np.ndarray[Any, Any]]:
+    """Return how the mechanism weighs the cells for a question.
+
+    Parameters
+    ----------
+    job: Job
+        The run; the weights are those of its newest whole checkpoint.
+    image: Path
+        Any image file.
+    question: str
+        About it.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        ``image`` (H, W, 3), as the network sees it; ``question``, and the ``answer`` beside it; and
+        ``pool/weights`` (heads, rows, columns), or ``pool/mask`` and ``pool/presence`` (rows,
+        columns), see `Answering.looked`.
+
+    Raises
+    ------
+    ValueError
+        If there is no checkpoint, no readable image, or nothing to look at.
+    """
+    recipe = job.recipe
+    config = Config(runner_config(job))
+    model = trained_model(job, config)
+    try:
+        pixels, _ = read_image(image, recipe.image_size)
+    except (OSError, AttributeError, cv2.error) as error:  # mmcv returns None for what is no image
+        raise ValueError(f"{image} cannot be read as an image: {error}") from None
+    words = torch.tensor(numbers(question, known_words(job.data), recipe.question_length))
+    batch = model.data_preprocessor({"inputs": [pixels], "words": [words], "image": [0]})
+    with torch.no_grad():
+        (found,) = model(**batch, mode="predict")
+    answer = config.val_dataloader.dataset.metainfo["classes"][int(found["predicted"])]
+    arrays = {
+        "image": np.ascontiguousarray(pixels.numpy()[::-1].transpose(1, 2, 0)),
+        "question": np.array(f"{question} {answer}"),
+    }
+    for name in ("weights", "mask", "presence"):
+        if name in found:
+            arrays[f"pool/{name}"] = found[name].unflatten(-1, recipe.cells).numpy()
+    if not any("/" in name for name in arrays):
+        raise ValueError(f"{job.mechanism} has no weights of the cells to look at")
+    return arrays

@@ -1,0 +1,64 @@
+"""Steps of a training on made-up questions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.registry import DATASETS
+
+from plugins.contracts.job import Job
+from plugins.contracts.probe import Probed
+from plugins.openmmlab import probe as steps_of
+from plugins.openmmlab.probe import MadeUp
+from plugins.question_answering.config import answers_of, training_config
+from plugins.question_answering.data.words import FIRST, known_words
+
+__all__ = ["MadeUpQuestions", "probe"]
+
+OF_AN_IMAGE = 5
+"""Questions about an image, as in VQA; of digit scenes there are 6."""
+
+
+@DATASETS.register_module()
+class MadeUpQuestions(MadeUp):
+    """Questions of one word again and again, about noise.
+
+    Parameters
+    ----------
+    shape: (int, int)
+        Height and width.
+    length, answers: int
+        Words of a question, and answers that are known.
+    """
+
+    def __init__(self, shape: tuple[int, int], length: int, answers: int) -> None:
+        chance = torch.Generator().manual_seed(0)
+        scores = torch.zeros(answers)
+        scores[0] = 1
+        sample = {
+            "inputs": torch.randint(256, (3, *shape), dtype=torch.uint8, generator=chance),
+            "words": torch.full((length,), FIRST),
+            "scores": scores,
+        }
+        super().__init__(sample)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**self.sample, "image": index // OF_AN_IMAGE}
+
+
+def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
+    """Measure steps on questions, five about an image; not those that teach the visual network."""
+    if outputs is None:
+        answers, words = len(answers_of(job)), len(known_words(job.data))
+    else:
+        answers = words = outputs
+    recipe = job.recipe
+    dataset = {
+        "type": "MadeUpQuestions",
+        "shape": recipe.image_size,
+        "length": recipe.question_length,
+        "answers": answers,
+    }
+    config = training_config(job, answers, words, {})
+    return steps_of.probe(job, config, dataset, steps, unit="question")

@@ -1,0 +1,49 @@
+"""Train a network that answers questions, and count what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mmengine.registry import MODELS, init_default_scope
+
+from plugins.attention.core import cost as costs
+from plugins.contracts.job import Job
+from plugins.openmmlab import evaluation, training
+from plugins.question_answering.config import answers_of, network, runner_config
+from plugins.question_answering.data.words import FIRST, known_words
+
+__all__ = ["cost", "evaluate", "train"]
+
+
+def train(job: Job) -> None:
+    """Train and evaluate on the validation split after every epoch."""
+    training.train(job, runner_config(job))
+
+
+def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
+    """Return the metrics of the validation split for the weights of a run."""
+    return evaluation.evaluate(job, runner_config(job), checkpoint)
+
+
+def cost(job: Job, outputs: int | None = None) -> costs.Cost:
+    """Count one image and one question, of as many words as are read.
+
+    What names objects while the visual network learns is no part of it. `outputs` is the number of
+    answers; by default those of the data set. Without the set its words are not known, and so many
+    are taken, whose features are parameters and no MACs.
+    """
+    init_default_scope("mmengine")
+    recipe = job.recipe
+    if outputs is None:
+        answers, known = len(answers_of(job)), len(known_words(job.data))
+    else:
+        answers = known = outputs
+    height, width = recipe.image_size
+    with torch.device("meta"):
+        model = MODELS.build(network(job, answers, known, {}))
+        image = torch.zeros(1, 3, height, width)
+        words = torch.full((1, recipe.question_length), FIRST)
+        of_image = torch.zeros(1, dtype=torch.long)
+    shape = [3, height, width, recipe.question_length]
+    return costs.count(model, lambda: model(image, words, of_image), shape)

@@ -1,0 +1,113 @@
+"""The metrics of a training, by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from plugins.question_answering.data.layout import write_questions
+from plugins.question_answering.data.rows import Question
+from plugins.question_answering.evaluator import Answers
+from plugins.question_answering.task import QuestionAnswering
+
+TRAIN = [
+    Question("a", "is there a red square?", ("yes",), "exist"),
+    Question("a", "how many?", ("2",), "compare integer"),
+    Question("a", "how many?", ("1",), "compare integer"),
+    Question("a", "how many?", ("1",), "compare integer"),
+]
+VAL = [
+    Question("b", "is there a red square?", ("yes",), "exist", boxes=((0, 0, 4, 4),)),
+    Question("b", "is there a blue square?", ("no",), "exist"),
+    Question("b", "how many?", ("2",), "compare integer", boxes=((4, 4, 4, 4),)),
+    Question("c", "how many?", ("7",), "compare integer"),
+]
+KNOWN = ("1", "2", "yes")
+LEFT_TOP, RIGHT_BOTTOM = [(0.0, 0.0, 0.5, 0.5)], [(0.5, 0.5, 1.0, 1.0)]
+
+
+@pytest.fixture
+def metric(tmp_path):
+    write_questions(tmp_path, {"train": TRAIN, "val": VAL})
+    made = Answers(str(tmp_path), "val", (2, 2))
+    made.dataset_meta = {"classes": KNOWN}
+    return made
+
+
+def found(metric, *samples):
+    """Return the metrics of questions in another order than that of the file."""
+    boxes = [LEFT_TOP, [], RIGHT_BOTTOM, []]
+    for number, sample in reversed([*enumerate(samples)]):
+        of_question = torch.tensor(boxes[number]).reshape(-1, 4)
+        metric.process(None, [{"number": number, "boxes": of_question, **sample}])
+    return metric.compute_metrics(metric.results)
+
+
+def said(*answers):
+    return [{"predicted": torch.tensor(float(answer))} for answer in answers]
+
+
+def test_accuracy_of_all_and_by_type_and_its_bounds(metric):
+    values = found(metric, *said(2, 2, 0, 0))
+    assert values == {
+        "accuracy": 0.25,
+        "accuracy_exist": 0.5,
+        "accuracy_compare_integer": 0.0,
+        "upper_bound": 0.5,  # nothing in train is answered no or 7
+        "question_only": 0.25,
+    }
+
+
+def test_items_give_the_accuracy_of_every_sample(metric):
+    values = found(metric, *said(2, 2, 1, 0))
+    items = metric.items
+    assert items["item"].tolist() == [0, 1, 2, 3]
+    assert items["types"][items["type"]].tolist() == [each.type for each in VAL]
+    samples = np.array([[1, 1, 1, 1], [2, 1, 0, 0], [0, 0, 0, 0]])
+    of_samples = QuestionAnswering().value_of_items(items, samples)
+    np.testing.assert_allclose(of_samples, [values["accuracy"], 2 / 3, np.nan])
+
+
+def test_ten_people_are_right_as_far_as_they_agree(tmp_path):
+    people = Question("b", "what?", ("cat",) * 2 + ("dog",) * 8, "what is", answer_type="other")
+    write_questions(tmp_path, {"train": [people], "val": [people, people]})
+    metric = Answers(str(tmp_path), "val", (2, 2))
+    metric.dataset_meta = {"classes": ("dog", "cat")}
+    for number, answer in enumerate(said(0, 1)):
+        metric.process(None, [{"number": number, "boxes": torch.zeros(0, 4), **answer}])
+    values = metric.compute_metrics(metric.results)
+    assert values["accuracy"] == pytest.approx(0.8)
+    assert metric.items["tenths"].tolist() == [10, 6]
+
+
+def test_pointing_is_of_the_best_head_and_entropy_of_each(metric):
+    even, first, last = [0.25] * 4, [0.7, 0.1, 0.1, 0.1], [0.0, 0.0, 0.0, 1.0]
+    heads = [[even, first], [even, even], [first, last], [even, even]]
+    samples = [
+        {**answer, "weights": torch.tensor(each)}
+        for answer, each in zip(said(2, 2, 0, 0), heads, strict=True)
+    ]
+    values = found(metric, *samples)
+    # The first head takes the first of equal cells, which is right once.
+    assert values["pointing"] == 1.0
+    assert values["pointing_exist"] == values["pointing_compare_integer"] == 1.0
+    assert values["pointing_chance"] == 0.25
+    uneven = -(0.7 * math.log(0.7) + 0.3 * math.log(0.1))
+    assert values["entropy_1"] == pytest.approx((3 * math.log(4) + uneven) / 4)
+    assert values["entropy_2"] == pytest.approx((2 * math.log(4) + uneven) / 4)
+
+
+def test_hard_attention_points_by_presence_and_tells_how_many_it_keeps(metric):
+    samples = [
+        {**answer, "presence": torch.tensor([0.0, 3.0, 2.0, 1.0]), "mask": torch.tensor(mask)}
+        for answer, mask in zip(
+            said(2, 2, 0, 0), [[0.0, 1.0, 0.0, 0.0]] * 3 + [[1.0, 1.0, 1.0, 0.0]], strict=True
+        )
+    ]
+    values = found(metric, *samples)
+    assert values["pointing"] == 0.0
+    assert values["cells_kept"] == 1.5
+    assert not any(name.startswith("entropy") for name in values)
