@@ -39,9 +39,7 @@ def test_a_full_scale_grid_can_be_asked_for(path):
     assert "ESTIMATE, not measured" in head
     cells = len(grid.cells())
     number = f"{cells} configuration{'s' * (cells > 1)}, {len(grid.runs())} runs."
-    assert number in " ".join(
-        line.removeprefix("# ") for line in head.splitlines()
-    )
+    assert number in " ".join(line.removeprefix("# ") for line in head.splitlines())
     assert grid.recipe["data"] == path.relative_to(GRIDS).parts[0]
 
 
