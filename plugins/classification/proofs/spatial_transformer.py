@@ -4,10 +4,10 @@ A small network learns to name handwritten digits that are turned by up to 90 de
 side, scaled and shifted. It learns alone and behind a spatial transformer that sees the image. A
 table has a row for each, and of the transformer these numbers for the images of val:
 
-correlation        of the angle by which it turns an image back with the angle of the digit
-spread             standard deviation of the digits' angles in degrees
-spread_rectified   the same of what is left of them; the mean does not count, as an upright digit
-                   is nothing that the network is told about
+- ``correlation`` of the angle by which it turns an image back with the angle of the digit;
+- ``spread``, the standard deviation of the digits' angles in degrees;
+- ``spread_rectified``, the same of what is left of them; the mean does not count, as an upright
+  digit is nothing that the network is told about.
 """
 
 from __future__ import annotations
