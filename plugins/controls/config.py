@@ -44,9 +44,7 @@ class NamedCells(Dataset):
         self, data: str, kind: str, split: str, weights: str, images: int | None = None
     ) -> None:
         drawer = Drawer(Path(data), kind, split)
-        named = stem.Stem()
-        named.load_state_dict(torch.load(weights, weights_only=True))
-        self.features = stem.features(named.eval(), drawer, images)
+        self.features = stem.features(stem.load(Path(weights)), drawer, images)
         self.answers, self.places = map(torch.from_numpy, (drawer.answers, drawer.places))
 
     def __len__(self) -> int:

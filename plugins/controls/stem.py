@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from torch.nn import functional
 from plugins.controls.drawing import CELL, Drawer
 from plugins.controls.scenes import CLASSES, INKS, NOTHING
 
-__all__ = ["FEATURES", "Stem", "features", "learn"]
+__all__ = ["FEATURES", "Stem", "as_tensor", "features", "learn", "load"]
 
 FEATURES = CLASSES + INKS + 2
 """Numbers that the stem gives for a cell."""
@@ -65,10 +67,21 @@ def cut(scenes: Tensor) -> Tensor:
     return cells.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
 
 
+def load(file: Path) -> Stem:
+    """Return the stem whose weights are in a file."""
+    stem = Stem()
+    stem.load_state_dict(torch.load(file, weights_only=True))
+    return stem.eval()
+
+
+def as_tensor(scenes: np.ndarray) -> Tensor:
+    """Return scenes (N, SIDE, SIDE, 3), bytes, as (N, 3, SIDE, SIDE) in [0, 1]."""
+    return torch.from_numpy(scenes).permute(0, 3, 1, 2).float() / 255
+
+
 def pixels(drawer: Drawer, numbers: np.ndarray) -> Tensor:
     """Return scenes as (N, 3, SIDE, SIDE) in [0, 1]."""
-    images = np.stack([drawer.pixels(int(number)) for number in numbers])
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    return as_tensor(np.stack([drawer.pixels(int(number)) for number in numbers]))
 
 
 def learn(drawer: Drawer, seed: int, steps: int, scenes: int | None = None) -> Stem:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from plugins.attention.core import cost as costs
@@ -16,7 +17,7 @@ from plugins.controls.config import network, runner_config
 from plugins.controls.drawing import CELL, SIDE, Drawer
 from plugins.controls.scenes import CELLS, RING
 from plugins.openmmlab import training
-from plugins.openmmlab.checkpoints import newest_whole_checkpoint
+from plugins.openmmlab.look import of_query, trained_model
 
 __all__ = ["cost", "look", "train"]
 
@@ -32,7 +33,7 @@ def _stem(job: Job) -> Path:
     It learns on the CPU, since the next attempt may find another machine. With several processes
     each learns the same stem and writes a file of its own.
     """
-    found = job.folder / "checkpoints" / f"stem-{job.rank}.pt"
+    found = _file_of_stem(job)
     if found.exists():
         return found
     recipe = job.recipe
@@ -43,6 +44,10 @@ def _stem(job: Job) -> Path:
     torch.save(learned.state_dict(), whole)
     whole.replace(found)
     return found
+
+
+def _file_of_stem(job: Job) -> Path:
+    return job.folder / "checkpoints" / f"stem-{job.rank}.pt"
 
 
 def cost(job: Job) -> costs.Cost:
@@ -64,9 +69,9 @@ def look(job: Job, image: Path, query: tuple[int, int] | None) -> dict[str, np.n
     """
     from PIL import Image
 
-    checkpoint = newest_whole_checkpoint(job.folder / "checkpoints")
-    if checkpoint is None:
-        raise ValueError(f"{job.folder / 'checkpoints'} has no checkpoint: train the run first")
+    if not (weights := _file_of_stem(job)).exists():
+        raise ValueError(f"{weights} is missing: without its stem a run cannot be looked into")
+    model = trained_model(job, Config({"model": network(job), "default_scope": "mmengine"}))
     try:
         with Image.open(image) as opened:
             scene = np.asarray(opened.convert("RGB"))
@@ -77,11 +82,6 @@ def look(job: Job, image: Path, query: tuple[int, int] | None) -> dict[str, np.n
             f"{image} has {scene.shape[1]} x {scene.shape[0]} pixels, and a scene {SIDE} x {SIDE};"
             f" {job.data / 'examples'} has some"
         )
-    named = stem.Stem()
-    named.load_state_dict(torch.load(_stem(job), weights_only=True))
-    model = MODELS.build(network(job))
-    model.load_state_dict(torch.load(checkpoint, weights_only=False)["state_dict"])
-    model.eval()
     column, row = query or (SIDE // 2, SIDE // 2)
     cell = row // CELL - RING, column // CELL - RING
     if not all(0 <= index < CELLS for index in cell):
@@ -89,18 +89,13 @@ def look(job: Job, image: Path, query: tuple[int, int] | None) -> dict[str, np.n
             f"pixel {column},{row} is in the ring around the cells, where nothing is asked; from"
             f" {RING * CELL} to {SIDE - RING * CELL - 1} there are questions"
         )
-    pixels = torch.from_numpy(scene.copy()).permute(2, 0, 1)[None].float() / 255
-    mechanism = getattr(model.block, "mechanism", None)
-    found: dict[str, Any] = {}
-    if mechanism is not None:
+    found: dict[str, np.ndarray[Any, Any]] = {}
+    if hasattr(model.block, "mechanism"):
         with torch.no_grad():
-            attending = model.attending(named(pixels))
-            found = mechanism.weights(model.block, attending, queries=[cell])
+            named = stem.load(weights)(stem.as_tensor(scene[None].copy()))
+            found = of_query("block", model.block, model.attending(named), cell)
     if not found:
         raise ValueError(f"{job.mechanism} has no weights to look at")
     inner = slice(RING * CELL, -RING * CELL)
-    arrays = {"image": scene[inner, inner], "query": np.array((column, row)) - RING * CELL}
-    for name, value in found.items():
-        of_query = value[0, :, 0] if value.dim() == 5 else value[0]
-        arrays[f"block/{name}"] = of_query.float().numpy()
-    return arrays
+    at = np.array((column, row)) - RING * CELL
+    return {"image": scene[inner, inner], "query": at, **found}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from plugins.contracts.job import Job
 from plugins.openmmlab.checkpoints import newest_whole_checkpoint
 
-__all__ = ["look", "placement", "trained_model", "watch"]
+__all__ = ["look", "of_query", "placement", "trained_model", "watch"]
 
 
 def look(
@@ -67,15 +67,24 @@ def look(
             height, width = features.shape[-2:]
             row = query[1] * height // inputs.shape[-2]
             column = query[0] * width // inputs.shape[-1]
-            found = module.mechanism.weights(module, features, queries=[(row, column)])
-            for key, value in found.items():
-                of_query = value[0, :, 0] if value.dim() == 5 else value[0]
-                arrays[f"{name}/{key}"] = of_query.float().numpy()
+            arrays |= of_query(name, module, features, (row, column))
         if hasattr(model.backbone, "looked"):
             arrays |= _of_network(model.backbone.looked(inputs), inputs.shape[-2:])
     if not any("/" in name for name in arrays):
         raise ValueError(f"{job.mechanism} has no attention block to look into")
     return arrays
+
+
+def of_query(
+    name: str, module: Any, features: Tensor, query: tuple[int, int]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Return what the mechanism of a module weighs for one position (row, column) of a map.
+
+    The arrays are called ``<name>/<what>``; of a batch they are those of the first map.
+    """
+    found = module.mechanism.weights(module, features, queries=[query])
+    first = {key: value[0, :, 0] if value.dim() == 5 else value[0] for key, value in found.items()}
+    return {f"{name}/{key}": value.float().numpy() for key, value in first.items()}
 
 
 def _of_network(found: dict[str, Tensor], size: Sequence[int]) -> dict[str, np.ndarray]:
