@@ -13,7 +13,7 @@ from plugins.classification.recipe import Recipe
 from plugins.contracts.job import Job
 from plugins.openmmlab import blocks, sites, training  # noqa: F401  blocks registers itself
 from plugins.openmmlab.backbone import expansion
-from plugins.openmmlab.optimizer import optimizer
+from plugins.openmmlab.optimizer import optimizer, rise_and_fall
 from plugins.openmmlab.resnet import RGB, STEMS
 
 __all__ = ["NETWORKS", "class_names", "classifier", "runner_config", "training_config"]
@@ -136,19 +136,11 @@ def training_config(job: Job, classes: int) -> dict[str, Any]:
 
 
 def _schedule(recipe: Recipe) -> list[dict[str, Any]]:
-    by_step = {"by_epoch": True, "convert_to_iter_based": True}
-    first, last = recipe.warmup_epochs, recipe.epochs
-    schedule: list[dict[str, Any]] = []
-    if first:
-        rise = {"type": "LinearLR", "start_factor": WARMUP_START, "begin": 0, "end": first}
-        schedule.append({**rise, **by_step})
-    if recipe.decay_epochs is None:
-        fall = {"type": "CosineAnnealingLR", "eta_min": 0, "begin": first, "end": last}
-        schedule.append({**fall, "T_max": last - first, **by_step})
-    else:
-        steps = {"type": "MultiStepLR", "gamma": 0.1, "milestones": list(recipe.decay_epochs)}
-        schedule.append({**steps, "by_epoch": True})
-    return schedule
+    *rise, fall = rise_and_fall(recipe.warmup_epochs, recipe.epochs, start=WARMUP_START)
+    if recipe.decay_epochs is not None:
+        milestones = list(recipe.decay_epochs)
+        fall = {"type": "MultiStepLR", "gamma": 0.1, "milestones": milestones, "by_epoch": True}
+    return [*rise, fall]
 
 
 def _loader(job: Job, split: str, classes: tuple[str, ...]) -> dict[str, Any]:

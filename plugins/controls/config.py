@@ -16,12 +16,15 @@ from plugins.controls.recipe import Recipe
 from plugins.controls.scenes import outputs
 from plugins.controls.sites import SITE
 from plugins.openmmlab import training
-from plugins.openmmlab.optimizer import optimizer
+from plugins.openmmlab.optimizer import optimizer, rise_and_fall
 
 __all__ = ["NamedCells", "network", "runner_config"]
 
 WARM_UP = 1
 """Epochs in which the learning rate rises, if there are more."""
+
+WARM_UP_START = 0.05
+"""Share of the rate that it rises from."""
 
 
 @DATASETS.register_module()
@@ -91,10 +94,7 @@ def runner_config(job: Job, weights: Path) -> dict[str, Any]:
 
     each = training.share(job)
     learned = scenes("train", recipe.training_images)
-    common = {"by_epoch": True, "convert_to_iter_based": True}
     rising = WARM_UP if recipe.epochs > WARM_UP else 0
-    rise = {"type": "LinearLR", "start_factor": 0.05, "begin": 0, "end": rising, **common}
-    fall = {"type": "CosineAnnealingLR", "begin": rising, "end": recipe.epochs, **common}
     return {
         "default_scope": "mmengine",
         "model": network(job),
@@ -104,7 +104,7 @@ def runner_config(job: Job, weights: Path) -> dict[str, Any]:
             "val_interval": recipe.epochs,
         },
         "optim_wrapper": optimizer(job),
-        "param_scheduler": [rise, fall] if rising else [fall],
+        "param_scheduler": rise_and_fall(rising, recipe.epochs, start=WARM_UP_START),
         "train_dataloader": training.loader(job, learned, each, shuffle=True),
         "val_dataloader": training.loader(
             job, scenes("val", recipe.evaluation_images), each, shuffle=False

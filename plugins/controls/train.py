@@ -69,9 +69,9 @@ def look(job: Job, image: Path, query: tuple[int, int] | None) -> dict[str, np.n
     """
     from PIL import Image
 
+    model = trained_model(job, Config({"model": network(job), "default_scope": "mmengine"}))
     if not (weights := _file_of_stem(job)).exists():
         raise ValueError(f"{weights} is missing: without its stem a run cannot be looked into")
-    model = trained_model(job, Config({"model": network(job), "default_scope": "mmengine"}))
     try:
         with Image.open(image) as opened:
             scene = np.asarray(opened.convert("RGB"))

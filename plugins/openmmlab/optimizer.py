@@ -14,7 +14,7 @@ from torch import nn
 
 from plugins.contracts.job import Job
 
-__all__ = ["AutocastOptimWrapper", "OneCycle", "optimizer"]
+__all__ = ["AutocastOptimWrapper", "OneCycle", "optimizer", "rise_and_fall"]
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"type": "SGD", "momentum": 0.9},
@@ -43,6 +43,24 @@ def optimizer(job: Job, **options: Any) -> dict[str, Any]:
         "accumulative_counts": recipe.accumulate,
         **options,
     }
+
+
+def rise_and_fall(rising: int, epochs: int, start: float) -> list[dict[str, Any]]:
+    """Return the configs of a learning rate that rises in a line, and falls to 0 as a cosine.
+
+    It changes with each step.
+
+    Parameters
+    ----------
+    rising, epochs: int
+        Epochs in which it rises, 0 for none, and all epochs.
+    start: float
+        The share of the rate that it rises from.
+    """
+    by_step = {"by_epoch": True, "convert_to_iter_based": True}
+    rise = {"type": "LinearLR", "start_factor": start, "begin": 0, "end": rising, **by_step}
+    fall = {"type": "CosineAnnealingLR", "eta_min": 0, "begin": rising, "end": epochs, **by_step}
+    return [rise, fall] if rising else [fall]
 
 
 @OPTIM_WRAPPERS.register_module()
