@@ -14,8 +14,8 @@ __all__ = [
     "spatial_transformer",
 ]
 
-LOCALISATION = (16, 4, 32)
-"""Channels, cells an axis and hidden units of the network that says how a map is moved."""
+LOCALISATION = (5, 32, 5, 64)
+"""Kernel size, channels, cells an axis and hidden units of the network that says how a map is moved."""
 
 START = {
     "affine": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
@@ -101,16 +101,17 @@ def spatial_transformer(size: tuple[int, int], channels: int, *, transform: str)
 
     The grid and the interpolation are no products.
     """
-    inner, cells, hidden = LOCALISATION
+    kernel, inner, cells, hidden = LOCALISATION
+    taps = kernel**2
     rows, columns = (-(-length // 2) for length in size)
     fewer = -(-rows // 2) * -(-columns // 2)
     outputs = len(START[transform])
     found = (
-        ("9 C D N/4", 9 * channels * inner * rows * columns),
-        ("9 D² N/16", 9 * inner**2 * fewer),
+        (f"{taps} C D N/4", taps * channels * inner * rows * columns),
+        (f"{taps} D² N/16", taps * inner**2 * fewer),
         (f"{cells**2} D F", inner * cells**2 * hidden),
         (f"{outputs} F", hidden * outputs),
     )
-    convolutions = 9 * channels * inner + inner + 9 * inner**2 + inner
+    convolutions = (taps * channels + 1) * inner + (taps * inner + 1) * inner
     layers = (inner * cells**2 + 1) * hidden + (hidden + 1) * outputs
     return ClosedForm(found, convolutions + layers)

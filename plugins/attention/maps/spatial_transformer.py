@@ -29,7 +29,7 @@ __all__ = ["SpatialTransformer2d"]
 class SpatialTransformer2d(nn.Module):
     """Moves a feature map or an image; it starts as the identity.
 
-    The network that looks has two convolutions of 3x3 with stride 2, the means of 4x4 cells, and
+    The network that looks has two convolutions of 5x5 with stride 2, the means of 5x5 cells, and
     two layers. It is told which cell is where; a mean over all positions would not tell it.
 
     Parameters
@@ -45,11 +45,12 @@ class SpatialTransformer2d(nn.Module):
         if transform not in START:
             raise ValueError(f"transform must be {', '.join(START)}; got {transform!r}")
         self.transform = transform
-        channels, cells, hidden = LOCALISATION
+        kernel, channels, cells, hidden = LOCALISATION
+        halves: dict[str, int] = {"stride": 2, "padding": kernel // 2}
         self.localise = nn.Sequential(
-            nn.Conv2d(in_channels, channels, 3, stride=2, padding=1),
+            nn.Conv2d(in_channels, channels, kernel, **halves),
             nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, stride=2, padding=1),
+            nn.Conv2d(channels, channels, kernel, **halves),
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(cells),
             nn.Flatten(),

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,8 @@ STAGES = (
     (0.0, 3, 0.0, 1.0), (20.0, 4, 1.0, 0.0), (45.0, 4, 1.0, 0.0), (70.0, 4, 1.0, 0.0),
     (MOST, 8, 1.0, 0.0), (MOST, 2, 0.5, 0.25),
 )  # fmt: skip
-"""Degrees to either side; passes over the 8,000 digits of train; factors of the rate for the
-transformer, and for what stands behind it.
+"""Degrees to either side; passes over the 8,000 digits of train, each time turned anew; factors of
+the rate for the transformer, and for what stands behind it.
 
 Convolutions that learn from turned digits from the start soon bear turns of any angle. The gradient
 then hardly says where a transformer should turn to; it moves images by some degrees at most.
@@ -116,15 +116,16 @@ def angle(theta: Tensor) -> Tensor:
     return torch.atan2(across[:, 1] - down[:, 0], across[:, 0] + down[:, 1]) * 180 / math.pi
 
 
-def _rows(digits: Mapping[float, Split], val: Split, angles: Tensor, seed: int) -> Iterator[Row]:
+def _rows(digits: list[Any], val: Split, angles: Tensor, seed: int) -> Iterator[Row]:
     for transform in ("", *TRANSFORMS):
         torch.manual_seed(seed)
-        network = _Network(transform)
-        for most, epochs, looks, other in STAGES:
+        network, rng = _Network(transform), random.Random(f"train {seed}")
+        for most, passes, looks, other in STAGES:
             # Alone, a network has no use for stages: it learns from the final digits all along.
-            chosen = digits[most if transform else MOST]
+            each_turned_anew = [some * passes for some in digits]
+            chosen, _ = turned(each_turned_anew, rng, most if transform else MOST)
             factors = {"transformer": looks, "layers": other} if transform else None
-            fit(network, chosen, epochs=epochs, rate=RATE, seed=seed, factors=factors)
+            fit(network, chosen, epochs=1, rate=RATE, seed=seed, factors=factors)
         found: tuple[Any, ...] = ("", "", "")
         if isinstance(network.transformer, SpatialTransformer2d):
             theta = torch.cat(in_batches(network.transformer.theta, val.images))
@@ -154,11 +155,10 @@ def _prove() -> None:
     known = read_digits(given.package)
     train, val = ([some[slice(*(int(at * len(some)) for at in part))] for some in known]
                   for part in PARTS)  # fmt: skip
-    digits = {most: turned(train, random.Random(most), most)[0] for most, *_ in STAGES}
     seen, angles = turned(val, random.Random(1))
     found: list[Row] = []
     for seed in range(given.seeds):
-        for row in _rows(digits, seen, angles, seed):
+        for row in _rows(train, seen, angles, seed):
             found.append(row)
             write(given.table, found)
 
