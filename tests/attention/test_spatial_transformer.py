@@ -159,7 +159,7 @@ def test_the_formula_as_text_gives_the_number(word):
     (part,) = Word.parse(word).parts
     form = part.cost(replace(SITE, size=(8, 12)))
     text = str(form).replace("²", "**2").replace(" + ", "+").replace(" ", "*")
-    assert eval(text, {}, {"N": 96, "C": 3, "D": 16, "F": 32}) == form.macs
+    assert eval(text, {}, {"N": 96, "C": 3, "D": 32, "F": 64}) == form.macs
 
 
 @pytest.mark.parametrize("word", WORDS)
