@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import subprocess
@@ -48,6 +49,21 @@ def pytest_xdist_make_scheduler(config, log):
 
     config.option.loadscopereorder = False  # which would put files of many tests first
     return ByFile(config, log)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _leave_alone_what_is_there():
+    """Keep the objects that are there out of later collections of garbage.
+
+    To look through all that the tests and the frameworks have made takes a second, and MMEngine
+    asks for it with each data set that it opens, statsmodels with each family of tests.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    gc.unfreeze()  # or some libraries complain at the end that their objects were never freed
 
 
 class Processes(list):
