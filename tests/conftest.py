@@ -1,4 +1,4 @@
-"""What tests of several rooms share, and how processes share the tests (``pytest -n 2``)."""
+"""What tests of several rooms share, and how processes share the tests (``pytest -n``)."""
 
 from __future__ import annotations
 
