@@ -8,8 +8,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 	2>/dev/null && { echo $$p; break; }; done)
 CORES  ?= $(shell nproc)
 SLOTS  ?= $(CORES)
-# Processes that share the tests, each with one thread.
-TESTERS ?= 2
+# Processes that share the tests, each with one thread. One of them mostly waits for Slurm.
+TESTERS ?= 3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip --disable-pip-version-check

@@ -90,12 +90,13 @@ TRAIN = """
         return Cost()
 
     def probe(job, steps):
-        import torch
         from plugins.contracts.probe import Probed
 
         if job.recipe.failing == str(job.mechanism):
             raise RuntimeError("as told")
         if job.recipe.unfit == str(job.mechanism):
+            import torch
+
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         took = job.recipe.seconds * 1000 / job.world
         return Probed(milliseconds=(took,) * steps, warm_up=1, inputs="numbers", kernels=7)

@@ -113,10 +113,10 @@ def _versions() -> dict[str, str]:
     """Return the versions of the packages that bring something to the study."""
     found: dict[str, str] = {}
     for installed in distributions():
-        for entry in installed.entry_points:
-            if entry.group.startswith("study."):
-                # Of two that are installed, Python imports the first.
-                found.setdefault(entry.module.partition(".")[0], installed.version)
+        ours = [entry for entry in installed.entry_points if entry.group.startswith("study.")]
+        for package in {entry.module.partition(".")[0] for entry in ours}:
+            # Of two that are installed, Python imports the first.
+            found.setdefault(package, installed.version)
     return found
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from study.environment import without_git
 from study.runs import code
 from study.runs.folder import iter_runs
+from study.runs.provenance import packages_of
 
 from .conftest import study
 
@@ -129,6 +131,26 @@ def test_a_run_records_our_code_and_the_packages_of_others(toy, tmp_path):
         with (package / "train.py").open("a") as file:
             file.write("\n# another thought\n")
     assert len({*contents}) == 2
+
+
+def test_a_result_depends_on_the_distributions_that_importlib_names(tmp_path, monkeypatch):
+    """With a list of packages, with a list of files, which has a lone module, and with neither."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, file, text in (
+        ("listed", "top_level.txt", "mine\nothers\n"),
+        ("recorded", "RECORD", "mine/deep/a.py,sha256=x,1\nlone.py,,\nbin/mine,,\nmine.txt,,\n"),
+        ("neither", "INSTALLER", "somebody\n"),
+    ):
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / file).write_text(text)
+    always = packages_of("translation", [])
+    owners = packages_distributions()
+    assert sorted(owners["mine"]) == ["listed", "recorded"]
+    for package in ("mine", "others", "lone", "study", "yaml", "six", "typing_extensions"):
+        found = packages_of("translation", [f"{package}.module"])
+        assert set(found) - {*always} == {*owners.get(package, ())} - {*always}
 
 
 def test_a_copy_of_the_code_has_its_content(tmp_path):
