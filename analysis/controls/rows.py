@@ -93,7 +93,9 @@ class Control:
         """Return what its mechanisms reach."""
         done = self.group.done
         column = f"metrics.{view.metric}" if view.metric else "value"
-        kept = done[done[column].notna()] if column in done else done.iloc[:0]
+        if column not in done:
+            return Row(self, {}, 0.0)
+        kept = done[done[column].notna()]
         seeds = {str(word): own.tolist() for word, own in kept.groupby("mechanism")[column]}
         if view == LOOKS:
             seeds.pop(UNIFORM, None)  # each of its weights is the highest, that of the answer too
