@@ -67,12 +67,12 @@ TURNED = 0.25  # height of a cell where the mechanisms are the rows
 LEFT, ABOVE, BELOW = 0.75, 0.85, 0.4
 NARROW = 6.3  # width of a figure below which they are
 LEAST_WIDTH = 5.0
-SCALE = (2.0, 0.09)
+SCALE = (2.0, 0.09)  # of colours; as wide as the panel where mechanisms are the rows
 
 FONT_SIZE = 7.0
 
 TIES = (
-    f"A query looks at the answer if no other cell but perhaps its own has a higher weight. "
+    "A query looks at the answer if no other cell but perhaps its own has a higher weight. "
     f"{UNIFORM}, which weighs all alike, is left out."
 )
 
@@ -225,7 +225,7 @@ def _key(image: Figure, axes: Axes, view: View, turned: bool) -> None:
     scale.set_ticks([0, 1], labels=view.ends)
     scale.ax.tick_params(length=0, pad=2, labelsize=FONT_SIZE, labelcolor=INK)
     for label, side in zip(scale.ax.get_xticklabels(), ("left", "right"), strict=True):
-        label.set_ha(side)
+        label.set(ha=side)
     down = ScaledTranslation(*((0, -0.2) if turned else (0.2, 0.03)), image.dpi_scale_trans)
     scale.ax.legend(
         handles=[Patch(fill=False, ec=INK, **how) for how in OUTLINES.values()],

@@ -129,8 +129,8 @@ def pages(groups: Sequence[Group]) -> Iterator[tuple[str, str, list[Control]]]:
     Yields
     ------
     tuple of str, str, list of Control
-        The rest of the recipe in a form that is the same wherever the rest is; the heading; and
-        the controls, by what they need.
+        What tells the rest of the recipe from others of the task and data, the heading, and the
+        controls in the order of what they need.
     """
     found: dict[tuple[str, str, str], list[Control]] = {}
     for group in groups:

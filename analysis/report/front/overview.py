@@ -139,7 +139,7 @@ def section(
             if name not in APART and (alone or not kind.together)
         ]
         place = Path(selection.name or "all")
-        shown.figures |= _figures(frame, out, old, place, selection.baseline, wanted)
+        shown.figures.update(_figures(frame, out, old, place, selection.baseline, wanted))
     except UNUSABLE as error:
         shown.troubles.append(trouble("means and figures", error))
     return shown
@@ -148,9 +148,11 @@ def section(
 def together(frame: pd.DataFrame, out: Path, old: Path) -> Section:
     """Draw what all selections show together below ``out/figures``; `old` as for `section`."""
     shown = Section("All together", "together")
+    if not (frame["state"] == "completed").any():
+        return shown
     wanted = [name for name, kind in kinds().items() if kind.together]
     with suppress(UNUSABLE):  # the verdicts, which are on all runs too, say why
-        shown.figures |= _figures(frame, out, old, Path("together"), None, wanted)
+        shown.figures.update(_figures(frame, out, old, Path("together"), None, wanted))
     return shown
 
 
