@@ -226,11 +226,12 @@ def _key(image: Figure, axes: Axes, view: View, turned: bool) -> None:
     scale.ax.tick_params(length=0, pad=2, labelsize=FONT_SIZE, labelcolor=INK)
     for label, side in zip(scale.ax.get_xticklabels(), ("left", "right"), strict=True):
         label.set(ha=side)
-    down = ScaledTranslation(*((0, -0.2) if turned else (0.2, 0.03)), image.dpi_scale_trans)
+    right, up = (0.0, -0.2) if turned else (0.2, 0.03)
+    moved = ScaledTranslation(right, up, image.dpi_scale_trans)
     scale.ax.legend(
         handles=[Patch(fill=False, ec=INK, **how) for how in OUTLINES.values()],
         loc="upper left", bbox_to_anchor=(0, 0) if turned else (1, 1), borderaxespad=0,
-        bbox_transform=scale.ax.transAxes + down, frameon=False, fontsize=FONT_SIZE,
+        bbox_transform=scale.ax.transAxes + moved, frameon=False, fontsize=FONT_SIZE,
         handlelength=1.4, handleheight=0.9, handletextpad=0.5, labelspacing=0.4, borderpad=0,
     )  # fmt: skip
 

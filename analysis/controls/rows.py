@@ -138,9 +138,9 @@ def pages(groups: Sequence[Group]) -> Iterator[tuple[str, str, list[Control]]]:
             control, rest = known
             key = (group.task, group.data, json.dumps(rest, sort_keys=True))
             found.setdefault(key, []).append(control)
-    for (task, data, rest), controls in sorted(found.items(), key=lambda item: item[0]):
-        rivals = [Recipe(json.loads(r)) for t, d, r in found if (t, d) == (task, data)]
-        variant = Recipe(json.loads(rest)).variant(rivals)
+    for (task, data, own), controls in sorted(found.items(), key=lambda item: item[0]):
+        rivals = [Recipe(json.loads(other)) for *where, other in found if where == [task, data]]
+        variant = Recipe(json.loads(own)).variant(rivals)
         yield variant, title(task, data, variant), sorted(controls, key=_rank)
 
 

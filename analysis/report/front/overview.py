@@ -151,7 +151,7 @@ def together(frame: pd.DataFrame, out: Path, old: Path) -> Section:
     if not (frame["state"] == "completed").any():
         return shown
     wanted = [name for name, kind in kinds().items() if kind.together]
-    with suppress(UNUSABLE):  # the verdicts, which are on all runs too, say why
+    with suppress(*UNUSABLE):  # the verdicts, which are on all runs too, say why
         shown.figures.update(_figures(frame, out, old, Path("together"), None, wanted))
     return shown
 
