@@ -29,9 +29,12 @@ class Kind:
         `analysis.figures.drawing`, and the form that is asked for.
     rank: int
         Order among all kinds, the lowest first; equal ones by name.
+    together: bool
+        Whether what several grids show belongs into one figure: a report on several has it once.
     """
 
     title: str
     needs: str
     draw: Callable[[Sequence[Group], Path], list[Path]]
     rank: int = 100
+    together: bool = False

@@ -179,10 +179,11 @@ def _write(
     baselines = {f.path.name: each.baseline for each in selections for f in each.folders}
     data = {"runs": rows, "groups": choices(there, baselines), "style": styles(whole)}
     (out / "runs.js").write_text(script("study.index", data))
-    shown = []
+    alone = len(selections) == 1
+    shown = [] if alone else [overview.together(whole, out, old)]
     for number, (selection, frame) in enumerate(zip(selections, frames, strict=True), 1):
         edition.tell(f"drawing the figures {selection.name}".rstrip())
-        shown.append(overview.section(selection, frame, out, old, number))
+        shown.append(overview.section(selection, frame, out, old, number, alone))
     edition.tell("judging claims")
     states = {row["id"]: row["state"] for row in rows}
     titles = [selection.name for selection in selections if selection.name]

@@ -2,9 +2,9 @@
 
 A task derives from :class:`Task`, and from :class:`ChecksData`, :class:`Smokes`, :class:`Probes`,
 :class:`Evaluates`, :class:`plugins.contracts.items.CountsItems`,
-:class:`plugins.contracts.confusion.Confuses`, :class:`Looks` and :class:`Publishes` as far as it
-can do these. Planning a grid imports the class, so its file imports no framework; the methods that
-need one import it themselves.
+:class:`plugins.contracts.confusion.Confuses`, :class:`plugins.contracts.needs.Needs`,
+:class:`Looks` and :class:`Publishes` as far as it can do these. Planning a grid imports the class,
+so its file imports no framework; the methods that need one import it themselves.
 """
 
 from __future__ import annotations

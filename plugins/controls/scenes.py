@@ -29,11 +29,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plugins.contracts.needs import Need
+
 __all__ = [
     "CELLS",
     "CLASSES",
     "FAR",
     "INKS",
+    "INSTEAD",
     "KINDS",
     "NEEDS",
     "NOTHING",
@@ -41,6 +44,7 @@ __all__ = [
     "SALIENT",
     "Scene",
     "draw",
+    "need",
     "outputs",
 ]
 
@@ -171,12 +175,30 @@ KINDS: dict[str, Callable[[Numbers, Numbers], Found]] = {
     "offset": _offset,
     "ally": _allies,
 }
-NEEDS = {"twin": "E1", "pointer": "E2", "salient": "E3", "offset": "E4", "ally": "E1 and E2"}
 
 
 def outputs(kind: str) -> int:
     """Return how many answers there are."""
     return COMMON_INKS if kind == "twin" else CLASSES
+
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "twin": ("E1",),
+    "pointer": ("E2",),
+    "salient": ("E3",),
+    "offset": ("E4",),
+    "ally": ("E1", "E2"),
+}
+"""The terms that an answer needs."""
+
+INSTEAD = {"salient": "E1", "offset": "E2"}
+"""The term that can do the same: all queries ask for the salient ink, or point to the right."""
+
+
+def need(kind: str) -> Need:
+    """Return what the answers about a kind of scene need."""
+    instead = frozenset({INSTEAD[kind]} if kind in INSTEAD else ())
+    return Need(frozenset(NEEDS[kind]), 1 / outputs(kind), instead)
 
 
 def draw(kind: str, chance: np.random.Generator) -> Scene:

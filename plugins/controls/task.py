@@ -9,8 +9,10 @@ from plugins.attention.core.site import MapSite
 from plugins.contracts.items import CountsItems
 from plugins.contracts.job import Job
 from plugins.contracts.metric import Metric
+from plugins.contracts.needs import Need, Needs
 from plugins.contracts.task import Looks, Smokes, Task
 from plugins.controls.recipe import Recipe
+from plugins.controls.scenes import need
 from plugins.controls.sites import SITE, cells
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Controls"]
 
 
-class Controls(Task, Smokes, CountsItems, Looks):
+class Controls(Task, Smokes, CountsItems, Looks, Needs):
     """A network that sees three cells at once, on scenes whose answers are farther away."""
 
     name = "controls"
@@ -42,12 +44,17 @@ class Controls(Task, Smokes, CountsItems, Looks):
     packages = ("onedl-mmengine",)
     imports = ("mmengine.runner",)
     mechanism_fields = ("heads", "kv_stride")
+    asked_by = "scene"
 
     def site(self, name: str, recipe: Any) -> MapSite:
         """Return the map of the cells."""
         if name != SITE:
             raise ValueError(f"no site {name!r}")
         return cells(recipe.channels, recipe.heads, recipe.kv_stride)
+
+    def need(self, recipe: Any) -> Need:
+        """Return what the answers about the recipe's kind of scene need."""
+        return need(recipe.scene)
 
     def smoke(self, recipe: Any) -> Any:
         """Return a training of two steps on a few scenes."""

@@ -7,6 +7,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from study.status.states import States
 
 __all__ = [
     *("COST", "UNUSABLE", "Section", "Selection", "Shown"),
-    *("failures", "forest", "section", "tally", "title", "trouble"),
+    *("failures", "forest", "section", "tally", "title", "together", "trouble"),
 ]
 
 COST = "cost"
@@ -118,11 +119,12 @@ class Section:
 
 
 def section(
-    selection: Selection, frame: pd.DataFrame, out: Path, old: Path, number: int
+    selection: Selection, frame: pd.DataFrame, out: Path, old: Path, number: int, alone: bool
 ) -> Section:
     """Summarise a selection, the `number`-th, and draw its figures below ``out/figures``.
 
     `old` is the folder of an earlier report, whose figures are taken if they show the same runs.
+    Unless the selection is `alone`, the figures that `together` draws are left to it.
     """
     shown = Section(selection.name, f"part-{number}")
     if not (frame["state"] == "completed").any():
@@ -131,20 +133,26 @@ def section(
         there = groups(frame, selection.baseline)
         shown.tables.extend(_table(group) for group in there)
         shown.effects.extend(_effects(found) for found in effects(there))
-        place = Path("figures") / (selection.name or "all")
-        wanted = [kind for kind in kinds() if kind not in APART]
-        done = frame[frame["state"] == "completed"].sort_values("id").to_dict("records")
-        drawn = taken_over(
-            old / place,
-            out / place,
-            key(done, selection.baseline, wanted),
-            lambda: _draw(frame, out / place, selection.baseline, wanted),
-        )
-        for kind, paths in drawn.items():
-            if images := _images(kind, paths, out):
-                shown.figures[kind] = images
+        wanted = [
+            name
+            for name, kind in kinds().items()
+            if name not in APART and (alone or not kind.together)
+        ]
+        place = Path(selection.name or "all")
+        shown.figures.update(_figures(frame, out, old, place, selection.baseline, wanted))
     except UNUSABLE as error:
         shown.troubles.append(trouble("means and figures", error))
+    return shown
+
+
+def together(frame: pd.DataFrame, out: Path, old: Path) -> Section:
+    """Draw what all selections show together below ``out/figures``; `old` as for `section`."""
+    shown = Section("All together", "together")
+    if not (frame["state"] == "completed").any():
+        return shown
+    wanted = [name for name, kind in kinds().items() if kind.together]
+    with suppress(*UNUSABLE):  # the verdicts, which are on all runs too, say why
+        shown.figures.update(_figures(frame, out, old, Path("together"), None, wanted))
     return shown
 
 
@@ -193,6 +201,27 @@ def _size(svg: Path) -> list[int]:
     root = ElementTree.parse(svg).getroot()
     points = (float(root.attrib[side].removesuffix("pt")) for side in ("width", "height"))
     return [round(PIXELS * number) for number in points]
+
+
+def _figures(
+    frame: pd.DataFrame,
+    out: Path,
+    old: Path,
+    place: Path,
+    baseline: str | None,
+    wanted: Sequence[str],
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the images of each kind that is `wanted` and has any, drawn or taken over."""
+    place = Path("figures") / place
+    done = frame[frame["state"] == "completed"].sort_values("id").to_dict("records")
+    drawn = taken_over(
+        old / place,
+        out / place,
+        key(done, baseline, wanted),
+        lambda: _draw(frame, out / place, baseline, wanted),
+    )
+    found = {kind: _images(kind, paths, out) for kind, paths in drawn.items()}
+    return {kind: images for kind, images in found.items() if images}
 
 
 def _draw(

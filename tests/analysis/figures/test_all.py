@@ -116,7 +116,7 @@ def test_the_verb_reads_a_table_and_tells_what_it_cannot_draw(
     assert all((tmp_path / path).is_file() for path in expected)
     assert done.stderr.splitlines() == [
         f"no figure of {kind}: it needs {kinds()[kind].needs}"
-        for kind in ("verdicts", "effects", "deformable", "range")
+        for kind in ("controls", "verdicts", "effects", "deformable", "range")
     ]
 
 
@@ -151,6 +151,7 @@ def test_a_figure_is_added_as_the_page_says(elsewhere, run, frame_of, images, tm
     elsewhere()
     names = [
         "overview",
+        "controls",
         "cost",
         "verdicts",
         "effects",

@@ -13,6 +13,7 @@ import pytest
 
 from analysis.report import build as building
 from analysis.report.build import build
+from analysis.report.front import overview
 from analysis.report.front.overview import Selection
 from analysis.report.front.since import MARKER
 from analysis.report.pages import script
@@ -239,3 +240,32 @@ def test_scripts_are_javascript(site):
         pytest.skip("node is not installed; the browser tests load the same scripts")
     for path in [*(site / "static").glob("*.js"), site / "runs.js"]:
         subprocess.run([node, "--check", path], check=True)
+
+
+def test_what_belongs_together_is_drawn_once_of_all_grids(make, tmp_path, monkeypatch):
+    draw = overview._draw
+    wanted_at = {}
+
+    def only_controls(frame, out, baseline, wanted):
+        wanted_at[out.name] = wanted
+        return draw(frame, out, baseline, [kind for kind in wanted if kind == "controls"])
+
+    monkeypatch.setattr(overview, "_draw", only_controls)
+    recipe = {"data": "control-scenes", "optimizer": "adamw"}
+    selections = []
+    for scene in ("twin", "ally"):
+        more = {"task": "controls", "metric": "accuracy", "sites": ["cells"]}
+        made = make(tmp_path / scene, "1100", 0, 0.9, recipe=recipe | {"scene": scene}, **more)
+        selections.append(Selection(scene, "none", [RunFolder(made)]))
+    page = Page(build(selections, tmp_path / "two").index)
+    matrix = "controls-control-scenes-matrix"
+    shown = [image for image in page.images if matrix in image]
+    assert shown == [f"figures/together/{matrix}.svg"]
+    assert "All together" in page.text
+    assert "twin" in (tmp_path / "two" / "figures" / "together" / f"{matrix}.txt").read_text()
+    assert wanted_at.pop("together") == ["controls"]
+    assert [*wanted_at] == ["twin", "ally"]
+    assert not any("controls" in wanted for wanted in wanted_at.values())
+    page = Page(build(selections[:1], tmp_path / "one").index)
+    assert [image for image in page.images if matrix in image] == [f"figures/twin/{matrix}.svg"]
+    assert "All together" not in page.text

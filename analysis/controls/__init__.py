@@ -1,0 +1,1 @@
+"""What belongs to positive controls alone: the matrix of needs and mechanisms, and claims."""
