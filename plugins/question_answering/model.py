@@ -273,7 +273,7 @@ class Answering(BaseModel):
         """
         states, asked = self.ask(states, padding)
         module: Any = self.pool
-        given = (self.attend(states, cells), cells, None, asked)
+        given: tuple[Any, ...] = (self.attend(states, cells), cells, None, asked)
         if module is None:
             module, given = self.attention, (states, cells, None)
         if not hasattr(module, "mechanism"):
@@ -283,7 +283,8 @@ class Answering(BaseModel):
         found = {name: seen[name].expand(len(states), *seen[name].shape[1:])
                  for name in names if name in seen}  # fmt: skip
         if "mask" in found and hasattr(module.mechanism, "cost_of_kept"):
-            site = replace(module.site, queries=states.shape[1], keys=cells.shape[1])
+            keys = found["mask"].shape[1]
+            site = replace(module.site, queries=states.shape[1], keys=keys)
             costs = [module.mechanism.cost_of_kept(site, int(n)) for n in found["mask"].sum(1)]
             found["macs_kept"] = torch.tensor([cost.macs for cost in costs])
         return found
