@@ -31,6 +31,13 @@ def table(
     wide: Annotated[
         bool, typer.Option("--wide", help="On a terminal, all columns that Markdown has.")
     ] = False,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="Another metric that the runs recorded: study inspect RUN --full lists them.",
+            show_default="the task's first",
+        ),
+    ] = None,
     published: Annotated[
         bool,
         typer.Option(
@@ -42,13 +49,15 @@ def table(
 ) -> None:
     """Show accuracy beside cost: means over seeds, intervals, differences to the baseline."""
     from analysis.stats.group import groups
+    from analysis.tables.others import by_metric
     from analysis.tables.published import beside, load
     from analysis.tables.table import RENDERERS, show
 
     writable(out, format or Format.MARKDOWN)
     values = load()
     shown = []
-    for question, frame in answered(grids, runs, table):
+    for question, found in answered(grids, runs, table):
+        frame = found if metric is None else by_metric(found, metric)
         for group in groups(frame, question.baseline, question.cells):
             # Two grids may differ in the recipe alone: their names tell the tables apart.
             variant = ", ".join(filter(None, (question.name, group.variant)))

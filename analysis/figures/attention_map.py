@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from analysis.figures.drawing.style import STYLE, gridlines, write
+from analysis.figures.word_map import figure_of_words
 from analysis.stats.effects import MEANINGS, TERMS
 
 __all__ = ["draw", "figure_of", "layers"]
@@ -48,9 +49,10 @@ def draw(arrays: Mapping[str, np.ndarray], layer: str, title: str, out: Path) ->
     ----------
     arrays: mapping of str to numpy.ndarray
         What a task's ``look`` returns: ``image`` and ``query`` or ``question``, or ``source`` and
-        ``target``; and ``<block>/<name>``. ``weights`` are (M, Hk, Wk), or (M, T, S) of sentences;
-        ``crop`` are four corners (4, 2) from 0 to 1 in an image; any other name is drawn if it is
-        (C,), or (H, W) over an image, and named at the foot if not.
+        ``target``; and ``<block>/<name>``. ``weights`` are (M, Hk, Wk), or (M, T, S) of sentences,
+        or (M, T, Hk, Wk) by the T ``words`` of a question, which may have weights (T,) too, in
+        ``<block>/words``; ``crop`` are four corners (4, 2) from 0 to 1 in an image; any other name
+        is drawn if it is (C,), or (H, W) over an image, and named at the foot if not.
     layer: str
         One of :func:`layers`.
     title: str
@@ -72,6 +74,13 @@ def figure_of(arrays: Mapping[str, np.ndarray], layer: str) -> Figure:
         for key, array in arrays.items()
         if key.rpartition("/")[0] == layer
     }
+    words = arrays.get("words", np.array([]))
+    if own.get("weights", words).shape[1:2] == words.shape and own["weights"].ndim == 4:
+        return figure_of_words(arrays["image"], str(arrays["question"]), words, own["weights"])
+    if own.get("words", np.array(0)).shape == words.shape:
+        shares = zip(words, own.pop("words"), strict=True)
+        told = " ".join(f"{word} {share:.2f}" for word, share in shares)
+        arrays = {**arrays, "question": f"{arrays['question']} ({told})"}
     weights = own.pop("weights") if "weights" in own and own["weights"].ndim == 3 else None
     terms = {name: own.pop(name) for name in TERMS if name in own and weights is not None}
     crop = (
@@ -115,7 +124,7 @@ def _over_image(
             laid += [(f"head {index + 1}", head) for index, head in enumerate(weights)]
     # The largest weight relative to the uniform one shows how peaked a map is.
     titled = [(f"{text}\nmax {map.max() * map.size:.1f} × uniform", map) for text, map in laid]
-    titled += [(f"{name}\n{map.min():.3g} to {map.max():.3g}", map) for name, map in maps.items()]
+    titled += [(f"{name}\n{_range(map)}", map) for name, map in maps.items()]
     image = arrays["image"]
     rows = -(-(len(titled) + len(curves) + 1 + (crop is not None)) // COLUMNS)
     height, width = image.shape[:2]
@@ -144,6 +153,13 @@ def _over_image(
         _outline(others.pop(0), image, crop)
     _curves(others, curves)
     return figure
+
+
+def _range(map: np.ndarray) -> str:
+    """Return how many positions a mask keeps, or the smallest and largest number."""
+    if np.isin(map, (0, 1)).all():
+        return f"{map.sum():.0f} of {map.size}"
+    return f"{map.min():.3g} to {map.max():.3g}"
 
 
 def _outline(ax: Axes, image: np.ndarray, crop: np.ndarray) -> None:

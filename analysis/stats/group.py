@@ -213,6 +213,7 @@ class Group:
     def notes(self) -> list[str]:
         """What a reader must know to read the rows, a sentence each, the data cards first."""
         found = [f"data: {card}" for card in self.cards]
+        found += told.of_data(self.task, self.done)
         found += told.direction(self.metric) + self._intervals()
         found += told.counting(self.done) + told.switches(self.recipe)
         if len(self.done) and max(self.seeds.values()) == 1:

@@ -7,13 +7,15 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.runs.table import METRICS
 from analysis.stats.model import Model
 from plugins.contracts.metric import Metric
+from plugins.contracts.tasks import metric_of
 from study.runs.contents import short
 
 __all__ = [
     *("cards", "counting", "direction", "failed", "lost", "mixed", "missing"),
-    *("outlier_note", "outliers", "stuck", "stuck_note", "switches", "valueless"),
+    *("of_data", "outlier_note", "outliers", "stuck", "stuck_note", "switches", "valueless"),
 ]
 
 FAR = 6.0  # residual standard deviations from the other seeds, of an outlier
@@ -64,6 +66,18 @@ def _uncounted(listed: pd.Series) -> str:
         share = f"{100 * LARGE:g} % of the elements"
         text += f" and {rest} more of under {share} each (all: column uncounted of study collect)"
     return text
+
+
+def of_data(task: str, runs: pd.DataFrame) -> list[str]:
+    """Tell what the data alone give, whatever is trained: chance, and bounds."""
+    told = []
+    for column in runs.columns[runs.columns.str.startswith(METRICS)]:
+        metric = metric_of(task, column.removeprefix(METRICS))
+        values = runs[column].dropna()
+        if metric.of_data and len(values):
+            ends = dict.fromkeys(metric.format(value) for value in (values.min(), values.max()))
+            told.append(f"{metric.name} {' to '.join(ends)}")
+    return [f"the data alone give: {', '.join(told)}"] * bool(told)
 
 
 def switches(recipe: Mapping[str, Any]) -> list[str]:

@@ -28,6 +28,9 @@ class Metric:
         Digits after the decimal point of a value in points.
     best: float, optional
         The best possible value.
+    of_data: bool
+        Whether the data alone give it, whatever is trained: chance, or a bound. Tables tell it in a
+        note.
     lacking: str
         What a validation set is like whose evaluation gives no value, for the user who has one.
     """
@@ -38,6 +41,7 @@ class Metric:
     higher_is_better: bool = True
     decimals: int = 2
     best: float | None = None
+    of_data: bool = False
     lacking: str = ""
 
     @property

@@ -66,7 +66,7 @@ def network(job: Job, answers: int, words: int, names: dict[str, int]) -> Config
         "word": str(job.mechanism) if POOL in job.sites else "none",
         "pooling": recipe.pooling,
         "answers": answers,
-        "answer_layers": recipe.answer_layers,
+        "answer_layers": [recipe.answer_channels or recipe.channels] * recipe.answer_layers,
         "dropout": recipe.dropout,
         "loss": recipe.loss,
         "attributes": names,

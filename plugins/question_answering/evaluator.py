@@ -14,7 +14,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 from torch import Tensor
 
-from plugins.question_answering.data.answers import question_only, score, upper_bound
+from plugins.question_answering.data.answers import majority, question_only, score, upper_bound
 from plugins.question_answering.data.layout import read_questions
 from plugins.question_answering.data.objects import cells_within
 from plugins.question_answering.metrics.items import scores_of_questions
@@ -30,16 +30,19 @@ class Answers(BaseMetric):
 
     ``accuracy``, ``accuracy_TYPE``
         Of all questions, and of those of each type; of VQA's questions by the type of the answer.
-    ``upper_bound``, ``question_only``
-        Of the best answers that are known, and of the most frequent training answer to each
-        question, whatever the image shows.
+    ``accuracy_first_N``
+        By the first N of several glimpses alone.
+    ``majority``, ``question_only``, ``upper_bound``
+        Of the most frequent training answer; of the most frequent one to each question, whatever
+        the image shows; of the best answers that are known.
     ``pointing``, ``pointing_TYPE``, ``pointing_chance``
         Share of the questions that name something with boxes whose highest weight is on a cell in
         them, of the head that is best at it; the share of all cells that are in them.
     ``entropy_HEAD``
-        Of the weights, in nats, from head 1 on.
-    ``cells_kept``
-        Mean over the questions, of hard attention.
+        Of the weights, in nats, from head 1 on; of `bilinear`, of those of all pairs.
+    ``cells_kept``, ``macs_kept``
+        Means over the questions, of hard attention: how many cells it keeps, and what it costs if
+        it multiplies these alone.
 
     Parameters
     ----------
@@ -71,6 +74,7 @@ class Answers(BaseMetric):
         root, self.cells = Path(data_root), cells
         self.questions = read_questions(root, split, images)
         trained = read_questions(root, "train", training_images)
+        self.majority = majority(trained, self.questions)
         self.question_only = question_only(trained, self.questions)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
@@ -78,13 +82,16 @@ class Answers(BaseMetric):
         for sample in data_samples:
             kept: dict[str, Any] = {"number": sample["number"], "answer": int(sample["predicted"])}
             if "mask" in sample:
-                kept["cells"] = float(sample["mask"].sum())
-            looks = sample.get("weights", sample.get("presence"))
-            if looks is not None:
-                heads = looks.reshape(-1, self.cells[0] * self.cells[1])
-                kept |= self._pointing(heads, sample["boxes"])
-            if "weights" in sample:
-                kept["entropy"] = torch.special.entr(heads).sum(1).tolist()
+                kept["cells_kept"] = float(sample["mask"].sum())
+            if "macs_kept" in sample:
+                kept["macs_kept"] = float(sample["macs_kept"])
+            if "by_first" in sample:
+                kept["by_first"] = [int(answer) for answer in sample["by_first"]]
+            if "weights" in sample:  # (heads, words, cells)
+                kept["entropy"] = torch.special.entr(sample["weights"]).sum((1, 2)).tolist()
+                kept |= self._pointing(sample["weights"].sum(1), sample["boxes"])
+            elif "presence" in sample:
+                kept |= self._pointing(sample["presence"][None], sample["boxes"])
             self.results.append(kept)
 
     def _pointing(self, heads: Tensor, boxes: Tensor) -> dict[str, Any]:
@@ -100,15 +107,21 @@ class Answers(BaseMetric):
         results = sorted(results, key=lambda each: int(each["number"]))
         asked = [self.questions[each["number"]] for each in results]
         types = [question.answer_type or question.type for question in asked]
-        scores = [
-            score(answers[each["answer"]], question.answers)
-            for each, question in zip(results, asked, strict=True)
-        ]
-        self.items = scores_of_questions(scores, types)
-        found = _by_type("accuracy", scores, types)
+
+        def scores(said: Sequence[int]) -> list[float]:
+            pairs = zip(said, asked, strict=True)
+            return [score(answers[answer], question.answers) for answer, question in pairs]
+
+        whole = scores([each["answer"] for each in results])
+        self.items = scores_of_questions(whole, types)
+        found = _by_type("accuracy", whole, types)
+        for number in range(len(results[0].get("by_first", ()))):
+            first = scores([each["by_first"][number] for each in results])
+            found[f"accuracy_first_{number + 1}"] = float(np.mean(first))
         found |= {
-            "upper_bound": upper_bound(answers, asked),
+            "majority": self.majority,
             "question_only": self.question_only,
+            "upper_bound": upper_bound(answers, asked),
         }
         pointed = [
             (each, kind) for each, kind in zip(results, types, strict=True) if "pointing" in each
@@ -121,8 +134,9 @@ class Answers(BaseMetric):
         if "entropy" in results[0]:
             entropies = np.mean([each["entropy"] for each in results], axis=0)
             found |= {f"entropy_{head}": float(each) for head, each in enumerate(entropies, 1)}
-        if "cells" in results[0]:
-            found["cells_kept"] = float(np.mean([each["cells"] for each in results]))
+        for name in ("cells_kept", "macs_kept"):
+            if name in results[0]:
+                found[name] = float(np.mean([each[name] for each in results]))
         return found
 
 

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from plugins.contracts.job import Job
 from plugins.openmmlab.look import trained_model
 from plugins.question_answering.config import runner_config
-from plugins.question_answering.data.words import known_words, numbers
+from plugins.question_answering.data.words import known_words, numbers, words
 from plugins.question_answering.reading import read_image
 
 __all__ = ["look"]
@@ -34,9 +34,10 @@ def look(job: Job, image: Path, question: str) -> dict[str, np.ndarray[Any, Any]
     Returns
     -------
     dict of numpy.ndarray
-        ``image`` (H, W, 3), as the network sees it; ``question``, and the ``answer`` beside it; and
-        ``pool/weights`` (heads, rows, columns), or ``pool/mask`` and ``pool/presence`` (rows,
-        columns), see `Answering.looked`.
+        ``image`` (H, W, 3), as the network sees it; ``question``, and the answer beside it;
+        ``words`` (T,), those of the question that are read; and ``pool/weights`` (heads, rows,
+        columns), or (heads, T, rows, columns) of pairs, ``pool/words`` (T,), ``pool/mask`` and
+        ``pool/presence`` (rows, columns), as `Answering.looked` has them.
 
     Raises
     ------
@@ -50,18 +51,22 @@ def look(job: Job, image: Path, question: str) -> dict[str, np.ndarray[Any, Any]
         pixels, _ = read_image(image, recipe.image_size)
     except (OSError, AttributeError, cv2.error) as error:  # mmcv returns None for what is no image
         raise ValueError(f"{image} cannot be read as an image: {error}") from None
-    words = torch.tensor(numbers(question, known_words(job.data), recipe.question_length))
-    batch = model.data_preprocessor({"inputs": [pixels], "words": [words], "image": [0]})
+    read = torch.tensor(numbers(question, known_words(job.data), recipe.question_length))
+    batch = model.data_preprocessor({"inputs": [pixels], "words": [read], "image": [0]})
     with torch.no_grad():
         (found,) = model(**batch, mode="predict")
     answer = config.val_dataloader.dataset.metainfo["classes"][int(found["predicted"])]
     arrays = {
         "image": np.ascontiguousarray(pixels.numpy()[::-1].transpose(1, 2, 0)),
         "question": np.array(f"{question} {answer}"),
+        "words": np.array(words(question)[: recipe.question_length]),
     }
     for name in ("weights", "mask", "presence"):
         if name in found:
-            arrays[f"pool/{name}"] = found[name].unflatten(-1, recipe.cells).numpy()
+            seen = found[name].unflatten(-1, recipe.cells).numpy()
+            arrays[f"pool/{name}"] = seen[:, 0] if seen.ndim == 4 and len(seen[0]) == 1 else seen
+    if "words" in found:
+        arrays["pool/words"] = found["words"].numpy()
     if not any("/" in name for name in arrays):
         raise ValueError(f"{job.mechanism} has no weights of the cells to look at")
     return arrays

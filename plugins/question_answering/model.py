@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -71,14 +73,6 @@ class Pooling(nn.Module):
         return last(query, query_padding_mask) + pooled
 
 
-class LastWord(nn.Module):
-    """The last word, for words that have attended to the cells, or where there are none."""
-
-    def forward(self, query: Tensor, memory: Tensor | None, **masks: Tensor | None) -> Tensor:
-        """Return (N, C) for words (N, T, C)."""
-        return last(query, masks["query_padding_mask"])
-
-
 @MODELS.register_module()
 class Answering(BaseModel):
     """Answers questions about images.
@@ -100,7 +94,8 @@ class Answering(BaseModel):
     pooling: str
         What pools cells if none does.
     answers, answer_layers, dropout
-        Known answers, hidden layers before them, and the share that is dropped before each.
+        Known answers, features of the hidden layers before them, and the share that is dropped
+        before each.
     loss: str
         That of the recipe.
     attributes: dict of str to int
@@ -132,7 +127,7 @@ class Answering(BaseModel):
         word: str,
         pooling: str,
         answers: int,
-        answer_layers: int,
+        answer_layers: Sequence[int],
         dropout: float,
         loss: str,
         attributes: Mapping[str, int],
@@ -152,16 +147,14 @@ class Answering(BaseModel):
         parts = parts_at(Word.parse(word), site) if self.sees else {}
         stand = {place: build(part, site.at(place)) for place, part in parts.items()}
         self.attention = stand.get(Place.ATTENTION)
-        default: nn.Module = LastWord()
-        if self.sees and self.attention is None:
-            default = Pooling(channels, map_channels + 2 * coordinates, pooling)
-        self.pool = stand.get(Place.POOL, default)
-        hidden = [
-            layer
-            for _ in range(answer_layers)
-            for layer in (nn.Dropout(dropout), nn.Linear(channels, channels), nn.ReLU())
-        ]
-        self.answers = nn.Sequential(*hidden, nn.Dropout(dropout), nn.Linear(channels, answers))
+        self.pool = stand.get(Place.POOL)
+        if self.sees and not stand:
+            self.pool = Pooling(channels, map_channels + 2 * coordinates, pooling)
+        hidden: list[nn.Module] = []
+        for before, width in pairwise((channels, *answer_layers)):
+            hidden += (nn.Dropout(dropout), nn.Linear(before, width), nn.ReLU())
+        width = (channels, *answer_layers)[-1]
+        self.answers = nn.Sequential(*hidden, nn.Dropout(dropout), nn.Linear(width, answers))
         self.loss_of, self.epochs = loss, epochs
         self.visual_epochs, self.all_cells_epochs = visual_epochs, all_cells_epochs
 
@@ -191,12 +184,14 @@ class Answering(BaseModel):
         """
         if mode == "loss":
             return self.loss(inputs, words, of_image, **known)
-        states, padding, cells = self.read(inputs, words, of_image)
-        logits: Tensor = self.answers(self.meet(states, padding, cells))
+        read = self.read(inputs, words, of_image)
+        logits: Tensor = self.answers(self.meet(*read))
         if mode == "tensor":
             return logits
         assert mode == "predict", mode
-        found = {"predicted": logits.argmax(1), **self.looked(states, padding, cells)}
+        found = {"predicted": logits.argmax(1), **self.looked(*read)}
+        if firsts := self.by_first_glimpses(*read):
+            found["by_first"] = torch.stack([self.answers(met).argmax(1) for met in firsts], 1)
         lists = {name: list(each.float().cpu()) for name, each in found.items()} | known
         return [{name: each[i] for name, each in lists.items()} for i in range(len(words))]
 
@@ -213,8 +208,7 @@ class Answering(BaseModel):
             assert named is not None
             return {"loss_task": self.names.loss(self.backbone(inputs)[-1], named, of_image)}
         with self._all_cells():
-            states, padding, cells = self.read(inputs, words, of_image)
-            logits = self.answers(self.meet(states, padding, cells))
+            logits = self.answers(self.meet(*self.read(inputs, words, of_image)))
         if self.loss_of == "soft_scores":
             each = F.binary_cross_entropy_with_logits(logits, scores, reduction="none")
             return {"loss_task": each.sum(1).mean()}
@@ -238,41 +232,62 @@ class Answering(BaseModel):
 
     def meet(self, states: Tensor, padding: Tensor, cells: Tensor | None) -> Tensor:
         """Return what is made of words and cells, (N, C)."""
-        if self.attention is not None:
-            states = states + self.attention(states, cells, key_padding_mask=None)
+        states, padding = self.ask(states, padding)
+        states = self.attend(states, cells)
+        if self.pool is None:
+            return states[:, 0]
         met: Tensor = self.pool(states, cells, key_padding_mask=None, query_padding_mask=padding)
+        return met
+
+    def ask(self, states: Tensor, padding: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the words; if none but the last is read, this one, (N, 1, C), and no padding."""
+        return (last(states, padding)[:, None], None) if self.pool is None else (states, padding)
+
+    def attend(self, states: Tensor, cells: Tensor | None) -> Tensor:
+        """Return words that have attended to the cells, if they do."""
+        if self.attention is None:
+            return states
+        attended: Tensor = states + self.attention(states, cells, key_padding_mask=None)
+        return attended
+
+    def by_first_glimpses(
+        self, states: Tensor, padding: Tensor, cells: Tensor | None
+    ) -> list[Tensor]:
+        """Return what the first glimpse makes, the first two, ... and all but the last."""
+        glimpses = getattr(self.pool, "glimpses", ())
+        if len(glimpses) < 2:
+            return []
+        pool: Any = self.pool
+        met: list[Tensor] = pool.by_first(
+            self.attend(states, cells), cells, None, padding, range(1, len(glimpses))
+        )
         return met
 
     def looked(self, states: Tensor, padding: Tensor, cells: Tensor | None) -> dict[str, Tensor]:
         """Return how the mechanism weighs the cells, as far as it does.
 
-        ``weights`` are (N, heads or glimpses, S), over the words in sum if each pair of a word and
-        a cell has a weight, of the last word if each word has its own. ``mask`` (N, S) are the
-        cells that are kept, and ``presence`` (N, S) is what decides.
+        ``weights`` are (N, heads or glimpses, T, S), each 1 in sum: of pairs of a word and a cell,
+        or, with T = 1, of cells. ``words`` (N, T) are those of words. ``mask`` (N, S) are the cells
+        that are kept, ``macs_kept`` (N,) what the mechanism costs if it multiplies these alone, and
+        ``presence`` (N, S) is what decides.
         """
-        found: dict[str, Tensor] = {}
-        if self.attention is not None:
-            seen = self._weights(self.attention, states, cells, None)
-            if (weights := seen.get("weights")) is not None:
-                weights = weights.expand(len(states), -1, states.shape[1], -1)
-                by_word = weights.transpose(1, 2).flatten(2)
-                found["weights"] = last(by_word, padding).unflatten(1, (weights.shape[1], -1))
-        if hasattr(self.pool, "mechanism"):
-            if self.attention is not None:
-                states = states + self.attention(states, cells, key_padding_mask=None)
-            seen = self._weights(self.pool, states, cells, padding)
-            if "weights" in seen:
-                found["weights"] = seen["weights"].sum(2)
-            found |= {name: seen[name] for name in ("mask", "presence") if name in seen}
+        states, asked = self.ask(states, padding)
+        module: Any = self.pool
+        given: tuple[Any, ...] = (self.attend(states, cells), cells, None, asked)
+        if module is None:
+            module, given = self.attention, (states, cells, None)
+        if not hasattr(module, "mechanism"):
+            return {}
+        seen = module.mechanism.weights(module, *given)
+        names = ("weights", "words", "mask", "presence")
+        found = {name: seen[name].expand(len(states), *seen[name].shape[1:])
+                 for name in names if name in seen}  # fmt: skip
+        if "mask" in found and hasattr(module.mechanism, "cost_of_kept"):
+            keys = found["mask"].shape[1]
+            site = replace(module.site, queries=states.shape[1], keys=keys)
+            costs = [module.mechanism.cost_of_kept(site, int(n)) for n in found["mask"].sum(1)]
+            found["macs_kept"] = torch.tensor([cost.macs for cost in costs])
         return found
-
-    @staticmethod
-    def _weights(
-        module: Any, states: Tensor, cells: Tensor | None, padding: Tensor | None
-    ) -> dict[str, Tensor]:
-        given = (states, cells, None) if padding is None else (states, cells, None, padding)
-        seen: dict[str, Tensor] = module.mechanism.weights(module, *given)
-        return seen
 
     def _within(self, first: int, end: int) -> bool:
         """Whether the training is at one of the epochs from `first` to before `end`."""

@@ -74,6 +74,9 @@ class Recipe(Training):
     answer_layers: NonNegativeInt = Field(
         1, description="hidden layers between what is made of both sets and the answers [0]"
     )
+    answer_channels: PositiveInt | None = Field(
+        None, description="features of these layers, by default channels"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="before each layer of the answers [0.5]")
     least: PositiveInt = Field(
         1, description="training questions that an answer must be the best one of, to be known"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["QuestionAnswering"]
 
+BY_TYPE = ("accuracy", "pointing")
+
 
 class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Looks):
     """Questions about images with MMEngine."""
@@ -37,16 +40,26 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
     default_sites = (POOL,)
     metrics = (
         Metric("accuracy", "share of questions answered right", point=0.01, best=1),
-        Metric("upper_bound", "accuracy of the best known answers", point=0.01, best=1),
-        Metric("question_only", "accuracy of the most frequent answers", point=0.01, best=1),
+        Metric("majority", "accuracy of the most frequent answer", 0.01, best=1, of_data=True),
+        Metric(
+            "question_only",
+            "accuracy of the most frequent answer to each question",
+            point=0.01,
+            best=1,
+            of_data=True,
+        ),
+        Metric("upper_bound", "accuracy of the best known answers", 0.01, best=1, of_data=True),
         Metric(
             "pointing",
             "share of questions whose most attended cell is what they name",
             point=0.01,
             best=1,
         ),
-        Metric("pointing_chance", "share of the cells that are", point=0.01, best=1),
+        Metric("pointing_chance", "share of the cells that are", 0.01, best=1, of_data=True),
         Metric("cells_kept", "cells of an image", higher_is_better=False),
+        Metric(
+            "macs_kept", "MACs of a mechanism that multiplies these alone", higher_is_better=False
+        ),
     )
     packages = ("onedl-mmcv", "onedl-mmengine", "onedl-mmdetection")
     imports = ("mmcv.ops", "mmdet.models")
@@ -67,6 +80,15 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
                 " none but 'none'"
             )
 
+    def metric(self, name: str) -> Metric:
+        """Return the definition of a metric; of one by type or by glimpse, that of the whole."""
+        whole = name.partition("_")[0]
+        if whole == "entropy":
+            return Metric(name, "nats of the weights")
+        if whole in BY_TYPE and name not in {metric.name for metric in self.metrics}:
+            return replace(super().metric(whole), name=name)
+        return super().metric(name)
+
     def weights(self, recipe: Any) -> tuple[WeightsFile, ...]:
         """Return the file of the visual network's weights."""
         return weights_files(recipe.pretrained)
@@ -85,6 +107,7 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
             image_size=(64, 64),
             training_images=4,
             channels=32,
+            answer_channels=recipe.answer_channels and 32,
             word_channels=16,
             least=1,
             frozen_visual=recipe.frozen_visual and not unlearnt,

@@ -47,21 +47,25 @@ def mechanisms(
     from study.screen import Screen
 
     sources = list(dict.fromkeys((row["paper"], row["url"]) for row in rows))
-    numbers = Table("mechanism", box=SIMPLE_HEAD)
-    numbers.add_column("weight of key k for query q", overflow="fold")
-    for column in ("map\nMACs", "\nparams", "sequence\nMACs", "\nparams", "ref."):
-        numbers.add_column(column, justify="right", no_wrap=True)
+    numbers, pairs = (Table("mechanism", box=SIMPLE_HEAD) for _ in range(2))
+    for shown, kinds in ((numbers, ("map", "sequence")), (pairs, ("pair",))):
+        shown.add_column("weight of key k for query q", overflow="fold")
+        for column in (name for kind in kinds for name in (f"{kind}\nMACs", "\nparams")):
+            shown.add_column(column, justify="right", no_wrap=True)
+        shown.add_column("ref.", justify="right", no_wrap=True)
     products = Table(box=SIMPLE_HEAD)
     products.add_column("MACs of", no_wrap=True)
     for column in ("map", "sequence", "pair"):
         products.add_column(column)
     for row in rows:
         costs = [row["map"], row["sequence"], row["pair"]]
-        cells = [
-            write(cost[of]) if cost else "" for cost in costs[:2] for of, write in UNITS.items()
-        ]
         source = sources.index((row["paper"], row["url"])) + 1
-        numbers.add_row(row["mechanism"], row["formula"], *cells, str(source))
+        for shown, there in ((numbers, costs[:2]), (pairs, costs[2:])):
+            cells = [
+                write(cost[of]) if cost else "" for cost in there for of, write in UNITS.items()
+            ]
+            if any(cells):
+                shown.add_row(row["mechanism"], row["formula"], *cells, str(source))
         products.add_row(row["mechanism"], *(cost["formula"] if cost else "" for cost in costs))
     console = Screen()
     console.soft_wrap = False  # lines are as narrow as the tables
@@ -72,6 +76,11 @@ def mechanisms(
         f"MACs in G, params in M. map: {MAP_CHANNELS} channels, {height}x{width}, {HEADS} "
         f"heads, kv_stride {KV_STRIDE}. sequence: {TOKENS} tokens, {SEQUENCE_CHANNELS} channels, "
         f"{HEADS} heads, in an encoder."
+    )
+    console.table(pairs)
+    console.print(
+        f"MACs in G, params in M. pair: {WORDS} words, {WORD_CHANNELS} channels, and {REGIONS} "
+        f"regions, {REGION_CHANNELS} channels; {HEADS} heads."
     )
     for number, (paper, url) in enumerate(sources, 1):
         console.print(f"ref. {number}: {paper}, {url}")

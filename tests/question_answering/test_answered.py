@@ -56,8 +56,9 @@ def test_accuracy_of_all_and_by_type_and_its_bounds(metric):
         "accuracy": 0.25,
         "accuracy_exist": 0.5,
         "accuracy_compare_integer": 0.0,
-        "upper_bound": 0.5,  # nothing in train is answered no or 7
+        "majority": 0.0,  # 1
         "question_only": 0.25,
+        "upper_bound": 0.5,  # nothing in train is answered no or 7
     }
 
 
@@ -87,7 +88,7 @@ def test_pointing_is_of_the_best_head_and_entropy_of_each(metric):
     even, first, last = [0.25] * 4, [0.7, 0.1, 0.1, 0.1], [0.0, 0.0, 0.0, 1.0]
     heads = [[even, first], [even, even], [first, last], [even, even]]
     samples = [
-        {**answer, "weights": torch.tensor(each)}
+        {**answer, "weights": torch.tensor(each)[:, None]}
         for answer, each in zip(said(2, 2, 0, 0), heads, strict=True)
     ]
     values = found(metric, *samples)
@@ -100,14 +101,44 @@ def test_pointing_is_of_the_best_head_and_entropy_of_each(metric):
     assert values["entropy_2"] == pytest.approx((2 * math.log(4) + uneven) / 4)
 
 
+def test_pairs_point_by_the_sum_over_the_words_and_have_an_entropy_of_all(metric):
+    pairs = torch.tensor([[[0.3, 0.2, 0.0, 0.0], [0.0, 0.2, 0.3, 0.0]]])  # one glimpse, two words
+    values = found(metric, *({**answer, "weights": pairs} for answer in said(2, 2, 0, 0)))
+    assert values["pointing"] == 0.0  # the second of four cells, where neither word looks most
+    entropy = -(0.6 * math.log(0.3) + 0.4 * math.log(0.2))
+    assert values["entropy_1"] == pytest.approx(entropy)
+
+
+def test_the_first_glimpses_have_their_accuracy(metric):
+    firsts = [[1, 0], [2, 2], [1, 1], [0, 1]]
+    answers = zip(said(2, 2, 0, 0), firsts, strict=True)
+    values = found(metric, *({**answer, "by_first": torch.tensor(one)} for answer, one in answers))
+    assert values["accuracy"] == 0.25
+    assert (values["accuracy_first_1"], values["accuracy_first_2"]) == (0.25, 0.25)
+    assert "accuracy_first_3" not in values
+
+
+@pytest.mark.parametrize(
+    ("name", "point"),
+    [("accuracy_exist", 0.01), ("accuracy_first_1", 0.01), ("pointing_query", 0.01),
+     ("entropy_1", 1.0), ("pointing_chance", 0.01)],
+)  # fmt: skip
+def test_metrics_by_type_are_written_as_the_whole(name, point):
+    metric = QuestionAnswering().metric(name)
+    assert (metric.name, metric.point) == (name, point)
+    assert metric.of_data == (name == "pointing_chance")
+
+
 def test_hard_attention_points_by_presence_and_tells_how_many_it_keeps(metric):
     samples = [
-        {**answer, "presence": torch.tensor([0.0, 3.0, 2.0, 1.0]), "mask": torch.tensor(mask)}
+        {**answer, "presence": torch.tensor([0.0, 3.0, 2.0, 1.0]), "mask": torch.tensor(mask),
+         "macs_kept": torch.tensor(100.0 * sum(mask))}
         for answer, mask in zip(
             said(2, 2, 0, 0), [[0.0, 1.0, 0.0, 0.0]] * 3 + [[1.0, 1.0, 1.0, 0.0]], strict=True
         )
-    ]
+    ]  # fmt: skip
     values = found(metric, *samples)
     assert values["pointing"] == 0.0
     assert values["cells_kept"] == 1.5
+    assert values["macs_kept"] == 150
     assert not any(name.startswith("entropy") for name in values)

@@ -18,8 +18,9 @@ from plugins.question_answering.visual import cells_of
 
 TASK = QuestionAnswering()
 BLIND = {"network": "question_only", "visual_epochs": 0}
-WORDS = ("soft:hops=2", "hard:cells=3", "hard:pooling=pairwise", "bilinear:glimpses=2", "single",
-         "co", "1010")  # fmt: skip
+SETS = ("0000", "0010", "1000", "1010")
+WORDS = ("soft:hops=2", "hard:cells=3", "hard:pooling=pairwise", "hard:cells=3:select=random",
+         "bilinear:glimpses=2", "single", "co", *SETS)  # fmt: skip
 
 
 @pytest.fixture
@@ -54,7 +55,8 @@ def test_a_mechanism_costs_its_closed_form(word, job):
     run = job(word)
     counted = TASK.cost(run, 5)
     length, (rows, columns) = run.recipe.question_length, run.recipe.cells
-    site = replace(TASK.site("pool", run.recipe), queries=length, keys=rows * columns)
+    queries = 1 if word in SETS else length  # the question alone, as in soft
+    site = replace(TASK.site("pool", run.recipe), queries=queries, keys=rows * columns)
     form = cost_at(Word.parse(word), site)
     assert counted.mechanism["macs"] == form.macs > 0
     assert counted.mechanism["parameters"] == form.parameters
@@ -160,14 +162,65 @@ def test_weights_that_are_shown_are_over_all_cells(word, job):
     model = squares.built(job(word)).eval()
     with torch.no_grad():
         looked = model.looked(*model.read(**ready(model, batch(1))))
-    cells = 16
+    cells, length = 16, 6
     if word.startswith("hard"):
         assert looked["mask"].sum(1).tolist() == [3 if "cells=3" in word else cells] * 3
-        assert looked["presence"].shape == (3, cells)
+        assert ("presence" in looked) == ("random" not in word)
     else:
-        heads = {"soft:hops=2": 2, "bilinear:glimpses=2": 2, "1010": 4}.get(word, 1)
-        assert looked["weights"].shape == (3, heads, cells)
-        torch.testing.assert_close(looked["weights"].sum(2), torch.ones(3, heads))
+        heads = 4 if word in SETS else {"soft:hops=2": 2, "bilinear:glimpses=2": 2}.get(word, 1)
+        words = length if word.startswith("bilinear") else 1
+        assert looked["weights"].shape == (3, heads, words, cells)
+        torch.testing.assert_close(looked["weights"].sum((2, 3)), torch.ones(3, heads))
+    if word == "co":
+        torch.testing.assert_close(looked["words"].sum(1), torch.ones(3))
+
+
+def test_the_sets_attend_from_the_question_as_soft_does(job):
+    """1010 by einsum in float64: to the last word what its heads gather of the cells is added."""
+    model = squares.built(job("1010")).eval()
+    states, padding, cells = (each.detach() for each in model.read(**ready(model, batch(1))))
+    states, cells, m = states.double(), cells.double(), model.attention.double()
+    heads, width = m.heads, states.shape[2] // m.heads
+    asked = states[torch.arange(3), [2, 5, 1]]
+    query = torch.einsum("oc,nc->no", m.q_proj.weight, asked).unflatten(1, (heads, width))
+    key, value = (
+        (cells @ layer.weight.T).unflatten(2, (heads, width)) for layer in (m.k_proj, m.v_proj)
+    )
+    energies = torch.einsum("nmd,nsmd->nms", query + m.appr_bias.view(heads, width), key)
+    weights = (energies / width**0.5).softmax(2)
+    value = value + m.v_proj.bias.view(heads, width)
+    mixed = torch.einsum("nms,nsmd->nmd", weights, value).flatten(1)
+    expected = asked + mixed @ m.out_proj.weight.T + m.out_proj.bias
+    torch.testing.assert_close(model.meet(states, padding, cells), expected)
+    seen = model.looked(states, padding, cells)["weights"]
+    torch.testing.assert_close(seen, weights[:, :, None])
+
+
+def test_adaptive_attention_costs_what_it_keeps(job):
+    model = squares.built(job("hard:cells=0:pooling=pairwise")).eval()
+    with torch.no_grad():
+        looked = model.looked(*model.read(**ready(model, batch(1))))
+    channels, features, cells = 16, 34, 16
+    before = cells * features * channels + channels**2 + cells * channels**2
+    for kept, macs in zip(
+        looked["mask"].sum(1).tolist(), looked["macs_kept"].tolist(), strict=True
+    ):
+        assert 0 < kept < cells
+        assert macs == before + 3 * kept * channels**2 + 2 * kept**2 * channels
+
+
+def test_the_first_glimpses_answer_alone(job):
+    model = squares.built(job("bilinear:glimpses=3")).eval()
+    given = ready(model, batch(1))
+    with torch.no_grad():
+        for glimpse in model.pool.glimpses:  # so that each changes some answer
+            glimpse.out.bias.normal_(std=9)
+        found = model(**given, mode="predict")
+        for number in (2, 1):
+            model.pool.glimpses[number].out.bias.zero_()
+            model.pool.glimpses[number].out.parametrizations.weight.original0.zero_()
+            answers = model(**given).argmax(1).tolist()
+            assert [int(each["by_first"][number - 1]) for each in found] == answers
 
 
 def at_step(model, step, steps=30):

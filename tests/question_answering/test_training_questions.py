@@ -35,8 +35,8 @@ def test_a_run_records_what_it_should(trained):
     steps = [line["step"] for line in trained.recorded("val")]
     assert steps == [6, 12, 18]  # 48 questions
     last = trained.recorded("val")[-1]
-    assert {"accuracy", "accuracy_exist", "accuracy_count", "upper_bound", "question_only",
-            "pointing", "pointing_chance", "entropy_1"} <= last.keys()  # fmt: skip
+    assert {"accuracy", "accuracy_exist", "accuracy_count", "majority", "question_only",
+            "upper_bound", "pointing", "pointing_chance", "entropy_1"} <= last.keys()  # fmt: skip
     assert all(np.isfinite(line["loss"]) for line in trained.recorded("train"))
     items = trained.kept[-1]
     whole = TASK.value_of_items(items, np.ones((1, len(items["item"])), int))

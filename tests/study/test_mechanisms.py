@@ -49,9 +49,11 @@ def test_the_table_fits(monkeypatch, columns, rows):
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= min(columns, 100)
-    for word in rows:
-        assert sum(line.split()[:1] == [word] for line in lines) == 2  # numbers and formulas
+    for word, row in rows.items():
+        tables = 1 + bool(row["map"] or row["sequence"]) + bool(row["pair"])  # formulas and numbers
+        assert sum(line.split()[:1] == [word] for line in lines) == tables
     assert "…" not in done.stdout
+    assert "soft softmax_k(w·tanh(W k + U q)) 0.0426 1.31" in " ".join(done.stdout.split())
     assert "https://arxiv.org/abs/1904.05873" in done.stdout
 
 

@@ -26,6 +26,7 @@ from analysis.stats.effects import Effects, effects
 from analysis.stats.group import Group, groups
 from analysis.tables.columns import columns
 from analysis.tables.effects import cells
+from analysis.tables.others import others
 from study.errors import StudyError
 from study.runs.folder import STATES, RunFolder
 from study.status import triage
@@ -131,7 +132,12 @@ def section(
         return shown
     try:
         there = groups(frame, selection.baseline)
-        shown.tables.extend(_table(group) for group in there)
+        for group in there:
+            shown.tables.append(_table(group))
+            if len(more := others(group)):
+                heading = f"{group.title} · other metrics"
+                text = [list(more), more.to_numpy().tolist()]
+                shown.tables.append(Shown(heading, group.task, [], *text, []))
         shown.effects.extend(_effects(found) for found in effects(there))
         wanted = [
             name

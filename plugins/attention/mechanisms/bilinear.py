@@ -28,6 +28,9 @@ class Bilinear(Mechanism):
     joint: {"residual", "sum", "concatenation"}
         How: one after the other, each seeing words to which the one before was added; as a sum; or
         side by side, each with its part of the channels.
+    dropout: bool
+        Whether features are dropped in training as in the authors' code: .2 of what comes into each
+        layer, and .5 of those of the cells that weigh.
     """
 
     name = "bilinear"
@@ -38,6 +41,7 @@ class Bilinear(Mechanism):
 
     glimpses: int = Field(1, ge=1)
     joint: Literal["residual", "sum", "concatenation"] = "residual"
+    dropout: bool = False
 
     def check(self, site: Site) -> None:
         """Refuse to divide channels among glimpses if parts are left."""
@@ -58,6 +62,7 @@ class Bilinear(Mechanism):
             site.key_channels or site.channels,
             glimpses=self.glimpses,
             joint=self.joint,
+            dropout=self.dropout,
         )
 
     def cost(self, site: Site) -> ClosedForm:

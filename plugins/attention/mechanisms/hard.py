@@ -28,6 +28,10 @@ class Hard(Mechanism):
     pooling: {"sum", "pairwise", "relation"}
         Whether the kept are added up as they are, after they have attended to each other, or pair
         by pair.
+    layers: int
+        Of the network that fuses each cell with the question.
+    select: {"norm", "random"}
+        Whether the longest are kept, or as many at random, to tell what the choice is worth.
     """
 
     name = "hard"
@@ -41,6 +45,16 @@ class Hard(Mechanism):
 
     cells: int = Field(16, ge=0)
     pooling: Literal["sum", "pairwise", "relation"] = "sum"
+    layers: int = Field(2, ge=1)
+    select: Literal["norm", "random"] = "norm"
+
+    def check(self, site: Site) -> None:
+        """Refuse to choose at random among cells whose number nothing says."""
+        if self.select == "random" and not self.cells:
+            raise ValueError(
+                "with cells=0 the lengths say how many are kept, which select=random does not ask:"
+                " give a number of cells"
+            )
 
     def build(self, site: Site) -> nn.Module:
         """Return the module of this package."""
@@ -52,22 +66,29 @@ class Hard(Mechanism):
             site.key_channels or site.channels,
             cells=self.cells,
             pooling=self.pooling,
+            layers=self.layers,
+            select=self.select,
         )
 
     def cost(self, site: Site) -> ClosedForm:
         """Return the closed form; where the image decides how many are kept, that of all cells."""
+        return self.cost_of_kept(site, self.cells)
+
+    def cost_of_kept(self, site: Site, cells: int) -> ClosedForm:
+        """Return the closed form for an image of which so many cells are kept."""
         assert isinstance(site, PairSite)
         return cost.hard(
             site.keys,
             site.channels,
             site.key_channels or site.channels,
-            cells=self.cells,
+            cells=cells,
             pooling=self.pooling,
+            layers=self.layers,
         )
 
     def weights(
         self, module: Any, *inputs: Tensor, queries: Sequence[tuple[int, int]] = ()
     ) -> dict[str, Tensor]:
-        """Return which cells are kept as a mask, and the lengths that decided, both (N, S)."""
+        """Return which cells are kept as a mask, and the lengths, if these decided; both (N, S)."""
         presence, mask = module.weights(*inputs)
-        return {"mask": mask, "presence": presence}
+        return {"mask": mask} | ({"presence": presence} if self.select == "norm" else {})

@@ -12,10 +12,14 @@ j_g for all words, which the next glimpse sees, and at last the sum of the words
 sum of P_g j_g; or by ``concatenation``: all P_g j_g side by side, each with C / G features.
 
 Every layer is weight-normalised, with one gain for the whole of its matrix. Padding counts neither
-among the cells nor among the words; the authors' code lets words of padding count.
+among the cells nor among the words; the authors' code lets words of padding count. In training
+that code drops features: `DROPPED` of what comes into each layer, and `DROPPED_CELLS` of relu(U y).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,20 +35,25 @@ __all__ = ["BilinearAttention", "CoAttention", "SingleAttention"]
 WHOLE = -1
 """The dimension by which torch means none: a norm is that of the whole matrix."""
 
+DROPPED, DROPPED_CELLS = 0.2, 0.5
 
-def normalised(features: int, outputs: int, bias: bool = True) -> nn.Module:
+
+def normalised(
+    features: int, outputs: int, *, bias: bool = True, dropout: bool = False
+) -> nn.Module:
     """A linear layer whose weight is g V / ||V|| for one number g."""
-    return weight_norm(nn.Linear(features, outputs, bias=bias), dim=WHOLE)
+    layer = weight_norm(nn.Linear(features, outputs, bias=bias), dim=WHOLE)
+    return nn.Sequential(nn.Dropout(DROPPED), layer) if dropout else layer
 
 
 class Glimpse(nn.Module):
     """The layers of one glimpse; P_g has `outputs` features."""
 
-    def __init__(self, channels: int, key_channels: int, outputs: int) -> None:
+    def __init__(self, channels: int, key_channels: int, outputs: int, dropout: bool) -> None:
         super().__init__()
-        self.key = normalised(key_channels, channels)
-        self.query = normalised(channels, channels)
-        self.out = normalised(channels, outputs)
+        self.key = normalised(key_channels, channels, dropout=dropout)
+        self.query = normalised(channels, channels, dropout=dropout)
+        self.out = normalised(channels, outputs, dropout=dropout)
 
     def forward(self, words: Tensor, cells: Tensor, weights: Tensor) -> Tensor:
         """Return P_g j_g, (N, outputs), by weights (N, T, S)."""
@@ -67,22 +76,31 @@ class BilinearAttention(nn.Module):
         G.
     joint: {"residual", "sum", "concatenation"}
         How glimpses are joined. For the last, G divides C.
+    dropout: bool
+        Whether features are dropped in training, as the authors' code does.
     """
 
     def __init__(
-        self, channels: int, key_channels: int, *, glimpses: int = 1, joint: str = "residual"
+        self,
+        channels: int,
+        key_channels: int,
+        *,
+        glimpses: int = 1,
+        joint: str = "residual",
+        dropout: bool = False,
     ) -> None:
         super().__init__()
         self.joint = joint
         rank = RANK * channels
-        self.key = normalised(key_channels, rank)
-        self.query = normalised(channels, rank)
+        self.key = normalised(key_channels, rank, dropout=dropout)
+        self.query = normalised(channels, rank, dropout=dropout)
+        self.drop_cells = nn.Dropout(DROPPED_CELLS if dropout else 0)
         score = nn.Linear(rank, glimpses, bias=False)  # a bias is no matter to a softmax
         nn.init.normal_(score.weight)  # as in the authors' code
         self.score = weight_norm(score, dim=WHOLE)
         outputs = channels // glimpses if joint == "concatenation" else channels
         self.glimpses = nn.ModuleList(
-            Glimpse(channels, key_channels, outputs) for _ in range(glimpses)
+            Glimpse(channels, key_channels, outputs, dropout) for _ in range(glimpses)
         )
 
     def forward(
@@ -94,18 +112,41 @@ class BilinearAttention(nn.Module):
         query_padding_mask: Tensor | None = None,
     ) -> Tensor:
         """Return (N, C) for words (N, T, C) and cells (N, S, key_channels)."""
+        return self.by_first(
+            query, memory, key_padding_mask, query_padding_mask, (len(self.glimpses),)
+        )[0]
+
+    def by_first(
+        self,
+        query: Tensor,
+        memory: Tensor,
+        key_padding_mask: Tensor | None,
+        query_padding_mask: Tensor | None,
+        numbers: Sequence[int],
+    ) -> list[Tensor]:
+        """Return what the first so many glimpses give, (N, C) for each of the `numbers`.
+
+        Side by side, those that are left out are 0.
+        """
         words, hidden = self.read(query, query_padding_mask)
         weights = self._weights(words, memory, key_padding_mask, hidden).unbind(1)
-        found = []
-        for glimpse, by in zip(self.glimpses, weights, strict=True):
+        found: list[Tensor] = []
+        joined = []
+        for number, (glimpse, by) in enumerate(zip(self.glimpses, weights, strict=True), 1):
             found.append(glimpse(words, memory, by))
             if self.joint == "residual":
                 words = words + found[-1][:, None]
+            if number in numbers:
+                joined.append(self._join(words, hidden, found))
+        return joined
+
+    def _join(self, words: Tensor, hidden: Tensor | None, found: list[Tensor]) -> Tensor:
         if self.joint == "residual":
             return without(words, hidden).sum(dim=1)
         if self.joint == "sum":
             return torch.stack(found).sum(dim=0)
-        return torch.cat(found, dim=1)
+        absent = [torch.zeros_like(found[0])] * (len(self.glimpses) - len(found))
+        return torch.cat([*found, *absent], dim=1)
 
     def weights(
         self,
@@ -125,7 +166,7 @@ class BilinearAttention(nn.Module):
     def _weights(
         self, words: Tensor, cells: Tensor, cells_hidden: Tensor | None, hidden: Tensor | None
     ) -> Tensor:
-        asked, told = self.query(words).relu(), self.key(cells).relu()
+        asked, told = self.query(words).relu(), self.drop_cells(self.key(cells).relu())
         with exactly(asked):
             rows = in_single(asked)[:, None] * in_single(self.score.weight)[:, None]
             energies = (rows.flatten(1, 2) @ in_single(told).mT).unflatten(1, rows.shape[1:3])
@@ -157,12 +198,12 @@ class CoAttention(BilinearAttention):
     """
 
     def __init__(
-        self, channels: int, key_channels: int, *, glimpses: int = 1, joint: str = "residual"
+        self, channels: int, key_channels: int, *, dropout: bool = False, **options: Any
     ) -> None:
-        super().__init__(channels, key_channels, glimpses=glimpses, joint=joint)
+        super().__init__(channels, key_channels, dropout=dropout, **options)
         inner = max(1, channels // 2)
-        self.word = normalised(channels, inner)
-        self.word_score = normalised(inner, 1, bias=False)
+        self.word = normalised(channels, inner, dropout=dropout)
+        self.word_score = normalised(inner, 1, bias=False, dropout=dropout)
 
     def word_weights(self, query: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Return the weights of the words, (N, T)."""

@@ -35,14 +35,17 @@ def soft(
     return ClosedForm(products, (key_channels + 1) * channels + hops * each)
 
 
-def hard(keys: int, channels: int, key_channels: int, *, cells: int, pooling: str) -> ClosedForm:
+def hard(
+    keys: int, channels: int, key_channels: int, *, cells: int, pooling: str, layers: int
+) -> ClosedForm:
     """Return the cost of ``HardAttention``, whose arguments these are; adaptive, if all are kept.
 
     The layer that sees both of a pair is applied to each of them once.
     """
     square, kept = channels**2, min(cells, keys) if cells else keys
-    products = [("K B C", keys * key_channels * channels), ("C²", square), ("K C²", keys * square)]
-    learned = (key_channels + 1) * channels + square + square + channels
+    products = [("K B C", keys * key_channels * channels), ("C²", square)]
+    products += [("K C²", keys * square)] * (layers - 1)
+    learned = (key_channels + 1) * channels + square + (layers - 1) * (square + channels)
     if pooling == "pairwise":
         products += [("S C²", kept * square)] * 3 + [("S² C", kept**2 * channels)] * 2
         learned += 3 * (square + channels)

@@ -7,7 +7,8 @@ softmax(presence)_i >= 1 / S. What is kept is pooled: by its sum; by a non-local
 (Wang et al. 2018, https://arxiv.org/abs/1711.07971) and then its sum; or by a relation network
 (Santoro et al. 2017, https://arxiv.org/abs/1706.01427).
 
-The choice has no gradient; the features that are kept have.
+The choice has no gradient; the features that are kept have. What it is worth shows beside k cells
+at random: others in each step of a training, and afterwards those that `scattered` says.
 """
 
 from __future__ import annotations
@@ -81,6 +82,19 @@ class Relation(nn.Module):
 POOLING = {"sum": Sum, "pairwise": Pairwise, "relation": Relation}
 
 
+def scattered(presence: Tensor) -> Tensor:
+    """Return a whole number for each cell, (N, S), that its place alone decides.
+
+    They look random, but neither the batch nor the device, nor what else was drawn, changes them.
+    It is a hash of 32 bits, https://github.com/skeeto/hash-prospector.
+    """
+    bits = 2**32 - 1
+    number = torch.arange(1, presence.shape[1] + 1, device=presence.device)
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        number = ((number ^ (number >> shift)) * factor) & bits
+    return (number ^ (number >> 16)).expand_as(presence)
+
+
 class HardAttention(nn.Module):
     """Pools those cells whose features, fused with the question's, are longest.
 
@@ -94,6 +108,10 @@ class HardAttention(nn.Module):
         How many are kept, all if there are fewer; 0: as many as weigh no less than the mean.
     pooling: {"sum", "pairwise", "relation"}
         What becomes of the kept.
+    layers: int
+        Matrices from a cell to its m; the question comes in at the first.
+    select: {"norm", "random"}
+        By what they are kept; ``random`` needs a number of cells.
 
     Attributes
     ----------
@@ -104,13 +122,20 @@ class HardAttention(nn.Module):
     cells_kept: Tensor | None = None
 
     def __init__(
-        self, channels: int, key_channels: int, *, cells: int = 16, pooling: str = "sum"
+        self,
+        channels: int,
+        key_channels: int,
+        *,
+        cells: int = 16,
+        pooling: str = "sum",
+        layers: int = 2,
+        select: str = "norm",
     ) -> None:
         super().__init__()
-        self.cells = cells
+        self.cells, self.select = cells, select
         self.key = nn.Linear(key_channels, channels)
         self.query = nn.Linear(channels, channels, bias=False)
-        self.fuse = nn.Linear(channels, channels)
+        self.fuse = nn.ModuleList(nn.Linear(channels, channels) for _ in range(layers - 1))
         self.pool = POOLING[pooling](channels)
 
     def forward(
@@ -146,7 +171,9 @@ class HardAttention(nn.Module):
     def _fused(self, query: Tensor, memory: Tensor, query_padding_mask: Tensor | None) -> Tensor:
         """m_i, (N, S, C)."""
         question = self.query(last(query, query_padding_mask))
-        fused: Tensor = self.fuse((self.key(memory) + question[:, None]).relu())
+        fused: Tensor = self.key(memory) + question[:, None]
+        for layer in self.fuse:
+            fused = layer(fused.relu())
         return fused
 
     def _presence(self, fused: Tensor, hidden: Tensor | None) -> Tensor:
@@ -161,7 +188,11 @@ class HardAttention(nn.Module):
         """
         real = presence != -torch.inf  # NaN is kept, so that it shows
         if self.cells:
-            candidates = presence.topk(min(self.cells, presence.shape[1]), dim=1).indices
+            order = presence
+            if self.select == "random":
+                drawn = torch.rand_like(presence) if self.training else scattered(presence)
+                order = drawn.masked_fill(~real, -1)
+            candidates = order.topk(min(self.cells, presence.shape[1]), dim=1).indices
             return candidates, real.gather(1, candidates)
         share = softmax(presence, ~real)
         number = real.sum(dim=1, keepdim=True).clamp(min=1)
@@ -170,4 +201,4 @@ class HardAttention(nn.Module):
 
     def extra_repr(self) -> str:
         """Show what distinguishes this module in a printed model."""
-        return f"cells={self.cells}"
+        return f"cells={self.cells}, select={self.select}"

@@ -15,7 +15,7 @@ from plugins.question_answering.metrics.vqa import agreement, as_compared, conse
 if TYPE_CHECKING:
     from plugins.question_answering.data.rows import Question
 
-__all__ = ["answer_counts", "question_only", "score", "upper_bound"]
+__all__ = ["answer_counts", "majority", "question_only", "score", "upper_bound"]
 
 
 def score(predicted: str, answers: Sequence[str]) -> float:
@@ -46,6 +46,12 @@ def upper_bound(vocabulary: Iterable[str], questions: Sequence[Question]) -> flo
         return max((agreement(each, given) for each in known.intersection(given)), default=0.0)
 
     return sum(best(question.answers) for question in questions) / len(questions)
+
+
+def majority(train: Iterable[Question], held_out: Sequence[Question]) -> float:
+    """Return the score of the most frequent training answer, whatever is asked."""
+    answer = next(iter(answer_counts(train)))
+    return sum(score(answer, each.answers) for each in held_out) / len(held_out)
 
 
 def question_only(train: Sequence[Question], held_out: Sequence[Question]) -> float:

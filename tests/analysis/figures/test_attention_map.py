@@ -164,3 +164,30 @@ def test_a_question_stands_above_its_image_and_no_pixel_is_marked(over_image):
     assert figure.axes[0].get_title() == "is there a four? yes"
     assert not any(ax.lines for ax in figure.axes)
     assert all(figure_of(over_image, "b.block").axes[index].lines for index in range(2))
+
+
+def test_words_of_a_question_are_shown_by_glimpse(over_image, tmp_path):
+    rng = np.random.default_rng(2)
+    weights = rng.random((2, 3, 4, 6))
+    weights /= weights.sum(axis=(1, 2, 3), keepdims=True)
+    asked = {"question": np.array("a red one? yes"), "words": np.array(["a", "red", "one"])}
+    arrays = {"image": over_image["image"], **asked, "pool/weights": weights}
+    figure = figure_of(arrays, "pool")
+    maps = [ax for ax in figure.axes if len(ax.images) == 2]
+    assert len(maps) == (1 + 3) * (1 + 2)  # the sum of the words and each, of all and of each
+    np.testing.assert_allclose(heat(maps[1]), weights[0].sum(axis=0))
+    np.testing.assert_allclose(heat(maps[8]), weights[1, 1])
+    titles = [ax.get_title() for ax in figure.axes]
+    assert "a red one? yes" in titles
+    assert f"red  {100 * weights[1, 1].sum():.0f} %" == maps[8].get_title()
+
+
+def test_weights_of_words_stand_with_the_question_and_a_mask_tells_how_many_it_keeps(over_image):
+    asked = {"question": np.array("a red one? yes"), "words": np.array(["a", "red", "one"])}
+    mask = np.zeros((4, 6))
+    mask[1, 2:5] = 1
+    arrays = {"image": over_image["image"], **asked, "pool/mask": mask}
+    arrays["pool/words"] = np.array([0.2, 0.7, 0.1])
+    titles = [ax.get_title().replace("\n", " ") for ax in figure_of(arrays, "pool").axes]
+    assert "a red one? yes (a 0.20 red 0.70 one 0.10)" in titles
+    assert "mask 3 of 24" in titles

@@ -18,9 +18,9 @@ SITE = PairSite(places=(Place.POOL,), channels=CHANNELS, key_channels=CELL_CHANN
 
 
 def made(word: str, site: PairSite = SITE, std: float = 0.5) -> nn.Module:
-    """The module of a word at a site, with weights as if it had learned."""
+    """The module of a word at a site, with weights as if it had learned, and nothing at random."""
     (part,) = Word.parse(word).parts
-    module = build(part, site)
+    module = build(part, site).eval()
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():

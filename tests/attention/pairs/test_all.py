@@ -23,13 +23,18 @@ EVERY = [
     "hard:cells=0",
     "hard:cells=0:pooling=pairwise",
     "hard:cells=0:pooling=relation",
+    "hard:cells=3:layers=1",
+    "hard:cells=3:pooling=pairwise:layers=4",
+    "hard:cells=3:select=random",
     "single",
     "co",
     "co:glimpses=2",
+    "co:dropout=true",
     "bilinear",
     "bilinear:glimpses=3",
     "bilinear:glimpses=2:joint=sum",
     "bilinear:glimpses=2:joint=concatenation",
+    "bilinear:glimpses=2:dropout=true",
 ]
 
 
@@ -122,6 +127,7 @@ def test_it_compiles_into_one_graph(word):
     module = made(word)
     words, cells, no_word, no_cell = padded(torch.float32)
     masks = {"key_padding_mask": no_cell, "query_padding_mask": no_word}
+    torch.compiler.reset()  # it gives up on code that it has compiled for eight modules
     compiled = torch.compile(module, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(words, cells, **masks), module(words, cells, **masks))
 
@@ -159,8 +165,9 @@ def test_cells_may_be_as_wide_as_words():
             "bilinear:glimpses=4:joint=concatenation",
             "6 channels cannot be divided among 4 glimpses",
         ),
+        ("hard:cells=0:select=random", "select=random does not ask: give a number of cells"),
     ],
 )
-def test_what_leaves_no_channel_is_refused(word, reason):
+def test_what_makes_no_sense_there_is_refused(word, reason):
     with pytest.raises(ValueError, match=reason):
         placed(Word.parse(word), {"pool": SITE})

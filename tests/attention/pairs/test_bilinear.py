@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import einsum
+from torch import Tensor, einsum, nn
 
 from .made import CELLS, CHANNELS, WORDS, made, padded
 
@@ -75,6 +75,44 @@ def test_side_by_side_each_glimpse_has_its_part_of_the_channels():
     changed = (module(words, cells) != before).all(dim=0)
     part = CHANNELS // 3
     assert changed.tolist() == [False] * part + [True] * part + [False] * part
+
+
+@pytest.mark.parametrize("joint", ["residual", "sum", "concatenation"])
+def test_the_first_glimpses_alone_are_a_module_without_the_others(joint):
+    module = made(as_written("bilinear", 3, joint)).double()
+    words, cells, no_word, no_cell = padded()
+    masks = {"key_padding_mask": no_cell, "query_padding_mask": no_word}
+    found = module.by_first(words, cells, no_cell, no_word, (1, 2, 3))
+    torch.testing.assert_close(found[2], module(words, cells, **masks))
+    fewer = made(as_written("bilinear", 3, joint)).double()
+    for number in (2, 1):
+        with torch.no_grad():  # what is left out adds nothing
+            fewer.glimpses[number].out.bias.zero_()
+            fewer.glimpses[number].out.parametrizations.weight.original0.zero_()
+        torch.testing.assert_close(found[number - 1], fewer(words, cells, **masks))
+
+
+def test_dropout_is_that_of_the_authors_code():
+    """Of relu(U y) half is dropped, of what comes into a layer a fifth, and in training alone."""
+    module = made("bilinear:dropout=true")
+    words, cells, *_ = padded(torch.float32)
+    assert torch.equal(module(words, cells), module(words, cells))
+    dropped: dict[nn.Module, list[Tensor]] = {}
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.register_forward_hook(
+                lambda part, given, out: dropped.setdefault(part, []).append(
+                    (out == 0)[given[0] != 0].float().mean()
+                )
+            )
+    module.train()
+    for _ in range(300):
+        module(words, cells)
+    shares = {part.p: torch.stack(seen).mean() for part, seen in dropped.items()}
+    assert sorted(part.p for part in dropped) == [0.2] * 5 + [0.5]
+    for expected, seen in shares.items():
+        assert abs(seen - expected) < 0.03
+    assert module.drop_cells in dropped
 
 
 def test_large_energies_stay_finite_in_half_precision():

@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 
+from plugins.attention.core.word import Word
+
 from .made import CELLS, CHANNELS, WORDS, made, padded
 
 
@@ -14,12 +16,9 @@ def through(layer, x):
 
 def features(module, question, cells):
     """m_i of every cell, and how long each is."""
-    found = [
-        through(
-            module.fuse, (through(module.key, c) + through(module.query, question)).clamp(min=0)
-        )
-        for c in cells
-    ]
+    found = [through(module.key, c) + through(module.query, question) for c in cells]
+    for layer in module.fuse:
+        found = [through(layer, m.clamp(min=0)) for m in found]
     return found, [math.sqrt(sum(x * x for x in m.tolist())) for m in found]
 
 
@@ -51,10 +50,13 @@ def pooled(pool, kind, kept):
     return out
 
 
+@pytest.mark.parametrize("layers", [1, 2, 4])
 @pytest.mark.parametrize("pooling", ["sum", "pairwise", "relation"])
 @pytest.mark.parametrize("cells", [0, 1, 3, 16])
-def test_it_is_its_formula(cells, pooling):
+def test_it_is_its_formula(cells, pooling, layers):
     options = f":cells={cells}" * (cells != 16) + f":pooling={pooling}" * (pooling != "sum")
+    options += f":layers={layers}" * (layers != 2)
+    assert Word.parse(f"hard{options}").parts[0].layers == layers
     module = made(f"hard{options}", std=0.3).double()
     words, images, no_word, no_cell = padded()
     out = module(words, images, key_padding_mask=no_cell, query_padding_mask=no_word)
@@ -89,3 +91,33 @@ def test_dropped_cells_learn_nothing_from_the_answer():
     assert mask.sum(1).tolist() == [2, 2, 2]
     assert (cells.grad[~mask] == 0).all()
     assert (cells.grad[mask].abs().sum(1) > 0).all()
+
+
+def test_at_random_every_cell_is_kept_as_often_as_another():
+    module = made("hard:cells=12:select=random").train()
+    words, cells = torch.randn(1, 3, CHANNELS), torch.randn(1, 48, 5)
+    counts, draws = torch.zeros(48), 400
+    for _ in range(draws):
+        counts += module.weights(words, cells)[1][0]
+    assert counts.sum() == 12 * draws
+    # Each is binomial with p = 1/4: five standard deviations either way.
+    assert (counts - draws / 4).abs().max() < 5 * math.sqrt(draws * 3 / 16)
+
+
+def test_after_training_the_cells_at_random_are_the_same_for_all_and_spread():
+    module = made("hard:cells=36:select=random")
+    words, cells = torch.randn(4, 3, CHANNELS), torch.randn(4, 144, 5)
+    shown = module.mechanism.weights(module, words, cells)
+    assert list(shown) == ["mask"]  # no length decided
+    assert (shown["mask"] == shown["mask"][0]).all()
+    quarters = shown["mask"][0].view(2, 6, 2, 6).sum(dim=(1, 3))
+    assert quarters.min() >= 4  # of 9 that are expected; below 4 of one chance in 100
+
+
+def test_cells_at_random_are_not_those_of_largest_norm():
+    words, cells, *_ = padded(torch.float32)
+    longest, drawn = (
+        made(word).weights(words, cells)[1]
+        for word in ("hard:cells=3", "hard:cells=3:select=random")
+    )
+    assert (longest != drawn).any(dim=1).sum() >= 2
