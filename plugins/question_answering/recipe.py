@@ -33,9 +33,8 @@ class Recipe(Training):
     data: str = Field("digit-scenes", description="prepared data set")
     goal: Literal["answer", "ground"] = Field(
         "answer",
-        description="answer questions; or ground phrases, that is find for each the box that it"
-        " names, by a mechanism's energies of its last word and each box, with one sentence and its"
-        " image where questions are spoken of",
+        description="answer questions; or ground phrases: find the box that each names, by what the"
+        " mechanism's softmax would be of. What is said of questions then is about sentences",
     )
     network: Literal["convolutions", "resnet", "question_only", "features"] = Field(
         "convolutions",

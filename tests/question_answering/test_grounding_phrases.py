@@ -180,7 +180,7 @@ def test_the_bilinear_form_is_that_of_the_paper(tmp_path):
     linear = lambda layer, x: x @ layer.weight.mT + layer.bias  # noqa: E731
     told, asked = linear(part.key, boxes).relu(), linear(part.query, last).relu()
     expected = torch.einsum("k,nsk,nk->ns", part.score.weight[0], told, asked)
-    torch.testing.assert_close(logits, (expected + model.scores.bias).float())
+    torch.testing.assert_close(logits, expected + model.scores.bias)
 
 
 def test_the_loss_is_a_sum_over_boxes_and_a_mean_over_sentences(tmp_path):
@@ -224,14 +224,14 @@ def test_cost_is_that_of_the_energies(word, tmp_path):
 @pytest.mark.parametrize(
     ("word", "sites", "message"),
     [
-        ("none", (), "the sites are none"),
-        ("none", ("pool",), "nothing stands where words meet boxes"),
+        ("none", (), "nothing stands where words meet boxes"),
         ("hard", ("pool",), "hard has no weights by word and box before a softmax"),
         ("single", ("pool",), "so does bilinear where one word is read"),
         ("0000", ("pool",), "0000 weighs all alike"),
         ("bilinear:glimpses=2", ("pool",), "the map of one glimpse is read"),
         ("bilinear:joint=sum", ("pool",), "the map of one glimpse is read"),
-        ("cbam", ("conv2",), "the sites are conv2"),
+        ("cbam", ("conv2",), "nothing stands where words meet boxes"),
+        ("1010", ("conv2",), "'pool', which is not among the sites: conv2"),
     ],
 )
 def test_what_weighs_no_boxes_is_refused_when_a_grid_is_planned(word, sites, message):

@@ -55,6 +55,11 @@ def training_config(job: Job, words: int, names: dict[str, int]) -> dict[str, An
 def runner_config(job: Job) -> dict[str, Any]:
     """Return model, data, schedule and evaluation as ``mmengine.Runner`` takes them."""
     recipe: Recipe = job.recipe
+    if recipe.network != "features" and not (job.data / "objects").is_dir():
+        raise ValueError(
+            f"{job.data} says nothing of objects near which there could be boxes to choose from;"
+            " goal ground needs that, or features of boxes and network features"
+        )
     recipe.check_items(len(sentences(read_phrases(job.data, "train", recipe.training_images))))
     names = {}
     if recipe.visual_epochs:

@@ -29,7 +29,7 @@ __all__ = ["Grounds"]
 
 @METRICS.register_module()
 class Grounds(BaseMetric):
-    """Recall among the best boxes, by both protocols; see `plugins...metrics.grounding`.
+    """Recall among the best boxes, by the any-box and by the merged protocol.
 
     ``accuracy``, ``recall_1``, ``recall_5``, ``recall_10``, ``recall_K_TYPE``
         Share of phrases, and of those of each type, that one of the K best boxes finds: any-box.

@@ -16,6 +16,7 @@ from plugins.attention.core.energy import exactly
 from plugins.attention.core.site import Place
 from plugins.attention.core.standing import build
 from plugins.attention.core.word import Word
+from plugins.attention.kernels.maps.tiles import in_single
 from plugins.question_answering.data.words import PADDING
 from plugins.question_answering.grounding.planning import scoring
 from plugins.question_answering.model import ENCODERS
@@ -85,7 +86,7 @@ class Scores(nn.Module):
         """Return (N, S) for words (N, T, C) and boxes (N, S, features), and which do not count."""
         module = self.weighing
         energies: Tensor = module.mechanism.energies(module, words, boxes, absent, outside)
-        return energies.float() + self.bias
+        return in_single(energies) + self.bias
 
 
 def within(features: Tensor, places: Tensor) -> Tensor:

@@ -34,9 +34,9 @@ def scoring(word: Word, site: Site) -> tuple[Mechanism, Mechanism | None]:
 
 def check(word: Word, sites: Sequence[str], pool: str, site: Site) -> None:
     """Refuse a word that scores nothing at the site called `pool`."""
+    scoring(word, site)
     if pool not in sites:
         raise ValueError(
-            f"mechanism {word}: goal ground scores boxes by what stands at {pool!r}, and the sites"
-            f" are {', '.join(sites) or 'none'}"
+            f"mechanism {word}: goal ground scores boxes by what stands at {pool!r}, which is not"
+            f" among the sites: {', '.join(sites)}"
         )
-    scoring(word, site)

@@ -89,7 +89,7 @@ class Spoken(Dataset):
                 raise PrepareError(f"{self.root / 'objects' / split}.jsonl lacks {lacking[0]}")
             self.attributes = attributes(self.objects) if cells else {}
         self._latest: tuple[int, dict[str, Tensor], np.ndarray] | None = None
-        self._opened: features.Opened | None = None
+        self._opened: tuple[ExitStack, features.Opened] | None = None
 
     def __len__(self) -> int:
         return len(self.sentences)
@@ -107,7 +107,7 @@ class Spoken(Dataset):
         return item
 
     def __getstate__(self) -> dict[str, Any]:
-        # An open file cannot go to a worker.
+        # A worker opens files for itself.
         return {**vars(self), "_opened": None}
 
     def _read(self, image: int) -> tuple[dict[str, Tensor], np.ndarray]:
@@ -133,11 +133,11 @@ class Spoken(Dataset):
 
     def _features(self, path: str) -> tuple[dict[str, Tensor], np.ndarray]:
         if self._opened is None:
+            files = ExitStack()  # open until the set is no longer used
             folder = self.root / path.partition("/")[0]
-            # Until the process ends; a file that is open in one process is open in no worker.
-            self._opened = ExitStack().enter_context(features.open_features(folder))
+            self._opened = files, files.enter_context(features.open_features(folder))
         try:
-            values, boxes = features.image_with_features(self._opened, path)
+            values, boxes = features.image_with_features(self._opened[1], path)
         except KeyError as error:
             raise PrepareError(f"{self.root / path} has no features: {error!r}") from None
         if values.shape[1] != self.channels:
