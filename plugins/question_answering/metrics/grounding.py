@@ -82,8 +82,7 @@ def overlaps(boxes: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def hits(phrase: Grounded) -> np.ndarray:
     """Return which of the boxes find what the phrase names, (candidates,)."""
-    found: np.ndarray = (overlaps(phrase.boxes, phrase.targets) >= ENOUGH).any(1)
-    return found
+    return np.asarray((overlaps(phrase.boxes, phrase.targets) >= ENOUGH).any(1))
 
 
 def rank(phrase: Grounded) -> int:
