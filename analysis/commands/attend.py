@@ -16,7 +16,11 @@ def attend(
     run: Annotated[str, typer.Argument(help="Run id, or the beginning or the end of one.")],
     source: Annotated[str, typer.Argument(help="An image file; for translation a sentence.")],
     question: Annotated[
-        str | None, typer.Argument(help="For question answering: what is asked about the image.")
+        str | None,
+        typer.Argument(
+            help="For question answering: what is asked about the image; or where phrases are"
+            " grounded, a sentence with '[a phrase] in brackets'."
+        ),
     ] = None,
     query: Annotated[
         str | None,

@@ -24,7 +24,9 @@ from analysis.stats.effects import MEANINGS, TERMS
 __all__ = ["draw", "figure_of", "layers"]
 
 CROP = "crop"
-"""The name of four corners (4, 2): x and y as shares of the image, the upper left one first."""
+"""How the name of four corners (4, 2) begins: x and y as shares of the image, the upper left one
+first.
+"""
 
 MAP_WIDTH = 1.9  # inches of one small map
 TOKEN, LARGEST = 0.22, 40.0
@@ -51,8 +53,9 @@ def draw(arrays: Mapping[str, np.ndarray], layer: str, title: str, out: Path) ->
         What a task's ``look`` returns: ``image`` and ``query`` or ``question``, or ``source`` and
         ``target``; and ``<block>/<name>``. ``weights`` are (M, Hk, Wk), or (M, T, S) of sentences,
         or (M, T, Hk, Wk) by the T ``words`` of a question, which may have weights (T,) too, in
-        ``<block>/words``; ``crop`` are four corners (4, 2) from 0 to 1 in an image; any other name
-        is drawn if it is (C,), or (H, W) over an image, and named at the foot if not.
+        ``<block>/words``; ``crop``, or each ``crop ...``, are four corners (4, 2) from 0 to 1 in an
+        image; any other name is drawn if it is (C,), or (H, W) over an image, and named at the foot
+        if not.
     layer: str
         One of :func:`layers`.
     title: str
@@ -83,13 +86,15 @@ def figure_of(arrays: Mapping[str, np.ndarray], layer: str) -> Figure:
         arrays = {**arrays, "question": f"{arrays['question']} ({told})"}
     weights = own.pop("weights") if "weights" in own and own["weights"].ndim == 3 else None
     terms = {name: own.pop(name) for name in TERMS if name in own and weights is not None}
-    crop = (
-        own.pop(CROP) if CROP in own and "image" in arrays and own[CROP].shape == (4, 2) else None
-    )
+    crops = {
+        name: own.pop(name)
+        for name in tuple(own)
+        if name.split(" ")[0] == CROP and "image" in arrays and own[name].shape == (4, 2)
+    }
     curves = {name: array for name, array in own.items() if array.ndim == 1}
     maps = {name: array for name, array in own.items() if array.ndim == 2 and "image" in arrays}
     if "image" in arrays:
-        figure = _over_image(arrays, weights, terms, maps, curves, crop)
+        figure = _over_image(arrays, weights, terms, maps, curves, crops)
     else:
         figure = _alignment(arrays, layer, weights, curves)
     if rest := [
@@ -107,7 +112,7 @@ def _over_image(
     terms: Mapping[str, np.ndarray],
     maps: Mapping[str, np.ndarray],
     curves: Mapping[str, np.ndarray],
-    crop: np.ndarray | None,
+    crops: Mapping[str, np.ndarray],
 ) -> Figure:
     """Mean over heads of all terms and of each term alone; every head; then all else."""
     laid = []
@@ -126,7 +131,7 @@ def _over_image(
     titled = [(f"{text}\nmax {map.max() * map.size:.1f} × uniform", map) for text, map in laid]
     titled += [(f"{name}\n{_range(map)}", map) for name, map in maps.items()]
     image = arrays["image"]
-    rows = -(-(len(titled) + len(curves) + 1 + (crop is not None)) // COLUMNS)
+    rows = -(-(len(titled) + len(curves) + 1 + len(crops)) // COLUMNS)
     height, width = image.shape[:2]
     size = (MAP_WIDTH * COLUMNS, (MAP_WIDTH * height / width + 0.25) * rows + 0.4)
     figure = Figure(figsize=size, layout="constrained")
@@ -149,8 +154,8 @@ def _over_image(
     for ax in pictures:
         ax.set_xlim(0, width)
         ax.set_ylim(height, 0)
-    if crop is not None:
-        _outline(others.pop(0), image, crop)
+    for name, crop in crops.items():
+        _outline(others.pop(0), image, crop, name)
     _curves(others, curves)
     return figure
 
@@ -162,7 +167,7 @@ def _range(map: np.ndarray) -> str:
     return f"{map.min():.3g} to {map.max():.3g}"
 
 
-def _outline(ax: Axes, image: np.ndarray, crop: np.ndarray) -> None:
+def _outline(ax: Axes, image: np.ndarray, crop: np.ndarray, name: str) -> None:
     """Show which part of an image a mechanism takes; a dot marks its upper left corner."""
     height, width = image.shape[:2]
     corners = crop * (width, height)
@@ -175,7 +180,8 @@ def _outline(ax: Axes, image: np.ndarray, crop: np.ndarray) -> None:
     right, bottom = np.maximum(corners.max(axis=0), (width, height))
     ax.set_xlim(left, right)
     ax.set_ylim(bottom, top)
-    ax.set_title("crop\nthe dot is its upper left corner", fontsize=6)
+    shown = textwrap.fill(name, LETTERS)
+    ax.set_title(f"{shown}\nthe dot is its upper left corner", fontsize=6)
 
 
 def _alignment(

@@ -23,7 +23,7 @@ from plugins.question_answering.data.words import FIRST, known_words
 from plugins.question_answering.recipe import Recipe
 from plugins.question_answering.sites import POOL
 
-__all__ = ["answers_of", "network", "runner_config", "training_config"]
+__all__ = ["answers_of", "backbone", "network", "runner_config", "schedule", "training_config"]
 
 PREPROCESSOR = {"type": "EachImageOnce", **RGB}
 
@@ -55,7 +55,7 @@ def network(job: Job, answers: int, words: int, names: dict[str, int]) -> Config
     made = {
         "type": "Answering",
         "data_preprocessor": PREPROCESSOR,
-        "backbone": _backbone(job),
+        "backbone": backbone(job),
         "map_channels": recipe.map_channels,
         "coordinates": recipe.coordinates,
         "words": FIRST + words,
@@ -78,9 +78,10 @@ def network(job: Job, answers: int, words: int, names: dict[str, int]) -> Config
     return ConfigDict(made)
 
 
-def _backbone(job: Job) -> dict[str, Any]:
+def backbone(job: Job) -> dict[str, Any]:
+    """Return the config of what makes maps of images; empty if no image is seen."""
     recipe: Recipe = job.recipe
-    if recipe.network == "question_only":
+    if recipe.network in ("question_only", "features"):
         return {}
     at = [name for name in job.sites if name != POOL]
     attending = (job.mechanism, at, recipe.heads, recipe.kv_stride)
@@ -94,7 +95,7 @@ def _backbone(job: Job) -> dict[str, Any]:
         sites.attend(plain, *attending)
         del plain["depth"]
         return plain
-    backbone: dict[str, Any] = {
+    resnet: dict[str, Any] = {
         **STEMS[recipe.stem],
         "depth": recipe.depth,
         "base_channels": recipe.base_channels,
@@ -104,12 +105,12 @@ def _backbone(job: Job) -> dict[str, Any]:
         "out_indices": (recipe.stages - 1,),
         "init_cfg": recipe.pretrained and {"type": "Pretrained", "checkpoint": recipe.pretrained},
     }
-    sites.attend(backbone, *attending)
-    for plugin in backbone.get("plugins", ()):
+    sites.attend(resnet, *attending)
+    for plugin in resnet.get("plugins", ()):
         plugin["stages"] = plugin["stages"][: recipe.stages]
-    if "stage_with_dcn" in backbone:
-        backbone["stage_with_dcn"] = backbone["stage_with_dcn"][: recipe.stages]
-    return backbone
+    if "stage_with_dcn" in resnet:
+        resnet["stage_with_dcn"] = resnet["stage_with_dcn"][: recipe.stages]
+    return resnet
 
 
 def runner_config(job: Job) -> dict[str, Any]:
@@ -139,6 +140,11 @@ def runner_config(job: Job) -> dict[str, Any]:
 
 def training_config(job: Job, answers: int, words: int, names: dict[str, int]) -> dict[str, Any]:
     """Return the part of `runner_config` that needs no data: model, optimizer and schedule."""
+    return {**schedule(job), "model": network(job, answers, words, names)}
+
+
+def schedule(job: Job) -> dict[str, Any]:
+    """Return how long it is learnt, by which optimizer, and how the learning rate changes."""
     recipe: Recipe = job.recipe
     clip = {"clip_grad": {"max_norm": recipe.clip}} if recipe.clip is not None else {}
     cycle = {"type": "OneCycle", "eta_max": recipe.rate, "convert_to_iter_based": True}
@@ -146,7 +152,6 @@ def training_config(job: Job, answers: int, words: int, names: dict[str, int]) -
     spans = [(0, first), (first, last)] if first else [(0, last)]
     return {
         "default_scope": "mmengine",
-        "model": network(job, answers, words, names),
         "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_interval": 1},
         "optim_wrapper": optimizer(job, **clip),
         "param_scheduler": [{**cycle, "begin": begin, "end": end} for begin, end in spans],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -14,13 +13,14 @@ from plugins.contracts.job import Job
 from plugins.openmmlab.look import trained_model
 from plugins.question_answering.config import runner_config
 from plugins.question_answering.data.words import known_words, numbers, words
-from plugins.question_answering.reading import read_image
+from plugins.question_answering.grounding import look as of_phrases
+from plugins.question_answering.reading import read_image_of_user
 
 __all__ = ["look"]
 
 
 def look(job: Job, image: Path, question: str) -> dict[str, np.ndarray[Any, Any]]:
-    """Return how the mechanism weighs the cells for a question.
+    """Return how the mechanism weighs the cells for a question; or where phrases are.
 
     Parameters
     ----------
@@ -45,12 +45,11 @@ def look(job: Job, image: Path, question: str) -> dict[str, np.ndarray[Any, Any]
         If there is no checkpoint, no readable image, or nothing to look at.
     """
     recipe = job.recipe
+    if recipe.goal == "ground":
+        return of_phrases.look(job, image, question)
     config = Config(runner_config(job))
     model = trained_model(job, config)
-    try:
-        pixels, _ = read_image(image, recipe.image_size)
-    except (OSError, AttributeError, cv2.error) as error:  # mmcv returns None for what is no image
-        raise ValueError(f"{image} cannot be read as an image: {error}") from None
+    pixels, _ = read_image_of_user(image, recipe.image_size)
     read = torch.tensor(numbers(question, known_words(job.data), recipe.question_length))
     batch = model.data_preprocessor({"inputs": [pixels], "words": [read], "image": [0]})
     with torch.no_grad():

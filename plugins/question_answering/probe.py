@@ -13,6 +13,7 @@ from plugins.openmmlab import probe as steps_of
 from plugins.openmmlab.probe import MadeUp
 from plugins.question_answering.config import answers_of, training_config
 from plugins.question_answering.data.words import FIRST, known_words
+from plugins.question_answering.grounding import probe as of_phrases
 
 __all__ = ["MadeUpQuestions", "probe"]
 
@@ -48,7 +49,12 @@ class MadeUpQuestions(MadeUp):
 
 
 def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
-    """Measure steps on questions, five about an image; not those that teach the visual network."""
+    """Measure steps on questions, five about an image; not those that teach the visual network.
+
+    Or on sentences, five about an image, with a phrase each.
+    """
+    if job.recipe.goal == "ground":
+        return of_phrases.probe(job, steps, outputs)
     if outputs is None:
         answers, words = len(answers_of(job)), len(known_words(job.data))
     else:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import mmcv
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from plugins.question_answering.data.rows import Question
 from plugins.question_answering.data.words import known_words, numbers
 from plugins.question_answering.metrics.normalisation import normalised, stripped
 
-__all__ = ["Asked", "ImageByImage", "read_image"]
+__all__ = ["Asked", "ImageByImage", "read_image", "read_image_of_user"]
 
 
 @DATASETS.register_module()
@@ -124,6 +125,14 @@ def read_image(path: Path, size: tuple[int, int]) -> tuple[Tensor, tuple[int, in
     scaled = mmcv.imresize(pixels, size[::-1])
     chw = np.ascontiguousarray(scaled.transpose(2, 0, 1))
     return torch.from_numpy(chw), pixels.shape[:2]
+
+
+def read_image_of_user(path: Path, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
+    """Return what `read_image` does; ValueError if it is no image."""
+    try:
+        return read_image(path, size)
+    except (OSError, AttributeError, cv2.error) as error:  # mmcv returns None for what is no image
+        raise ValueError(f"{path} cannot be read as an image: {error}") from None
 
 
 def _scores(question: Question, known: Mapping[str, int]) -> Sequence[tuple[int, float]]:

@@ -13,8 +13,14 @@ __all__ = ["Recipe"]
 
 COORDINATES = 2
 
+CORNERS = 4
+
 OF_RESNET = ("depth", "stem", "pretrained")
 """Fields that only a ResNet has."""
+
+OF_ANSWERS = ("pooling", "all_cells_epochs", "answer_layers", "dropout", "least", "loss")
+OF_BOXES = ("boxes", "feature_channels")
+"""Fields that are for one goal alone."""
 
 
 class Recipe(Training):
@@ -25,10 +31,25 @@ class Recipe(Training):
     """
 
     data: str = Field("digit-scenes", description="prepared data set")
-    network: Literal["convolutions", "resnet", "question_only"] = Field(
+    goal: Literal["answer", "ground"] = Field(
+        "answer",
+        description="answer questions; or ground phrases: find the box that each names, by what the"
+        " mechanism's softmax would be of. What is said of questions then is about sentences",
+    )
+    network: Literal["convolutions", "resnet", "question_only", "features"] = Field(
         "convolutions",
         description="what makes cells of an image: two 3x3 convolutions a stage, or a ResNet;"
-        " question_only sees no image and is the floor",
+        " question_only sees no image and is the floor; features are those of boxes that the data"
+        " set has, for goal ground",
+    )
+    boxes: PositiveInt = Field(
+        20,
+        description="for goal ground: boxes of an image to choose from, half of them near objects;"
+        " with network features the first so many that the data set has; cost is counted with so"
+        " many",
+    )
+    feature_channels: PositiveInt = Field(
+        2048, description="for network features: how many a box has in the data set"
     )
     depth: Literal[14, 18, 26, 34, 50, 101] = Field(18, description="layers of the ResNet")
     stem: Literal["imagenet", "medium", "small"] = Field(
@@ -42,7 +63,9 @@ class Recipe(Training):
     image_size: tuple[PositiveInt, PositiveInt] = Field(
         (96, 96), description="height and width to which images are scaled [448, 448]"
     )
-    coordinates: bool = Field(True, description="tell each cell its column and row [false]")
+    coordinates: bool = Field(
+        True, description="tell each cell its column and row, each box its corners [false]"
+    )
     visual_epochs: NonNegativeInt = Field(
         4,
         description="of the epochs, the first so many teach the visual network alone, by the boxes"
@@ -115,18 +138,34 @@ class Recipe(Training):
     @property
     def map_channels(self) -> int:
         """Channels of the map whose positions are the cells."""
+        if self.network == "features":
+            return self.feature_channels
         width = self.base_channels * 2 ** (self.stages - 1)
         return width * (expansion(self.depth) if self.network == "resnet" else 1)
 
     @property
     def cell_channels(self) -> int:
-        """Features of a cell, its column and row included."""
-        return self.map_channels + COORDINATES * self.coordinates
+        """Features of a cell or box, its column and row or its corners included."""
+        places = COORDINATES if self.goal == "answer" else CORNERS
+        return self.map_channels + places * self.coordinates
 
     @property
     def step(self) -> str:
         """What one step of the optimizer learns from, in words."""
-        return super().step.replace("images", "questions")
+        items = "questions" if self.goal == "answer" else "sentences"
+        return super().step.replace("images", items)
+
+    @model_validator(mode="after")
+    def _suits_the_goal(self) -> Recipe:
+        other, theirs = ("ground", OF_BOXES) if self.goal == "answer" else ("answer", OF_ANSWERS)
+        for field in theirs:
+            if getattr(self, field) != type(self).model_fields[field].default:
+                raise ValueError(f"{field} is for goal {other}, and the goal is {self.goal}")
+        if self.goal == "answer" and self.network == "features":
+            raise ValueError("network features is for goal ground: questions are about images")
+        if self.goal == "ground" and self.network == "question_only":
+            raise ValueError("network question_only sees no image, so goal ground finds no box")
+        return self
 
     @model_validator(mode="after")
     def _suits_the_network(self) -> Recipe:
@@ -135,11 +174,12 @@ class Recipe(Training):
             for field in OF_RESNET:
                 if getattr(self, field) != fields[field].default:
                     raise ValueError(f"{field} is for network resnet")
-        if self.network == "question_only":
+        if self.network in ("question_only", "features"):
             if self.visual_epochs:
                 raise ValueError(
-                    f"network question_only has nothing to learn from boxes in {self.visual_epochs}"
-                    " epochs: set visual_epochs to 0, and epochs to what is left"
+                    f"network {self.network} has nothing to learn from boxes in"
+                    f" {self.visual_epochs} epochs: set visual_epochs to 0, and epochs to what is"
+                    " left"
                 )
         elif self.frozen_visual and not self.visual_epochs and self.pretrained is None:
             raise ValueError(
@@ -169,7 +209,8 @@ class Recipe(Training):
     def check_items(self, items: int) -> None:
         """Refuse fewer questions than a batch has: an epoch leaves out its incomplete last one."""
         if items < self.batch_size:
+            what = "questions" if self.goal == "answer" else "sentences"
             raise ValueError(
-                f"{items} training questions make no batch of batch_size {self.batch_size};"
+                f"{items} training {what} make no batch of batch_size {self.batch_size};"
                 f" batch_size {items} or less would do"
             )

@@ -17,6 +17,7 @@ from plugins.contracts.probe import Probed
 from plugins.contracts.task import ChecksData, Evaluates, Looks, Probes, Smokes, Task
 from plugins.contracts.weights import WeightsFile
 from plugins.openmmlab.pretrained import weights_files
+from plugins.question_answering.grounding import planning
 from plugins.question_answering.recipe import Recipe
 from plugins.question_answering.sites import POOL, SITES, site
 
@@ -32,14 +33,19 @@ BY_TYPE = ("accuracy", "pointing")
 
 
 class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Looks):
-    """Questions about images with MMEngine."""
+    """Questions about images, and phrases that name boxes in them, with MMEngine."""
 
     name = "question_answering"
     Recipe = Recipe
     sites = SITES
     default_sites = (POOL,)
     metrics = (
-        Metric("accuracy", "share of questions answered right", point=0.01, best=1),
+        Metric(
+            "accuracy",
+            "share of questions answered, or phrases grounded, right",
+            point=0.01,
+            best=1,
+        ),
         Metric("majority", "accuracy of the most frequent answer", 0.01, best=1, of_data=True),
         Metric(
             "question_only",
@@ -48,7 +54,13 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
             best=1,
             of_data=True,
         ),
-        Metric("upper_bound", "accuracy of the best known answers", 0.01, best=1, of_data=True),
+        Metric(
+            "upper_bound",
+            "accuracy of the best known answers, or boxes",
+            point=0.01,
+            best=1,
+            of_data=True,
+        ),
         Metric(
             "pointing",
             "share of questions whose most attended cell is what they name",
@@ -60,6 +72,9 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
         Metric(
             "macs_kept", "MACs of a mechanism that multiplies these alone", higher_is_better=False
         ),
+        Metric("recall_5", "share of phrases that one of 5 boxes finds", point=0.01, best=1),
+        Metric("recall_10", "share of phrases that one of 10 boxes finds", point=0.01, best=1),
+        Metric("chance", "share of the boxes that are named", 0.01, best=1, of_data=True),
     )
     packages = ("onedl-mmcv", "onedl-mmengine", "onedl-mmdetection")
     imports = ("mmcv.ops", "mmdet.models")
@@ -74,6 +89,8 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
         """Refuse what cannot stand there, and any mechanism in a network that sees no image."""
         if recipe.network != "question_only":
             super().check(word, sites, recipe)
+            if recipe.goal == "ground":
+                planning.check(word, sites, POOL, self.site(POOL, recipe))
         elif word.parts:
             raise ValueError(
                 f"mechanism {word}: network question_only sees no image, so in its grid there is"
@@ -101,6 +118,8 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
 
     def smoke(self, recipe: Any) -> Any:
         """Return the same training at toy width on a few images, and an evaluation."""
+        if recipe.goal == "ground":
+            return self._smoke_of_phrases(recipe)
         visual, first = (min(n, 1) for n in (recipe.visual_epochs, recipe.all_cells_epochs))
         unlearnt = not visual and recipe.network != "question_only"
         return recipe.toy(
@@ -116,6 +135,21 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
             epochs=1 + visual + first,
         )
 
+    def _smoke_of_phrases(self, recipe: Any) -> Any:
+        """Return two steps on the eight phrases of two scenes, the first on the scenes alone."""
+        return recipe.toy(
+            network="convolutions" if recipe.network == "features" else recipe.network,
+            image_size=(64, 64),
+            training_images=2,
+            batch_size=6,
+            channels=32,
+            word_channels=16,
+            boxes=8,
+            feature_channels=Recipe.model_fields["feature_channels"].default,
+            visual_epochs=1,
+            epochs=2,
+        )
+
     def preload(self) -> None:
         """Import MMDetection's backbones."""
         from plugins.question_answering import train  # noqa: F401
@@ -127,20 +161,27 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
         train(job)
 
     def cost(self, job: Job, outputs: int | None = None) -> Cost:
-        """Count one image and one question."""
+        """Count one image and one question or phrase."""
         from plugins.question_answering.train import cost
 
         return cost(job, outputs)
 
     def probe(self, job: Job, steps: int, outputs: int | None = None) -> Probed:
-        """Make steps on questions about images of the recipe's size."""
+        """Make steps on questions, or phrases, and images of the recipe's size."""
         from plugins.question_answering.probe import probe
 
         return probe(job, steps, outputs)
 
     def training_steps(self, recipe: Any, items: int | None, data: Path | None) -> int | None:
-        """Count the questions' whole batches; `items` are questions."""
-        if recipe.training_images is not None:
+        """Count the questions' whole batches, or the sentences'; `items` are questions."""
+        if recipe.goal == "ground":
+            if data is None:
+                return None
+            from plugins.question_answering.data.layout import read_phrases
+            from plugins.question_answering.data.sentences import sentences
+
+            items = len(sentences(read_phrases(data, "train", recipe.training_images)))
+        elif recipe.training_images is not None:
             if data is None:
                 return None
             from plugins.question_answering.data.layout import read_questions
@@ -162,7 +203,10 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
         return accuracy_of_samples(items, weights)
 
     def look(self, job: Job, source: str, query: str) -> dict[str, np.ndarray[Any, Any]]:
-        """Return how cells of the image file `source` are weighed for the question `query`."""
+        """Return how cells of the image file `source` are weighed for the question `query`.
+
+        Or which boxes in it are named by the phrases in brackets in the sentence `query`.
+        """
         from plugins.question_answering.look import look
 
         return look(job, Path(source), query)

@@ -1,8 +1,9 @@
-"""Train a network that answers questions, and count what it costs."""
+"""Train a network that answers questions or grounds phrases, and count what it costs."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.registry import MODELS, init_default_scope
@@ -12,22 +13,24 @@ from plugins.contracts.job import Job
 from plugins.openmmlab import evaluation, training
 from plugins.question_answering.config import answers_of, network, runner_config
 from plugins.question_answering.data.words import FIRST, known_words
+from plugins.question_answering.grounding import config as of_phrases
+from plugins.question_answering.grounding import cost as cost_of_phrases
 
 __all__ = ["cost", "evaluate", "train"]
 
 
 def train(job: Job) -> None:
     """Train and evaluate on the validation split after every epoch."""
-    training.train(job, runner_config(job))
+    training.train(job, _runner_config(job))
 
 
 def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
     """Return the metrics of the validation split for the weights of a run."""
-    return evaluation.evaluate(job, runner_config(job), checkpoint)
+    return evaluation.evaluate(job, _runner_config(job), checkpoint)
 
 
 def cost(job: Job, outputs: int | None = None) -> costs.Cost:
-    """Count one image and one question, of as many words as are read.
+    """Count one image and one question, of as many words as are read; or one phrase.
 
     What names objects while the visual network learns is no part of it. `outputs` is the number of
     answers; by default those of the data set. Without the set its words are not known, and so many
@@ -35,6 +38,8 @@ def cost(job: Job, outputs: int | None = None) -> costs.Cost:
     """
     init_default_scope("mmengine")
     recipe = job.recipe
+    if recipe.goal == "ground":
+        return cost_of_phrases.cost(job, outputs)
     if outputs is None:
         answers, known = len(answers_of(job)), len(known_words(job.data))
     else:
@@ -47,3 +52,7 @@ def cost(job: Job, outputs: int | None = None) -> costs.Cost:
         of_image = torch.zeros(1, dtype=torch.long)
     shape = [3, height, width, recipe.question_length]
     return costs.count(model, lambda: model(image, words, of_image), shape)
+
+
+def _runner_config(job: Job) -> dict[str, Any]:
+    return (of_phrases.runner_config if job.recipe.goal == "ground" else runner_config)(job)

@@ -18,6 +18,7 @@ GRIDS = Path(__file__).parents[2] / "grids"
 PATHS = find([GRIDS])
 EMBEDDED = {
     "controls": "control-scenes",
+    "question_answering": "digit-scenes",
     "classification": "cluttered-digits",
     "detection": "trees",
     "segmentation": "landcover",

@@ -1,6 +1,6 @@
-"""A tiny set: one or two squares of some colours on noise, and questions about them.
+"""A tiny set: one or two squares of some colours on noise, questions about them, and phrases.
 
-As a script, DATA FOLDER, it trains as one of the processes that torch's variables tell of.
+As a script, DATA FOLDER GOAL, it trains as one of the processes that torch's variables tell of.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from mmengine.registry import MODELS, init_default_scope
 from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
 from plugins.question_answering import config
-from plugins.question_answering.data.layout import write_lines, write_questions
-from plugins.question_answering.data.rows import Question
+from plugins.question_answering.data.layout import write_lines, write_phrases, write_questions
+from plugins.question_answering.data.rows import Phrase, Question
 from plugins.question_answering.recipe import Recipe
 
 __all__ = ["COLOURS", "SIDE", "SMALL", "built", "job", "make", "train"]
@@ -43,8 +43,9 @@ def make(folder: Path, several: bool = False) -> Path:
     """Write the set; with `several`, ten people answer each question, two of them wrongly."""
     chance = np.random.default_rng(0)
     asked: dict[str, list[Question]] = {}
+    phrases: dict[str, list[Phrase]] = {}
     for split, scenes in SCENES.items():
-        rows, asked[split] = [], []
+        rows, asked[split], phrases[split] = [], [], []
         (folder / "images" / split).mkdir(parents=True)
         for number in range(scenes):
             path = f"images/{split}/{number}.png"
@@ -59,6 +60,12 @@ def make(folder: Path, several: bool = False) -> Path:
             assert cv2.imwrite(str(folder / path), image)
             rows.append({"image": path, "objects": objects})
             boxes = {each["colour"]: tuple(each["box"]) for each in objects}
+            called = [f"the {name} square" for name in boxes]
+            sentence = " near ".join(called)
+            for index, name in enumerate(boxes):
+                phrases[split].append(
+                    Phrase(path, called[index], (boxes[name],), (name,), sentence, 4 * index)
+                )
             for name in COLOURS:
                 answer = "yes" if name in boxes else "no"
                 others = {"yes": "yeah", "no": "maybe"}[answer]
@@ -72,6 +79,7 @@ def make(folder: Path, several: bool = False) -> Path:
                 Question(path, "how many squares?", (count,) * len(answers), "count")
             )
         write_lines(folder / "objects" / f"{split}.jsonl", rows)
+    write_phrases(folder, phrases)
     (folder / "card.json").write_text(json.dumps({"counts": write_questions(folder, asked)}))
     return folder
 
@@ -106,13 +114,18 @@ def built(job: Job, names: dict[str, int] | None = None, answers: int = 5):
     return MODELS.build(config.network(job, answers, 9, names or {}))
 
 
-def train(data: Path, folder: Path) -> None:
-    """Make six steps on boxes and six on questions, with nothing at random but the start."""
+def train(data: Path, folder: Path, goal: str = "answer") -> None:
+    """Make six steps on boxes and six on questions, with nothing at random but the start.
+
+    Or, to ground, three on boxes and three on sentences.
+    """
     from plugins.question_answering.task import QuestionAnswering
 
     recipe = {"optimizer": "sgd", "learning_rate": 0.05, "epochs": 2, "frozen_visual": False}
+    if goal == "ground":
+        recipe |= {"goal": goal, "batch_size": 4, "boxes": 6}
     QuestionAnswering().train(job(data, folder, "soft", **recipe))
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]), Path(sys.argv[2]))
+    train(*map(Path, sys.argv[1:3]), *sys.argv[3:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import coloured_squares as squares
 import pytest
@@ -39,9 +40,30 @@ def test_a_whole_set_is_counted(data):
     }
 
 
-def test_a_set_of_phrases_is_known_to_train_nothing(tmp_path):
-    (tmp_path / "phrases").mkdir()
-    assert "no training reads them yet" in checked(tmp_path).notes[0]
+def test_a_set_of_phrases_alone_is_counted_and_what_it_lacks_is_told(data):
+    shutil.rmtree(data / "questions")
+    found = checked(data)
+    assert found.counts["sentences"] == {"train": 12, "val": 6}
+    assert sum(found.counts["phrases"]["train"].values()) == 18
+    assert (found.counts["words"], found.counts["longest"]) == (6, 7)
+    assert found.notes == ()
+    shutil.rmtree(data / "objects")
+    assert "goal ground needs one of them" in checked(data).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"boxes": []}, r"val.jsonl, line 1: the phrase lacks a box"),
+        ({"image": "images/val/none.png"}, r"lacks what phrases of val are about: .*none"),
+    ],
+)
+def test_a_phrase_that_cannot_be_learnt_is_named(data, entry, message):
+    shutil.rmtree(data / "questions")
+    first, *others = (data / "phrases/val.jsonl").read_text().splitlines()
+    write(data / "phrases/val.jsonl", {**json.loads(first), **entry}, *map(json.loads, others))
+    with pytest.raises(PrepareError, match=message):
+        checked(data)
 
 
 def test_words_that_only_val_has_are_told(data):

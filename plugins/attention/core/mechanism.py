@@ -52,6 +52,8 @@ class Mechanism(BaseModel):
         Whether it is written behind another word, or behind ``none``: ``none+deformable``.
     module_name: str
         The name of its module within the layer of a network that it stands in; by default `name`.
+    of_values: tuple of str
+        The names of those parts of its module that `energies` does without.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -65,6 +67,7 @@ class Mechanism(BaseModel):
     uses: ClassVar[frozenset[str]] = frozenset()
     beside: ClassVar[bool] = False
     module_name: ClassVar[str] = ""
+    of_values: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def named(cls, name: str) -> type[Mechanism]:
@@ -123,6 +126,24 @@ class Mechanism(BaseModel):
         for all queries, and a mask is (N, S).
         """
         return {}
+
+    def no_energies(self) -> str:
+        """Say why it has no `energies`; empty if it has."""
+        return f"{self.name} has no weights by word and box before a softmax"
+
+    def energies(
+        self,
+        module: Any,
+        query: Tensor,
+        memory: Tensor,
+        key_padding_mask: Tensor | None = None,
+        query_padding_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return by what a softmax would weigh each of `memory` for the last word, (N, S).
+
+        For a `PairSite`, whose sets and masks these are. What padding has means nothing.
+        """
+        raise NotImplementedError
 
     def options(self) -> dict[str, str]:
         """Return the options with other than their defaults, as written, without the range."""

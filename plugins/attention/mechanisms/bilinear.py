@@ -38,6 +38,7 @@ class Bilinear(Mechanism):
     paper = "Kim et al. 2018, Bilinear Attention Networks"
     url = "https://arxiv.org/abs/1805.07932"
     places: ClassVar[Places] = {PairSite: (Place.POOL,)}
+    of_values = ("glimpses",)
 
     glimpses: int = Field(1, ge=1)
     joint: Literal["residual", "sum", "concatenation"] = "residual"
@@ -86,6 +87,30 @@ class Bilinear(Mechanism):
         """Return the weights of each glimpse as a head, each 1 in sum over words and cells."""
         return {"weights": module.weights(*inputs)}
 
+    def no_energies(self) -> str:
+        """Say why it has none: several glimpses have a map each."""
+        if self.glimpses > 1 or self.joint != "residual":
+            return f"{self}: the map of one glimpse is read, which is joined with no other"
+        return ""
+
+    def energies(
+        self,
+        module: Any,
+        query: Tensor,
+        memory: Tensor,
+        key_padding_mask: Tensor | None = None,
+        query_padding_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the low-rank form of the last word and each cell."""
+        from plugins.attention.pairs.masks import last
+
+        return self._of_vector(module, last(query, query_padding_mask), memory)
+
+    @staticmethod
+    def _of_vector(module: Any, vector: Tensor, memory: Tensor) -> Tensor:
+        found: Tensor = module.energies(vector[:, None], memory)
+        return found[:, 0, 0]
+
 
 class Single(Bilinear):
     """A mean over the cells, weighted by a form of low rank in the last word and each of them."""
@@ -99,6 +124,10 @@ class Single(Bilinear):
         """Return the closed form, for one word alone."""
         assert isinstance(site, PairSite)
         return self._cost(site, None)
+
+    def no_energies(self) -> str:
+        """Say why it is not asked for them."""
+        return "single weighs by the last word alone, and so does bilinear where one word is read"
 
 
 class Co(Bilinear):
@@ -121,3 +150,15 @@ class Co(Bilinear):
         query, hidden = inputs[0], inputs[3] if len(inputs) > 3 else None
         words = module.word_weights(query, hidden)
         return {**super().weights(module, *inputs), "words": words}
+
+    def energies(
+        self,
+        module: Any,
+        query: Tensor,
+        memory: Tensor,
+        key_padding_mask: Tensor | None = None,
+        query_padding_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the low-rank form of the mean of the words and each cell."""
+        words, _ = module.read(query, query_padding_mask)
+        return self._of_vector(module, words[:, 0], memory)

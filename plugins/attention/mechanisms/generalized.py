@@ -42,6 +42,7 @@ class Generalized(Mechanism):
     }
     uses = frozenset({"heads", "kv_stride"})
     module_name = "gen_attention_block"  # mmcv's, so that checkpoints load
+    of_values = ("v_proj", "out_proj")
 
     spatial_range: int | None = Field(None, ge=1)
 
@@ -115,3 +116,23 @@ class Generalized(Mechanism):
         key, _ = module.keys_values(memory)
         weights = module.weights(query, key, memory.shape[1], key_padding_mask=hidden)
         return {"weights": weights}
+
+    def no_energies(self) -> str:
+        """Say why there are none without a term."""
+        return f"{self.name} weighs all alike" if self.terms == "0000" else ""
+
+    def energies(
+        self,
+        module: Any,
+        query: Tensor,
+        memory: Tensor,
+        key_padding_mask: Tensor | None = None,
+        query_padding_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the terms that are on, in sum over them and over the heads."""
+        from plugins.attention.pairs.masks import last
+
+        key = module.split_heads(module.k_proj(memory))
+        asking = last(query, query_padding_mask)[:, None]
+        found: Tensor = module.energy(asking, key, memory.shape[1]).sum(1)[:, 0]
+        return found.expand(len(query), -1)

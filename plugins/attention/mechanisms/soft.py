@@ -80,3 +80,19 @@ class Soft(Mechanism):
     ) -> dict[str, Tensor]:
         """Return the weights of each hop as a head."""
         return {"weights": module.weights(*inputs)}
+
+    def no_energies(self) -> str:
+        """Return nothing: it has them."""
+        return ""
+
+    def energies(
+        self,
+        module: Any,
+        query: Tensor,
+        memory: Tensor,
+        key_padding_mask: Tensor | None = None,
+        query_padding_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return those of the last hop."""
+        found: Tensor = module.energies(query, memory, key_padding_mask, query_padding_mask)
+        return found

@@ -163,13 +163,17 @@ class BilinearAttention(nn.Module):
         """Return what takes part of the question: all words, and which of them are padding."""
         return query, hidden
 
-    def _weights(
-        self, words: Tensor, cells: Tensor, cells_hidden: Tensor | None, hidden: Tensor | None
-    ) -> Tensor:
+    def energies(self, words: Tensor, cells: Tensor) -> Tensor:
+        """Return what the softmax is of, (N, G, T, S), without masks, for words that are read."""
         asked, told = self.query(words).relu(), self.drop_cells(self.key(cells).relu())
         with exactly(asked):
             rows = in_single(asked)[:, None] * in_single(self.score.weight)[:, None]
-            energies = (rows.flatten(1, 2) @ in_single(told).mT).unflatten(1, rows.shape[1:3])
+            return (rows.flatten(1, 2) @ in_single(told).mT).unflatten(1, rows.shape[1:3])
+
+    def _weights(
+        self, words: Tensor, cells: Tensor, cells_hidden: Tensor | None, hidden: Tensor | None
+    ) -> Tensor:
+        energies = self.energies(words, cells)
         if cells_hidden is not None:
             energies = hide(energies, cells_hidden[:, None, None])
         if hidden is not None:

@@ -110,6 +110,21 @@ class SoftAttention(nn.Module):
         weights = self._attend(query, memory, key_padding_mask, query_padding_mask)[1]
         return torch.stack(weights, dim=1)
 
+    def energies(
+        self,
+        query: Tensor,
+        memory: Tensor,
+        key_padding_mask: Tensor | None = None,
+        query_padding_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return what the softmax of the last hop is of, (N, S), without the mask."""
+        cells = self.embed(memory).tanh()
+        question = last(query, query_padding_mask)
+        for hop in self.hops[:-1]:
+            question = question + self._seen(hop, cells, question, key_padding_mask)[0]
+        found: Tensor = self.hops[-1](cells, question)
+        return found
+
     def _attend(
         self,
         query: Tensor,
@@ -121,7 +136,15 @@ class SoftAttention(nn.Module):
         cells = self.embed(memory).tanh()
         question, seen = last(query, query_padding_mask), []
         for hop in self.hops:
-            weights = softmax(hop(cells, question), key_padding_mask)[:, None]
-            question = question + (weights.to(cells.dtype) @ cells).squeeze(1)
+            attended, weights = self._seen(hop, cells, question, key_padding_mask)
+            question = question + attended
             seen.append(weights)
         return question, seen
+
+    @staticmethod
+    def _seen(
+        hop: nn.Module, cells: Tensor, question: Tensor, hidden: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the mean of the cells, (N, C), and by which weights, (N, 1, S)."""
+        weights = softmax(hop(cells, question), hidden)[:, None]
+        return (weights.to(cells.dtype) @ cells).squeeze(1), weights

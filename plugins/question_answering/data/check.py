@@ -10,6 +10,7 @@ from plugins.contracts.copies import readable_image, some
 from plugins.contracts.dataset import Checked, PrepareError
 from plugins.openmmlab.images import check_images, spread
 from plugins.question_answering.data.answers import answer_counts
+from plugins.question_answering.data.check_phrases import check_phrases
 from plugins.question_answering.data.layout import ANSWERS, read_answers, read_questions
 from plugins.question_answering.data.objects import attributes, read_objects
 from plugins.question_answering.data.rows import Question
@@ -30,7 +31,7 @@ def check(folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked
     Checked
         ``questions`` of each type by split; how many ``words`` and ``answers`` train has; the words
         of its ``longest`` question; the number of ``names`` of each attribute of objects, if the
-        set says what is in its images.
+        set says what is in its images. Of a set without questions, what `check_phrases` finds.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def check(folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked
         As :meth:`plugins.contracts.task.ChecksData.check_data` does.
     """
     if not (folder / "questions").is_dir() and (folder / "phrases").is_dir():
-        return Checked(notes=("it has phrases and no questions: no training reads them yet",))
+        return check_phrases(folder, progress)
     asked = {split: read_questions(folder, split) for split in SPLITS}
     notes: list[str] = []
     for split, questions in asked.items():

@@ -75,16 +75,15 @@ def read_questions(folder: Path, split: str, images: int | None = None) -> list[
 
     PrepareError if the file is not as it should be.
     """
-    found = list(_read(folder / "questions" / f"{split}.jsonl", Question))
-    if images is None:
-        return found
-    kept = set(islice(dict.fromkeys(question.image for question in found), images))
-    return [question for question in found if question.image in kept]
+    return _of_first(_read(folder / "questions" / f"{split}.jsonl", Question), images)
 
 
-def read_phrases(folder: Path, split: str) -> list[Phrase]:
-    """Return the phrases of a split; PrepareError if the file is not as it should be."""
-    return list(_read(folder / "phrases" / f"{split}.jsonl", Phrase))
+def read_phrases(folder: Path, split: str, images: int | None = None) -> list[Phrase]:
+    """Return the phrases of a split, or those of its first so many images.
+
+    PrepareError if the file is not as it should be.
+    """
+    return _of_first(_read(folder / "phrases" / f"{split}.jsonl", Phrase), images)
 
 
 def read_answers(folder: Path, least: int = 1) -> list[str]:
@@ -99,6 +98,14 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _of_first(rows: Iterable[Row], images: int | None) -> list[Row]:
+    found = list(rows)
+    if images is None:
+        return found
+    kept = set(islice(dict.fromkeys(row.image for row in found), images))
+    return [row for row in found if row.image in kept]
 
 
 def _plain(row: Question | Phrase) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Grounded", "Recall", "best_first", "merged", "overlaps", "recall"]
+__all__ = ["Grounded", "Recall", "best_first", "hits", "merged", "overlaps", "rank", "recall"]
 
 ENOUGH = 0.5
 RANKS = (1, 5, 10)
@@ -80,6 +80,17 @@ def overlaps(boxes: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
+def hits(phrase: Grounded) -> np.ndarray:
+    """Return which of the boxes find what the phrase names, (candidates,)."""
+    return np.asarray((overlaps(phrase.boxes, phrase.targets) >= ENOUGH).any(1))
+
+
+def rank(phrase: Grounded) -> int:
+    """Return which of its boxes is the first to find it, counted from 1; 0 if none does."""
+    found = hits(phrase)
+    return int(found.argmax()) + 1 if found.any() else 0
+
+
 def recall(phrases: Iterable[Grounded], ranks: Sequence[int] = RANKS) -> Recall:
     """Return Recall@k by the any-box protocol; by the other one of ``map(merged, phrases)``.
 
@@ -88,22 +99,20 @@ def recall(phrases: Iterable[Grounded], ranks: Sequence[int] = RANKS) -> Recall:
     ValueError
         If there is no phrase, or one names no box.
     """
-    # The first candidate that finds each phrase, counted from 1; 0 if none does.
     first: list[int] = []
     by_type: defaultdict[str, list[int]] = defaultdict(list)
     for phrase in phrases:
         if not len(phrase.targets):
             raise ValueError("a phrase without a box cannot be found: leave it out")
-        hits = (overlaps(phrase.boxes, phrase.targets) >= ENOUGH).any(1)
-        rank = int(hits.argmax()) + 1 if hits.any() else 0
-        first.append(rank)
+        found = rank(phrase)
+        first.append(found)
         for kind in phrase.types:
-            by_type[kind].append(rank)
+            by_type[kind].append(found)
     if not first:
         raise ValueError("recall needs at least one phrase")
     return Recall(
         _at(first, ranks),
-        float(np.mean([rank > 0 for rank in first])),
+        float(np.mean([each > 0 for each in first])),
         {kind: _at(found, ranks) for kind, found in by_type.items()},
     )
 
@@ -113,4 +122,4 @@ def _area(boxes: np.ndarray) -> np.ndarray:
 
 
 def _at(first: Sequence[int], ranks: Sequence[int]) -> dict[int, float]:
-    return {k: float(np.mean([0 < rank <= k for rank in first])) for k in ranks}
+    return {k: float(np.mean([0 < each <= k for each in first])) for k in ranks}
