@@ -20,6 +20,7 @@ EMBEDDED = {
     "controls": "control-scenes",
     "classification": "cluttered-digits",
     "detection": "trees",
+    "question_answering": "digit-scenes",
     "segmentation": "landcover",
     "translation": "software-en-de",
 }
