@@ -125,12 +125,12 @@ def runner_config(job: Job) -> dict[str, Any]:
     config = training_config(job, len(answers), len(known_words(job.data)), names)
     return config | {
         "train_dataloader": _loader(job, "train", answers),
-        "val_dataloader": _loader(job, "val", answers),
+        "val_dataloader": _loader(job, recipe.evaluation_split, answers),
         "val_cfg": {},
         "val_evaluator": {
             "type": "Answers",
             "data_root": str(job.data),
-            "split": "val",
+            "split": recipe.evaluation_split,
             "cells": recipe.cells,
             "images": recipe.evaluation_images,
             "training_images": recipe.training_images,

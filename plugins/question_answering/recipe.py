@@ -104,6 +104,11 @@ class Recipe(Training):
     least: PositiveInt = Field(
         1, description="training questions that an answer must be the best one of, to be known"
     )
+    evaluation_split: Literal["val", "test"] = Field(
+        "val",
+        description="what is evaluated after every epoch; nothing is chosen by it, the last epoch"
+        " counts",
+    )
     loss: Literal["cross_entropy", "soft_scores"] = Field(
         "cross_entropy",
         description="of the one best answer; or binary for each answer, whose target is how right"

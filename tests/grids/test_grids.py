@@ -12,7 +12,7 @@ from study import data
 from study.grid.reading import find, load
 
 GRIDS = Path(__file__).parents[2] / "grids"
-SETS = ("coco", "cityscapes", "wmt14", "imagenet", "cub")
+SETS = ("coco", "cityscapes", "wmt14", "imagenet", "cub", "vqa2", "vqa-cp", "clevr")
 FULL = [path for name in SETS for path in find([GRIDS / name])]
 
 TRAINED = "4e2c0395ef91f37e0dcde86c597ded4966d144fc7e5c1355cead3ae903905e69"
@@ -81,4 +81,7 @@ def test_the_field_values_are_written_out():
 
 def test_the_data_sets_say_how_many_classes_they_have():
     outputs = {name: importlib.import_module(data.datasets()[name]).OUTPUTS for name in SETS}
-    assert outputs == {"coco": 80, "cityscapes": 19, "wmt14": 37_008, "imagenet": 1_000, "cub": 200}
+    assert outputs == {
+        "coco": 80, "cityscapes": 19, "wmt14": 37_008, "imagenet": 1_000, "cub": 200,
+        "vqa2": 3_129, "vqa-cp": 3_129, "clevr": 28,
+    }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import coloured_squares as squares
 import numpy as np
@@ -51,6 +52,17 @@ def test_weights_from_a_file_are_evaluated_as_the_training_did(trained, tmp_path
     assert found == {name: last[name] for name in found}
     with pytest.raises(CheckpointError):
         TASK.evaluate(squares.job(trained.data, tmp_path, "hard"), checkpoint)
+
+
+def test_the_split_is_evaluated_that_the_recipe_names(trained, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(trained.data, data)
+    lines = (data / "questions/val.jsonl").read_text().splitlines()
+    (data / "questions/test.jsonl").write_text("\n".join(lines[:3]) + "\n")
+    checkpoint = trained.folder / "checkpoints" / "epoch_3.pth"
+    job = squares.job(data, tmp_path / "run", "soft", evaluation_split="test")
+    first = trained.kept[-1]["tenths"][:3] / 10
+    assert TASK.evaluate(job, checkpoint)["accuracy"] == pytest.approx(first.mean())
 
 
 def test_it_shows_where_it_looks(trained):

@@ -93,7 +93,9 @@ def test_the_forms_tell_the_same(written):
         assert "aten.grid_sampler_2d" in text.replace(r"\_", "_")
 
 
-@pytest.mark.parametrize("place", ["coco", "cityscapes", "wmt14", "imagenet", "cub"])
+@pytest.mark.parametrize(
+    "place", ["coco", "cityscapes", "wmt14", "imagenet", "cub", "vqa2", "vqa-cp", "clevr"]
+)
 def test_the_tables_in_the_repository_are_those_of_its_grids(place):
     committed = frame((ROOT / f"results/cost/{place}.csv").read_text())
     grids = {path: load(path) for path in sorted((ROOT / "grids" / place).rglob("*.yaml"))}

@@ -48,6 +48,8 @@ SPLITS = ("train", "val")
 QUESTIONS = "questions/CLEVR_{}_questions.json"
 OFFICIAL = {"train questions": 699_989, "val questions": 149_991}
 TRAINING_ITEMS = OFFICIAL["train questions"]
+OUTPUTS = 28
+"""Yes, no, 0 to 10, and 15 values of attributes."""
 
 
 def recognises(folder: Path) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from plugins.contracts.copies import CopyCard, check_counts, check_folder, link
 from plugins.contracts.dataset import PrepareError, Source
 from plugins.openmmlab.data.own_files import val_of
+from plugins.question_answering.data.copies import vqa2
 from plugins.question_answering.data.copies.coco_questions import (
     IMAGES,
     image_folder,
@@ -59,6 +60,8 @@ FILES = "vqacp_v2_{}_{}.json"
 PARTS = ("train", "test")
 # Together as many as VQA v2 has in train and val.
 OFFICIAL = {"train questions": 438_183, "test questions": 219_928}
+OUTPUTS = vqa2.OUTPUTS
+"""Cost is counted with them until the set is prepared."""
 
 
 def recognises(folder: Path) -> bool:
