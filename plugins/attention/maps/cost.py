@@ -15,7 +15,7 @@ __all__ = [
 ]
 
 LOCALISATION = (5, 32, 5, 64)
-"""Kernel size, channels, cells an axis and hidden units of the network that says how a map is moved."""
+"""Kernel size, channels, cells an axis, hidden units of what says how a map is moved."""
 
 START = {
     "affine": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),

@@ -46,11 +46,11 @@ class SpatialTransformer2d(nn.Module):
             raise ValueError(f"transform must be {', '.join(START)}; got {transform!r}")
         self.transform = transform
         kernel, channels, cells, hidden = LOCALISATION
-        halves: dict[str, int] = {"stride": 2, "padding": kernel // 2}
+        around = kernel // 2
         self.localise = nn.Sequential(
-            nn.Conv2d(in_channels, channels, kernel, **halves),
+            nn.Conv2d(in_channels, channels, kernel, stride=2, padding=around),
             nn.ReLU(),
-            nn.Conv2d(channels, channels, kernel, **halves),
+            nn.Conv2d(channels, channels, kernel, stride=2, padding=around),
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(cells),
             nn.Flatten(),

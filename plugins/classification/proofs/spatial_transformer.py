@@ -1,6 +1,6 @@
 """Does a spatial transformer turn turned digits back, and does that help to name them?
 
-A small network learns to name handwritten digits that are turned by up to 90 degrees to either
+A linear layer learns to name handwritten digits that are turned by up to 60 degrees to either
 side, scaled and shifted. It learns alone and behind a spatial transformer that sees the image. A
 table has a row for each, and of the transformer these numbers for the images of val:
 
@@ -32,41 +32,38 @@ __all__ = ["angle", "turned"]
 
 SIDE, INK = 40, 20
 """Pixels of an image's side, and of the longer side of a digit before it is scaled."""
-MOST, SCALE, SHIFT = 90.0, (0.7, 1.2), 4
+MOST, SCALE, SHIFT = 60.0, (0.7, 1.2), 2
 """Degrees to either side; factors; pixels along each axis."""
 DEVIATION = 0.3
 """Of pixels from 0 to 1. The ground stays 0, like what a transformer sees beyond the border."""
 PARTS = (0.0, 0.8), (0.8, 1.0)
 """Of each class's digits, to train and to validate."""
 TRANSFORMS = ("rotation",)
-WIDTHS = (8, 16, 16)
+CELL = 2
+"""Pixels of a cell's side: what names the digits sees means of cells."""
 RATE = 2e-3
 """The highest learning rate."""
 STAGES = (
-    (0.0, 3, 0.0, 1.0), (20.0, 4, 1.0, 0.0), (45.0, 4, 1.0, 0.0), (70.0, 4, 1.0, 0.0),
-    (MOST, 8, 1.0, 0.0), (MOST, 2, 0.5, 0.25),
+    (0.0, 4, 0.0, 1.0), (20.0, 6, 1.0, 0.0), (40.0, 8, 1.0, 0.0),
+    (MOST, 24, 1.0, 0.0), (MOST, 6, 1.0, 0.25),
 )  # fmt: skip
 """Degrees to either side; passes over the 8,000 digits of train, each time turned anew; factors of
-the rate for the transformer, and for what stands behind it.
+the rate for the transformer, and for the layer behind it.
 
-Convolutions that learn from turned digits from the start soon bear turns of any angle. The gradient
-then hardly says where a transformer should turn to; it moves images by some degrees at most.
+That layer learns upright digits first, and then says where the transformer should turn to. It is
+linear because convolutions bear turned digits: they leave a transformer little to gain.
 """
 
 
 class _Network(nn.Module):
-    """Convolutions and a linear layer, behind a spatial transformer or alone."""
+    """A linear layer on an image, behind a spatial transformer or alone."""
 
     def __init__(self, transform: str) -> None:
         super().__init__()
         self.transformer = SpatialTransformer2d(1, transform) if transform else nn.Identity()
-        layers: list[nn.Module] = []
-        for before, width in zip((1, *WIDTHS), WIDTHS, strict=False):
-            layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width),
-                       nn.ReLU(), nn.MaxPool2d(2)]  # fmt: skip
-        cells = (SIDE // 2 ** len(WIDTHS)) ** 2
+        cells = (SIDE // CELL) ** 2
         self.layers = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(WIDTHS[-1] * cells, len(CLASSES))
+            nn.AvgPool2d(CELL), nn.Flatten(), nn.Linear(cells, len(CLASSES))
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -125,7 +122,7 @@ def _rows(digits: list[Any], val: Split, angles: Tensor, seed: int) -> Iterator[
             each_turned_anew = [some * passes for some in digits]
             chosen, _ = turned(each_turned_anew, rng, most if transform else MOST)
             factors = {"transformer": looks, "layers": other} if transform else None
-            fit(network, chosen, epochs=1, rate=RATE, seed=seed, factors=factors)
+            fit(network, chosen, epochs=1, rate=RATE, seed=seed, factors=factors, shift=0)
         found: tuple[Any, ...] = ("", "", "")
         if isinstance(network.transformer, SpatialTransformer2d):
             theta = torch.cat(in_batches(network.transformer.theta, val.images))

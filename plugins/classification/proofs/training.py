@@ -21,7 +21,6 @@ Row = dict[str, Any]
 MEAN, DEVIATION = 0.45, 0.25
 BATCH, EVALUATED = 64, 100
 SHIFT = 4
-"""Pixels by which a training image is moved at most, along each axis."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,12 @@ def fit(
     rate: float,
     seed: int,
     factors: Mapping[str, float] | None = None,
+    shift: int = SHIFT,
 ) -> None:
     """Train by AdamW at a rate that rises and falls once.
 
-    `factors` are for the rates of parts of the network, by their names.
+    `factors` are for the rates of parts of the network, by their names. Images are moved by
+    `shift` pixels at most, along each axis.
     """
     factors = factors or {}
     groups = [{"params": getattr(network, name).parameters()} for name in factors]
@@ -93,7 +94,7 @@ def fit(
             order = torch.randperm(len(data.labels), generator=draw)
         chosen = order[step % per_epoch * BATCH :][:BATCH]
         network.training_step, network.training_steps = step, steps
-        losses = network.loss(_shifted(data.images[chosen], draw), data.labels[chosen])
+        losses = network.loss(_shifted(data.images[chosen], shift, draw), data.labels[chosen])
         optimizer.zero_grad()
         sum(loss for name, loss in losses.items() if name.startswith("loss")).backward()
         optimizer.step()
@@ -101,10 +102,10 @@ def fit(
     network.eval()
 
 
-def _shifted(images: Tensor, draw: torch.Generator) -> Tensor:
+def _shifted(images: Tensor, most: int, draw: torch.Generator) -> Tensor:
     height, width = images.shape[-2:]
-    wider = nn.functional.pad(images, [SHIFT] * 4, mode="reflect")
-    by = torch.randint(2 * SHIFT + 1, (len(images), 2), generator=draw).tolist()
+    wider = nn.functional.pad(images, [most] * 4, mode="reflect")
+    by = torch.randint(2 * most + 1, (len(images), 2), generator=draw).tolist()
     shifted = [one[:, y : y + height, x : x + width] for one, (y, x) in zip(wider, by, strict=True)]
     return torch.stack(shifted).contiguous(memory_format=torch.channels_last)
 
