@@ -21,8 +21,8 @@ class Answered(BaseMetric):
     """Accuracy over all questions; of attention also ``pointing`` and ``weight``.
 
     Both are of the head that is best at it. ``weight`` is the mean share of a query's weights
-    that is on the cell with its answer, and ``pointing`` the share of queries that weigh no cell
-    but perhaps their own higher than that one.
+    that is on the cell with its answer, and ``pointing`` the share of queries that weigh that cell
+    most, their own aside; of several that are weighed most, it counts its part.
     """
 
     items: dict[str, np.ndarray] | None = None
@@ -55,9 +55,7 @@ def _looking(weights: torch.Tensor, places: torch.Tensor) -> dict[str, np.ndarra
     (asked,) = torch.nonzero(places != NOTHING, as_tuple=True)
     on_answer = weights[:, asked, places[asked]]
     others = weights[:, asked].clone()
-    others[:, torch.arange(len(asked)), asked] = 0
-    highest = others.amax(dim=2)
-    return {
-        "weight": on_answer.sum(1).cpu().numpy(),
-        "pointing": (on_answer >= highest).float().sum(1).cpu().numpy(),
-    }
+    others[:, torch.arange(len(asked)), asked] = -1
+    most = others == others.amax(dim=2, keepdim=True)
+    hits = most[:, torch.arange(len(asked)), places[asked]] / most.sum(dim=2)
+    return {"weight": on_answer.sum(1).cpu().numpy(), "pointing": hits.sum(1).cpu().numpy()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -16,6 +16,8 @@ class Recipe(Training):
 
     It is this project's own: no paper has it.
     """
+
+    always: ClassVar[frozenset[str]] = frozenset({"data", "scene"})
 
     data: str = Field("control-scenes", description="prepared data set")
     scene: Literal["twin", "pointer", "salient", "offset", "ally"] = Field(

@@ -98,6 +98,19 @@ def test_accuracy_pointing_and_weight_of_a_case_by_hand():
     }  # fmt: skip
 
 
+def test_of_cells_that_are_weighed_alike_pointing_counts_the_part():
+    answers, places = torch.full((2, CELLS, CELLS), NOTHING)
+    answers[0, 0], places[0, 0] = 1, 35
+    logits = torch.zeros(2, CELLS, CELLS)
+    weights = torch.full((1, CELLS**2, CELLS**2), 1 / CELLS**2)
+    metric = Answered()
+    metric.process(
+        None, [{"logits": logits, "answers": answers, "places": places, "weights": weights}]
+    )
+    found = metric.compute_metrics(metric.results)
+    assert found["pointing"] == pytest.approx(1 / (CELLS**2 - 1))
+
+
 def test_deformable_convolution_replaces_the_convolution_without_padding():
     made = network("none+deformable")
     features = torch.rand(2, FEATURES, GRID, GRID, dtype=torch.float64)
