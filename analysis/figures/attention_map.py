@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from analysis.figures.drawing.style import STYLE, gridlines, write
-from analysis.figures.word_map import figure_of_words
+from analysis.figures.word_map import PICTURE, figure_of_words
 from analysis.stats.effects import MEANINGS, TERMS
 
 __all__ = ["draw", "figure_of", "layers"]
@@ -36,7 +36,6 @@ LETTERS = 36
 """Of a line above a small map."""
 QUERY_COLOR = "#00E5FF"
 CURVE_COLOR = "#0072B2"
-PICTURE = {"cmap": "gray", "vmin": 0, "vmax": 400}  # pale, so that weights stand out
 
 
 def layers(arrays: Mapping[str, np.ndarray]) -> list[str]:
@@ -83,7 +82,7 @@ def figure_of(arrays: Mapping[str, np.ndarray], layer: str) -> Figure:
     if own.get("words", np.array(0)).shape == words.shape:
         shares = zip(words, own.pop("words"), strict=True)
         told = " ".join(f"{word} {share:.2f}" for word, share in shares)
-        arrays = {**arrays, "question": f"{arrays['question']} ({told})"}
+        arrays = {**arrays, "question": np.array(f"{arrays['question']} ({told})")}
     weights = own.pop("weights") if "weights" in own and own["weights"].ndim == 3 else None
     terms = {name: own.pop(name) for name in TERMS if name in own and weights is not None}
     crops = {

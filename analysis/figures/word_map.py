@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["figure_of_words"]
+__all__ = ["PICTURE", "figure_of_words"]
 
 WIDTH = 1.5  # inches of one map
 LETTERS = 28
 """Of a line above a map."""
-PICTURE = {"cmap": "gray", "vmin": 0, "vmax": 400}  # pale, so that weights stand out
+PICTURE: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 400}
+"""How an image is drawn: pale, so that weights stand out."""
 
 
 def figure_of_words(

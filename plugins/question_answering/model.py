@@ -232,11 +232,11 @@ class Answering(BaseModel):
 
     def meet(self, states: Tensor, padding: Tensor, cells: Tensor | None) -> Tensor:
         """Return what is made of words and cells, (N, C)."""
-        states, padding = self.ask(states, padding)
+        states, hidden = self.ask(states, padding)
         states = self.attend(states, cells)
         if self.pool is None:
             return states[:, 0]
-        met: Tensor = self.pool(states, cells, key_padding_mask=None, query_padding_mask=padding)
+        met: Tensor = self.pool(states, cells, key_padding_mask=None, query_padding_mask=hidden)
         return met
 
     def ask(self, states: Tensor, padding: Tensor) -> tuple[Tensor, Tensor | None]:

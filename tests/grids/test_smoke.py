@@ -21,7 +21,6 @@ EMBEDDED = {
     "question_answering": "digit-scenes",
     "classification": "cluttered-digits",
     "detection": "trees",
-    "question_answering": "digit-scenes",
     "segmentation": "landcover",
     "translation": "software-en-de",
 }

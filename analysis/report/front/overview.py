@@ -136,8 +136,8 @@ def section(
             shown.tables.append(_table(group))
             if len(more := others(group)):
                 heading = f"{group.title} · other metrics"
-                text = [list(more), more.to_numpy().tolist()]
-                shown.tables.append(Shown(heading, group.task, [], *text, []))
+                rows = more.to_numpy().tolist()
+                shown.tables.append(Shown(heading, group.task, [], list(more), rows, []))
         shown.effects.extend(_effects(found) for found in effects(there))
         wanted = [
             name
