@@ -18,7 +18,8 @@ CORNERS = 4
 OF_RESNET = ("depth", "stem", "pretrained")
 """Fields that only a ResNet has."""
 
-OF_ANSWERS = ("pooling", "all_cells_epochs", "answer_layers", "dropout", "least", "loss")
+OF_ANSWERS = ("pooling", "all_cells_epochs", "answer_layers", "answer_channels", "dropout",
+              "least", "loss")  # fmt: skip
 OF_BOXES = ("boxes", "feature_channels")
 """Fields that are for one goal alone."""
 

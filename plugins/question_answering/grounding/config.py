@@ -68,12 +68,12 @@ def runner_config(job: Job) -> dict[str, Any]:
     return {
         **training_config(job, len(known_words_of_phrases(job.data)), names),
         "train_dataloader": _loader(job, "train"),
-        "val_dataloader": _loader(job, "val"),
+        "val_dataloader": _loader(job, recipe.evaluation_split),
         "val_cfg": {},
         "val_evaluator": {
             "type": "Grounds",
             "data_root": str(job.data),
-            "split": "val",
+            "split": recipe.evaluation_split,
             "images": recipe.evaluation_images,
         },
     }
