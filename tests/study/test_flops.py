@@ -94,7 +94,8 @@ def test_the_forms_tell_the_same(written):
 
 
 @pytest.mark.parametrize(
-    "place", ["coco", "cityscapes", "wmt14", "imagenet", "cub", "vqa2", "vqa-cp", "clevr", "flickr30k"]
+    "place",
+    ["coco", "cityscapes", "wmt14", "imagenet", "cub", "vqa2", "vqa-cp", "clevr", "flickr30k"],
 )
 def test_the_tables_in_the_repository_are_those_of_its_grids(place):
     committed = frame((ROOT / f"results/cost/{place}.csv").read_text())
