@@ -153,7 +153,7 @@ def test_doctor_names_the_files_of_the_full_scale_grids(tmp_path, monkeypatch):
     found = {check.what: check for check in weights_checks()}
     assert [*found] == [
         *(f"weights open-mmlab://resnet{depth}_v1c" for depth in (50, 18)),
-        *(f"weights torchvision://resnet{depth}" for depth in (50, 18)),
+        *(f"weights torchvision://resnet{depth}" for depth in (101, 50, 18)),
     ]
     check = found["weights torchvision://resnet50"]
     assert check.found == f"resnet50-0676ba61.pth is not in {tmp_path}/hub/checkpoints"
