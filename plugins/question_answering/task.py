@@ -122,7 +122,11 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
             return self._smoke_of_phrases(recipe)
         visual, first = (min(n, 1) for n in (recipe.visual_epochs, recipe.all_cells_epochs))
         unlearnt = not visual and recipe.network != "question_only"
+        fields = Recipe.model_fields
         return recipe.toy(
+            network="convolutions" if recipe.network == "features" else recipe.network,
+            boxes=fields["boxes"].default,
+            feature_channels=fields["feature_channels"].default,
             image_size=(64, 64),
             training_images=4,
             channels=32,
