@@ -166,7 +166,8 @@ class Recipe(Training):
     @model_validator(mode="after")
     def _suits_the_goal(self) -> Recipe:
         fields = type(self).model_fields
-        foreign, other = OF_ANSWERS, "answer"
+        foreign: tuple[str, ...] = OF_ANSWERS
+        other = "answer"
         if self.goal == "answer":
             foreign, other = OF_BOXES if self.network != "features" else (), "ground"
         for field in foreign:
