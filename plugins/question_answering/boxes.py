@@ -54,7 +54,10 @@ class FeaturesOfBoxes:
         with features.open_features(self.path) as opened:
             there = set(opened)
         if lacking := [image for image in images if Path(image).stem not in there]:
-            raise ValueError(f"{self.path} has no features of {some(lacking)}")
+            raise ValueError(
+                f"{self.path} lacks features of images: {some(lacking)}; network features needs"
+                " those of all"
+            )
 
     def read(self, image: str) -> tuple[dict[str, Tensor], np.ndarray]:
         """Return the features of an image, by its path, and its boxes.
@@ -77,8 +80,8 @@ class FeaturesOfBoxes:
             self._opened = files, files.enter_context(features.open_features(self.path))
         try:
             values, boxes = features.image_with_features(self._opened[1], image)
-        except KeyError as error:
-            raise ValueError(f"{self.path} has no features of {image} ({error!r})") from None
+        except KeyError:
+            raise ValueError(f"{self.path} has no features and boxes of {image}") from None
         if values.shape[1] != self.channels:
             raise ValueError(
                 f"{self.path}: features of {image} have width {values.shape[1]}: set"

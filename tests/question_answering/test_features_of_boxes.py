@@ -175,7 +175,7 @@ def unnamed(folder):
 @pytest.mark.parametrize(
     ("spoil", "recipe", "message"),
     [
-        (without, {}, r"features has no features of 1 \(images/train-3\.png\)"),
+        (without, {}, r"features lacks features of images: 1 \(images/train-3\.png\)"),
         (unnamed, {}, r"has no features of boxes \(features or features\.h5\)"),
         (None, {"feature_channels": 7}, r"width 5: set feature_channels \(7\) to that"),
         (None, {"network": "convolutions", "frozen_visual": False, "boxes": 20,
@@ -234,7 +234,7 @@ def test_features_train_and_are_looked_into(word, recipe, data, tmp_path):
         assert arrays["pool/weights"].sum() == pytest.approx(2)
         assert (arrays["pool/weights"] > 0).all()  # its first box is the whole image
         (folder / "images/val-0.png").rename(tmp_path / "other.png")
-        with pytest.raises(ValueError, match=r"no features of other\.png"):
+        with pytest.raises(ValueError, match=r"no features and boxes of other\.png"):
             TASK.look(job, str(tmp_path / "other.png"), question)
     if "hard" in word:
         assert set(np.unique(arrays["pool/mask"])) <= {0, 1}
