@@ -17,6 +17,7 @@ from plugins.question_answering import (  # they register themselves
     reading,  # noqa: F401
     visual,  # noqa: F401
 )
+from plugins.question_answering.data.features import in_set
 from plugins.question_answering.data.layout import read_answers, read_questions
 from plugins.question_answering.data.objects import attributes, read_objects
 from plugins.question_answering.data.words import FIRST, known_words
@@ -55,8 +56,10 @@ def network(job: Job, answers: int, words: int, names: dict[str, int]) -> Config
     made = {
         "type": "Answering",
         "data_preprocessor": PREPROCESSOR,
+        "sees": recipe.network != "question_only",
         "backbone": backbone(job),
         "map_channels": recipe.map_channels,
+        "cell_channels": recipe.cell_channels,
         "coordinates": recipe.coordinates,
         "words": FIRST + words,
         "word_channels": recipe.word_channels,
@@ -79,7 +82,7 @@ def network(job: Job, answers: int, words: int, names: dict[str, int]) -> Config
 
 
 def backbone(job: Job) -> dict[str, Any]:
-    """Return the config of what makes maps of images; empty if no image is seen."""
+    """Return the config of what makes maps of images; empty if there are none."""
     recipe: Recipe = job.recipe
     if recipe.network in ("question_only", "features"):
         return {}
@@ -117,7 +120,13 @@ def runner_config(job: Job) -> dict[str, Any]:
     """Return model, data, schedule and evaluation as ``mmengine.Runner`` takes them."""
     recipe: Recipe = job.recipe
     answers = answers_of(job)
-    recipe.check_items(len(read_questions(job.data, "train", recipe.training_images)))
+    questions = read_questions(job.data, "train", recipe.training_images)
+    recipe.check_items(len(questions))
+    of_images = recipe.network != "features"
+    if of_images and in_set(job.data) and not (job.data / questions[0].image).is_file():
+        raise ValueError(
+            f"{job.data} has features of boxes and no images, so no network but features sees them"
+        )
     names = {}
     if recipe.visual_epochs:
         known = attributes(read_objects(job.data, "train"))
@@ -160,16 +169,18 @@ def schedule(job: Job) -> dict[str, Any]:
 
 def _loader(job: Job, split: str, answers: tuple[str, ...]) -> dict[str, Any]:
     recipe: Recipe = job.recipe
-    to_train = split == "train"
+    to_train, of_features = split == "train", recipe.network == "features"
     dataset = {
         "type": "Asked",
         "data_root": str(job.data),
         "split": split,
         "metainfo": {"classes": answers},
-        "size": recipe.image_size,
+        "size": None if of_features else recipe.image_size,
         "length": recipe.question_length,
         "images": recipe.training_images if to_train else recipe.evaluation_images,
         "cells": recipe.cells if to_train and recipe.visual_epochs else None,
+        "boxes": recipe.boxes if of_features else None,
+        "channels": recipe.feature_channels if of_features else None,
     }
     made = training.loader(job, dataset, training.share(job), shuffle=to_train)
     if to_train:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel, ImgDataPreprocessor
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,38 +18,17 @@ from plugins.attention.core.energy import exactly
 from plugins.attention.core.site import Place
 from plugins.attention.core.standing import build, parts_at
 from plugins.attention.core.word import Word
-from plugins.attention.pairs.masks import last
+from plugins.attention.pairs.masks import last, without
 from plugins.question_answering.data.words import PADDING
 from plugins.question_answering.sites import pair
-from plugins.question_answering.visual import Names, cells_of
+from plugins.question_answering.visual import Names, cells_of, with_corners
 
-__all__ = ["Answering", "EachImageOnce"]
+__all__ = ["Answering"]
 
 ENCODERS = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 EVERY = 2**31
 """More cells than any image has."""
-
-
-@MODELS.register_module()
-class EachImageOnce(ImgDataPreprocessor):
-    """Stacks a batch of questions, and each image once, however many ask about it."""
-
-    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Return what `Answering.forward` takes."""
-        place: dict[int, int] = {}
-        of_image = [place.setdefault(image, len(place)) for image in data["image"]]
-        first = [of_image.index(number) for number in range(len(place))]
-        images = super().forward({"inputs": [data["inputs"][at] for at in first]}, training)
-        words = torch.stack(list(data["words"]))
-        longest = int((words != PADDING).sum(1).max())
-        batch = {"words": words[:, :longest], "of_image": torch.tensor(of_image)}
-        if "scores" in data:
-            batch["scores"] = torch.stack(list(data["scores"]))
-        if "named" in data:
-            batch["named"] = torch.stack([data["named"][at] for at in first])
-        kept = {name: data[name] for name in ("boxes", "number") if name in data}
-        return {"inputs": images["inputs"], **self.cast_data(batch), **kept}
 
 
 class Pooling(nn.Module):
@@ -67,9 +46,14 @@ class Pooling(nn.Module):
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
     ) -> Tensor:
-        """Return (N, C) for words (N, T, C) and cells (N, S, key_channels), all of which count."""
-        cells = self.embed(memory).tanh()
-        pooled = cells.mean(dim=1) if self.pooling == "mean" else cells.sum(dim=1)
+        """Return (N, C) for words (N, T, C) and cells (N, S, key_channels)."""
+        cells = without(self.embed(memory).tanh(), key_padding_mask)
+        if self.pooling == "sum":
+            pooled = cells.sum(dim=1)
+        elif key_padding_mask is None:
+            pooled = cells.mean(dim=1)
+        else:
+            pooled = cells.sum(dim=1) / (~key_padding_mask).sum(dim=1, keepdim=True)
         return last(query, query_padding_mask) + pooled
 
 
@@ -81,10 +65,13 @@ class Answering(BaseModel):
     ----------
     data_preprocessor: dict
         Config of what normalises images.
+    sees: bool
+        Whether anything is seen of an image.
     backbone: dict
-        Config of what makes maps of them; empty: no image is seen.
-    map_channels, coordinates
-        Channels of the last map, and whether cells are told where they are.
+        Config of what makes maps of images; empty: what comes in are features of boxes.
+    map_channels, cell_channels, coordinates
+        Channels of the last map, or of a box; those of a cell; and whether it is told where it is,
+        by so many of these.
     words, word_channels, encoder
         How many words there are, features of a word, and what reads them.
     channels, heads: int
@@ -116,8 +103,10 @@ class Answering(BaseModel):
         self,
         *,
         data_preprocessor: dict[str, Any],
+        sees: bool,
         backbone: dict[str, Any],
         map_channels: int,
+        cell_channels: int,
         coordinates: bool,
         words: int,
         word_channels: int,
@@ -137,19 +126,19 @@ class Answering(BaseModel):
         frozen: bool,
     ) -> None:
         super().__init__(data_preprocessor)
-        self.sees, self.frozen = bool(backbone), frozen and bool(backbone)
+        self.sees, self.frozen = sees, frozen and bool(backbone)
         self.backbone = MODELS.build(backbone) if backbone else nn.Identity()
         self.names = Names(map_channels, attributes)
         self.coordinates = coordinates
         self.embed = nn.Embedding(words, word_channels, padding_idx=PADDING)
         self.encoder = ENCODERS[encoder](word_channels, channels, batch_first=True)
-        site = pair(channels, map_channels + 2 * coordinates, heads)
+        site = pair(channels, cell_channels, heads)
         parts = parts_at(Word.parse(word), site) if self.sees else {}
         stand = {place: build(part, site.at(place)) for place, part in parts.items()}
         self.attention = stand.get(Place.ATTENTION)
         self.pool = stand.get(Place.POOL)
         if self.sees and not stand:
-            self.pool = Pooling(channels, map_channels + 2 * coordinates, pooling)
+            self.pool = Pooling(channels, cell_channels, pooling)
         hidden: list[nn.Module] = []
         for before, width in pairwise((channels, *answer_layers)):
             hidden += (nn.Dropout(dropout), nn.Linear(before, width), nn.ReLU())
@@ -164,6 +153,8 @@ class Answering(BaseModel):
         words: Tensor,
         of_image: Tensor,
         mode: str = "tensor",
+        places: Tensor | None = None,
+        absent: Tensor | None = None,
         **known: Any,
     ) -> Any:
         """Return logits, losses (``loss``), or what was found of each question (``predict``).
@@ -171,20 +162,23 @@ class Answering(BaseModel):
         Parameters
         ----------
         inputs: Tensor
-            Images, (images, 3, H, W).
+            Images, (images, 3, H, W), or features of boxes, (images, S, map_channels).
         words: Tensor
             (questions, T), by number.
         of_image: Tensor
             (questions,), the number of each one's image.
         mode: str
             What to return.
+        places, absent: Tensor, optional
+            Boxes (images, S, 4), left, top, right and bottom as shares of the image; those that are
+            none (images, S).
         **known
             For a loss ``scores`` (questions, answers) and, in the visual epochs, ``named``. For a
             prediction lists: ``number``, ``boxes``.
         """
         if mode == "loss":
-            return self.loss(inputs, words, of_image, **known)
-        read = self.read(inputs, words, of_image)
+            return self.loss(inputs, words, of_image, places=places, absent=absent, **known)
+        read = self.read(inputs, words, of_image, places, absent)
         logits: Tensor = self.answers(self.meet(*read))
         if mode == "tensor":
             return logits
@@ -202,13 +196,15 @@ class Answering(BaseModel):
         of_image: Tensor,
         scores: Tensor,
         named: Tensor | None = None,
+        places: Tensor | None = None,
+        absent: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the mean loss of the questions, or of what is in the cells of their images."""
         if self._within(0, self.visual_epochs):
             assert named is not None
             return {"loss_task": self.names.loss(self.backbone(inputs)[-1], named, of_image)}
         with self._all_cells():
-            logits = self.answers(self.meet(*self.read(inputs, words, of_image)))
+            logits = self.answers(self.meet(*self.read(inputs, words, of_image, places, absent)))
         if self.loss_of == "soft_scores":
             each = F.binary_cross_entropy_with_logits(logits, scores, reduction="none")
             return {"loss_task": each.sum(1).mean()}
@@ -218,40 +214,58 @@ class Answering(BaseModel):
         each = F.cross_entropy(logits, answer, reduction="none")
         return {"loss_task": (each * (best > 0)).mean()}
 
-    def read(self, inputs: Tensor, words: Tensor, of_image: Tensor) -> tuple[Any, Any, Any]:
-        """Return states (N, T, C), which of them are padding (N, T), and cells (N, S, features)."""
+    def read(
+        self,
+        inputs: Tensor,
+        words: Tensor,
+        of_image: Tensor,
+        places: Tensor | None = None,
+        absent: Tensor | None = None,
+    ) -> tuple[Any, Any, Any, Any]:
+        """Return states (N, T, C), cells (N, S, features), and which of both are padding.
+
+        Of states (N, T) stand before the cells; of cells (N, S), None if all count, after them.
+        """
         with exactly(inputs):
             states, _ = self.encoder(self.embed(words))
         if not self.sees:
-            return states, words == PADDING, None
+            return states, words == PADDING, None, None
+        hidden = None if absent is None else absent[of_image]
+        return states, words == PADDING, self._cells(inputs, places)[of_image], hidden
+
+    def _cells(self, inputs: Tensor, places: Tensor | None) -> Tensor:
+        if places is not None:
+            return with_corners(inputs, places) if self.coordinates else inputs
         if self.frozen:
             self.backbone.eval()
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = self.backbone(inputs)[-1]
-        return states, words == PADDING, cells_of(features, self.coordinates)[of_image]
+        return cells_of(features, self.coordinates)
 
-    def meet(self, states: Tensor, padding: Tensor, cells: Tensor | None) -> Tensor:
-        """Return what is made of words and cells, (N, C)."""
+    def meet(
+        self, states: Tensor, padding: Tensor, cells: Tensor | None, absent: Tensor | None = None
+    ) -> Tensor:
+        """Return what is made of words and cells, (N, C), as `read` gives them."""
         states, hidden = self.ask(states, padding)
-        states = self.attend(states, cells)
+        states = self.attend(states, cells, absent)
         if self.pool is None:
             return states[:, 0]
-        met: Tensor = self.pool(states, cells, key_padding_mask=None, query_padding_mask=hidden)
+        met: Tensor = self.pool(states, cells, key_padding_mask=absent, query_padding_mask=hidden)
         return met
 
     def ask(self, states: Tensor, padding: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the words; if none but the last is read, this one, (N, 1, C), and no padding."""
         return (last(states, padding)[:, None], None) if self.pool is None else (states, padding)
 
-    def attend(self, states: Tensor, cells: Tensor | None) -> Tensor:
+    def attend(self, states: Tensor, cells: Tensor | None, absent: Tensor | None) -> Tensor:
         """Return words that have attended to the cells, if they do."""
         if self.attention is None:
             return states
-        attended: Tensor = states + self.attention(states, cells, key_padding_mask=None)
+        attended: Tensor = states + self.attention(states, cells, key_padding_mask=absent)
         return attended
 
     def by_first_glimpses(
-        self, states: Tensor, padding: Tensor, cells: Tensor | None
+        self, states: Tensor, padding: Tensor, cells: Tensor | None, absent: Tensor | None = None
     ) -> list[Tensor]:
         """Return what the first glimpse makes, the first two, ... and all but the last."""
         glimpses = getattr(self.pool, "glimpses", ())
@@ -259,11 +273,13 @@ class Answering(BaseModel):
             return []
         pool: Any = self.pool
         met: list[Tensor] = pool.by_first(
-            self.attend(states, cells), cells, None, padding, range(1, len(glimpses))
+            self.attend(states, cells, absent), cells, absent, padding, range(1, len(glimpses))
         )
         return met
 
-    def looked(self, states: Tensor, padding: Tensor, cells: Tensor | None) -> dict[str, Tensor]:
+    def looked(
+        self, states: Tensor, padding: Tensor, cells: Tensor | None, absent: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Return how the mechanism weighs the cells, as far as it does.
 
         ``weights`` are (N, heads or glimpses, T, S), each 1 in sum: of pairs of a word and a cell,
@@ -273,9 +289,9 @@ class Answering(BaseModel):
         """
         states, asked = self.ask(states, padding)
         module: Any = self.pool
-        given: tuple[Any, ...] = (self.attend(states, cells), cells, None, asked)
+        given: tuple[Any, ...] = (self.attend(states, cells, absent), cells, absent, asked)
         if module is None:
-            module, given = self.attention, (states, cells, None)
+            module, given = self.attention, (states, cells, absent)
         if not hasattr(module, "mechanism"):
             return {}
         seen = module.mechanism.weights(module, *given)
@@ -283,9 +299,15 @@ class Answering(BaseModel):
         found = {name: seen[name].expand(len(states), *seen[name].shape[1:])
                  for name in names if name in seen}  # fmt: skip
         if "mask" in found and hasattr(module.mechanism, "cost_of_kept"):
-            keys = found["mask"].shape[1]
-            site = replace(module.site, queries=states.shape[1], keys=keys)
-            costs = [module.mechanism.cost_of_kept(site, int(n)) for n in found["mask"].sum(1)]
+            kept = found["mask"].sum(1).int().tolist()
+            keys = [found["mask"].shape[1]] * len(kept)
+            if absent is not None:
+                keys = (~absent).sum(1).tolist()
+            site = replace(module.site, queries=states.shape[1])
+            costs = [
+                module.mechanism.cost_of_kept(replace(site, keys=there), number)
+                for there, number in zip(keys, kept, strict=True)
+            ]
             found["macs_kept"] = torch.tensor([cost.macs for cost in costs])
         return found
 

@@ -28,20 +28,24 @@ class MadeUpQuestions(MadeUp):
     Parameters
     ----------
     shape: (int, int)
-        Height and width.
+        Height and width; or the number of boxes and the width of their features.
+    features: bool
+        Whether it is these.
     length, answers: int
         Words of a question, and answers that are known.
     """
 
-    def __init__(self, shape: tuple[int, int], length: int, answers: int) -> None:
+    def __init__(self, shape: tuple[int, int], features: bool, length: int, answers: int) -> None:
         chance = torch.Generator().manual_seed(0)
         scores = torch.zeros(answers)
         scores[0] = 1
         sample = {
-            "inputs": torch.randint(256, (3, *shape), dtype=torch.uint8, generator=chance),
+            "inputs": of_phrases.noise(shape, features, chance),
             "words": torch.full((length,), FIRST),
             "scores": scores,
         }
+        if features:
+            sample["places"] = of_phrases.boxes_anywhere(shape[0], chance)
         super().__init__(sample)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -60,9 +64,11 @@ def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
     else:
         answers = words = outputs
     recipe = job.recipe
+    features = recipe.network == "features"
     dataset = {
         "type": "MadeUpQuestions",
-        "shape": recipe.image_size,
+        "shape": (recipe.boxes, recipe.feature_channels) if features else recipe.image_size,
+        "features": features,
         "length": recipe.question_length,
         "answers": answers,
     }

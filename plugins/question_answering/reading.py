@@ -10,20 +10,26 @@ import cv2
 import mmcv
 import numpy as np
 import torch
-from mmengine.registry import DATA_SAMPLERS, DATASETS
+from mmengine.model import ImgDataPreprocessor
+from mmengine.registry import DATA_SAMPLERS, DATASETS, MODELS
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from plugins.contracts.dataset import PrepareError
 from plugins.openmmlab.training import WholeBatches
+from plugins.question_answering.boxes import FeaturesOfBoxes
 from plugins.question_answering.data.answers import score
 from plugins.question_answering.data.layout import read_questions
 from plugins.question_answering.data.objects import attributes, in_cells, read_objects, shares
 from plugins.question_answering.data.rows import Question
-from plugins.question_answering.data.words import known_words, numbers
+from plugins.question_answering.data.words import PADDING, known_words, numbers
 from plugins.question_answering.metrics.normalisation import normalised, stripped
 
-__all__ = ["Asked", "ImageByImage", "read_image", "read_image_of_user"]
+__all__ = ["Asked", "EachImageOnce", "ImageByImage", "read_image", "read_image_of_user"]
+
+OF_IMAGE = 3
+"""Dimensions of an image; features of boxes have two."""
 
 
 @DATASETS.register_module()
@@ -39,14 +45,16 @@ class Asked(Dataset):
         ``boxes``.
     metainfo: dict
         ``classes``: the answers that are known.
-    size: (int, int)
-        Height and width to which images are scaled.
+    size: (int, int), optional
+        Height and width to which images are scaled; None: the data set has features of boxes.
     length: int
         Words of a question that are read.
     images: int, optional
         Only the questions about the first so many images.
     cells: (int, int), optional
         Rows and columns in which objects are named, in ``named``.
+    boxes, channels: int, optional
+        How many boxes of an image are read at most, and the width of their features.
 
     Attributes
     ----------
@@ -59,10 +67,12 @@ class Asked(Dataset):
         data_root: str,
         split: str,
         metainfo: dict[str, Any],
-        size: tuple[int, int],
+        size: tuple[int, int] | None,
         length: int,
         images: int | None = None,
         cells: tuple[int, int] | None = None,
+        boxes: int | None = None,
+        channels: int | None = None,
     ) -> None:
         self.root, self.size, self.cells = Path(data_root), size, cells
         # A plain dict: checkpoints hold it, and are read without executing anything.
@@ -73,6 +83,11 @@ class Asked(Dataset):
         self.paths = list(dict.fromkeys(question.image for question in questions))
         number = {path: index for index, path in enumerate(self.paths)}
         self.image_numbers = np.array([number[question.image] for question in questions])
+        if size is None:
+            assert boxes is not None
+            assert channels is not None
+            self.features = FeaturesOfBoxes(self.root, boxes, channels)
+            self.features.check(self.paths)
         self.boxes = self.scores = None
         if split == "train":
             self.answers = {answer: index for index, answer in enumerate(metainfo["classes"])}
@@ -84,7 +99,7 @@ class Asked(Dataset):
             self.attributes = attributes(self.objects)
             if lacking := [path for path in self.paths if path not in self.objects]:
                 raise PrepareError(f"{self.root / 'objects' / split}.jsonl lacks {lacking[0]}")
-        self._latest: tuple[int, dict[str, Tensor], tuple[int, int]] | None = None
+        self._latest: tuple[int, dict[str, Tensor], tuple[int, int] | None] | None = None
 
     def __len__(self) -> int:
         return len(self.words)
@@ -98,25 +113,35 @@ class Asked(Dataset):
             for answer, right in self.scores[index]:
                 item["scores"][answer] = right
         if self.boxes is not None:
-            boxes = [shares(box, size) for box in self.boxes[index]]
+            boxes = [shares(box, size) for box in self.boxes[index]] if size else []
             item["number"] = index
             item["boxes"] = torch.tensor(boxes).reshape(-1, 4)
         return item
 
-    def _read(self, image: int) -> tuple[dict[str, Tensor], tuple[int, int]]:
-        """Return what an image shows, and height and width of its file.
+    def _read(self, image: int) -> tuple[dict[str, Tensor], tuple[int, int] | None]:
+        """Return what is seen of an image, and height and width of its file if that is read.
 
         The latest is kept: questions about an image come together.
         """
         if self._latest is None or self._latest[0] != image:
             path = self.paths[image]
-            pixels, size = read_image(self.root / path, self.size)
-            shown = {"inputs": pixels}
-            if self.cells is not None:
-                named = in_cells(self.objects[path], self.attributes, size, self.cells)
-                shown["named"] = torch.from_numpy(named)
-            self._latest = (image, shown, size)
+            found = (
+                (self.features.read(path)[0], None)
+                if self.size is None
+                else self._image(path, self.size)
+            )
+            self._latest = (image, *found)
         return self._latest[1:]
+
+    def _image(
+        self, path: str, scaled: tuple[int, int]
+    ) -> tuple[dict[str, Tensor], tuple[int, int]]:
+        pixels, size = read_image(self.root / path, scaled)
+        shown = {"inputs": pixels}
+        if self.cells is not None:
+            named = in_cells(self.objects[path], self.attributes, size, self.cells)
+            shown["named"] = torch.from_numpy(named)
+        return shown, size
 
 
 def read_image(path: Path, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
@@ -163,3 +188,41 @@ class ImageByImage(WholeBatches):
         share = self.batch_size // self.world_size
         parts = order.reshape(-1, self.world_size, share)
         return iter(parts[:, self.rank].ravel().tolist())
+
+
+@MODELS.register_module()
+class EachImageOnce(ImgDataPreprocessor):
+    """Stacks a batch of questions, and each image once, however many ask about it.
+
+    Of boxes an image may have more than another, so they are padded.
+    """
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Return what `Answering.forward` takes."""
+        words = torch.stack(list(data["words"]))
+        longest = int((words != PADDING).sum(1).max())
+        batch = {**self.seen(data, training), "words": words[:, :longest]}
+        if "scores" in data:
+            batch["scores"] = torch.stack(list(data["scores"]))
+        kept = {name: data[name] for name in ("boxes", "number") if name in data}
+        return {**self.cast_data(batch), **kept}
+
+    def seen(self, data: dict[str, Any], training: bool) -> dict[str, Tensor]:
+        """Return ``inputs`` and ``of_image``; and ``places``, ``absent``, ``named``, if known."""
+        place: dict[int, int] = {}
+        of_image = [place.setdefault(image, len(place)) for image in data["image"]]
+        first = [of_image.index(number) for number in range(len(place))]
+        inputs = [data["inputs"][at] for at in first]
+        found = {"of_image": torch.tensor(of_image)}
+        if inputs[0].dim() == OF_IMAGE:
+            found["inputs"] = super().forward({"inputs": inputs}, training)["inputs"]
+        else:
+            found["inputs"] = pad_sequence(inputs, batch_first=True)
+        if "places" in data:
+            places = [data["places"][at] for at in first]
+            boxes = torch.tensor([len(each) for each in places])
+            found["places"] = pad_sequence(places, batch_first=True)
+            found["absent"] = torch.arange(int(boxes.max())) >= boxes[:, None]
+        if "named" in data:
+            found["named"] = torch.stack([data["named"][at] for at in first])
+        return found

@@ -20,8 +20,10 @@ OF_RESNET = ("depth", "stem", "pretrained")
 
 OF_ANSWERS = ("pooling", "all_cells_epochs", "answer_layers", "answer_channels", "dropout",
               "least", "loss")  # fmt: skip
-OF_BOXES = ("boxes", "feature_channels")
 """Fields that are for one goal alone."""
+
+OF_BOXES = ("boxes", "feature_channels")
+"""Fields that are for boxes alone, which goal ground and network features have."""
 
 
 class Recipe(Training):
@@ -41,13 +43,13 @@ class Recipe(Training):
         "convolutions",
         description="what makes cells of an image: two 3x3 convolutions a stage, or a ResNet;"
         " question_only sees no image and is the floor; features are those of boxes that the data"
-        " set has, for goal ground",
+        " set has, which are the cells then",
     )
     boxes: PositiveInt = Field(
         20,
         description="for goal ground: boxes of an image to choose from, half of them near objects;"
-        " with network features the first so many that the data set has; cost is counted with so"
-        " many",
+        " with network features, for either goal, the first so many that the data set has; cost is"
+        " counted with so many",
     )
     feature_channels: PositiveInt = Field(
         2048, description="for network features: how many a box has in the data set"
@@ -152,8 +154,8 @@ class Recipe(Training):
     @property
     def cell_channels(self) -> int:
         """Features of a cell or box, its column and row or its corners included."""
-        places = COORDINATES if self.goal == "answer" else CORNERS
-        return self.map_channels + places * self.coordinates
+        of_cells = self.goal == "answer" and self.network != "features"
+        return self.map_channels + (COORDINATES if of_cells else CORNERS) * self.coordinates
 
     @property
     def step(self) -> str:
@@ -163,12 +165,15 @@ class Recipe(Training):
 
     @model_validator(mode="after")
     def _suits_the_goal(self) -> Recipe:
-        other, theirs = ("ground", OF_BOXES) if self.goal == "answer" else ("answer", OF_ANSWERS)
-        for field in theirs:
-            if getattr(self, field) != type(self).model_fields[field].default:
-                raise ValueError(f"{field} is for goal {other}, and the goal is {self.goal}")
-        if self.goal == "answer" and self.network == "features":
-            raise ValueError("network features is for goal ground: questions are about images")
+        fields = type(self).model_fields
+        foreign: tuple[str, ...] = OF_ANSWERS
+        other = "answer"
+        if self.goal == "answer":
+            foreign, other = OF_BOXES if self.network != "features" else (), "ground"
+        for field in foreign:
+            if getattr(self, field) != fields[field].default:
+                also = "; or for network features" if field in OF_BOXES else ""
+                raise ValueError(f"{field} is for goal {other}, and the goal is {self.goal}{also}")
         if self.goal == "ground" and self.network == "question_only":
             raise ValueError("network question_only sees no image, so goal ground finds no box")
         return self

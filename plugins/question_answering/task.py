@@ -122,7 +122,11 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
             return self._smoke_of_phrases(recipe)
         visual = min(recipe.visual_epochs, 1)
         unlearnt = not visual and recipe.network != "question_only"
+        fields = Recipe.model_fields
         return recipe.toy(
+            network="convolutions" if recipe.network == "features" else recipe.network,
+            boxes=fields["boxes"].default,
+            feature_channels=fields["feature_channels"].default,
             image_size=(64, 64),
             training_images=2,
             batch_size=12,

@@ -44,14 +44,17 @@ def cost(job: Job, outputs: int | None = None) -> costs.Cost:
         answers, known = len(answers_of(job)), len(known_words(job.data))
     else:
         answers = known = outputs
-    height, width = recipe.image_size
+    inputs = cost_of_phrases.inputs(recipe)
     with torch.device("meta"):
         model = MODELS.build(network(job, answers, known, {}))
-        image = torch.zeros(1, 3, height, width)
-        words = torch.full((1, recipe.question_length), FIRST)
-        of_image = torch.zeros(1, dtype=torch.long)
-    shape = [3, height, width, recipe.question_length]
-    return costs.count(model, lambda: model(image, words, of_image), shape)
+        given = {
+            "inputs": torch.zeros(1, *inputs),
+            "words": torch.full((1, recipe.question_length), FIRST),
+            "of_image": torch.zeros(1, dtype=torch.long),
+        }
+        if recipe.network == "features":
+            given |= cost_of_phrases.boxes(recipe)
+    return costs.count(model, lambda: model(**given), [*inputs, recipe.question_length])
 
 
 def _runner_config(job: Job) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Convolutions", "Names", "cells_of"]
+__all__ = ["Convolutions", "Names", "cells_of", "with_corners"]
 
 
 class Pair(nn.Module):
@@ -109,3 +109,11 @@ def cells_of(features: Tensor, coordinates: bool) -> Tensor:
         where = torch.stack([across, down]).expand(len(features), -1, -1, -1)
         features = torch.cat([features, where], dim=1)
     return features.flatten(2).transpose(1, 2)
+
+
+def with_corners(features: Tensor, places: Tensor) -> Tensor:
+    """Return features of boxes (N, S, C) and four more: left, top, right and bottom, from -1 to 1.
+
+    `places` (N, S, 4) are these as shares of the image.
+    """
+    return torch.cat([features, (2 * places - 1).to(features.dtype)], dim=-1)

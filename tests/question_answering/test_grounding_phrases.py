@@ -249,7 +249,8 @@ def test_what_weighs_them_is_not(word):
     [
         ({"goal": "ground", "least": 9}, "least is for goal answer, and the goal is ground"),
         ({"boxes": 9}, "boxes is for goal ground, and the goal is answer"),
-        ({"network": "features", "visual_epochs": 0}, "network features is for goal ground"),
+        ({"feature_channels": 9}, "the goal is answer; or for network features"),
+        ({"network": "features"}, "has nothing to learn from boxes in 4 epochs"),
         ({"goal": "ground", "network": "features"}, "has nothing to learn from boxes in 4 epochs"),
         (
             {"goal": "ground", "network": "question_only", "visual_epochs": 0},

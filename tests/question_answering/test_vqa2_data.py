@@ -6,8 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from coco_copy import IMAGES, alter, pair, photos
+from coco_copy import IMAGES, alter, features, pair, photos
 
 from plugins.contracts.dataset import PrepareError
 from plugins.question_answering.data.copies import vqa2
@@ -111,6 +112,66 @@ def test_study_prepares_it(copy, tmp_path, monkeypatch):
     data.verify("vqa2")
 
 
+def without_photos(copy: Path) -> None:
+    for folder in IMAGES:
+        shutil.rmtree(copy / folder)
+
+
+def without_one(copy: Path) -> None:
+    features(copy)
+    (copy / "features/COCO_train2014_000000000007.npz").unlink()
+
+
+def test_features_may_lie_beside_the_images_of_some(copy, tmp_path, monkeypatch):
+    without_one(copy)
+    monkeypatch.setenv("STUDY_DATA", str(tmp_path / "data"))
+    data.prepare_from("vqa2", copy, subset=True)
+    card = data.card("vqa2")
+    assert card["links"] == {"features": 45, "images/train2014": 40, "images/val2014": 6}
+    assert card["counts"]["features"] == {"images": 45, "of": 46, "width": 4}
+    assert "45 of 46 images have features of boxes, 4 to each" in card["notes"]
+
+
+def test_features_may_lie_there_instead_of_images(copy, tmp_path, monkeypatch):
+    features(copy)
+    without_photos(copy)
+    monkeypatch.setenv("STUDY_DATA", str(tmp_path / "data"))
+    data.prepare_from("vqa2", copy, subset=True)
+    card = data.card("vqa2")
+    assert card["links"] == {"features": 46}
+    assert card["counts"]["questions"]["val"] == {"is the": 6, "what is": 6}
+    assert "there are no images, so network features alone sees it" in card["notes"]
+    data.verify("vqa2")
+
+
+def lacking(copy: Path) -> None:
+    without_one(copy)
+    without_photos(copy)
+
+
+def by_number(copy: Path) -> None:
+    features(copy)
+    for path in sorted((copy / "features").iterdir()):
+        path.rename(path.with_stem(str(int(path.stem[-12:]))))
+
+
+def of_another_size(copy: Path) -> None:
+    features(copy)
+    path = copy / "features/COCO_train2014_000000000001.npz"
+    np.savez(path, features=np.ones((1, 4)), boxes=np.array([[0, 0, 90, 90]]))
+
+
+def of_another_width(copy: Path) -> None:
+    features(copy)
+    path = copy / "features/COCO_train2014_000000000002.npz"
+    np.savez(path, features=np.ones((1, 3)), boxes=np.array([[0, 0, 8, 8]]))
+
+
+def in_half_a_copy(copy: Path) -> None:
+    features(copy)
+    shutil.rmtree(copy / "val2014")
+
+
 def older(copy: Path) -> None:
     (copy / TRAIN).rename(copy / TRAIN.removeprefix("v2_"))
 
@@ -168,6 +229,18 @@ MISTAKES = {
         alter(ANSWERED, untyped),
         r"question_id 1007 of .* lacks something.*question_type",
     ),
+    "features of some and no images": (
+        lacking,
+        r"lacks images that are asked about: 1 \(COCO_train2014_000000000007\); where it does, the",
+    ),
+    "features by number": (
+        by_number,
+        r"has features of no image that is asked about, but of 46 \(1, 10, .*"
+        r"named as their images are, such as COCO_train2014_000000000001",
+    ),
+    "boxes of another size": (of_another_size, r"boxes of image COCO_.* reach .*8 x 8 pixels"),
+    "features of another width": (of_another_width, r"COCO_\w+2 have width 3, others 4"),
+    "features and half of the images": (in_half_a_copy, r"has no val2014"),
     "another image": (alter(ANSWERED, unlike), r"question_id 2007 is about image 2 in .*, and 7"),
 }
 

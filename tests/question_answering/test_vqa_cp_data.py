@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from coco_copy import IMAGES, alter, pair, photos
+from coco_copy import IMAGES, alter, features, pair, photos
 
 from plugins.contracts.dataset import PrepareError
 from plugins.question_answering.data.copies import vqa_cp
@@ -62,6 +62,13 @@ def test_the_card_says_that_the_split_is_ours(copy, tmp_path, monkeypatch):
     assert vqa_cp.CARD.line(()).endswith("; published test, val held out of train")
     assert data.looks_like_copy("vqa-cp", copy)
     assert not data.looks_like_copy("vqa2", copy)
+
+
+def test_features_are_linked_and_counted_of_all_parts(copy, tmp_path):
+    features(copy)
+    counts = prepared(copy, tmp_path / "out")
+    assert counts["features"] == {"images": 46, "of": 46, "width": 4}
+    assert (tmp_path / "out/features").resolve() == copy / "features"
 
 
 def test_published_numbers_add_up_to_those_of_vqa2():

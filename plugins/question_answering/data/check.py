@@ -9,6 +9,7 @@ from pathlib import Path
 from plugins.contracts.copies import readable_image, some
 from plugins.contracts.dataset import Checked, PrepareError
 from plugins.openmmlab.images import check_images, spread
+from plugins.question_answering.data import features
 from plugins.question_answering.data.answers import answer_counts
 from plugins.question_answering.data.check_phrases import check_phrases
 from plugins.question_answering.data.layout import ANSWERS, read_answers, read_questions
@@ -24,7 +25,9 @@ SPLITS = ("train", "val")
 def check(folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked:
     """Read a prepared set as training and evaluation will.
 
-    Of a published set 100 images a split are decoded, and the others only looked for.
+    Of a published set 100 images a split are decoded, and the others only looked for. A set that
+    has features of boxes may lack images; what features are like was looked at when it was
+    prepared.
 
     Returns
     -------
@@ -42,15 +45,18 @@ def check(folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked
         return check_phrases(folder, progress)
     asked = {split: read_questions(folder, split) for split in SPLITS}
     notes: list[str] = []
+    featured = _featured(folder)
     for split, questions in asked.items():
         if not questions:
             raise PrepareError(f"{_file(folder, split)} has no question")
         _refuse_empty(folder, split, questions)
         images = list(dict.fromkeys(question.image for question in questions))
-        if missing := [image for image in images if not (folder / image).is_file()]:
+        missing = [image for image in images if not (folder / image).is_file()]
+        if unseen := [image for image in missing if Path(image).stem not in featured]:
             raise PrepareError(
-                f"{_file(folder, split)} asks about images that {folder} lacks: {some(missing)}"
+                f"{_file(folder, split)} asks about images that {folder} lacks: {some(unseen)}"
             )
+        images = [image for image in images if (folder / image).is_file()] if missing else images
         opened = images if whole else [images[n] for n in sorted(spread(len(images)))]
         notes += check_images(
             [folder / image for image in opened],
@@ -77,6 +83,15 @@ def check(folder: Path, whole: bool, progress: Callable[[str], None]) -> Checked
         "longest": max(len(words(question.question)) for question in asked["train"]),
     }
     return Checked(counts | _names(folder, asked), tuple(notes))
+
+
+def _featured(folder: Path) -> set[str]:
+    """Return the names, without ends, of the images that have features of boxes."""
+    path = features.in_set(folder)
+    if path is None:
+        return set()
+    with features.open_features(path) as opened:
+        return set(opened)
 
 
 def _file(folder: Path, split: str) -> Path:

@@ -5,6 +5,8 @@
     features/ID.npz     or, in one HDF5 file for all images, a group ID, with
     features            (boxes, width), of each box
     boxes               (boxes, 4): left, top, right, bottom in pixels
+
+ID is the name of the image without its end.
 """
 
 from __future__ import annotations
@@ -19,7 +21,15 @@ from plugins.contracts.dataset import PrepareError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["FILE", "FOLDER", "Opened", "check_features", "image_with_features", "open_features"]
+__all__ = [
+    "FILE",
+    "FOLDER",
+    "Opened",
+    "check_features",
+    "image_with_features",
+    "in_set",
+    "open_features",
+]
 
 FOLDER, FILE = "features", "features.h5"
 ARRAYS = ("features", "boxes")
@@ -52,6 +62,13 @@ class _Folder(Mapping[str, Any]):
         return sum(1 for _ in self)
 
 
+def in_set(root: Path) -> Path | None:
+    """Return the folder or the file of features that a prepared set has."""
+    if (root / FOLDER).is_dir():
+        return root / FOLDER
+    return root / FILE if (root / FILE).is_file() else None
+
+
 @contextmanager
 def open_features(path: Path) -> Iterator[Opened]:
     """Open a folder of npz files, or an HDF5 file, for reading.
@@ -80,7 +97,7 @@ def open_features(path: Path) -> Iterator[Opened]:
 
 
 def image_with_features(opened: Opened, path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return features (boxes, width) and boxes (boxes, 4) by the path that a phrase gives."""
+    """Return features (boxes, width) and boxes (boxes, 4) by the path of an image."""
     import numpy as np
 
     entry = opened[Path(path).stem]
@@ -89,7 +106,7 @@ def image_with_features(opened: Opened, path: str) -> tuple[np.ndarray, np.ndarr
 
 
 def check_features(
-    opened: Opened, where: Path, image: str, size: tuple[int, int], width: int | None
+    opened: Opened, where: Path, image: str, size: tuple[int, int] | None, width: int | None
 ) -> tuple[np.ndarray, int]:
     """Return an image's boxes and the width of its features.
 
@@ -100,9 +117,9 @@ def check_features(
     where: Path
         What it was opened from, for messages.
     image: str
-        The image's number.
-    size: (int, int)
-        Width and height of the image in pixels.
+        The image's ID.
+    size: (int, int), optional
+        Width and height of the image in pixels, if they are known.
     width: int, optional
         That the features must have.
 
@@ -139,7 +156,7 @@ def check_features(
             f"{where}: a box of image {image} ends before it begins: {_first_turned(boxes)}; left, "
             "top, right, bottom are meant, not left, top, width, height"
         )
-    if (boxes[:, 2:].max(0) > np.add(size, BEYOND)).any():
+    if size is not None and (boxes[:, 2:].max(0) > np.add(size, BEYOND)).any():
         raise PrepareError(
             f"{where}: boxes of image {image} reach {boxes[:, 2:].max(0).tolist()}, and it has "
             f"{size[0]} x {size[1]} pixels; they are of another size of the image"

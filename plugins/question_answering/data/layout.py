@@ -6,7 +6,7 @@
     phrases/SPLIT.jsonl      a phrase a line, see `Phrase`; a set has questions, phrases or both
     answers.json             {answer: number of training questions that it answers best, ...}
     images/...               where the questions and phrases say
-    features/IMAGE.npz       boxes with features instead of, or beside, images; see `Phrase`
+    features/IMAGE.npz       boxes with features instead of, or beside, images; see `features`
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ def network(job: Job, words: int, names: dict[str, int]) -> ConfigDict:
         "data_preprocessor": {"type": "BoxesOfImages", **RGB},
         "backbone": config.backbone(job),
         "map_channels": recipe.map_channels,
+        "cell_channels": recipe.cell_channels,
         "coordinates": recipe.coordinates,
         "words": FIRST + words,
         "word_channels": recipe.word_channels,

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import torch
 from mmengine.registry import MODELS
+from torch import Tensor
 
 from plugins.attention.core import cost as costs
 from plugins.contracts.job import Job
 from plugins.question_answering.data.sentences import known_words_of_phrases
 from plugins.question_answering.data.words import FIRST
 from plugins.question_answering.grounding.config import network
+from plugins.question_answering.recipe import CORNERS, Recipe
 
-__all__ = ["cost"]
+__all__ = ["boxes", "cost", "inputs"]
+
+
+def inputs(recipe: Recipe) -> list[int]:
+    """Return the shape of an image, or of the features of its boxes."""
+    if recipe.network == "features":
+        return [recipe.boxes, recipe.feature_channels]
+    return [3, *recipe.image_size]
+
+
+def boxes(recipe: Recipe) -> dict[str, Tensor]:
+    """Return the ``places`` of the boxes of one image, and that none is ``absent``."""
+    return {
+        "places": torch.zeros(1, recipe.boxes, CORNERS),
+        "absent": torch.zeros(1, recipe.boxes, dtype=torch.bool),
+    }
 
 
 def cost(job: Job, outputs: int | None = None) -> costs.Cost:
@@ -21,21 +38,16 @@ def cost(job: Job, outputs: int | None = None) -> costs.Cost:
     """
     recipe = job.recipe
     known = len(known_words_of_phrases(job.data)) if outputs is None else outputs
-    height, width = recipe.image_size
-    inputs = [recipe.boxes, recipe.feature_channels]
-    if recipe.network != "features":
-        inputs = [3, height, width]
+    seen = inputs(recipe)
     one = torch.zeros(1, dtype=torch.long)
     with torch.device("meta"):
         model = MODELS.build(network(job, known, {}))
         given = {
-            "inputs": torch.zeros(1, *inputs),
-            "places": torch.zeros(1, recipe.boxes, 4),
-            "absent": torch.zeros(1, recipe.boxes, dtype=torch.bool),
+            "inputs": torch.zeros(1, *seen),
+            **boxes(recipe),
             "words": torch.full((1, recipe.question_length), FIRST),
             "outside": torch.zeros(1, recipe.question_length, dtype=torch.bool),
             "of_image": one.to("meta"),
             "of_sentence": one.to("meta"),
         }
-    shape = [*inputs, recipe.question_length]
-    return costs.count(model, lambda: model(**given), shape)
+    return costs.count(model, lambda: model(**given), [*seen, recipe.question_length])

@@ -12,12 +12,13 @@ from mmengine.config import Config
 
 from plugins.contracts.job import Job
 from plugins.openmmlab.look import trained_model
+from plugins.question_answering.boxes import as_shares
 from plugins.question_answering.data.candidates import candidates, windows
 from plugins.question_answering.data.objects import BOX, cells_within, read_objects
 from plugins.question_answering.data.rows import Phrase
 from plugins.question_answering.data.sentences import known_words_of_phrases
 from plugins.question_answering.grounding.config import runner_config
-from plugins.question_answering.grounding.reading import as_shares, read
+from plugins.question_answering.grounding.reading import read
 from plugins.question_answering.reading import read_image_of_user
 
 __all__ = ["look", "marked"]

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel, ImgDataPreprocessor
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from plugins.attention.core.energy import exactly
 from plugins.attention.core.site import Place
@@ -20,46 +19,32 @@ from plugins.attention.kernels.maps.tiles import in_single
 from plugins.question_answering.data.words import PADDING
 from plugins.question_answering.grounding.planning import scoring
 from plugins.question_answering.model import ENCODERS
-from plugins.question_answering.recipe import CORNERS
+from plugins.question_answering.reading import EachImageOnce
 from plugins.question_answering.sites import pair
-from plugins.question_answering.visual import Names
+from plugins.question_answering.visual import Names, with_corners
 
 __all__ = ["BoxesOfImages", "Grounding", "Scores", "within"]
 
 
 @MODELS.register_module()
-class BoxesOfImages(ImgDataPreprocessor):
+class BoxesOfImages(EachImageOnce):
     """Stacks the phrases of a batch of sentences, and each image with its boxes once."""
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Return what `Grounding.forward` takes."""
-        place: dict[int, int] = {}
-        of_image = [place.setdefault(image, len(place)) for image in data["image"]]
-        first = [of_image.index(number) for number in range(len(place))]
-        inputs = [data["inputs"][at] for at in first]
-        places = [data["places"][at] for at in first]
         words = torch.cat(list(data["words"]))
         longest = int((words != PADDING).sum(1).max())
         counts = torch.tensor([len(each) for each in data["words"]])
-        boxes = torch.tensor([len(each) for each in places])
         batch = {
-            "places": pad_sequence(places, batch_first=True),
-            "absent": torch.arange(int(boxes.max())) >= boxes[:, None],
+            **self.seen(data, training),
             "words": words[:, :longest],
             "outside": torch.cat(list(data["outside"]))[:, :longest],
-            "of_image": torch.tensor(of_image),
             "of_sentence": torch.arange(len(counts)).repeat_interleave(counts),
         }
-        if inputs[0].dim() == CORNERS - 1:  # an image, not features (boxes, width)
-            batch["inputs"] = super().forward({"inputs": inputs}, training)["inputs"]
-        else:
-            batch["inputs"] = pad_sequence(inputs, batch_first=True)
         if "right" in data:
             most = batch["places"].shape[1]
             right = [F.pad(each, (0, most - each.shape[1])) for each in data["right"]]
             batch["right"] = torch.cat(right)
-        if "named" in data:
-            batch["named"] = torch.stack([data["named"][at] for at in first])
         kept = {name: data[name] for name in ("boxes", "number") if name in data}
         return {**self.cast_data(batch), **kept}
 
@@ -122,8 +107,8 @@ class Grounding(BaseModel):
         Config of `BoxesOfImages`.
     backbone: dict
         Config of what makes maps of images; empty: what comes in are features of boxes.
-    map_channels, coordinates
-        Features of a box, and whether its corners are added to them.
+    map_channels, cell_channels, coordinates
+        Features of a box, and these with its corners, if they are added.
     words, word_channels, encoder
         How many words there are, features of a word, and what reads them.
     channels, heads: int
@@ -150,6 +135,7 @@ class Grounding(BaseModel):
         data_preprocessor: dict[str, Any],
         backbone: dict[str, Any],
         map_channels: int,
+        cell_channels: int,
         coordinates: bool,
         words: int,
         word_channels: int,
@@ -169,7 +155,7 @@ class Grounding(BaseModel):
         self.coordinates = coordinates
         self.embed = nn.Embedding(words, word_channels, padding_idx=PADDING)
         self.encoder = ENCODERS[encoder](word_channels, channels, batch_first=True)
-        site = pair(channels, map_channels + CORNERS * coordinates, heads)
+        site = pair(channels, cell_channels, heads)
         part, before = scoring(Word.parse(word), site)
         self.attention = None if before is None else build(before, site.at(Place.ATTENTION))
         self.scores = Scores(build(part, site.at(part.place(site) or Place.POOL)))
@@ -238,12 +224,8 @@ class Grounding(BaseModel):
 
     def boxes(self, inputs: Tensor, places: Tensor) -> Tensor:
         """Return the features of boxes, (images, S, features)."""
-        found = inputs
-        if self.sees:
-            found = within(self._map(inputs), places)
-        if self.coordinates:
-            found = torch.cat([found, (2 * places - 1).to(found.dtype)], dim=-1)
-        return found
+        found = within(self._map(inputs), places) if self.sees else inputs
+        return with_corners(found, places) if self.coordinates else found
 
     def _map(self, images: Tensor) -> Tensor:
         frozen = self.frozen and not self._learns_names()

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.registry import DATASETS
+from torch import Tensor
 
 from plugins.contracts.job import Job
 from plugins.contracts.probe import Probed
@@ -15,10 +16,22 @@ from plugins.question_answering.data.sentences import known_words_of_phrases
 from plugins.question_answering.data.words import FIRST
 from plugins.question_answering.grounding.config import training_config
 
-__all__ = ["MadeUpPhrases", "probe"]
+__all__ = ["MadeUpPhrases", "boxes_anywhere", "noise", "probe"]
 
 OF_AN_IMAGE = 5
 """Sentences about an image, as in Flickr30k; of digit scenes there are 4."""
+
+
+def noise(shape: tuple[int, int], features: bool, chance: torch.Generator) -> Tensor:
+    """Return an image of height and width, or features of so many boxes and so wide."""
+    if features:
+        return torch.rand(shape, generator=chance)
+    return torch.randint(256, (3, *shape), dtype=torch.uint8, generator=chance)
+
+
+def boxes_anywhere(number: int, chance: torch.Generator) -> Tensor:
+    """Return boxes, (number, 4), as shares of an image."""
+    return torch.rand(number, 2, 2, generator=chance).sort(dim=1).values.flatten(1)
 
 
 @DATASETS.register_module()
@@ -37,16 +50,11 @@ class MadeUpPhrases(MadeUp):
 
     def __init__(self, shape: tuple[int, int], features: bool, length: int, boxes: int) -> None:
         chance = torch.Generator().manual_seed(0)
-        if features:
-            inputs = torch.rand(shape, generator=chance)
-        else:
-            inputs = torch.randint(256, (3, *shape), dtype=torch.uint8, generator=chance)
-        corners = torch.rand(boxes, 2, 2, generator=chance).sort(dim=1).values
         right = torch.zeros(1, boxes)
         right[0, 0] = 1
         sample = {
-            "inputs": inputs,
-            "places": corners.flatten(1),
+            "inputs": noise(shape, features, chance),
+            "places": boxes_anywhere(boxes, chance),
             "words": torch.full((1, length), FIRST),
             "outside": torch.zeros(1, length, dtype=torch.bool),
             "right": right,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from plugins.contracts.dataset import PrepareError
-from plugins.question_answering.data import features
+from plugins.question_answering.boxes import FeaturesOfBoxes, as_shares
 from plugins.question_answering.data.candidates import candidates
 from plugins.question_answering.data.layout import read_phrases
 from plugins.question_answering.data.objects import BOX, attributes, in_cells, read_objects
@@ -26,7 +25,7 @@ from plugins.question_answering.data.sentences import (
 from plugins.question_answering.metrics.grounding import Grounded, hits
 from plugins.question_answering.reading import read_image
 
-__all__ = ["Spoken", "as_shares", "corners", "read"]
+__all__ = ["Spoken", "corners", "read"]
 
 
 @DATASETS.register_module()
@@ -82,14 +81,16 @@ class Spoken(Dataset):
         number = {path: index for index, path in enumerate(self.paths)}
         self.image_numbers = np.array([number[path] for path in paths])
         self.known, self.length = known_words_of_phrases(self.root), length
-        self.size, self.channels, self.number, self.cells = size, channels, boxes, cells
-        if size is not None:
+        self.size, self.number, self.cells = size, boxes, cells
+        if size is None:
+            assert channels is not None
+            self.features = FeaturesOfBoxes(self.root, boxes, channels)
+        else:
             self.objects = read_objects(self.root, split)
             if lacking := [path for path in self.paths if not self.objects.get(path)]:
                 raise PrepareError(f"{self.root / 'objects' / split}.jsonl lacks {lacking[0]}")
             self.attributes = attributes(self.objects) if cells else {}
         self._latest: tuple[int, dict[str, Tensor], np.ndarray] | None = None
-        self._opened: tuple[ExitStack, features.Opened] | None = None
 
     def __len__(self) -> int:
         return len(self.sentences)
@@ -106,10 +107,6 @@ class Spoken(Dataset):
             item |= {"number": torch.tensor(numbers), "boxes": torch.from_numpy(boxes)}
         return item
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A worker opens files for itself.
-        return {**vars(self), "_opened": None}
-
     def _read(self, image: int) -> tuple[dict[str, Tensor], np.ndarray]:
         """Return what an image shows, and its boxes in pixels.
 
@@ -117,7 +114,7 @@ class Spoken(Dataset):
         """
         if self._latest is None or self._latest[0] != image:
             path = self.paths[image]
-            found = self._features(path) if self.size is None else self._image(path, self.size)
+            found = self.features.read(path) if self.size is None else self._image(path, self.size)
             self._latest = (image, *found)
         return self._latest[1:]
 
@@ -130,25 +127,6 @@ class Spoken(Dataset):
             named = in_cells(there, self.attributes, size, self.cells)
             shown["named"] = torch.from_numpy(named)
         return shown, boxes
-
-    def _features(self, path: str) -> tuple[dict[str, Tensor], np.ndarray]:
-        if self._opened is None:
-            files = ExitStack()  # open until the set is no longer used
-            folder = self.root / path.partition("/")[0]
-            self._opened = files, files.enter_context(features.open_features(folder))
-        try:
-            values, boxes = features.image_with_features(self._opened[1], path)
-        except KeyError as error:
-            raise PrepareError(f"{self.root / path} has no features: {error!r}") from None
-        if values.shape[1] != self.channels:
-            raise ValueError(
-                f"{self.root / path} has features of width {values.shape[1]}: set feature_channels"
-                f" ({self.channels}) to that"
-            )
-        values, boxes = values[: self.number], boxes[: self.number].astype(float)
-        # Nothing says how large the image is, but some of so many boxes reach its sides.
-        places = as_shares(boxes, (boxes[:, 3].max(), boxes[:, 2].max()))
-        return {"inputs": torch.from_numpy(values).float(), "places": places}, boxes
 
 
 def read(phrases: list[Phrase], known: dict[str, int], length: int) -> dict[str, Tensor]:
@@ -165,8 +143,3 @@ def corners(boxes: tuple[Box, ...]) -> np.ndarray:
     found = np.array(boxes, float)
     found[:, 2:] += found[:, :2]
     return found
-
-
-def as_shares(boxes: np.ndarray, size: tuple[float, float]) -> Tensor:
-    """Return boxes (boxes, 4) in pixels as shares of an image of height and width."""
-    return torch.from_numpy(boxes / np.array([size[1], size[0], size[1], size[0]])).float()

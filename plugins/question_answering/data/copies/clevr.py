@@ -93,7 +93,8 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
             if not path.exists():
                 raise PrepareError(f"{path} is missing{_likely_mistake(copy, top)}; {CARD.where}")
         asked[split] = _questions(file, split)
-        check_images(asked[split], [(f"images/{split}/", images)])
+        shown = {question.image for question in asked[split]}
+        check_images(shown, [(f"images/{split}/", images)])
     found = {f"{split} questions": len(questions) for split, questions in asked.items()}
     official = check_counts(found, OFFICIAL, subset)
     progress("writing the questions")

@@ -18,7 +18,7 @@ from plugins.contracts.copies import CopyCard, check_counts, check_folder, link,
 from plugins.contracts.dataset import PrepareError, Source
 from plugins.question_answering.data import features
 from plugins.question_answering.data.copies.entities import Things, phrases_of, read_things
-from plugins.question_answering.data.copies.reading import archives, find
+from plugins.question_answering.data.copies.reading import archives, find, find_features
 from plugins.question_answering.data.layout import write_phrases
 from plugins.question_answering.data.rows import Phrase
 
@@ -147,7 +147,7 @@ def _part(copy: Path, name: str) -> Path:
 
 def _shown(copy: Path) -> Shown:
     """Return the features of a copy, or, without any, its images."""
-    if found := find(copy, features.FOLDER, features.FILE, "features.hdf5"):
+    if found := find_features(copy):
         return Shown(found, features.FOLDER if found.is_dir() else features.FILE, True)
     if found := find(copy, *IMAGES):
         # The archive of others has a folder of the same name in the folder.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from plugins.contracts.copies import some
 from plugins.contracts.dataset import PrepareError
-from plugins.question_answering.data.rows import Question
+from plugins.question_answering.data import features
 
-__all__ = ["archives", "check_images", "find", "read_json"]
+__all__ = ["archives", "check_images", "find", "find_features", "read_json"]
 
 
 def find(copy: Path, *names: str) -> Path | None:
@@ -22,6 +22,11 @@ def find(copy: Path, *names: str) -> Path | None:
         if inside := sorted(copy.glob(f"*/{name}")):
             return inside[0]
     return None
+
+
+def find_features(copy: Path) -> Path | None:
+    """Return the folder or the file of features of boxes that a copy has."""
+    return find(copy, features.FOLDER, features.FILE, "features.hdf5")
 
 
 def archives(copy: Path) -> str:
@@ -38,17 +43,16 @@ def read_json(path: Path) -> Any:
         raise PrepareError(f"{path} is cut or no JSON ({error}); unpack it again") from error
 
 
-def check_images(questions: Sequence[Question], folders: Iterable[tuple[str, Path]]) -> None:
+def check_images(asked: Collection[str], folders: Iterable[tuple[str, Path]]) -> None:
     """Raise PrepareError if questions ask about images that are not in the folders.
 
     Parameters
     ----------
-    questions: sequence of Question
-        Their images begin with one of the prefixes.
+    asked: collection of str
+        The images, which begin with one of the prefixes.
     folders: iterable of (str, Path)
         A prefix, such as ``images/train2014/``, and the folder of the copy that it stands for.
     """
-    asked = {question.image for question in questions}
     for prefix, folder in folders:
         there = {prefix + each.name for each in folder.iterdir()}
         missing = [name for name in asked if name.startswith(prefix) and name not in there]

@@ -4,24 +4,22 @@
 
     images/train2014         -> COPY/train2014
     images/val2014           -> COPY/val2014
+    features, features.h5    -> COPY/features or COPY/features.h5, beside or instead of the images
     questions/SPLIT.jsonl    answers.json
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from plugins.contracts.copies import CopyCard, check_counts, check_folder, link
+from plugins.contracts.copies import CopyCard, check_counts, check_folder
 from plugins.contracts.dataset import PrepareError, Source
-from plugins.question_answering.data.copies.coco_questions import (
-    IMAGES,
-    image_folder,
-    image_of,
-    joined,
-)
-from plugins.question_answering.data.copies.reading import archives, check_images, find, read_json
+from plugins.question_answering.data.copies.coco_questions import IMAGES, image_of, joined
+from plugins.question_answering.data.copies.coco_shown import shown
+from plugins.question_answering.data.copies.reading import archives, find, read_json
 from plugins.question_answering.data.layout import write_questions
 
 __all__ = ["CARD", "SOURCES", "prepare", "recognises"]
@@ -39,11 +37,12 @@ CARD = CopyCard(
     packages=(),
     notes=(
         "val is what its users choose on; the answers of test are not public",
-        "the fingerprint covers names and sizes of the images, not their content",
+        "the fingerprint covers names and sizes of images and features, not their content",
     ),
     where="VQA v2 is at https://visualqa.org/download.html; unpack its four files of questions and"
     " annotations of train and val, and COCO's train2014.zip and val2014.zip"
-    " (https://cocodataset.org), in one folder",
+    " (https://cocodataset.org), in one folder; or put features of boxes there, as features or"
+    " features.h5",
 )
 
 SPLITS = {"train": IMAGES[0], "val": IMAGES[1]}
@@ -70,7 +69,7 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
     Parameters
     ----------
     copy: Path
-        The folder with the files of questions and annotations, and those of the images.
+        The folder with the files of questions and annotations, and images or features.
     out: Path
         An empty folder.
     progress: callable
@@ -82,7 +81,8 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
     -------
     dict
         ``items`` (questions) of each split, ``upper_bound`` of the answers that train has,
-        ``question_only``; ``official``: whether the numbers are those of the set.
+        ``question_only``; with features how many ``images`` have some, and their ``width``;
+        ``official``: whether the numbers are those of the set.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
     """
     check_folder(copy, CARD)
     asked = {}
-    folders = {name: image_folder(copy, name, CARD.where) for name in IMAGES}
+    seen = shown(copy, CARD.where)
     for split, images in SPLITS.items():
         progress(f"reading the questions of {split}")
         files = _file(copy, QUESTIONS.format(images)), _file(copy, ANNOTATIONS.format(images))
@@ -102,13 +102,13 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
                 raise PrepareError(f"{file} has no {key!r}; take it from the archive again")
             lists.append(content[key])
         asked[split] = joined(files, (lists[0], lists[1]), _image_in(images))
-        check_images(asked[split], [(f"images/{images}/", folders[images])])
+    progress("looking at the images")
+    counts = seen.check(chain.from_iterable(asked.values()))
     found = {f"{split} questions": len(questions) for split, questions in asked.items()}
     official = check_counts(found, OFFICIAL, subset)
     progress("writing the questions")
-    for name, folder in folders.items():
-        link(folder, out / "images" / name)
-    return {**write_questions(out, asked), "official": official}
+    seen.link(out)
+    return {**write_questions(out, asked), **counts, "official": official}
 
 
 def _image_in(images: str) -> Callable[[Mapping[str, Any]], str]:

@@ -4,26 +4,24 @@ From its user's copy. The set has no validation split: part of the images of tra
 
     images/train2014         -> COPY/train2014; train and test ask about images of both
     images/val2014           -> COPY/val2014
+    features, features.h5    -> COPY/features or COPY/features.h5, beside or instead of the images
     questions/SPLIT.jsonl    train, val (held out of train), test; answers.json
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from plugins.contracts.copies import CopyCard, check_counts, check_folder, link
+from plugins.contracts.copies import CopyCard, check_counts, check_folder
 from plugins.contracts.dataset import PrepareError, Source
 from plugins.openmmlab.data.own_files import val_of
 from plugins.question_answering.data.copies import vqa2
-from plugins.question_answering.data.copies.coco_questions import (
-    IMAGES,
-    image_folder,
-    image_of,
-    joined,
-)
-from plugins.question_answering.data.copies.reading import archives, check_images, find, read_json
+from plugins.question_answering.data.copies.coco_questions import IMAGES, image_of, joined
+from plugins.question_answering.data.copies.coco_shown import shown
+from plugins.question_answering.data.copies.reading import archives, find, read_json
 from plugins.question_answering.data.layout import write_questions
 
 __all__ = ["CARD", "HELD_OUT", "SOURCES", "prepare", "recognises"]
@@ -47,13 +45,13 @@ CARD = CopyCard(
         " by a hash of their names, and is distributed as train, not as test",
         "papers train on all of train, and many choose on test",
         "report a model that sees only the question beside others: priors differ in test",
-        "the fingerprint covers names and sizes of the images, not their content",
+        "the fingerprint covers names and sizes of images and features, not their content",
     ),
     splits=("train", "val", "test"),
     divided="published test, val held out of train",
     where="VQA-CP v2 is at https://computing.ece.vt.edu/~aish/vqacp; put its four files"
     " vqacp_v2_{train,test}_{questions,annotations}.json into one folder with COCO's train2014 and"
-    " val2014 (https://cocodataset.org)",
+    " val2014 (https://cocodataset.org), or with features of boxes as features or features.h5",
 )
 
 FILES = "vqacp_v2_{}_{}.json"
@@ -76,7 +74,7 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
     Parameters
     ----------
     copy: Path
-        The folder with the files of questions and annotations, and those of the images.
+        The folder with the files of questions and annotations, and images or features.
     out: Path
         An empty folder.
     progress: callable
@@ -95,13 +93,14 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
         If the copy is not VQA-CP v2, or not whole.
     """
     check_folder(copy, CARD)
-    folders = {name: image_folder(copy, name, CARD.where) for name in IMAGES}
+    seen = shown(copy, CARD.where)
     asked = {}
     for part in PARTS:
         progress(f"reading the questions of {part}")
         files = _file(copy, part, "questions"), _file(copy, part, "annotations")
         asked[part] = joined(files, (_list(files[0]), _list(files[1])), _image)
-        check_images(asked[part], [(f"images/{name}/", path) for name, path in folders.items()])
+    progress("looking at the images")
+    counts = seen.check(chain.from_iterable(asked.values()))
     found = {f"{part} questions": len(questions) for part, questions in asked.items()}
     official = check_counts(found, OFFICIAL, subset)
     progress("writing the questions")
@@ -113,9 +112,8 @@ def prepare(copy: Path, out: Path, progress: Callable[[str], None], subset: bool
     }
     if not splits["train"]:
         raise PrepareError(f"train of {copy} asks about one image: none is left to hold out")
-    for name, folder in folders.items():
-        link(folder, out / "images" / name)
-    return {**write_questions(out, splits), "official": official}
+    seen.link(out)
+    return {**write_questions(out, splits), **counts, "official": official}
 
 
 def _image(asked: Mapping[str, Any]) -> str:
