@@ -36,7 +36,8 @@ def plan(grid: Grid, claims: Sequence[Claim]) -> Plan:
         ``grid`` has name, task, versions of the task's and of the mechanisms' code, seeds,
         baseline, recipe (what of it is in the ids of runs), the mechanisms at each choice of sites,
         the number of runs, and ``digest``, the SHA-256 of their sorted ids. ``margins`` are those
-        of the task's metrics. Of each claim there are statement, tests and floor, without defaults.
+        of the task's metrics. Of each claim there are statement, recipe, tests and floor, without
+        defaults.
     """
     task, runs = find_task(grid.task), grid.runs()
     cells: dict[str, list[str]] = {}
@@ -66,10 +67,12 @@ def plan(grid: Grid, claims: Sequence[Claim]) -> Plan:
         "margins": {name: value for name, value in sorted(agreed.items()) if name in metrics},
         "claims": {
             claim.id: claim.model_dump(
-                mode="json", include={"statement", "tests", "floor"}, exclude_defaults=True
+                mode="json",
+                include={"statement", "recipe", "tests", "floor"},
+                exclude_defaults=True,
             )
             for claim in claims
-            if any(claim.applies(grid.task, sites) for sites in places)
+            if any(claim.applies(grid.task, sites, grid.recipe) for sites in places)
         },
     }
 
@@ -137,7 +140,7 @@ def _claims(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     said = []
     for name, claim in old.items():
         now = new.get(name, claim)
-        if now.get("tests") != claim.get("tests") or now.get("floor") != claim.get("floor"):
+        if any(now.get(key) != claim.get(key) for key in ("recipe", "tests", "floor")):
             said.append(f"{name} tested otherwise")
         elif now != claim:
             said.append(f"{name} reworded")

@@ -9,6 +9,7 @@
         source: Where it was said.
         tasks: [translation]
         attention: self                 # or cross
+        recipe: {encoder_layers: 6}     # only of runs with these entries; optional
         tests:
           - greater: {0011: 2, none: -1, 1111: -1}
             margin: 1                   # in units of the metric's margin
@@ -23,7 +24,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -37,7 +38,7 @@ from pydantic import (
 from analysis.stats.effects import TERMS
 from analysis.stats.verdicts import Kind
 from plugins.attention.core.word import Word
-from plugins.contracts.tasks import task_names
+from plugins.contracts.tasks import find_task, task_names
 from study.errors import StudyError, nearest
 from study.yamlfile import YamlFile, validated
 
@@ -163,6 +164,7 @@ class _Body(_Strict):
     source: str
     tasks: list[str] = Field(min_length=1)
     attention: Literal["self", "cross"]
+    recipe: dict[str, str | bool | int | float | None] = Field(default_factory=dict)
     tests: list[Comparison] = Field(min_length=1)
     floor: Single | None = None
 
@@ -176,6 +178,8 @@ class Claim(_Body):
         Names of tasks.
     attention: str
         ``cross`` is encoder-decoder attention, ``self`` all other attention.
+    recipe: dict
+        Entries that a recipe must have for the claim to be about it.
     floor: str, optional
         The mechanism that brings nothing, if it is not the usual one: see `nothing`.
     margins: dict of str to float
@@ -188,11 +192,25 @@ class Claim(_Body):
     margins: dict[str, Positive] = Field(default_factory=dict)
     usual: dict[str, Positive] = Field(default_factory=dict)
 
-    def applies(self, task: str, sites: str) -> bool:
-        """Whether the claim is about this task and these sites, joined by dots."""
+    def applies(self, task: str, sites: str, recipe: Mapping[str, Any]) -> bool:
+        """Whether the claim is about this task, these sites, joined by dots, and this recipe.
+
+        The recipe may leave out what has its default.
+        """
         places = set(sites.split("."))
         where = "self" if "cross" not in places else "cross" if places == {"cross"} else "both"
-        return task in self.tasks and where == self.attention
+        if task not in self.tasks or where != self.attention:
+            return False
+        fields = find_task(task).Recipe.model_fields
+        return all(
+            recipe.get(name, fields[name].default) == value for name, value in self.recipe.items()
+        )
+
+    @property
+    def about(self) -> str:
+        """The runs that it is about, in words."""
+        entries = "".join(f", {name}={value}" for name, value in self.recipe.items())
+        return f"{self.attention}-attention in {' or '.join(self.tasks)}{entries}"
 
     @property
     def nothing(self) -> str:
@@ -243,6 +261,11 @@ def load(paths: Sequence[Path] = (), margins: Mapping[str, float] | None = None)
                     where = file.where(["claims", name, "tasks"])
                     hint = nearest(task, task_names())
                     raise StudyError(f"{where}: unknown task {task!r}{hint}")
+                fields = find_task(task).Recipe.model_fields
+                for entry in body.recipe.keys() - fields.keys():
+                    where = file.where(["claims", name, "recipe", entry])
+                    hint = nearest(entry, fields)
+                    raise StudyError(f"{where}: a recipe of {task} has no {entry!r}{hint}")
         bodies |= content.claims
         agreed |= content.margins
         usual = usual or dict(content.margins)

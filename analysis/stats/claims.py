@@ -104,11 +104,12 @@ def judge(found: Iterable[Group], claims: Iterable[Claim]) -> list[Verdict]:
     finished = [group for group in found if len(group.done)]
     judged = []
     for claim in claims:
-        about = [group for group in finished if claim.applies(group.task, group.sites)]
+        about = [
+            group for group in finished if claim.applies(group.task, group.sites, group.recipe)
+        ]
         judged += [_verdict(claim, group) for group in about]
         if not about:
-            tasks = " or ".join(claim.tasks)
-            reason = f"no finished run of {claim.attention}-attention in {tasks}"
+            reason = f"no finished run of {claim.about}"
             judged.append(_summed(claim, None, [verdicts.untested(reason)]))
     return judged
 

@@ -172,7 +172,7 @@ def plans(
     """
     made: list[Plan] = []
     for group in groups(expected(runs)):
-        about = [claim for claim in claims if claim.applies(group.task, group.sites)]
+        about = [claim for claim in claims if claim.applies(group.task, group.sites, group.recipe)]
         if not about:
             continue
         metric = group.metric.name

@@ -76,6 +76,9 @@ def test_a_mistake_is_refused_with_file_line_and_what_would_be_right(tmp_path, t
         ("claims:\n  a:\n    statement: s\n    source: s\n    tasks: [translaton]\n"
          "    attention: self\n    tests: [{greater: {E1: 1}}]",
          r":5: unknown task 'translaton'; did you mean 'translation'"),
+        ("claims:\n  a:\n    statement: s\n    source: s\n    tasks: [translation]\n"
+         "    attention: self\n    recipe: {drop_out: 0}\n    tests: [{greater: {E1: 1}}]",
+         r":7: a recipe of translation has no 'drop_out'; did you mean 'dropout'"),
         ("claims:\n  a:\n    attention: both", r":3: claims.a.attention: input should be"),
         ("- 1", ": a mapping of keys to values is expected"),
     ],

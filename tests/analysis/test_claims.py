@@ -19,6 +19,7 @@ from analysis.stats.verdicts import judged
 from plugins.attention.core.site import MapSite
 from plugins.attention.core.word import Word
 from plugins.contracts.metric import Metric
+from plugins.contracts.tasks import find_task
 
 BLEU = Metric("BLEU")
 CROSS = {"sites": "cross"}
@@ -29,11 +30,12 @@ IMAGES = {"task": "detection", "sites": "conv4.conv5", "metric": "mAP"}
 def mine(tmp_path):
     """Return a function that writes the tests of one claim, reads it, and returns the claim."""
 
-    def write(tests, head="", tasks="[translation]", attention="self"):
+    def write(tests, head="", tasks="[translation]", attention="self", recipe="{}"):
         path = tmp_path / "mine.yaml"
         path.write_text(
             f"{head}\nclaims:\n  x1:\n    statement: Ours.\n    source: us\n"
-            f"    tasks: {tasks}\n    attention: {attention}\n    tests:\n{tests}\n"
+            f"    tasks: {tasks}\n    attention: {attention}\n    recipe: {recipe}\n"
+            f"    tests:\n{tests}\n"
         )
         return load([path])[-1]
 
@@ -318,6 +320,29 @@ def test_a_claim_is_judged_where_it_applies_and_nowhere_else(mine):
     (nowhere,) = judge(found, [mine(test, tasks="[detection]")])
     assert nowhere.verdict == "not tested"
     assert nowhere.reason == "no finished run of self-attention in detection"
+
+
+def test_a_claim_about_a_recipe_is_judged_on_runs_of_it_alone(mine):
+    recipes = ["{}", '{"epochs": 8}', '{"dropout": 0.3}', '{"dropout": 0.5, "epochs": 8}']
+    frame = pd.concat(
+        [world({"0111": 20, "1111": 20}, recipe=r).assign(id=lambda f, r=r: f["id"] + r)
+         for r in recipes]
+    )  # fmt: skip
+    test, found = "      - equivalent: {0111: 1, 1111: -1}", groups(frame)
+
+    def about(recipe):
+        return [v.group and v.group.variant for v in judge(found, [mine(test, recipe=recipe)])]
+
+    usual = find_task("translation").Recipe.model_fields["dropout"].default
+    assert usual not in (0.2, 0.3, 0.5)
+    assert len(about("{}")) == 4
+    assert about("{dropout: 0.5}") == ["dropout=0.5, epochs=8"]
+    assert about("{epochs: 8}") == ["dropout=None, epochs=8", "dropout=0.5, epochs=8"]
+    # What a recipe leaves out has its default.
+    assert about(f"{{dropout: {usual}}}") == ["dropout=None, epochs=None", "dropout=None, epochs=8"]
+    (nowhere,) = judge(found, [mine(test, recipe="{dropout: 0.2}")])
+    assert nowhere.verdict == "not tested"
+    assert nowhere.reason == "no finished run of self-attention in translation, dropout=0.2"
 
 
 def test_what_training_did_not_raise_supports_no_equivalence(mine):
