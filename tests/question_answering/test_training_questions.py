@@ -65,6 +65,12 @@ def test_the_split_is_evaluated_that_the_recipe_names(trained, tmp_path):
     assert TASK.evaluate(job, checkpoint)["accuracy"] == pytest.approx(first.mean())
 
 
+def test_evaluations_are_as_far_apart_as_the_recipe_says_and_one_is_last(trained, tmp_path):
+    job = squares.job(trained.data, tmp_path, "none", epochs=3, evaluation_interval=2)
+    TASK.train(job)
+    assert [line["epoch"] for line in job.recorded("val")] == [2, 3]
+
+
 def test_it_shows_where_it_looks(trained):
     image = str(trained.data / "images/val/0.png")
     arrays = TASK.look(trained, image, "is there a red square?")
