@@ -7,7 +7,7 @@ import platform
 import re
 import socket
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -76,27 +76,11 @@ def modules_of(science: dict[str, Any]) -> set[str]:
 
 def packages_of(task: str, modules: Iterable[str]) -> dict[str, str]:
     """Return the versions of the distributions that a result depends on, as far as known."""
-    brought = _distributions_of({module.partition(".")[0] for module in modules})
-    named = dict.fromkeys([*PACKAGES, *find_task(task).packages, *sorted(brought)])
+    owners = packages_distributions()
+    tops = {module.partition(".")[0] for module in modules}
+    brought = sorted({name for top in tops for name in owners.get(top, ())})
+    named = dict.fromkeys([*PACKAGES, *find_task(task).packages, *brought])
     return {name: package_version(name) for name in named}
-
-
-def _distributions_of(packages: set[str]) -> set[str]:
-    """Return the names of the installed distributions that bring one of these packages.
-
-    ``packages_distributions`` of importlib reads the metadata and the file names of all of them as
-    objects, which takes each attempt half a second.
-    """
-    found = set()
-    for installed in distributions():
-        tops = set((installed.read_text("top_level.txt") or "").split())
-        if not tops:
-            lines = (installed.read_text("RECORD") or "").splitlines()
-            modules = [path for line in lines if (path := line.partition(",")[0]).endswith(".py")]
-            tops = {path.partition("/")[0].removesuffix(".py") for path in modules}
-        if tops & packages:
-            found.add(installed.metadata["Name"])
-    return found
 
 
 def cores() -> int:
