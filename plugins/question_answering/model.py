@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from plugins.attention.core.energy import exactly
 from plugins.attention.core.site import Place
 from plugins.attention.core.standing import build, parts_at
 from plugins.attention.core.word import Word
 from plugins.attention.pairs.masks import last, without
 from plugins.question_answering.data.words import PADDING
+from plugins.question_answering.network import ReadsAndSees
 from plugins.question_answering.sites import pair
-from plugins.question_answering.visual import Names, cells_of, with_corners
+from plugins.question_answering.visual import cells_of, with_corners
 
 __all__ = ["Answering"]
-
-ENCODERS = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 EVERY = 2**31
 """More cells than any image has."""
@@ -58,24 +55,17 @@ class Pooling(nn.Module):
 
 
 @MODELS.register_module()
-class Answering(BaseModel):
+class Answering(ReadsAndSees):
     """Answers questions about images.
 
     Parameters
     ----------
-    data_preprocessor: dict
-        Config of what normalises images.
-    sees: bool
-        Whether anything is seen of an image.
-    backbone: dict
-        Config of what makes maps of images; empty: what comes in are features of boxes.
-    map_channels, cell_channels, coordinates
-        Channels of the last map, or of a box; those of a cell; and whether it is told where it is,
-        by so many of these.
-    words, word_channels, encoder
-        How many words there are, features of a word, and what reads them.
     channels, heads: int
         Those of the recipe.
+    sees: bool
+        Whether anything is seen of an image.
+    cell_channels: int
+        Features of a cell, with its place if it is told that.
     word: str
         The mechanism where words and cells meet.
     pooling: str
@@ -85,67 +75,43 @@ class Answering(BaseModel):
         before each.
     loss: str
         That of the recipe.
-    attributes: dict of str to int
-        Names that each attribute of an object has.
-    epochs, visual_epochs, all_cells_epochs: int
-        Those of the recipe.
-    frozen: bool
-        Whether questions teach the backbone nothing.
+    all_cells_epochs: int
+        That of the recipe.
+    **common
+        Of `ReadsAndSees`.
     """
-
-    find_unused_parameters = True
-    """Of several processes: objects and questions teach different parameters."""
-
-    training_step: int = 0
-    training_steps: int | None = None
 
     def __init__(
         self,
         *,
-        data_preprocessor: dict[str, Any],
-        sees: bool,
-        backbone: dict[str, Any],
-        map_channels: int,
-        cell_channels: int,
-        coordinates: bool,
-        words: int,
-        word_channels: int,
-        encoder: str,
         channels: int,
         heads: int,
+        sees: bool,
+        cell_channels: int,
         word: str,
         pooling: str,
         answers: int,
         answer_layers: Sequence[int],
         dropout: float,
         loss: str,
-        attributes: Mapping[str, int],
-        epochs: int,
-        visual_epochs: int,
         all_cells_epochs: int,
-        frozen: bool,
+        **common: Any,
     ) -> None:
-        super().__init__(data_preprocessor)
-        self.sees, self.frozen = sees, frozen and bool(backbone)
-        self.backbone = MODELS.build(backbone) if backbone else nn.Identity()
-        self.names = Names(map_channels, attributes)
-        self.coordinates = coordinates
-        self.embed = nn.Embedding(words, word_channels, padding_idx=PADDING)
-        self.encoder = ENCODERS[encoder](word_channels, channels, batch_first=True)
+        super().__init__(channels=channels, **common)
+        self.sees = sees
         site = pair(channels, cell_channels, heads)
-        parts = parts_at(Word.parse(word), site) if self.sees else {}
+        parts = parts_at(Word.parse(word), site) if sees else {}
         stand = {place: build(part, site.at(place)) for place, part in parts.items()}
         self.attention = stand.get(Place.ATTENTION)
         self.pool = stand.get(Place.POOL)
-        if self.sees and not stand:
+        if sees and not stand:
             self.pool = Pooling(channels, cell_channels, pooling)
         hidden: list[nn.Module] = []
         for before, width in pairwise((channels, *answer_layers)):
             hidden += (nn.Dropout(dropout), nn.Linear(before, width), nn.ReLU())
         width = (channels, *answer_layers)[-1]
         self.answers = nn.Sequential(*hidden, nn.Dropout(dropout), nn.Linear(width, answers))
-        self.loss_of, self.epochs = loss, epochs
-        self.visual_epochs, self.all_cells_epochs = visual_epochs, all_cells_epochs
+        self.loss_of, self.all_cells_epochs = loss, all_cells_epochs
 
     def forward(
         self,
@@ -200,9 +166,9 @@ class Answering(BaseModel):
         absent: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the mean loss of the questions, or of what is in the cells of their images."""
-        if self._within(0, self.visual_epochs):
+        if self.learns_names():
             assert named is not None
-            return {"loss_task": self.names.loss(self.backbone(inputs)[-1], named, of_image)}
+            return self.loss_of_names(inputs, named, of_image)
         with self._all_cells():
             logits = self.answers(self.meet(*self.read(inputs, words, of_image, places, absent)))
         if self.loss_of == "soft_scores":
@@ -226,8 +192,7 @@ class Answering(BaseModel):
 
         Of states (N, T) stand before the cells; of cells (N, S), None if all count, after them.
         """
-        with exactly(inputs):
-            states, _ = self.encoder(self.embed(words))
+        states = self.states_of(words)
         if not self.sees:
             return states, words == PADDING, None, None
         hidden = None if absent is None else absent[of_image]
@@ -236,11 +201,7 @@ class Answering(BaseModel):
     def _cells(self, inputs: Tensor, places: Tensor | None) -> Tensor:
         if places is not None:
             return with_corners(inputs, places) if self.coordinates else inputs
-        if self.frozen:
-            self.backbone.eval()
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            features = self.backbone(inputs)[-1]
-        return cells_of(features, self.coordinates)
+        return cells_of(self.map_of(inputs), self.coordinates)
 
     def meet(
         self, states: Tensor, padding: Tensor, cells: Tensor | None, absent: Tensor | None = None
@@ -311,18 +272,13 @@ class Answering(BaseModel):
             found["macs_kept"] = torch.tensor([cost.macs for cost in costs])
         return found
 
-    def _within(self, first: int, end: int) -> bool:
-        """Whether the training is at one of the epochs from `first` to before `end`."""
-        if self.training_steps is None:
-            return False
-        at = self.training_step * self.epochs
-        return first * self.training_steps <= at < end * self.training_steps
-
     @contextmanager
     def _all_cells(self) -> Iterator[None]:
         """Let hard attention keep all cells in the first epochs on questions."""
         first = self.visual_epochs
-        if not (hasattr(self.pool, "cells") and self._within(first, first + self.all_cells_epochs)):
+        if not (
+            hasattr(self.pool, "cells") and self.in_epochs(first, first + self.all_cells_epochs)
+        ):
             yield
             return
         hard: Any = self.pool

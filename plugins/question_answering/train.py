@@ -20,12 +20,12 @@ __all__ = ["cost", "evaluate", "train"]
 
 
 def train(job: Job) -> None:
-    """Train and evaluate on the validation split after every epoch."""
+    """Train and evaluate as the recipe says."""
     training.train(job, _runner_config(job))
 
 
 def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
-    """Return the metrics of the validation split for the weights of a run."""
+    """Return the metrics of the recipe's split for the weights of a run."""
     return evaluation.evaluate(job, _runner_config(job), checkpoint)
 
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from plugins.attention.core.energy import exactly
 from plugins.attention.core.site import Place
 from plugins.attention.core.standing import build
 from plugins.attention.core.word import Word
 from plugins.attention.kernels.maps.tiles import in_single
 from plugins.question_answering.data.words import PADDING
 from plugins.question_answering.grounding.planning import scoring
-from plugins.question_answering.model import ENCODERS
+from plugins.question_answering.network import ReadsAndSees
 from plugins.question_answering.reading import EachImageOnce
 from plugins.question_answering.sites import pair
-from plugins.question_answering.visual import Names, with_corners
+from plugins.question_answering.visual import with_corners
 
 __all__ = ["BoxesOfImages", "Grounding", "Scores", "within"]
 
@@ -95,71 +92,32 @@ def within(features: Tensor, places: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class Grounding(BaseModel):
+class Grounding(ReadsAndSees):
     """Scores the boxes of an image for each phrase.
 
     Kim et al. 2018, Bilinear Attention Networks, https://arxiv.org/abs/1805.07932, section 5.4; for
-    ``bilinear`` as in train_flickr.py of the authors' code, without its dropout.
+    ``bilinear:dropout=true`` as in train_flickr.py of the authors' code.
 
     Parameters
     ----------
-    data_preprocessor: dict
-        Config of `BoxesOfImages`.
-    backbone: dict
-        Config of what makes maps of images; empty: what comes in are features of boxes.
-    map_channels, cell_channels, coordinates
-        Features of a box, and these with its corners, if they are added.
-    words, word_channels, encoder
-        How many words there are, features of a word, and what reads them.
     channels, heads: int
         Those of the recipe.
+    cell_channels: int
+        Features of a box, with its corners if it is told them.
     word: str
         The mechanism where words and boxes meet.
-    attributes: dict of str to int
-        Names that each attribute of an object has.
-    epochs, visual_epochs: int
-        Those of the recipe.
-    frozen: bool
-        Whether phrases teach the backbone nothing.
+    **common
+        Of `ReadsAndSees`.
     """
 
-    find_unused_parameters = True
-    """Of several processes: objects and phrases teach different parameters."""
-
-    training_step: int = 0
-    training_steps: int | None = None
-
     def __init__(
-        self,
-        *,
-        data_preprocessor: dict[str, Any],
-        backbone: dict[str, Any],
-        map_channels: int,
-        cell_channels: int,
-        coordinates: bool,
-        words: int,
-        word_channels: int,
-        encoder: str,
-        channels: int,
-        heads: int,
-        word: str,
-        attributes: Mapping[str, int],
-        epochs: int,
-        visual_epochs: int,
-        frozen: bool,
+        self, *, channels: int, heads: int, cell_channels: int, word: str, **common: Any
     ) -> None:
-        super().__init__(data_preprocessor)
-        self.sees, self.frozen = bool(backbone), frozen and bool(backbone)
-        self.backbone = MODELS.build(backbone) if backbone else nn.Identity()
-        self.names = Names(map_channels, attributes)
-        self.coordinates = coordinates
-        self.embed = nn.Embedding(words, word_channels, padding_idx=PADDING)
-        self.encoder = ENCODERS[encoder](word_channels, channels, batch_first=True)
+        super().__init__(channels=channels, **common)
         site = pair(channels, cell_channels, heads)
         part, before = scoring(Word.parse(word), site)
         self.attention = None if before is None else build(before, site.at(Place.ATTENTION))
         self.scores = Scores(build(part, site.at(part.place(site) or Place.POOL)))
-        self.epochs, self.visual_epochs = epochs, visual_epochs
 
     def forward(
         self,
@@ -199,12 +157,11 @@ class Grounding(BaseModel):
             Logits are (phrases, S). A prediction has for each sentence also ``scores``, (phrases,
             boxes of its image).
         """
-        if mode == "loss" and self._learns_names():
-            return {"loss_task": self.names.loss(self._map(inputs), known["named"], of_image)}
+        if mode == "loss" and self.learns_names():
+            return self.loss_of_names(inputs, known["named"], of_image)
         image = of_image[of_sentence]
         boxes, absent = self.boxes(inputs, places)[image], absent[image]
-        with exactly(boxes):
-            states, _ = self.encoder(self.embed(words))
+        states = self.states_of(words)
         if self.attention is not None:
             states = states + self.attention(states, boxes, key_padding_mask=absent)
         logits: Tensor = self.scores(states, boxes, absent, outside)
@@ -224,19 +181,5 @@ class Grounding(BaseModel):
 
     def boxes(self, inputs: Tensor, places: Tensor) -> Tensor:
         """Return the features of boxes, (images, S, features)."""
-        found = within(self._map(inputs), places) if self.sees else inputs
+        found = within(self.map_of(inputs), places) if self.has_backbone else inputs
         return with_corners(found, places) if self.coordinates else found
-
-    def _map(self, images: Tensor) -> Tensor:
-        frozen = self.frozen and not self._learns_names()
-        if frozen:
-            self.backbone.eval()
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-            features: Tensor = self.backbone(images)[-1]
-        return features
-
-    def _learns_names(self) -> bool:
-        """Whether the training is at one of the visual epochs."""
-        if self.training_steps is None or not self.training:
-            return False
-        return self.training_step * self.epochs < self.visual_epochs * self.training_steps
