@@ -91,7 +91,8 @@ def runner_for(job: Job, config: dict[str, Any]) -> Runner:
             "load_from": str(newest) if newest else None,
             "resume": newest is not None,
             "randomness": {"seed": job.seed},
-            "experiment_name": job.folder.name,
+            # MMEngine adds no more than the second, and what shares a name shares registries.
+            "experiment_name": str(job.folder.resolve()),
             "custom_hooks": [],
             "default_hooks": {
                 "logger": {"type": "LoggerHook", "interval": records.RECORD_INTERVAL},

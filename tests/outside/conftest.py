@@ -27,7 +27,7 @@ def install(package: Path, site: Path) -> None:
     (info / "entry_points.txt").write_text("\n".join(lines))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # pytest ends the scope "package" with the session
 def guest(tmp_path_factory):
     """Return the folder of somebody who has the study and the package installed."""
     folder = tmp_path_factory.mktemp("guest")
