@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from statsmodels.stats.multitest import multipletests
 
 from analysis.stats import verdicts
-from analysis.stats.claimfile import Claim, load
+from analysis.stats.claimfile import RANGE, Claim, load
+from analysis.stats.effects import TERMS
 from analysis.stats.group import Group
 from analysis.stats.judging import judge_contrast, judge_cost
 from analysis.stats.power import detectable
@@ -99,7 +100,8 @@ def judge(found: Iterable[Group], claims: Iterable[Claim]) -> list[Verdict]:
     Returns
     -------
     list of Verdict
-        In the order of the claims; one that no group is about is ``not tested`` once.
+        In the order of the claims; one that no group is about is ``not tested`` once. Of groups
+        that differ in their recipe alone, those are left out that have none of its mechanisms.
     """
     finished = [group for group in found if len(group.done)]
     judged = []
@@ -107,11 +109,35 @@ def judge(found: Iterable[Group], claims: Iterable[Claim]) -> list[Verdict]:
         about = [
             group for group in finished if claim.applies(group.task, group.sites, group.recipe)
         ]
-        judged += [_verdict(claim, group) for group in about]
+        judged += _without_strangers(claim, [_verdict(claim, group) for group in about])
         if not about:
             reason = f"no finished run of {claim.about}"
             judged.append(_summed(claim, None, [verdicts.untested(reason)]))
     return judged
+
+
+def _without_strangers(claim: Claim, judged: list[Verdict]) -> list[Verdict]:
+    """Leave out the groups without a mechanism of the claim, beside one that has some."""
+    named = [
+        word
+        for test in claim.tests
+        for word in test.weights
+        if word not in TERMS and not RANGE.search(word)
+    ]
+
+    def place(group: Group) -> tuple[str, str, str]:
+        return group.task, group.data, group.sites
+
+    def knows(group: Group) -> bool:
+        return not named or any(word in group.seeds for word in named)
+
+    groups = [verdict.group for verdict in judged if verdict.group is not None]
+    told = {place(group) for group in groups if knows(group)}
+    return [
+        verdict
+        for verdict in judged
+        if verdict.group is None or knows(verdict.group) or place(verdict.group) not in told
+    ]
 
 
 def holm(judged: Sequence[Verdict]) -> list[float]:

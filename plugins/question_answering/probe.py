@@ -55,7 +55,8 @@ class MadeUpQuestions(MadeUp):
 def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
     """Measure steps on questions, five about an image; not those that teach the visual network.
 
-    Or on sentences, five about an image, with a phrase each.
+    Or on sentences, five about an image, with a phrase each. With `all_cells_epochs`, hard
+    attention keeps all cells in these steps: they take the most memory and time of all.
     """
     if job.recipe.goal == "ground":
         return of_phrases.probe(job, steps, outputs)

@@ -109,8 +109,7 @@ class Recipe(Training):
     )
     evaluation_split: Literal["val", "test"] = Field(
         "val",
-        description="what is evaluated after every epoch; nothing is chosen by it, the last epoch"
-        " counts",
+        description="what is evaluated; nothing is chosen by it, the last epoch counts",
     )
     loss: Literal["cross_entropy", "soft_scores"] = Field(
         "cross_entropy",

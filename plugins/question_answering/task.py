@@ -160,7 +160,7 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
         from plugins.question_answering import train  # noqa: F401
 
     def train(self, job: Job) -> None:
-        """Train and evaluate on the validation split after every epoch."""
+        """Train and evaluate, every `evaluation_interval` epochs and after the last."""
         from plugins.question_answering.train import train
 
         train(job)

@@ -345,6 +345,24 @@ def test_a_claim_about_a_recipe_is_judged_on_runs_of_it_alone(mine):
     assert nowhere.reason == "no finished run of self-attention in translation, dropout=0.2"
 
 
+def test_a_recipe_without_any_of_a_claims_mechanisms_is_left_out_beside_one_with_some(mine):
+    with_both, half, without = (
+        world(runs, recipe=recipe).assign(id=lambda f, r=recipe: f["id"] + r)
+        for recipe, runs in (
+            ("{}", {"none": 15, "0111": 20, "1111": 20}),
+            ('{"epochs": 8}', {"none": 15, "0111": 20}),
+            ('{"epochs": 9}', {"none": 15, "0010": 15}),
+        )
+    )
+    claim = mine("      - equivalent: {0111: 1, 1111: -1}")
+
+    def about(*worlds):
+        return {v.group.variant for v in judge(groups(pd.concat(worlds)), [claim])}
+
+    assert about(with_both, half, without) == {"epochs=None", "epochs=8"}
+    assert verdict_of(without, claim).reason == "no finished run of 0111, 1111"
+
+
 def test_what_training_did_not_raise_supports_no_equivalence(mine):
     claim = mine("      - equivalent: {0111: 1, 1111: -1}")
     frame = world({"0111": 0.2, "1111": 0.2, "none": 0.2}, seeds=3, sd=0.01)

@@ -83,16 +83,18 @@ POOLING = {"sum": Sum, "pairwise": Pairwise, "relation": Relation}
 
 
 def scattered(presence: Tensor) -> Tensor:
-    """Return a whole number for each cell, (N, S), that its place alone decides.
+    """Return a whole number for each cell, (N, S), that its place and the longest cell's decide.
 
-    They look random, but neither the batch nor the device, nor what else was drawn, changes them.
+    They look random, and one set of cells for all images would be a lucky one or not. But neither
+    the batch nor what else was drawn changes them, and rounding does only where two are longest.
     It is a hash of 32 bits, https://github.com/skeeto/hash-prospector.
     """
     bits = 2**32 - 1
-    number = torch.arange(1, presence.shape[1] + 1, device=presence.device)
+    place = torch.arange(1, presence.shape[1] + 1, device=presence.device)
+    number = place + (presence.argmax(dim=1, keepdim=True) << 16)
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
         number = ((number ^ (number >> shift)) * factor) & bits
-    return (number ^ (number >> 16)).expand_as(presence)
+    return number ^ (number >> 16)
 
 
 class HardAttention(nn.Module):

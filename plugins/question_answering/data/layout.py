@@ -116,7 +116,7 @@ def _plain(row: Question | Phrase) -> dict[str, Any]:
 def _read(path: Path, kind: type[Row]) -> Iterator[Row]:
     known = {field.name for field in fields(kind)}
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, ValueError) as error:
         raise PrepareError(f"{path} cannot be read ({error})") from error
     for number, line in enumerate(lines, 1):

@@ -113,6 +113,7 @@ def test_it_multiplies_what_its_closed_form_says(word, sizes):
 def test_in_half_precision_it_is_nearly_the_same(word, kind):
     module = made(word)
     words, cells, no_word, no_cell = padded(torch.float32)
+    cells[:, 1] *= 3  # or rounding would decide which is the longest
     words, cells = words.to(kind), cells.to(kind)
     masks = {"key_padding_mask": no_cell, "query_padding_mask": no_word}
     expected = module(words.float(), cells.float(), **masks)
