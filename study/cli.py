@@ -54,7 +54,7 @@ VERBS = (
 )  # fmt: skip
 for family in VERBS:
     family.register(app)
-app.add_typer(data.app, name="data", help="Prepare the embedded data sets.")
+app.add_typer(data.app, name="data", help="Get, add and list data sets; get pretrained weights.")
 app.add_typer(bench.app, name="bench", help="Measure speed and memory beside other libraries.")
 for entry in sorted(entry_points(group="study.verbs"), key=lambda entry: entry.name):
     entry.load()(app)

@@ -13,7 +13,7 @@ __all__ = ["attend"]
 
 
 def attend(
-    run: Annotated[str, typer.Argument(help="Run id, or the beginning or the end of one.")],
+    run: Annotated[str, typer.Argument(help="Run id, or any part of one.")],
     source: Annotated[str, typer.Argument(help="An image file; for translation a sentence.")],
     question: Annotated[
         str | None,

@@ -49,15 +49,19 @@ def table(
 ) -> None:
     """Show accuracy beside cost: means over seeds, intervals, differences to the baseline."""
     from analysis.stats.group import groups
-    from analysis.tables.others import by_metric
+    from analysis.tables.others import by_metric, recorded
     from analysis.tables.published import beside, load
     from analysis.tables.table import RENDERERS, show
 
     writable(out, format or Format.MARKDOWN)
     values = load()
-    shown = []
-    for question, found in answered(grids, runs, table):
-        frame = found if metric is None else by_metric(found, metric)
+    asked, shown = list(answered(grids, runs, table)), []
+    some = any(metric in recorded(frame) for _, frame in asked)
+    for question, found in asked:
+        if metric and some and metric not in recorded(found):
+            typer.echo(f"left out: no run of {question.name} has recorded {metric}", err=True)
+            continue
+        frame = by_metric(found, metric) if metric else found
         for group in groups(frame, question.baseline, question.cells):
             # Two grids may differ in the recipe alone: their names tell the tables apart.
             variant = ", ".join(filter(None, (question.name, group.variant)))

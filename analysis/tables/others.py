@@ -10,7 +10,7 @@ from analysis.tables.columns import written
 from plugins.contracts.tasks import metric_of
 from study.errors import StudyError, nearest
 
-__all__ = ["by_metric", "others"]
+__all__ = ["by_metric", "others", "recorded"]
 
 
 def others(group: Group) -> pd.DataFrame:
@@ -35,6 +35,11 @@ def others(group: Group) -> pd.DataFrame:
     return shown if len(shown.columns) > 1 else pd.DataFrame()
 
 
+def recorded(runs: pd.DataFrame) -> list[str]:
+    """Return the names of all metrics that some of the runs have."""
+    return [column.removeprefix(METRICS) for column in runs if column.startswith(METRICS)]
+
+
 def by_metric(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return runs as if another metric that they recorded were the first of their task.
 
@@ -45,8 +50,7 @@ def by_metric(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     StudyError
         If no run has recorded it.
     """
-    known = [column.removeprefix(METRICS) for column in runs if column.startswith(METRICS)]
-    if name not in known:
+    if name not in (known := recorded(runs)):
         raise StudyError(f"--metric {name}: no run has recorded it{nearest(name, known)}")
     there = runs[runs[METRICS + name].notna()]
     return there.assign(metric=name, value=there[METRICS + name], untrained=float("nan"))

@@ -68,7 +68,7 @@ class Recipe(Training):
         1,
         description="epochs between two evaluations; there is one after the last epoch anyway",
     )
-    epochs: PositiveInt = Field(20, description="passes over the training set [161]")
+    epochs: PositiveInt = Field(20, description="passes over the training set [162]")
     batch_size: PositiveInt = Field(8, description="images a step [8]")
     optimizer: Literal["sgd", "adamw"] = Field("adamw", description="[sgd with momentum 0.9]")
     learning_rate: PositiveFloat = Field(1e-3, description="at the start [0.005]")

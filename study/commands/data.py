@@ -40,8 +40,9 @@ def prepare(
 ) -> None:
     """Prepare data sets; what is there already is left alone.
 
-    Embedded sets are downloaded. COCO, Cityscapes, CUB, ImageNet and WMT14 are prepared from your
-    copy: study data prepare coco --from DIR. Files of your own: study data add.
+    Embedded sets are downloaded. COCO, Cityscapes, WMT14, ImageNet, CUB, VQA v2, VQA-CP v2, CLEVR
+    and Flickr30k are prepared from your copy: study data prepare coco --from DIR. Files of your
+    own: study data add.
     """
     from study import data
     from study.errors import StudyError

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from command import study
 from worlds import world
 
 from analysis.stats.group import groups
@@ -60,6 +63,14 @@ def test_any_metric_can_be_the_one_that_is_compared(frame):
     (looking,) = groups(by_metric(frame, "pointing"), None)
     assert looking.rows["mechanism"].tolist() == ["soft"]
     assert not looking.cautions
+
+
+def test_grids_whose_runs_lack_the_metric_are_left_out_with_a_sentence():
+    grids = Path(__file__).parents[2] / "grids/embedded"
+    done = study("table", grids, "--metric", "perplexity")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "left out: no run of embedded/zoo-segmentation has recorded perplexity\n"
+    assert done.stdout.count("- perplexity: lower is better") == 2
 
 
 def test_a_metric_that_no_run_has_is_refused(frame):
