@@ -20,7 +20,6 @@ from matplotlib.transforms import ScaledTranslation
 from analysis.controls.rows import (
     ANSWERS,
     LOOKS,
-    UNIFORM,
     WITHOUT,
     Row,
     View,
@@ -72,8 +71,8 @@ SCALE = (2.0, 0.09)  # of colours; as wide as the panel where mechanisms are the
 FONT_SIZE = 7.0
 
 TIES = (
-    "A query looks at the answer if no other cell but perhaps its own has a higher weight. "
-    f"{UNIFORM}, which weighs all alike, is left out."
+    "A query looks at the answer if that has the highest weight, its own cell aside; of cells that "
+    "share it each counts a part."
 )
 
 

@@ -17,11 +17,11 @@ from plugins.contracts.needs import Need, Needs
 from plugins.contracts.tasks import find_task, metric_of
 
 __all__ = [
-    *("ANSWERS", "LOOKS", "UNIFORM", "WITHOUT", "Control", "Row", "View"),
+    *("ANSWERS", "LOOKS", "WITHOUT", "Control", "Row", "View"),
     *("block", "in_order", "pages"),
 ]
 
-WITHOUT, UNIFORM = "none", "0000"
+WITHOUT = "none"
 CONVOLUTIONS = {WITHOUT, "deformable", "dynamic"}
 
 
@@ -98,7 +98,6 @@ class Control:
         kept = done[done[column].notna()]
         seeds = {str(word): own.tolist() for word, own in kept.groupby("mechanism")[column]}
         if view == LOOKS:
-            seeds.pop(UNIFORM, None)  # each of its weights is the highest, that of the answer too
             return Row(self, seeds, 0.0)
         without = seeds.get(WITHOUT, [self.need.chance])
         return Row(self, seeds, sum(without) / len(without))

@@ -24,6 +24,8 @@ class Recipe(Training):
         "twin", description="kind of scene, which decides what an answer needs"
     )
     pretrained: None = None
+    channels_last: Literal[False] = False
+    compile: Literal[False] = False
     channels: PositiveInt = Field(64, description="channels of the map that attends")
     heads: PositiveInt = Field(4, description="heads of the attention")
     kv_stride: PositiveInt = Field(1, description="every how many cells a key is taken")

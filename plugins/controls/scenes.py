@@ -9,17 +9,17 @@ kind       needs    the answer about an object is
 ========== ======== ===============================================================================
 twin       E1       the ink of the other object of its class
 pointer    E2       the class of the object that stands where its own class points to
-salient    E3       the class of the one object with the salient ink, about all others
+salient    E3       the class of the one object with the salient ink
 offset     E4       the class of the object that stands three cells to its right
 ally       E1, E2   the class of the object of its ink that lies to the side that its class says
 ========== ======== ===============================================================================
 
 Each scene has each class twice and each of the four common inks five times, so that means over a
 scene tell nothing. The object with the answer is `FAR` cells away or farther: a 3x3 convolution
-at one of them has no cell in common with one at the other. There are ten directions in `pointer`,
-more than an attention has heads, so that no head for each can stand in for E2. A ring of further
-objects lies around the cells: a convolution without padding takes it away, and no border tells
-where in the scene a cell is.
+at one of them has no cell in common with one at the other. (So what is near is not the answer,
+which tells a little.) Heads that serve one class, ink or direction each could stand in for a term:
+there is to be one. A ring of further objects lies around the cells: a convolution without padding
+takes it away, and no border tells it where in the scene a cell is.
 """
 
 from __future__ import annotations

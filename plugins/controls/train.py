@@ -61,7 +61,7 @@ def _stem(job: Job) -> Path:
 
 
 def _what_a_stem_learns(job: Job) -> str:
-    """Return a hash of all that decides what a stem's weights are, rounding included."""
+    """Return a hash of what decides a stem's weights, but for how a processor rounds."""
     recipe, card = job.recipe, json.loads((job.data / "card.json").read_text())
     asked = [recipe.scene, job.seed, recipe.stem_steps, recipe.training_images]
     means = [card["fingerprint"], torch.__version__, torch.get_num_threads(), platform.machine()]

@@ -35,8 +35,9 @@ def test_every_set_is_claimed_to_be_able_or_not(scene, solved):
     enough = [w for t in found[f"{scene}-enough"].tests for w in t.weights if t.weights[w] > 0]
     assert sorted([*enough, alone]) == sorted(able)
     chance = [w for t in found[f"{scene}-chance"].tests for w in t.weights if t.weights[w] == -1]
-    half = set() if len(NEEDS[scene]) == 1 else {w for w in TERM_SETS if w[0] != w[1]}
-    assert sorted(chance) == sorted({*TERM_SETS} - able - half)
+    half = {w for w in TERM_SETS if w[0] != w[1]} if scene == "ally" else set()
+    near = half | {w for w in TERM_SETS if scene == "pointer" and w[3] == "1"}
+    assert sorted(chance) == sorted({*TERM_SETS} - able - near)
     place = {f"E{number + 1}": number for number in range(4)}
     pairs = []
     for test in found[f"{scene}-needed"].tests:
@@ -48,7 +49,7 @@ def test_every_set_is_claimed_to_be_able_or_not(scene, solved):
         assert len(lost) == 1
         assert lost <= set(NEEDS[scene])
         assert not {term for term, at in place.items() if one[at] < other[at]}
-        assert test.margin == 30
+        assert test.margin == (20 if near else 30)
         pairs.append((one, other))
     free = {w for w in TERM_SETS if w not in able}
     assert {other for _, other in pairs} == free - (set(chance) if half else set())
