@@ -20,9 +20,6 @@ from plugins.controls.stem import FEATURES
 
 __all__ = ["ControlNetwork", "Stacked"]
 
-GAIN = 4.0
-"""Factor on the stem's features: energies of a fresh attention then differ enough to begin with."""
-
 
 @MODELS.register_module()
 class Stacked(BaseDataPreprocessor):
@@ -73,9 +70,15 @@ class ControlNetwork(BaseModel):
         self.answers = nn.Conv2d(channels, outputs, 1)
 
     def init_weights(self) -> None:
-        """Begin with a convolution that is the identity; the mechanisms have initialised theirs."""
+        """Begin with a convolution that is the identity, and with an open gate.
+
+        A control is about what attention can select, and while the factor gamma is 0 a mechanism
+        does not learn. Whether it then opens in time was chance.
+        """
         weight: Any = self.convolution.weight
         nn.init.dirac_(weight)
+        if hasattr(self.block, "gamma"):
+            nn.init.ones_(self.block.gamma)
 
     def forward(
         self,
@@ -110,7 +113,7 @@ class ControlNetwork(BaseModel):
 
     def attending(self, inputs: Tensor) -> Tensor:
         """Return the map (N, C, CELLS, CELLS) that the mechanism is given."""
-        convolved: Tensor = self.convolution(functional.conv2d(inputs, GAIN * self.rotation))
+        convolved: Tensor = self.convolution(functional.conv2d(inputs, self.rotation))
         return convolved
 
     def looked(self, attending: Tensor) -> dict[str, Tensor]:

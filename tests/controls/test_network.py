@@ -30,11 +30,8 @@ def network(word, outputs=10):
         }
     )
     made.init_weights()
-    # A block starts as the identity, and a fresh convolution looks at one cell: let both work.
+    # A fresh convolution looks at one cell: let it work.
     torch.nn.init.normal_(made.convolution.weight, std=0.1)
-    for module in made.modules():
-        if hasattr(module, "gamma"):
-            torch.nn.init.ones_(module.gamma)
     return made.double()
 
 
@@ -55,6 +52,11 @@ def test_without_a_mechanism_an_answer_sees_three_by_three_cells():
 @pytest.mark.parametrize("word", ["0000", "0010", "1111"])
 def test_with_attention_it_sees_all_cells(word):
     assert seen_by(network(word), 2, 3).all()
+
+
+@pytest.mark.parametrize("word", ["1000", "dynamic@3"])
+def test_the_gate_of_a_mechanism_is_open_from_the_start(word):
+    assert network(word).block.gamma.item() == 1
 
 
 def test_without_a_mechanism_all_is_linear():
@@ -116,7 +118,7 @@ def test_deformable_convolution_replaces_the_convolution_without_padding():
     features = torch.rand(2, FEATURES, GRID, GRID, dtype=torch.float64)
     # Its offsets start at 0, where it is the convolution.
     plain = torch.nn.functional.conv2d(
-        torch.nn.functional.conv2d(features, 4.0 * made.rotation), made.convolution.weight
+        torch.nn.functional.conv2d(features, made.rotation), made.convolution.weight
     )
     torch.testing.assert_close(made.attending(features), plain)
     assert made(features).shape == (2, 10, CELLS, CELLS)
