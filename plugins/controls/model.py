@@ -77,8 +77,8 @@ class ControlNetwork(BaseModel):
         """
         weight: Any = self.convolution.weight
         nn.init.dirac_(weight)
-        if hasattr(self.block, "gamma"):
-            nn.init.ones_(self.block.gamma)
+        if isinstance(gamma := getattr(self.block, "gamma", None), nn.Parameter):
+            nn.init.ones_(gamma)
 
     def forward(
         self,
