@@ -121,7 +121,7 @@ def _without_strangers(claim: Claim, judged: list[Verdict]) -> list[Verdict]:
     named = [
         word
         for test in claim.tests
-        for word in test.weights
+        for word in ([test.pareto] if test.pareto else test.weights)
         if word not in TERMS and not RANGE.search(word)
     ]
 

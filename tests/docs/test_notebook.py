@@ -75,5 +75,5 @@ def test_a_mistake_is_the_sentence_of_the_command(tmp_path):
 def test_several_grids_and_filters_are_taken():
     assert isinstance(study.load_grid("grids/embedded/cross.yaml"), Grid)
     plan = study.plan(["grids/embedded/cross.yaml", Path("grids/embedded")], seed=[1])
-    assert len(plan) == len(set(plan["id"])) == 33 + 30
+    assert len(plan) == len(set(plan["id"])) == 33 + 30 + 18
     assert set(plan["seed"]) == {1}

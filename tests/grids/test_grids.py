@@ -17,12 +17,12 @@ SETS = (
 )  # fmt: skip
 FULL = [path for name in SETS for path in find([GRIDS / name])]
 
-TRAINED = "2a5bce98533c14d3e90ed57e8a6549586c336e9533efa7a779625b548704baae"
+TRAINED = "592d7ab2480de67355f476bd9d9ad890192cea6619ef66995fbd149eff312dd5"
 """SHA-256 of the sorted ids of the runs of these grids, of which there are finished ones: a
 recipe's new field must not rename them."""
 TRAINED_GRIDS = (
     "demo/detection", "demo/segmentation", "demo/translation", "embedded/cross", "embedded/encoder",
-    "embedded/zoo-segmentation",
+    "embedded/zoo-classification", "embedded/zoo-segmentation",
 )  # fmt: skip
 
 
