@@ -36,8 +36,8 @@ class ControlNetwork(BaseModel):
 
     features -> fixed rotation to C channels -> 3x3 convolution without padding -> mechanism -> 1x1
     convolution. There is no ReLU: all is linear but the mechanism, so that nothing but a
-    mechanism's weights can select. The convolution begins as the identity. It is there for
-    deformable convolution to replace.
+    mechanism's weights can select. The convolution is the identity. It is there for deformable
+    convolution to replace, which learns it.
 
     Parameters
     ----------
@@ -72,11 +72,15 @@ class ControlNetwork(BaseModel):
     def init_weights(self) -> None:
         """Begin with a convolution that is the identity, and with an open gate.
 
+        It stays the identity where no mechanism takes its place. Learning, it would tell a cell
+        what is beside it, and E1 then finds cells by what both see: one that sees the answer, too.
+
         A control is about what attention can select, and while the factor gamma is 0 a mechanism
         does not learn. Whether it then opens in time was chance.
         """
         weight: Any = self.convolution.weight
         nn.init.dirac_(weight)
+        weight.requires_grad_(hasattr(self.convolution, "mechanism"))
         if isinstance(gamma := getattr(self.block, "gamma", None), nn.Parameter):
             nn.init.ones_(gamma)
 

@@ -15,11 +15,11 @@ ally       E1, E2   the class of the object of its ink that lies to the side tha
 ========== ======== ===============================================================================
 
 Each scene has each class twice and each of the four common inks five times, so that means over a
-scene tell nothing. The object with the answer is `FAR` cells away or farther: a 3x3 convolution
-at one of them has no cell in common with one at the other. (So what is near is not the answer,
-which tells a little.) Heads that serve one class, ink or direction each could stand in for a term:
-there is to be one. A ring of further objects lies around the cells: a convolution without padding
-takes it away, and no border tells it where in the scene a cell is.
+scene tell nothing. The object with the answer is `FAR` cells away or farther: 3x3 taps at one of
+them have no cell in common with those at the other. (So what is near is not the answer, which tells
+a little.) There are ten directions in `pointer`, more than an attention has heads, so that no head
+for each can stand in for E2. A ring of further objects lies around the cells: a convolution without
+padding takes it away, and no border tells it where in the scene a cell is.
 """
 
 from __future__ import annotations
@@ -191,14 +191,14 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 """The terms that an answer needs."""
 
-INSTEAD = {"salient": "E1", "offset": "E2"}
-"""The term that can do the same: all queries ask for the salient ink, or point to the right."""
+INSTEAD = {"salient": ("E1",), "offset": ("E2",), "ally": ("E1", "E4")}
+"""Terms that can do the same: all queries ask for the salient ink; all point to the right; each of
+four heads looks to one side, and E1 leaves it to the queries whose class says so."""
 
 
 def need(kind: str) -> Need:
     """Return what the answers about a kind of scene need."""
-    instead = frozenset({INSTEAD[kind]} if kind in INSTEAD else ())
-    return Need(frozenset(NEEDS[kind]), 1 / outputs(kind), instead)
+    return Need(frozenset(NEEDS[kind]), 1 / outputs(kind), frozenset(INSTEAD.get(kind, ())))
 
 
 def draw(kind: str, chance: np.random.Generator) -> Scene:

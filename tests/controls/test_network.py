@@ -59,6 +59,11 @@ def test_the_gate_of_a_mechanism_is_open_from_the_start(word):
     assert network(word).block.gamma.item() == 1
 
 
+@pytest.mark.parametrize("word", ["none", "1000", "none+deformable"])
+def test_the_convolution_learns_where_a_mechanism_has_taken_its_place_alone(word):
+    assert network(word).convolution.weight.requires_grad == word.endswith("deformable")
+
+
 def test_without_a_mechanism_all_is_linear():
     made = network("none")
     one, other = torch.rand(2, 1, FEATURES, GRID, GRID, dtype=torch.float64)

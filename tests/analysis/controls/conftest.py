@@ -21,7 +21,7 @@ ANSWERED = {
     "pointer": lambda e1, e2, e3, e4: e2,
     "salient": lambda e1, e2, e3, e4: e3 or e1,
     "offset": lambda e1, e2, e3, e4: e4 or e2,
-    "ally": lambda e1, e2, e3, e4: e1 and e2,
+    "ally": lambda e1, e2, e3, e4: e1 and (e2 or e4),
 }
 """Which sets of terms answer, as the grids say at their head."""
 

@@ -12,6 +12,12 @@ from plugins.attention.core.word import TERM_SETS
 from plugins.controls.scenes import NEEDS, need
 
 FILES = Path(__file__).parents[3] / "analysis" / "controls"
+NARROWS = {
+    "twin": lambda word: word[1] == word[2] == "1",
+    "pointer": lambda word: word[3] == "1",
+    "ally": lambda word: word[0] == "1" or word[1] == "1",
+}
+"""Which sets narrow an answer down without finding it."""
 by_scene = pytest.mark.parametrize("scene", NEEDS)
 
 
@@ -35,8 +41,7 @@ def test_every_set_is_claimed_to_be_able_or_not(scene, solved):
     enough = [w for t in found[f"{scene}-enough"].tests for w in t.weights if t.weights[w] > 0]
     assert sorted([*enough, alone]) == sorted(able)
     chance = [w for t in found[f"{scene}-chance"].tests for w in t.weights if t.weights[w] == -1]
-    half = {w for w in TERM_SETS if w[0] != w[1]} if scene == "ally" else set()
-    near = half | {w for w in TERM_SETS if scene == "pointer" and w[3] == "1"}
+    near = {word for word in TERM_SETS if NARROWS.get(scene, lambda _: False)(word)}
     assert sorted(chance) == sorted({*TERM_SETS} - able - near)
     place = {f"E{number + 1}": number for number in range(4)}
     pairs = []
@@ -49,10 +54,10 @@ def test_every_set_is_claimed_to_be_able_or_not(scene, solved):
         assert len(lost) == 1
         assert lost <= set(NEEDS[scene])
         assert not {term for term, at in place.items() if one[at] < other[at]}
-        assert test.margin == (20 if near else 30)
+        assert test.margin == (20 if scene in ("pointer", "ally") else 30)
         pairs.append((one, other))
     free = {w for w in TERM_SETS if w not in able}
-    assert {other for _, other in pairs} == free - (set(chance) if half else set())
+    assert {other for _, other in pairs} == free - (set(chance) if scene == "ally" else set())
     assert len(pairs) == len({*pairs})
     assert need(scene).terms == {*NEEDS[scene]}
 

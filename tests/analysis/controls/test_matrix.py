@@ -97,7 +97,7 @@ def test_what_can_answer_is_outlined_and_nothing_else(trained, words, solved):
     able = {(scene, word) for scene in ORDER for word in words if solved(scene, word)}
     assert needed | replaced == able
     assert not needed & replaced
-    place = {"salient": 2, "offset": 3}
+    place = {"salient": 2, "offset": 3, "ally": 1}
     assert replaced == {key for key in able if key[0] in place and key[1][place[key[0]]] == "0"}
 
 
