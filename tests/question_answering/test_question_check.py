@@ -11,7 +11,7 @@ from PIL import Image
 
 from plugins.contracts.dataset import PrepareError
 from plugins.question_answering.data.check import check
-from plugins.question_answering.data.layout import write_questions
+from plugins.question_answering.data.layout import read_questions, write_questions
 from plugins.question_answering.data.rows import Question
 
 
@@ -94,6 +94,13 @@ def test_no_question_of_a_split_is_refused(data):
     (data / "questions/val.jsonl").write_text("")
     with pytest.raises(PrepareError, match=r"val\.jsonl has no question"):
         checked(data)
+
+
+def test_a_last_line_without_its_newline_is_read(data):
+    path = data / "questions/val.jsonl"
+    whole = read_questions(data, "val")
+    path.write_text(path.read_text().removesuffix("\n"))
+    assert read_questions(data, "val") == whole
 
 
 def test_a_cut_image_is_refused(data):

@@ -116,9 +116,11 @@ def _plain(row: Question | Phrase) -> dict[str, Any]:
 def _read(path: Path, kind: type[Row]) -> Iterator[Row]:
     known = {field.name for field in fields(kind)}
     try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError) as error:
         raise PrepareError(f"{path} cannot be read ({error})") from error
+    if not lines[-1]:
+        lines.pop()  # a line ends with a newline, the last one perhaps without
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
