@@ -153,7 +153,12 @@ class Comparison(_Strict):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weights by mechanism and main effect; of a comparison of cost 1 and -1."""
+        """Weights by mechanism and main effect; of a comparison of cost 1 and -1.
+
+        Of the Pareto front 1: which others it is compared with, the runs tell.
+        """
+        if self.pareto is not None:
+            return {self.pareto: 1.0}
         if self.cheaper is not None:
             return {self.cheaper.mechanism: 1.0, self.cheaper.than: -1.0}
         return self.contrast[1]

@@ -109,19 +109,19 @@ def judge(found: Iterable[Group], claims: Iterable[Claim]) -> list[Verdict]:
         about = [
             group for group in finished if claim.applies(group.task, group.sites, group.recipe)
         ]
-        judged += _without_strangers(claim, [_verdict(claim, group) for group in about])
+        judged += [_verdict(claim, group) for group in _without_strangers(claim, about)]
         if not about:
             reason = f"no finished run of {claim.about}"
             judged.append(_summed(claim, None, [verdicts.untested(reason)]))
     return judged
 
 
-def _without_strangers(claim: Claim, judged: list[Verdict]) -> list[Verdict]:
+def _without_strangers(claim: Claim, about: list[Group]) -> list[Group]:
     """Leave out the groups without a mechanism of the claim, beside one that has some."""
     named = [
         word
         for test in claim.tests
-        for word in ([test.pareto] if test.pareto else test.weights)
+        for word in test.weights
         if word not in TERMS and not RANGE.search(word)
     ]
 
@@ -131,13 +131,8 @@ def _without_strangers(claim: Claim, judged: list[Verdict]) -> list[Verdict]:
     def knows(group: Group) -> bool:
         return not named or any(word in group.seeds for word in named)
 
-    groups = [verdict.group for verdict in judged if verdict.group is not None]
-    told = {place(group) for group in groups if knows(group)}
-    return [
-        verdict
-        for verdict in judged
-        if verdict.group is None or knows(verdict.group) or place(verdict.group) not in told
-    ]
+    told = {place(group) for group in about if knows(group)}
+    return [group for group in about if knows(group) or place(group) not in told]
 
 
 def holm(judged: Sequence[Verdict]) -> list[float]:
