@@ -19,7 +19,7 @@ from analysis.stats.effects import TERMS
 from analysis.stats.group import Group
 from analysis.stats.judging import judge_contrast, judge_cost
 from analysis.stats.power import detectable
-from analysis.stats.readings import Contrast, Cost, read
+from analysis.stats.readings import Contrast, Cost, as_listed, read
 from analysis.stats.verdicts import Outcome
 
 __all__ = ["Claim", "Verdict", "holm", "judge", "load"]
@@ -129,7 +129,7 @@ def _without_strangers(claim: Claim, about: list[Group]) -> list[Group]:
         return group.task, group.data, group.sites
 
     def knows(group: Group) -> bool:
-        return not named or any(word in group.seeds for word in named)
+        return not named or any(as_listed(word, group) in group.seeds for word in named)
 
     told = {place(group) for group in about if knows(group)}
     return [group for group in about if knows(group) or place(group) not in told]

@@ -13,7 +13,7 @@ from analysis.stats.effects import TERMS, contrasts
 from analysis.stats.group import Group
 from analysis.stats.verdicts import Kind, Outcome
 
-__all__ = ["SAME", "Contrast", "Cost", "read"]
+__all__ = ["Contrast", "Cost", "as_listed", "read"]
 
 SAME = {"dynamic": "dynamic@1", "dynamic@1": "dynamic"}
 """Two words for one network: dynamic convolution has 3 taps an axis if no range is given."""
@@ -92,7 +92,7 @@ def _spelled_out(tests: Iterable[Comparison], group: Group) -> Iterator[Comparis
         if test.pareto is None:
             yield test
             continue
-        word, macs = _listed(test.pareto, group), group.means["model_macs"]
+        word, macs = as_listed(test.pareto, group), group.means["model_macs"]
         if word not in group.seeds:
             yield verdicts.absent([word])
             continue
@@ -115,7 +115,7 @@ def _readings(test: Comparison, group: Group) -> list[dict[str, str]] | Outcome:
     ranges = [
         k
         for k in sorted({1} | listed)
-        if all(_listed(RANGE.sub(f"@{k}", word), group) in group.seeds for word in open_words)
+        if all(as_listed(RANGE.sub(f"@{k}", word), group) in group.seeds for word in open_words)
     ]
     both = {"widest", "narrowest"} <= places or "next" in places
     if open_words and len(ranges) < (2 if both else 1):
@@ -131,7 +131,7 @@ def _readings(test: Comparison, group: Group) -> list[dict[str, str]] | Outcome:
             "widest": max(ranges, default=0),
             "narrowest": min(ranges, default=0),
         }
-        names = {word: _listed(_closed(word, ends), group) for word in words}
+        names = {word: as_listed(_closed(word, ends), group) for word in words}
         missing = [word for word in _spelled(test.weights, names) if word not in group.seeds]
         if missing:
             return verdicts.absent(missing)
@@ -143,7 +143,7 @@ def _closed(word: str, ends: Mapping[str, int]) -> str:
     return RANGE.sub(lambda match: f"@{ends[match[1]]}", word)
 
 
-def _listed(word: str, group: Group) -> str:
+def as_listed(word: str, group: Group) -> str:
     """The word under which the group has runs of this mechanism; the word itself if it has none."""
     base, plus, suffix = word.partition("+")
     twin = SAME.get(base, base) + plus + suffix

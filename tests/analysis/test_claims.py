@@ -361,6 +361,12 @@ def test_a_recipe_without_any_of_a_claims_mechanisms_is_left_out_beside_one_with
 
     assert about(with_both, half, without) == {"epochs=None", "epochs=8"}
     assert verdict_of(without, claim).reason == "no finished run of 0111, 1111"
+    # dynamic and dynamic@1 are two words for one network.
+    ranged = world({"dynamic+deformable": 15, "dynamic": 20})
+    other = world({"none": 15, "0010": 15}, recipe='{"epochs": 9}')
+    asked = mine("      - greater: {dynamic@1: 1, dynamic@1+deformable: -1}")
+    judged = judge(groups(pd.concat([ranged, other.assign(id=other["id"] + "b")])), [asked])
+    assert [v.verdict for v in judged] == ["supported"]
 
 
 def test_what_training_did_not_raise_supports_no_equivalence(mine):
