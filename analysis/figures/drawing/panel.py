@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.markers import CARETDOWN, CARETUP
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
@@ -27,7 +28,7 @@ from plugins.contracts.metric import Metric
 
 __all__ = [
     *("MACS", "SEED", "TIME", "Cost"),
-    *("accuracy", "drawn", "front_note", "front_of", "names", "points"),
+    *("accuracy", "beyond_note", "drawn", "front_note", "front_of", "names", "points"),
 ]
 
 DOT = 5.5  # diameter of a point, in typographic points
@@ -36,6 +37,7 @@ PITCH, SPREAD = 1.8, 4.5  # from bar to bar at one cost, and from the first to t
 LINEAR_SPAN = 30  # most and least expensive farther apart than this: logarithmic cost
 FRONT_COLOR = "#DADADA"  # pale and broad: its risers run along the intervals of the points
 FROM_ZERO = 0.2  # least cost over largest below which zero is on the axis
+FAR_OUT = 3.0  # Tukey's outer fence, in widths of the middle half (Exploratory Data Analysis, 1977)
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,15 @@ TIME = Cost("seconds", "time of a run", ((3600, "h"), (60, "min"), (1, "s")), 2,
 def drawn(group: Group, cost: Cost, only: Collection[str] | None = None) -> pd.DataFrame:
     """Return the rows, or `only` some, that have both a mean and a cost, cheap ones first.
 
-    Their column ``reach`` is half the interval of the mean, see `Group.reach`.
+    Their column ``reach`` is half the interval of the mean, see `Group.reach`; ``beyond`` says
+    whether the mean is so much worse than the others that the axis leaves it out.
     """
     rows = group.rows[(group.rows["n"] > 0) & group.rows[cost.column].notna()]
     rows = rows if only is None else rows[rows["mechanism"].isin(only)]
-    rows = rows.assign(reach=rows["mechanism"].map(group.reach).astype(float))
+    rows = rows.assign(
+        reach=rows["mechanism"].map(group.reach).astype(float),
+        beyond=_far_worse(group.metric.sign * rows["mean"]),
+    )
     return rows.sort_values([cost.column, "mean"], kind="stable")
 
 
@@ -107,13 +113,17 @@ def points(
     below = _scale(axes, rows[cost.column], cost, size)
     axes.xaxis.set_major_formatter(InUnit(size))
     seeds = {word: own.to_numpy() for word, own in group.done.groupby("mechanism")["value"]}
-    values = np.concatenate([seeds[word] for word in rows["mechanism"]])
-    accuracy(axes, rows["mean"], rows["reach"], values)
+    near = rows[~rows["beyond"]]
+    values = np.concatenate([seeds[word] for word in near["mechanism"]])
+    accuracy(axes, near["mean"], near["reach"], values)
     for row, aside in zip(rows.to_dict("records"), _aside(axes, rows, cost), strict=True):
         tone = color(row["mechanism"])
         at, mean = row[cost.column], row["mean"]
         moved = ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
         place = axes.transData + moved
+        if row["beyond"]:
+            _at_edge(axes, at, tone, group.metric.higher_is_better)
+            continue
         if not math.isnan(row["reach"]):
             # Paler than the points, or a dozen bars side by side would hide them.
             ends = (mean - row["reach"], mean + row["reach"])
@@ -165,12 +175,13 @@ def names(
     rows = drawn(group, cost, only)
     key = rows["mechanism"].map(is_key).astype(bool)
     rows = pd.concat([rows[key], rows[~key]])
+    rows = rows.assign(mean=rows["mean"].clip(*axes.get_ylim()))  # those beyond are at the edge
     places = axes.transData.transform(rows[[cost.column, "mean"]].to_numpy(dtype=float))
     texts = labels.merged(rows["mechanism"], places, DOT * axes.figure.dpi / 72)
     lines = []  # intervals, front and dashed line, which labels should avoid
     for row in rows.to_dict("records"):
         at, mean = row[cost.column], row["mean"]
-        reach = 0.0 if math.isnan(row["reach"]) else row["reach"]
+        reach = 0.0 if math.isnan(row["reach"]) or row["beyond"] else row["reach"]
         lines.append(((at, mean - reach), (at, mean + reach)))
         if row["mechanism"] == group.baseline:
             left, right = axes.get_xlim()
@@ -196,6 +207,20 @@ def front_of(rows: pd.DataFrame, cost: Cost, metric: Metric) -> pd.DataFrame:
     return rows.iloc[front(rows[cost.column].tolist(), (metric.sign * rows["mean"]).tolist())]
 
 
+def beyond_note(groups: Iterable[Group], cost: Cost) -> list[str]:
+    """Name the mechanisms that an axis leaves out, with their means, if there are any."""
+    left_out = []
+    for group in groups:
+        rows = drawn(group, cost)
+        left_out += [
+            f"{row['mechanism']} {group.metric.format(row['mean'])}"
+            for row in rows[rows["beyond"]].to_dict("records")
+        ]
+    if not left_out:
+        return []
+    return [f"At the edge, for they are far worse than the others: {', '.join(left_out)}."]
+
+
 def front_note(groups: Iterable[Group], cost: Cost) -> list[str]:
     """Say what the broad grey line is, if there is one."""
     sides = {
@@ -209,6 +234,23 @@ def front_note(groups: Iterable[Group], cost: Cost) -> list[str]:
         "Broad grey line: Pareto front of the means with bars (no other of them costs less and "
         f"reaches a {' or '.join(sorted(sides))} mean)."
     ]
+
+
+def _far_worse(gains: pd.Series) -> pd.Series:
+    """Tell which means lie beyond Tukey's outer fence on the worse side, of larger is better.
+
+    One training in a grid that learned nothing would squeeze all others. What is far better is no
+    such case: it is what the figure is about.
+    """
+    first, third = gains.quantile(0.25), gains.quantile(0.75)
+    return gains < first - FAR_OUT * (third - first)
+
+
+def _at_edge(axes: Axes, at: float, tone: str, down: bool) -> None:
+    """Draw an arrowhead where a point lies beyond the axis."""
+    place, sign = (0.0, CARETDOWN) if down else (1.0, CARETUP)
+    axes.plot(at, place, marker=sign, color=tone, ms=DOT, transform=axes.get_xaxis_transform(),
+              clip_on=False, zorder=4)  # fmt: skip
 
 
 def _aside(axes: Axes, rows: pd.DataFrame, cost: Cost) -> list[float]:

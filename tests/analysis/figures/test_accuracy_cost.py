@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import statsmodels.formula.api as smf
+from matplotlib.markers import CARETDOWN, CARETUP
 from scipy import stats
 
 from analysis.figures.accuracy_cost import draw, figure
@@ -195,6 +196,22 @@ def test_one_run_stands_in_the_middle_and_costs_far_from_zero_begin_there(run, f
     assert point == pytest.approx((0.5, 0.5))
     near = frame_of(*(run(w, 0, 0.4, mechanism_macs=m) for w, m in (("0010", 6e6), ("1111", 8e6))))
     assert drawn(near).axes[0].get_xlim()[0] > 5e6
+
+
+@pytest.mark.parametrize(
+    ("failed", "left_out"),
+    [(0.02, ["0101"]), (0.28, []), (0.9, [])],  # far worse; a bit worse; better is never far out
+)
+def test_a_mechanism_that_learned_nothing_squeezes_no_other(five, run, frame_of, failed, left_out):
+    lost = [run("0101", seed, failed, mechanism_macs=7e6, seconds=97) for seed in (0, 1)]
+    image = drawn(frame_of(*five.to_dict("records"), *lost))
+    (axes,) = image.axes
+    arrows = [line for line in axes.lines if line.get_marker() in (CARETDOWN, CARETUP)]
+    assert len(arrows) == len(left_out)
+    assert (axes.get_ylim()[0] > failed) == bool(left_out)
+    assert "0101" in named(axes)
+    told = "At the edge, for they are far worse than the others: 0101 2.0"
+    assert (told in notes(image)) == bool(left_out)
 
 
 def test_the_baseline_is_dashed_and_named_and_may_be_absent(five):
