@@ -10,7 +10,12 @@ from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
 from plugins.contracts.job import Job
-from plugins.controls import metric, model, stem  # noqa: F401  the first two register themselves
+from plugins.controls import (
+    metric,  # noqa: F401  registers itself
+    model,  # noqa: F401  registers itself
+    stem,
+    store,
+)
 from plugins.controls.drawing import Drawer
 from plugins.controls.recipe import Recipe
 from plugins.controls.scenes import outputs
@@ -46,8 +51,13 @@ class NamedCells(Dataset):
     def __init__(
         self, data: str, kind: str, split: str, weights: str, images: int | None = None
     ) -> None:
-        drawer = Drawer(Path(data), kind, split)
-        self.features = stem.features(stem.load(Path(weights)), drawer, images)
+        drawer, named = Drawer(Path(data), kind, split), stem.load(Path(weights))
+        parts = [each.numpy().tobytes() for each in named.state_dict().values()]
+        asked = store.key(parts, kind, split, images, (Path(data) / "card.json").read_text())
+        self.features = store.kept(
+            Path(data).parent / store.STORE / f"{asked}.pt",
+            lambda: stem.features(named, drawer, images),
+        )
         self.answers, self.places = map(torch.from_numpy, (drawer.answers, drawer.places))
 
     def __len__(self) -> int:

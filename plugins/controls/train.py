@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import pickle
 import platform
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +11,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from torch import Tensor
 
 from plugins.attention.core import cost as costs
 from plugins.contracts.job import Job
-from plugins.controls import drawing, stem
+from plugins.controls import stem, store
 from plugins.controls.config import network, runner_config
 from plugins.controls.drawing import CELL, SIDE, Drawer
 from plugins.controls.scenes import CELLS, RING
@@ -26,9 +23,6 @@ from plugins.openmmlab import training
 from plugins.openmmlab.look import of_query, trained_model
 
 __all__ = ["cost", "look", "train"]
-
-STORE = "stems"
-"""Folder beside the prepared sets."""
 
 
 def train(job: Job) -> None:
@@ -39,44 +33,29 @@ def train(job: Job) -> None:
 def _stem(job: Job) -> Path:
     """Return the file of the stem's weights; without one, let the stem learn first.
 
-    It learns on the CPU, since the next attempt may find another machine. Runs that differ in
-    their mechanism alone have the same stem, and learning it takes longer than the rest: a copy
-    beside the prepared sets, if one can be written there, spares them that. With several processes
-    each makes a file of its own.
+    It learns on the CPU. Runs that differ in their mechanism alone have the same stem, and learning
+    it takes longer than the rest, so that they share it. Each keeps a copy, since its next attempt
+    may find another machine; with several processes each makes a file of its own.
     """
     found = _file_of_stem(job)
-    if found.exists():
-        return found
-    shared = job.data.parent / STORE / f"{_what_a_stem_learns(job)}.pt"
-    try:
-        learned = stem.load(shared)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):  # none, or a broken one
-        recipe = job.recipe
-        drawer = Drawer(job.data, recipe.scene, "train")
-        learned = stem.learn(drawer, job.seed, recipe.stem_steps, recipe.training_images)
-        with suppress(OSError):
-            _save(learned, shared)
-    _save(learned, found)
+    if not found.exists():
+        shared = job.data.parent / store.STORE / f"{_what_a_stem_learns(job)}.pt"
+        store.save(store.kept(shared, lambda: _learned(job)), found)
     return found
+
+
+def _learned(job: Job) -> dict[str, Tensor]:
+    recipe = job.recipe
+    drawer = Drawer(job.data, recipe.scene, "train")
+    return stem.learn(drawer, job.seed, recipe.stem_steps, recipe.training_images).state_dict()
 
 
 def _what_a_stem_learns(job: Job) -> str:
     """Return a hash of what decides a stem's weights, but for how a processor rounds."""
     recipe, card = job.recipe, json.loads((job.data / "card.json").read_text())
-    asked = [recipe.scene, job.seed, recipe.stem_steps, recipe.training_images]
-    means = [card["fingerprint"], torch.__version__, torch.get_num_threads(), platform.machine()]
-    found = hashlib.sha256(json.dumps(asked + means).encode())
-    for module in (stem, drawing):
-        found.update(Path(str(module.__file__)).read_bytes())
-    return found.hexdigest()[:16]
-
-
-def _save(learned: stem.Stem, file: Path) -> None:
-    """Write a stem's weights, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    whole = file.with_suffix(f".{os.getpid()}")
-    torch.save(learned.state_dict(), whole)
-    whole.replace(file)
+    asked = (recipe.scene, job.seed, recipe.stem_steps, recipe.training_images)
+    means = (card["fingerprint"], torch.__version__, torch.get_num_threads(), platform.machine())
+    return store.key(*asked, *means)
 
 
 def _file_of_stem(job: Job) -> Path:

@@ -12,7 +12,8 @@ from PIL import Image
 
 from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
-from plugins.controls import stem, train
+from plugins.controls import stem, store, train
+from plugins.controls.config import NamedCells
 from plugins.controls.drawing import SIDE
 from plugins.controls.recipe import Recipe
 from plugins.controls.scenes import CLASSES, draw
@@ -99,7 +100,7 @@ def test_other_data_make_another_one(job, learned, tmp_path):
 @pytest.mark.parametrize("kept", [0, 1000])
 def test_a_broken_copy_is_learned_again_and_mended(job, learned, tmp_path, kept):
     whole = weights(train._stem(job))
-    (shared,) = (job.data.parent / train.STORE).iterdir()
+    (shared,) = (job.data.parent / store.STORE).iterdir()
     shared.write_bytes(shared.read_bytes()[:kept])
     again = weights(train._stem(replace(job, folder=tmp_path / "other")))
     assert len(learned) == 2
@@ -108,6 +109,31 @@ def test_a_broken_copy_is_learned_again_and_mended(job, learned, tmp_path, kept)
 
 
 def test_where_no_copy_can_be_written_a_run_has_its_stem_all_the_same(job, learned):
-    (job.data.parent / train.STORE).write_text("a file, no folder")
+    (job.data.parent / store.STORE).write_text("a file, no folder")
     assert train._stem(job).exists()
     assert learned == [0]
+
+
+def test_runs_that_share_a_stem_name_the_scenes_once(job, monkeypatch, tmp_path):
+    named = []
+
+    def features(*arguments):
+        named.append(arguments)
+        return stem_features(*arguments)
+
+    stem_features = stem.features
+    monkeypatch.setattr(stem, "features", features)
+
+    def seen(changed, images=None):
+        weights = train._stem(changed)
+        return NamedCells(str(job.data), "twin", "train", str(weights), images).features
+
+    one = seen(job)
+    other = seen(replace(job, mechanism=Word.parse("none"), folder=tmp_path / "other"))
+    assert len(named) == 1
+    assert torch.equal(one, other)
+    assert torch.equal(one, stem_features(*named[0]))
+    # What a stem of another seed says is something else, and so are fewer scenes.
+    assert not torch.equal(one, seen(replace(job, seed=1, folder=tmp_path / "seed")))
+    assert torch.equal(one[:2], seen(job, 2))
+    assert len(named) == 3
