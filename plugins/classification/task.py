@@ -86,7 +86,7 @@ class Classification(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, C
         from plugins.classification import train  # noqa: F401
 
     def train(self, job: Job) -> None:
-        """Train and evaluate on the validation split after every epoch."""
+        """Train and evaluate, every `evaluation_interval` epochs and after the last."""
         from plugins.classification.train import train
 
         train(job)

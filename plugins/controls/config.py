@@ -111,7 +111,7 @@ def runner_config(job: Job, weights: Path) -> dict[str, Any]:
         "train_cfg": {
             "by_epoch": True,
             "max_epochs": recipe.epochs,
-            "val_interval": recipe.epochs,
+            "val_interval": recipe.evaluation_interval,
         },
         "optim_wrapper": optimizer(job),
         "param_scheduler": rise_and_fall(rising, recipe.epochs, start=WARM_UP_START),

@@ -33,6 +33,9 @@ class Recipe(Training):
         600, ge=2, description="steps in which the stem learns to name what is in each cell"
     )
     epochs: PositiveInt = Field(10, description="passes over the scenes")
+    evaluation_interval: PositiveInt = Field(
+        10, description="epochs between two evaluations; there is one after the last epoch anyway"
+    )
     batch_size: PositiveInt = Field(48, description="scenes a step")
     optimizer: Literal["sgd", "adamw"] = Field("adamw", description="for the stem, AdamW anyway")
     learning_rate: PositiveFloat = Field(3e-3, description="the highest, after the first epoch")

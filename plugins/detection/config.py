@@ -109,7 +109,11 @@ def training_config(job: Job, classes: int) -> dict[str, Any]:
     return {
         "default_scope": "mmdet",
         "model": detector(job, classes),
-        "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_interval": 1},
+        "train_cfg": {
+            "by_epoch": True,
+            "max_epochs": recipe.epochs,
+            "val_interval": recipe.evaluation_interval,
+        },
         "optim_wrapper": _optimizer(job),
         "param_scheduler": [
             {

@@ -103,7 +103,7 @@ class Detection(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Looks,
         from plugins.detection import train  # noqa: F401
 
     def train(self, job: Job) -> None:
-        """Train and evaluate on the validation split after every epoch."""
+        """Train and evaluate, every `evaluation_interval` epochs and after the last."""
         from plugins.detection.train import train
 
         train(job)

@@ -25,6 +25,10 @@ class Training(Recipe):
     evaluation_images: PositiveInt | None = Field(
         None, description="evaluate on the first so many images only"
     )
+    evaluation_interval: PositiveInt = Field(
+        1,
+        description="epochs between two evaluations; there is one after the last epoch anyway",
+    )
     accumulate: PositiveInt = Field(
         1,
         description="parts of a batch whose gradients are summed up before a step: the same batch"
@@ -127,5 +131,6 @@ class Training(Recipe):
             "accumulate": min(self.accumulate, 2),
             "training_images": 8,
             "evaluation_images": 4,
+            "evaluation_interval": 1,
         }
         return self.model_validate(self.model_dump() | common | own)

@@ -116,10 +116,6 @@ class Recipe(Training):
         description="of the one best answer; or binary for each answer, whose target is how right"
         " it is by the metric, for questions that several people answered [cross_entropy]",
     )
-    evaluation_interval: PositiveInt = Field(
-        1,
-        description="epochs between two evaluations; there is one after the last epoch anyway",
-    )
     epochs: PositiveInt = Field(12, description="passes over the questions, visual ones included")
     batch_size: PositiveInt = Field(
         120, description="questions a step; those about an image follow each other [100]"

@@ -64,10 +64,6 @@ class Recipe(Training):
         description="height and width by which windows of a crop's size move over a validation"
         " image, None to see it whole [unknown]",
     )
-    evaluation_interval: PositiveInt = Field(
-        1,
-        description="epochs between two evaluations; there is one after the last epoch anyway",
-    )
     epochs: PositiveInt = Field(20, description="passes over the training set [162]")
     batch_size: PositiveInt = Field(8, description="images a step [8]")
     optimizer: Literal["sgd", "adamw"] = Field("adamw", description="[sgd with momentum 0.9]")

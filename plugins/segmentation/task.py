@@ -86,7 +86,6 @@ class Segmentation(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Loo
             crop=(65, 65) if recipe.align_corners else (64, 64),
             image_scale=recipe.image_scale and (128, 128),
             evaluation_stride=recipe.evaluation_stride and (43, 43),
-            evaluation_interval=1,
         )
 
     def preload(self) -> None:
@@ -94,7 +93,7 @@ class Segmentation(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Loo
         from plugins.segmentation import train  # noqa: F401
 
     def train(self, job: Job) -> None:
-        """Train and evaluate on the validation split after every epoch."""
+        """Train and evaluate, every `evaluation_interval` epochs and after the last."""
         from plugins.segmentation.train import train
 
         train(job)

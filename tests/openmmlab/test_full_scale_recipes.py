@@ -50,16 +50,18 @@ def test_a_network_of_basic_blocks_trains(task, data, tmp_path):
     assert [line["split"] for line in lines] == ["untrained", "train", "val"]
 
 
-@pytest.mark.parametrize("stopped_after", [None, 1])
-def test_evaluation_is_every_so_many_epochs_and_at_the_end(stopped_after, data, tmp_path):
-    job, lines = recorded("segmentation", data, tmp_path, epochs=3, evaluation_interval=2, depth=14)
+@pytest.mark.parametrize(
+    ("task", "stopped_after"), [("segmentation", None), ("segmentation", 1), ("detection", None)]
+)
+def test_evaluation_is_every_so_many_epochs_and_at_the_end(task, stopped_after, data, tmp_path):
+    job, lines = recorded(task, data, tmp_path, epochs=3, evaluation_interval=2, depth=14)
     if stopped_after is not None:
         # One step an epoch: it is asked after the step, and after the epoch.
         asked = iter(range(1, 100))
         stopping = lambda: next(asked) >= 2 * stopped_after  # noqa: E731
         with pytest.raises(Stopped):
             segmentation.train(dataclasses.replace(job, stopping=stopping))
-    segmentation.train(job)
+    find_task(task).train(job)
     assert [line["epoch"] for line in lines if line["split"] == "untrained"] == [0]
     assert [line["epoch"] for line in lines if line["split"] == "val"] == [2, 3]
 
