@@ -122,10 +122,11 @@ def runner_config(job: Job) -> dict[str, Any]:
     answers = answers_of(job)
     questions = read_questions(job.data, "train", recipe.training_images)
     recipe.check_items(len(questions))
-    of_images = recipe.network != "features"
+    of_images = recipe.network not in ("features", "question_only")
     if of_images and in_set(job.data) and not (job.data / questions[0].image).is_file():
         raise ValueError(
-            f"{job.data} has features of boxes and no images, so no network but features sees them"
+            f"{job.data} has features of boxes and no images, so network {recipe.network} sees"
+            " nothing; features sees them"
         )
     names = {}
     if recipe.visual_epochs:
@@ -174,12 +175,13 @@ def schedule(job: Job) -> dict[str, Any]:
 def _loader(job: Job, split: str, answers: tuple[str, ...]) -> dict[str, Any]:
     recipe: Recipe = job.recipe
     to_train, of_features = split == "train", recipe.network == "features"
+    unseen = of_features or recipe.network == "question_only"
     dataset = {
         "type": "Asked",
         "data_root": str(job.data),
         "split": split,
         "metainfo": {"classes": answers},
-        "size": None if of_features else recipe.image_size,
+        "size": None if unseen else recipe.image_size,
         "length": recipe.question_length,
         "images": recipe.training_images if to_train else recipe.evaluation_images,
         "cells": recipe.cells if to_train and recipe.visual_epochs else None,

@@ -46,7 +46,8 @@ class Asked(Dataset):
     metainfo: dict
         ``classes``: the answers that are known.
     size: (int, int), optional
-        Height and width to which images are scaled; None: the data set has features of boxes.
+        Height and width to which images are scaled. None: the data set has features of boxes; or,
+        without `boxes`, nothing is seen of an image.
     length: int
         Words of a question that are read.
     images: int, optional
@@ -83,8 +84,8 @@ class Asked(Dataset):
         self.paths = list(dict.fromkeys(question.image for question in questions))
         number = {path: index for index, path in enumerate(self.paths)}
         self.image_numbers = np.array([number[question.image] for question in questions])
-        if size is None:
-            assert boxes is not None
+        self.features = None
+        if boxes is not None:
             assert channels is not None
             self.features = FeaturesOfBoxes(self.root, boxes, channels)
             self.features.check(self.paths)
@@ -124,14 +125,15 @@ class Asked(Dataset):
         The latest is kept: questions about an image come together.
         """
         if self._latest is None or self._latest[0] != image:
-            path = self.paths[image]
-            found = (
-                (self.features.read(path)[0], None)
-                if self.size is None
-                else self._image(path, self.size)
-            )
-            self._latest = (image, *found)
+            self._latest = (image, *self._seen(self.paths[image]))
         return self._latest[1:]
+
+    def _seen(self, path: str) -> tuple[dict[str, Tensor], tuple[int, int] | None]:
+        if self.features is not None:
+            return self.features.read(path)[0], None
+        if self.size is not None:
+            return self._image(path, self.size)
+        return {"inputs": torch.zeros(0, 0)}, None
 
     def _image(
         self, path: str, scaled: tuple[int, int]

@@ -136,6 +136,19 @@ def test_every_kind_of_recipe_trains(recipe, data, tmp_path):
     assert np.isfinite(job.recorded("val")[-1]["accuracy"])
 
 
+def test_what_sees_no_image_reads_none(data, tmp_path):
+    blind = {"network": "question_only", "visual_epochs": 0, "epochs": 1}
+    without = shutil.copytree(data, tmp_path / "set", ignore=shutil.ignore_patterns("images"))
+    jobs = [
+        squares.job(folder, tmp_path / name, "none", **blind)
+        for name, folder in (("with", data), ("without", without))
+    ]
+    for job in jobs:
+        TASK.train(job)
+    assert not (without / "images").exists()
+    assert jobs[0].recorded("val") == jobs[1].recorded("val")
+
+
 def test_a_probe_makes_steps_without_data(tmp_path):
     probed = TASK.probe(squares.job(tmp_path, tmp_path, "soft"), 2, 5)
     assert len(probed.milliseconds) == 2
