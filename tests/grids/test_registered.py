@@ -27,6 +27,8 @@ def judged_by(path):
     if room in ("questions", "vqa2", "vqa-cp", "clevr"):
         own = {"accuracy": 0.01} if room == "questions" else None
         return [ROOT / "analysis/claims/questions.yaml"], own
+    if room == "embedded":
+        return [], {"mAP": 0.01, "mIoU": 0.01}
     return [], None
 
 
