@@ -28,9 +28,17 @@ def rests_on_absence(kind: Kind, outcome: Outcome, metric: Metric) -> bool:
 
 
 def unlearned(
-    kind: Kind, outcome: Outcome, group: Group, words: Iterable[str], margin: float
+    kind: Kind,
+    outcome: Outcome,
+    group: Group,
+    words: Iterable[str],
+    margin: float,
+    expects_chance: bool = False,
 ) -> str:
-    """Say that training did not make mechanisms better than the untrained network."""
+    """Say that training did not make mechanisms better than the untrained network.
+
+    Of a claim that `expects_chance` single runs of a comparison may be no better.
+    """
     if outcome.verdict not in SURE:
         return ""
     metric, compared = group.metric, list(words)
@@ -43,6 +51,8 @@ def unlearned(
             return "the untrained network was not measured"
         if learned <= margin:
             return f"training {better} none of them by more than the margin"
+    if expects_chance:
+        return ""
     # Even a large difference may then be one of learning rates, not of mechanisms.
     failed = stuck(group.done[group.done["mechanism"].isin(compared)], metric)
     if len(failed):

@@ -38,7 +38,8 @@ def judge_contrast(claim: Claim, test: Contrast, group: Group, tests: int) -> Ou
             tests,
             model.shared(weights),
         )
-        reason = guards.unlearned(kind, outcome, group, weights, unit or 0.0)
+        expected = claim.expects_chance
+        reason = guards.unlearned(kind, outcome, group, weights, unit or 0.0, expected)
         if not reason and guards.rests_on_absence(kind, outcome, metric):
             reason = guards.unlike_floor(group, weights, claim.nothing, unit or 0.0)
         if reason:

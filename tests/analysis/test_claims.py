@@ -442,6 +442,21 @@ def test_a_run_that_learned_nothing_is_no_evidence_for_what_it_takes_part_in(min
     assert verdict_of(frame, other).verdict == "supported"
 
 
+def test_a_claim_that_expects_chance_takes_it_for_what_it_is(mine):
+    frame = world({"1111": 20.0, "0111": 3.0, "0011": 3.0}, sd=0.05, seeds=3)
+    frame["untrained"] = 3.0
+    needed = "      - greater: {1111: 1, 0111: -1}"
+    expecting = mine(needed, recipe="{}\n    expects_chance: true")
+    assert expecting.expects_chance
+    assert verdict_of(frame, mine(needed)).verdict == "inconclusive"
+    assert verdict_of(frame, expecting).verdict == "supported"
+    # That two differ in nothing is still no finding where neither learned anything.
+    equal = "      - equivalent: {0111: 1, 0011: -1}"
+    verdict = verdict_of(frame, mine(equal, recipe="{}\n    expects_chance: true"))
+    assert verdict.verdict == "inconclusive"
+    assert "training raised none of them" in verdict.reason
+
+
 def test_n_counts_the_seeds_in_common_and_one_gives_no_verdict(mine):
     """Though the other mechanisms tell how much seeds scatter."""
     frame = world(dict.fromkeys(("0001", "0010", "0011"), 20.0) | {"0111": 20, "1111": 30},
