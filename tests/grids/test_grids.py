@@ -17,10 +17,11 @@ SETS = (
 )  # fmt: skip
 FULL = [path for name in SETS for path in find([GRIDS / name])]
 
-TRAINED = "592d7ab2480de67355f476bd9d9ad890192cea6619ef66995fbd149eff312dd5"
+TRAINED = "1170a61e6a338a8428e9ba7b191870a8d14b57cfd4e362655bff8a5438f53764"
 """SHA-256 of the sorted ids of the runs of these grids, of which there are finished ones: a
 recipe's new field must not rename them."""
 TRAINED_GRIDS = (
+    "controls/ally", "controls/offset", "controls/pointer", "controls/salient", "controls/twin",
     "demo/detection", "demo/segmentation", "demo/translation", "embedded/cross", "embedded/encoder",
     "embedded/zoo-classification", "embedded/zoo-segmentation",
 )  # fmt: skip

@@ -74,7 +74,7 @@ def trained(solved) -> Callable[..., pd.DataFrame]:
                     }
                 )
         frame = pd.DataFrame(rows)
-        constant = {"state": "completed", "metric": "accuracy", "untrained": 0.1}
+        constant = {"state": "completed", "metric": "accuracy", "untrained": 0.15}
         macs = {"mechanism_macs": 1e6, "model_macs": 1e9}
         frame = frame.assign(**constant, **macs, data_card="scenes: 3000, 100% composed")
         return frame.reindex(columns=list(dict.fromkeys([*FIELDS, *frame])))
