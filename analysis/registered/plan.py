@@ -16,7 +16,7 @@ __all__ = ["RECIPE", "Plan", "changes", "plan"]
 Plan = dict[str, Any]
 """As JSON has it: ``grid``, ``margins`` by metric, ``claims`` by id."""
 
-DECIDES = ("recipe", "tests", "floor", "expects_chance")
+JUDGED_BY = ("recipe", "tests", "floor", "expects_chance")
 """Entries of a claim by which it is judged."""
 
 RECIPE = ("task", "version", "versions", "recipe")
@@ -39,8 +39,8 @@ def plan(grid: Grid, claims: Sequence[Claim]) -> Plan:
         ``grid`` has name, task, versions of the task's and of the mechanisms' code, seeds,
         baseline, recipe (what of it is in the ids of runs), the mechanisms at each choice of sites,
         the number of runs, and ``digest``, the SHA-256 of their sorted ids. ``margins`` are those
-        of the task's metrics. Of each claim there are statement and what `DECIDES`, without
-        defaults.
+        of the task's metrics. Of each claim there are its statement and what it is judged by,
+        without defaults.
     """
     task, runs = find_task(grid.task), grid.runs()
     cells: dict[str, list[str]] = {}
@@ -71,7 +71,7 @@ def plan(grid: Grid, claims: Sequence[Claim]) -> Plan:
         "claims": {
             claim.id: claim.model_dump(
                 mode="json",
-                include={"statement", *DECIDES},
+                include={"statement", *JUDGED_BY},
                 exclude_defaults=True,
             )
             for claim in claims
@@ -143,7 +143,7 @@ def _claims(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     said = []
     for name, claim in old.items():
         now = new.get(name, claim)
-        if any(now.get(key) != claim.get(key) for key in DECIDES):
+        if any(now.get(key) != claim.get(key) for key in JUDGED_BY):
             said.append(f"{name} tested otherwise")
         elif now != claim:
             said.append(f"{name} reworded")

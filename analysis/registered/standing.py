@@ -82,8 +82,8 @@ class Standing:
         -------
         str
             ``yes``, before a run had finished; ``amended`` if an amendment was made so early, and
-            ``late`` if neither was; ``changed`` if the claim was another, or its margin or the
-            recipe; ``no`` if there was none of this name.
+            ``late`` if neither was; ``changed`` if the claim was another, in words or in what it
+            is judged by, or its margin or the recipe; ``no`` if there was none of this name.
         """
         for number, entry in enumerate(self.entries):
             if self._agrees(entry.plan, claim, metric):

@@ -172,7 +172,7 @@ class _Body(_Strict):
     recipe: dict[str, str | bool | int | float | None] = Field(default_factory=dict)
     tests: list[Comparison] = Field(min_length=1)
     floor: Single | None = None
-    expects_chance: bool = False
+    expects_chance: list[Single] = Field(default_factory=list)
 
 
 class Claim(_Body):
@@ -188,9 +188,9 @@ class Claim(_Body):
         Entries that a recipe must have for the claim to be about it.
     floor: str, optional
         The mechanism that brings nothing, if it is not the usual one: see `nothing`.
-    expects_chance: bool
-        Whether it says that some of its mechanisms cannot learn the task. Runs that end no better
-        than the untrained network then show what is claimed, and no failed training.
+    expects_chance: list of str
+        Mechanisms that it says cannot learn the task. Runs of these that end no better than the
+        untrained network show what is claimed, and no failed training.
     margins: dict of str to float
         What makes no difference, by metric, in its units.
     usual: dict of str to float

@@ -16,7 +16,7 @@ from analysis.stats.notes import lost, stuck
 from analysis.stats.verdicts import ALPHA, SURE, Kind, Outcome
 from plugins.contracts.metric import Metric
 
-__all__ = ["failures", "rests_on_absence", "unlearned", "unlike_floor"]
+__all__ = ["failed", "failures", "rests_on_absence", "unlearned", "unlike_floor"]
 
 
 def rests_on_absence(kind: Kind, outcome: Outcome, metric: Metric) -> bool:
@@ -28,37 +28,31 @@ def rests_on_absence(kind: Kind, outcome: Outcome, metric: Metric) -> bool:
 
 
 def unlearned(
-    kind: Kind,
-    outcome: Outcome,
-    group: Group,
-    words: Iterable[str],
-    margin: float,
-    expects_chance: bool = False,
+    kind: Kind, outcome: Outcome, group: Group, words: Iterable[str], margin: float
 ) -> str:
-    """Say that training did not make mechanisms better than the untrained network.
-
-    Of a claim that `expects_chance` single runs of a comparison may be no better.
-    """
-    if outcome.verdict not in SURE:
-        return ""
-    metric, compared = group.metric, list(words)
-    better, side = ("raised", "above") if metric.higher_is_better else ("lowered", "below")
+    """Say that training did not make mechanisms better than the untrained network."""
     # A difference that is there was learned; that there is none may be for want of training.
-    if not (kind == "greater" and outcome.verdict == "supported"):
-        means = group.means.loc[compared]
-        learned = (metric.sign * (means["mean"] - means["untrained"])).max()
-        if math.isnan(learned):
-            return "the untrained network was not measured"
-        if learned <= margin:
-            return f"training {better} none of them by more than the margin"
-    if expects_chance:
+    if outcome.verdict not in SURE or (kind == "greater" and outcome.verdict == "supported"):
         return ""
-    # Even a large difference may then be one of learning rates, not of mechanisms.
-    failed = stuck(group.done[group.done["mechanism"].isin(compared)], metric)
-    if len(failed):
-        named = ", ".join(sorted(set(failed["mechanism"])))
-        return f"runs of {named} are not {side} the untrained network"
-    return ""
+    metric, means = group.metric, group.means.loc[list(words)]
+    learned = (metric.sign * (means["mean"] - means["untrained"])).max()
+    if math.isnan(learned):
+        return "the untrained network was not measured"
+    better = "raised" if metric.higher_is_better else "lowered"
+    return f"training {better} none of them by more than the margin" if learned <= margin else ""
+
+
+def failed(outcome: Outcome, group: Group, words: Iterable[str]) -> str:
+    """Name the mechanisms with a run that is no better than the untrained network.
+
+    Even a large difference may then be one of learning rates, not of mechanisms.
+    """
+    compared = group.done[group.done["mechanism"].isin([*words])]
+    if outcome.verdict not in SURE or not len(runs := stuck(compared, group.metric)):
+        return ""
+    side = "above" if group.metric.higher_is_better else "below"
+    named = ", ".join(sorted(set(runs["mechanism"])))
+    return f"runs of {named} are not {side} the untrained network"
 
 
 def unlike_floor(group: Group, words: Iterable[str], floor: str, margin: float) -> str:

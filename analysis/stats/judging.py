@@ -38,8 +38,9 @@ def judge_contrast(claim: Claim, test: Contrast, group: Group, tests: int) -> Ou
             tests,
             model.shared(weights),
         )
-        expected = claim.expects_chance
-        reason = guards.unlearned(kind, outcome, group, weights, unit or 0.0, expected)
+        able = [word for word in weights if word not in claim.expects_chance]
+        reason = guards.unlearned(kind, outcome, group, weights, unit or 0.0)
+        reason = reason or guards.failed(outcome, group, able)
         if not reason and guards.rests_on_absence(kind, outcome, metric):
             reason = guards.unlike_floor(group, weights, claim.nothing, unit or 0.0)
         if reason:

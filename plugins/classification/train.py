@@ -16,7 +16,7 @@ __all__ = ["cost", "evaluate", "train"]
 
 
 def train(job: Job) -> None:
-    """Train and evaluate on the validation split after every epoch."""
+    """Train and evaluate as the recipe says."""
     training.train(job, runner_config(job))
 
 

@@ -51,12 +51,11 @@ class NamedCells(Dataset):
     def __init__(
         self, data: str, kind: str, split: str, weights: str, images: int | None = None
     ) -> None:
-        drawer, named = Drawer(Path(data), kind, split), stem.load(Path(weights))
-        parts = [each.numpy().tobytes() for each in named.state_dict().values()]
-        asked = store.key(parts, kind, split, images, (Path(data) / "card.json").read_text())
-        self.features = store.kept(
-            Path(data).parent / store.STORE / f"{asked}.pt",
-            lambda: stem.features(named, drawer, images),
+        drawer, names = Drawer(Path(data), kind, split), stem.load(Path(weights))
+        learned = b"".join(each.numpy().tobytes() for each in names.state_dict().values())
+        self.features = store.load_or_make(
+            store.named(Path(data), kind, split, images, weights=learned),
+            lambda: stem.features(names, drawer, images),
         )
         self.answers, self.places = map(torch.from_numpy, (drawer.answers, drawer.places))
 
@@ -111,7 +110,7 @@ def runner_config(job: Job, weights: Path) -> dict[str, Any]:
         "train_cfg": {
             "by_epoch": True,
             "max_epochs": recipe.epochs,
-            "val_interval": recipe.evaluation_interval,
+            "val_interval": recipe.val_interval,
         },
         "optim_wrapper": optimizer(job),
         "param_scheduler": rise_and_fall(rising, recipe.epochs, start=WARM_UP_START),

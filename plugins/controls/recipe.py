@@ -33,8 +33,8 @@ class Recipe(Training):
         600, ge=2, description="steps in which the stem learns to name what is in each cell"
     )
     epochs: PositiveInt = Field(10, description="passes over the scenes")
-    evaluation_interval: PositiveInt = Field(
-        10, description="epochs between two evaluations; there is one after the last epoch anyway"
+    evaluation_interval: PositiveInt | None = Field(
+        None, description="epochs between two evaluations, with null after the last epoch alone"
     )
     batch_size: PositiveInt = Field(48, description="scenes a step")
     optimizer: Literal["sgd", "adamw"] = Field("adamw", description="for the stem, AdamW anyway")

@@ -67,7 +67,7 @@ class Controls(Task, Smokes, CountsItems, Looks, Needs):
         from plugins.controls import train  # noqa: F401
 
     def train(self, job: Job) -> None:
-        """Train, and evaluate after the last epoch."""
+        """Train and evaluate, by default after the last epoch alone."""
         from plugins.controls.train import train
 
         train(job)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ __all__ = ["cost", "look", "train"]
 
 
 def train(job: Job) -> None:
-    """Let the stem learn, then the rest; evaluate on the validation split after the last epoch."""
+    """Let the stem learn, then the rest, and evaluate as the recipe says."""
     training.train(job, runner_config(job, _stem(job)))
 
 
@@ -39,8 +37,10 @@ def _stem(job: Job) -> Path:
     """
     found = _file_of_stem(job)
     if not found.exists():
-        shared = job.data.parent / store.STORE / f"{_what_a_stem_learns(job)}.pt"
-        store.save(store.kept(shared, lambda: _learned(job)), found)
+        recipe = job.recipe
+        asked = (recipe.scene, job.seed, recipe.stem_steps, recipe.training_images)
+        shared = store.named(job.data, *asked)
+        store.save(store.load_or_make(shared, lambda: _learned(job)), found)
     return found
 
 
@@ -48,14 +48,6 @@ def _learned(job: Job) -> dict[str, Tensor]:
     recipe = job.recipe
     drawer = Drawer(job.data, recipe.scene, "train")
     return stem.learn(drawer, job.seed, recipe.stem_steps, recipe.training_images).state_dict()
-
-
-def _what_a_stem_learns(job: Job) -> str:
-    """Return a hash of what decides a stem's weights, but for how a processor rounds."""
-    recipe, card = job.recipe, json.loads((job.data / "card.json").read_text())
-    asked = (recipe.scene, job.seed, recipe.stem_steps, recipe.training_images)
-    means = (card["fingerprint"], torch.__version__, torch.get_num_threads(), platform.machine())
-    return store.key(*asked, *means)
 
 
 def _file_of_stem(job: Job) -> Path:

@@ -112,7 +112,7 @@ def training_config(job: Job, classes: int) -> dict[str, Any]:
         "train_cfg": {
             "by_epoch": True,
             "max_epochs": recipe.epochs,
-            "val_interval": recipe.evaluation_interval,
+            "val_interval": recipe.val_interval,
         },
         "optim_wrapper": _optimizer(job),
         "param_scheduler": [

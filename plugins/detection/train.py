@@ -19,7 +19,7 @@ METRIC_PREFIX = "coco/bbox_"
 
 
 def train(job: Job) -> None:
-    """Train and evaluate on the validation split after every epoch."""
+    """Train and evaluate as the recipe says."""
     training.train(job, runner_config(job), METRIC_PREFIX)
 
 

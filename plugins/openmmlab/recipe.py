@@ -25,9 +25,10 @@ class Training(Recipe):
     evaluation_images: PositiveInt | None = Field(
         None, description="evaluate on the first so many images only"
     )
-    evaluation_interval: PositiveInt = Field(
+    evaluation_interval: PositiveInt | None = Field(
         1,
-        description="epochs between two evaluations; there is one after the last epoch anyway",
+        description="epochs between two evaluations; there is one after the last epoch anyway, and"
+        " with null that one alone",
     )
     accumulate: PositiveInt = Field(
         1,
@@ -87,6 +88,11 @@ class Training(Recipe):
         if self.base_batch_size is None:
             return self.learning_rate
         return self.learning_rate * self.batch_size / self.base_batch_size
+
+    @property
+    def val_interval(self) -> int:
+        """Epochs between two evaluations, for MMEngine, which makes one after the last anyway."""
+        return self.evaluation_interval or self.epochs
 
     @property
     def step(self) -> str:

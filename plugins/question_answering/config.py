@@ -84,7 +84,7 @@ def network(job: Job, answers: int, words: int, names: dict[str, int]) -> Config
 def backbone(job: Job) -> dict[str, Any]:
     """Return the config of what makes maps of images; empty if there are none."""
     recipe: Recipe = job.recipe
-    if recipe.network in ("question_only", "features"):
+    if not recipe.sees_images:
         return {}
     at = [name for name in job.sites if name != POOL]
     attending = (job.mechanism, at, recipe.heads, recipe.kv_stride)
@@ -122,11 +122,10 @@ def runner_config(job: Job) -> dict[str, Any]:
     answers = answers_of(job)
     questions = read_questions(job.data, "train", recipe.training_images)
     recipe.check_items(len(questions))
-    of_images = recipe.network not in ("features", "question_only")
-    if of_images and in_set(job.data) and not (job.data / questions[0].image).is_file():
+    if recipe.sees_images and in_set(job.data) and not (job.data / questions[0].image).is_file():
         raise ValueError(
-            f"{job.data} has features of boxes and no images, so network {recipe.network} sees"
-            " nothing; features sees them"
+            f"{job.data} has features of boxes and no images, so network {recipe.network} has none"
+            " to see: network features reads the features, and question_only needs neither"
         )
     names = {}
     if recipe.visual_epochs:
@@ -165,7 +164,7 @@ def schedule(job: Job) -> dict[str, Any]:
         "train_cfg": {
             "by_epoch": True,
             "max_epochs": recipe.epochs,
-            "val_interval": recipe.evaluation_interval,
+            "val_interval": recipe.val_interval,
         },
         "optim_wrapper": optimizer(job, **clip),
         "param_scheduler": [{**cycle, "begin": begin, "end": end} for begin, end in spans],
@@ -175,13 +174,12 @@ def schedule(job: Job) -> dict[str, Any]:
 def _loader(job: Job, split: str, answers: tuple[str, ...]) -> dict[str, Any]:
     recipe: Recipe = job.recipe
     to_train, of_features = split == "train", recipe.network == "features"
-    unseen = of_features or recipe.network == "question_only"
     dataset = {
         "type": "Asked",
         "data_root": str(job.data),
         "split": split,
         "metainfo": {"classes": answers},
-        "size": None if unseen else recipe.image_size,
+        "size": recipe.image_size if recipe.sees_images else None,
         "length": recipe.question_length,
         "images": recipe.training_images if to_train else recipe.evaluation_images,
         "cells": recipe.cells if to_train and recipe.visual_epochs else None,

@@ -133,7 +133,7 @@ class Asked(Dataset):
             return self.features.read(path)[0], None
         if self.size is not None:
             return self._image(path, self.size)
-        return {"inputs": torch.zeros(0, 0)}, None
+        return {"inputs": torch.zeros(0, 0)}, None  # no boxes; a batch of these can be stacked
 
     def _image(
         self, path: str, scaled: tuple[int, int]

@@ -130,6 +130,11 @@ class Recipe(Training):
     clip: PositiveFloat | None = Field(None, description="longest gradient [10]")
 
     @property
+    def sees_images(self) -> bool:
+        """Whether images are read, and not features of boxes or nothing."""
+        return self.network in ("convolutions", "resnet")
+
+    @property
     def stride(self) -> int:
         """Pixels between two positions of the first stage, on each axis."""
         if self.network == "convolutions":

@@ -122,7 +122,7 @@ def training_config(job: Job, classes: int) -> dict[str, Any]:
         "train_cfg": {
             "by_epoch": True,
             "max_epochs": recipe.epochs,
-            "val_interval": recipe.evaluation_interval,
+            "val_interval": recipe.val_interval,
         },
         # As in MMSegmentation's own configs: training crops are of one size.
         "env_cfg": {"cudnn_benchmark": job.device == "cuda"},

@@ -446,13 +446,16 @@ def test_a_claim_that_expects_chance_takes_it_for_what_it_is(mine):
     frame = world({"1111": 20.0, "0111": 3.0, "0011": 3.0}, sd=0.05, seeds=3)
     frame["untrained"] = 3.0
     needed = "      - greater: {1111: 1, 0111: -1}"
-    expecting = mine(needed, recipe="{}\n    expects_chance: true")
-    assert expecting.expects_chance
+
+    def expecting(words, tests=needed):
+        return mine(tests, recipe=f"{{}}\n    expects_chance: {words}")
+
     assert verdict_of(frame, mine(needed)).verdict == "inconclusive"
-    assert verdict_of(frame, expecting).verdict == "supported"
+    assert verdict_of(frame, expecting("[0011]")).verdict == "inconclusive"
+    assert verdict_of(frame, expecting("[0011, 0111]")).verdict == "supported"
     # That two differ in nothing is still no finding where neither learned anything.
     equal = "      - equivalent: {0111: 1, 0011: -1}"
-    verdict = verdict_of(frame, mine(equal, recipe="{}\n    expects_chance: true"))
+    verdict = verdict_of(frame, expecting("[0011, 0111]", equal))
     assert verdict.verdict == "inconclusive"
     assert "training raised none of them" in verdict.reason
 

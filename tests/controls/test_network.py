@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 import plugins.controls.model  # noqa: F401  it registers itself
 from plugins.controls.drawing import CELL, SIDE
 from plugins.controls.metric import Answered
+from plugins.controls.recipe import Recipe
 from plugins.controls.scenes import CELLS, NOTHING
 from plugins.controls.stem import FEATURES, Stem
 
@@ -128,3 +129,8 @@ def test_deformable_convolution_replaces_the_convolution_without_padding():
     torch.testing.assert_close(made.attending(features), plain)
     assert made(features).shape == (2, 10, CELLS, CELLS)
     assert np.isfinite(made(features).detach().numpy()).all()
+
+
+def test_a_control_is_evaluated_once_unless_told_otherwise():
+    assert Recipe(epochs=16).val_interval == 16
+    assert Recipe(epochs=16, evaluation_interval=4).val_interval == 4

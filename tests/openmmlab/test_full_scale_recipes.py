@@ -51,7 +51,8 @@ def test_a_network_of_basic_blocks_trains(task, data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("task", "stopped_after"), [("segmentation", None), ("segmentation", 1), ("detection", None)]
+    ("task", "stopped_after"),
+    [("segmentation", None), ("segmentation", 1), ("detection", None), ("classification", None)],
 )
 def test_evaluation_is_every_so_many_epochs_and_at_the_end(task, stopped_after, data, tmp_path):
     job, lines = recorded(task, data, tmp_path, epochs=3, evaluation_interval=2, depth=14)

@@ -85,7 +85,8 @@ def drawn(group: Group, cost: Cost, only: Collection[str] | None = None) -> pd.D
     rows = rows if only is None else rows[rows["mechanism"].isin(only)]
     rows = rows.assign(
         reach=rows["mechanism"].map(group.reach).astype(float),
-        beyond=_far_worse(group.metric.sign * rows["mean"]),
+        beyond=_far_worse(group.metric.sign * rows["mean"], group.metric.point)
+        & (rows["mechanism"] != group.baseline),
     )
     return rows.sort_values([cost.column, "mean"], kind="stable")
 
@@ -121,6 +122,9 @@ def points(
         at, mean = row[cost.column], row["mean"]
         moved = ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
         place = axes.transData + moved
+        if row["n"] > 1:
+            own = seeds[row["mechanism"]]
+            axes.plot(np.full(len(own), at), own, ".", color=tone, transform=place, **SEED)
         if row["beyond"]:
             _at_edge(axes, at, tone, group.metric.higher_is_better)
             continue
@@ -128,9 +132,6 @@ def points(
             # Paler than the points, or a dozen bars side by side would hide them.
             ends = (mean - row["reach"], mean + row["reach"])
             axes.vlines(at, *ends, color=tone, lw=0.9, alpha=0.55, zorder=2.5, transform=place)
-        if row["n"] > 1:
-            own = seeds[row["mechanism"]]
-            axes.plot(np.full(len(own), at), own, ".", color=tone, transform=place, **SEED)
         edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
         sign, layer = marker(row["mechanism"]), 3 if tone == OTHERS else 4
         axes.plot(at, mean, sign, color=tone, markersize=DOT, zorder=layer, **edge)
@@ -201,24 +202,27 @@ def front_of(rows: pd.DataFrame, cost: Cost, metric: Metric) -> pd.DataFrame:
     Empty where no front can be told: of a time, which another machine would change, of means
     without intervals, of fewer than two mechanisms.
     """
-    rows = rows[rows["reach"].notna()]
+    rows = rows[rows["reach"].notna() & ~rows["beyond"]]
     if not cost.counted or len(rows) < 2:
         return rows.iloc[:0]
     return rows.iloc[front(rows[cost.column].tolist(), (metric.sign * rows["mean"]).tolist())]
 
 
-def beyond_note(groups: Iterable[Group], cost: Cost) -> list[str]:
-    """Name the mechanisms that an axis leaves out, with their means, if there are any."""
+def beyond_note(
+    groups: Iterable[Group], cost: Cost, only: Collection[str] | None = None
+) -> list[str]:
+    """Name the mechanisms, or of `only` some, that an axis leaves out, with their means."""
     left_out = []
     for group in groups:
-        rows = drawn(group, cost)
-        left_out += [
+        rows = drawn(group, cost, only)
+        means = [
             f"{row['mechanism']} {group.metric.format(row['mean'])}"
             for row in rows[rows["beyond"]].to_dict("records")
         ]
+        left_out += [f"{', '.join(means)} ({group.sites})"] if means else []
     if not left_out:
         return []
-    return [f"At the edge, for they are far worse than the others: {', '.join(left_out)}."]
+    return [f"At the edge, their means being far worse than the others: {'; '.join(left_out)}."]
 
 
 def front_note(groups: Iterable[Group], cost: Cost) -> list[str]:
@@ -236,14 +240,14 @@ def front_note(groups: Iterable[Group], cost: Cost) -> list[str]:
     ]
 
 
-def _far_worse(gains: pd.Series) -> pd.Series:
+def _far_worse(gains: pd.Series, point: float) -> pd.Series:
     """Tell which means lie beyond Tukey's outer fence on the worse side, of larger is better.
 
     One training in a grid that learned nothing would squeeze all others. What is far better is no
-    such case: it is what the figure is about.
+    such case: it is what the figure is about. A middle half narrower than a point is taken for one.
     """
     first, third = gains.quantile(0.25), gains.quantile(0.75)
-    return gains < first - FAR_OUT * (third - first)
+    return gains < first - FAR_OUT * max(third - first, point)
 
 
 def _at_edge(axes: Axes, at: float, tone: str, down: bool) -> None:

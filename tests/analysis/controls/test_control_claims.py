@@ -12,12 +12,6 @@ from plugins.attention.core.word import TERM_SETS
 from plugins.controls.scenes import NEEDS, need
 
 FILES = Path(__file__).parents[3] / "analysis" / "controls"
-NARROWS = {
-    "twin": lambda word: word[1] == word[2] == "1",
-    "pointer": lambda word: word[3] == "1",
-    "ally": lambda word: word[0] == "1" or word[1] == "1",
-}
-"""Which sets narrow an answer down without finding it."""
 by_scene = pytest.mark.parametrize("scene", NEEDS)
 
 
@@ -31,7 +25,7 @@ def verdicts(scene, frame):
 
 
 @by_scene
-def test_every_set_is_claimed_to_be_able_or_not(scene, solved):
+def test_every_set_is_claimed_to_be_able_or_not(scene, solved, narrowed):
     """The sets of each claim are those that the rule of the scene says."""
     able = {word for word in TERM_SETS if solved(scene, word)}
     found = claims(scene)
@@ -41,8 +35,12 @@ def test_every_set_is_claimed_to_be_able_or_not(scene, solved):
     enough = [w for t in found[f"{scene}-enough"].tests for w in t.weights if t.weights[w] > 0]
     assert sorted([*enough, alone]) == sorted(able)
     chance = [w for t in found[f"{scene}-chance"].tests for w in t.weights if t.weights[w] == -1]
-    near = {word for word in TERM_SETS if NARROWS.get(scene, lambda _: False)(word)}
+    near = {word for word in TERM_SETS if narrowed(scene, word)}
     assert sorted(chance) == sorted({*TERM_SETS} - able - near)
+    assert found[f"{scene}-chance"].expects_chance == ["none", *chance]
+    lacking = [w for test in found[f"{scene}-needed"].tests for w in test.weights]
+    expected = [word for word in chance if word in lacking]
+    assert found[f"{scene}-needed"].expects_chance == expected
     place = {f"E{number + 1}": number for number in range(4)}
     pairs = []
     for test in found[f"{scene}-needed"].tests:

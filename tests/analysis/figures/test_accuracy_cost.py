@@ -198,6 +198,10 @@ def test_one_run_stands_in_the_middle_and_costs_far_from_zero_begin_there(run, f
     assert drawn(near).axes[0].get_xlim()[0] > 5e6
 
 
+def arrowheads(axes):
+    return [line for line in axes.lines if line.get_marker() in (CARETDOWN, CARETUP)]
+
+
 @pytest.mark.parametrize(
     ("failed", "left_out"),
     [(0.02, ["0101"]), (0.28, []), (0.9, [])],  # far worse; a bit worse; better is never far out
@@ -206,12 +210,32 @@ def test_a_mechanism_that_learned_nothing_squeezes_no_other(five, run, frame_of,
     lost = [run("0101", seed, failed, mechanism_macs=7e6, seconds=97) for seed in (0, 1)]
     image = drawn(frame_of(*five.to_dict("records"), *lost))
     (axes,) = image.axes
-    arrows = [line for line in axes.lines if line.get_marker() in (CARETDOWN, CARETUP)]
-    assert len(arrows) == len(left_out)
+    assert [line.get_marker() for line in arrowheads(axes)] == [CARETDOWN] * len(left_out)
     assert (axes.get_ylim()[0] > failed) == bool(left_out)
     assert "0101" in named(axes)
-    told = "At the edge, for they are far worse than the others: 0101 2.0"
+    told = "At the edge, their means being far worse than the others: 0101 2.00 (conv4.conv5)."
     assert (told in notes(image)) == bool(left_out)
+
+
+def test_where_lower_is_better_an_arrowhead_points_up(five, run, frame_of):
+    rows = five.assign(metric="perplexity", task="translation", value=10 * five["value"])
+    lost = run("0101", 0, 90.0, mechanism_macs=7e6, metric="perplexity", task="translation")
+    (axes,) = drawn(frame_of(*rows.to_dict("records"), lost)).axes
+    (arrow,) = arrowheads(axes)
+    assert arrow.get_marker() == CARETUP
+    assert axes.get_ylim()[1] < 90
+
+
+def test_seeds_that_fit_are_drawn_and_the_baseline_never_leaves_the_axis(five, run, frame_of):
+    lost = [run("0101", seed, value, mechanism_macs=7e6) for seed, value in ((0, 0.02), (1, 0.36))]
+    frame = frame_of(*five.to_dict("records"), *lost)
+    (axes,) = drawn(frame).axes
+    assert len(arrowheads(axes)) == 1
+    seeds = [line.get_ydata() for line in axes.lines if line.get_gid() == "seeds"]
+    assert [0.02, 0.36] in [list(values) for values in seeds]
+    (axes,) = drawn(frame, baseline="0101").axes
+    assert not arrowheads(axes)
+    assert axes.get_ylim()[0] < 0.02
 
 
 def test_the_baseline_is_dashed_and_named_and_may_be_absent(five):
