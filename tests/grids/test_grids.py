@@ -17,13 +17,13 @@ SETS = (
 )  # fmt: skip
 FULL = [path for name in SETS for path in find([GRIDS / name])]
 
-TRAINED = "1170a61e6a338a8428e9ba7b191870a8d14b57cfd4e362655bff8a5438f53764"
+TRAINED = "e581732cda3ed63f8f52f41d4c59be2733e1d1df842a0473a35f392a27beb6c3"
 """SHA-256 of the sorted ids of the runs of these grids, of which there are finished ones: a
 recipe's new field must not rename them."""
 TRAINED_GRIDS = (
     "controls/ally", "controls/offset", "controls/pointer", "controls/salient", "controls/twin",
     "demo/detection", "demo/segmentation", "demo/translation", "embedded/cross", "embedded/encoder",
-    "embedded/zoo-classification", "embedded/zoo-segmentation",
+    "embedded/zoo-classification", "embedded/zoo-segmentation", "questions/questions",
 )  # fmt: skip
 
 
