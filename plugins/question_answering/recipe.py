@@ -189,7 +189,7 @@ class Recipe(Training):
             for field in OF_RESNET:
                 if getattr(self, field) != fields[field].default:
                     raise ValueError(f"{field} is for network resnet")
-        if self.network in ("question_only", "features"):
+        if not self.sees_images:
             if self.visual_epochs:
                 raise ValueError(
                     f"network {self.network} has nothing to learn from boxes in"
