@@ -127,11 +127,7 @@ def training_config(job: Job, classes: int) -> dict[str, Any]:
     return {
         "default_scope": "mmengine",
         "model": classifier(job, classes),
-        "train_cfg": {
-            "by_epoch": True,
-            "max_epochs": recipe.epochs,
-            "val_interval": recipe.val_interval,
-        },
+        "train_cfg": recipe.train_cfg,
         # All images of a training are of one size.
         "env_cfg": {"cudnn_benchmark": job.device == "cuda"},
         "optim_wrapper": optimizer(job),

@@ -107,11 +107,7 @@ def runner_config(job: Job, weights: Path) -> dict[str, Any]:
     return {
         "default_scope": "mmengine",
         "model": network(job),
-        "train_cfg": {
-            "by_epoch": True,
-            "max_epochs": recipe.epochs,
-            "val_interval": recipe.val_interval,
-        },
+        "train_cfg": recipe.train_cfg,
         "optim_wrapper": optimizer(job),
         "param_scheduler": rise_and_fall(rising, recipe.epochs, start=WARM_UP_START),
         "train_dataloader": training.loader(job, learned, each, shuffle=True),

@@ -109,11 +109,7 @@ def training_config(job: Job, classes: int) -> dict[str, Any]:
     return {
         "default_scope": "mmdet",
         "model": detector(job, classes),
-        "train_cfg": {
-            "by_epoch": True,
-            "max_epochs": recipe.epochs,
-            "val_interval": recipe.val_interval,
-        },
+        "train_cfg": recipe.train_cfg,
         "optim_wrapper": _optimizer(job),
         "param_scheduler": [
             {

@@ -90,9 +90,13 @@ class Training(Recipe):
         return self.learning_rate * self.batch_size / self.base_batch_size
 
     @property
-    def val_interval(self) -> int:
-        """Epochs between two evaluations, for MMEngine, which makes one after the last anyway."""
-        return self.evaluation_interval or self.epochs
+    def train_cfg(self) -> dict[str, Any]:
+        """Epochs and evaluations, as MMEngine's runner takes them; it makes a last one anyway."""
+        return {
+            "by_epoch": True,
+            "max_epochs": self.epochs,
+            "val_interval": self.evaluation_interval or self.epochs,
+        }
 
     @property
     def step(self) -> str:

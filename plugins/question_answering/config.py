@@ -161,11 +161,7 @@ def schedule(job: Job) -> dict[str, Any]:
     spans = [(0, first), (first, last)] if first else [(0, last)]
     return {
         "default_scope": "mmengine",
-        "train_cfg": {
-            "by_epoch": True,
-            "max_epochs": recipe.epochs,
-            "val_interval": recipe.val_interval,
-        },
+        "train_cfg": recipe.train_cfg,
         "optim_wrapper": optimizer(job, **clip),
         "param_scheduler": [{**cycle, "begin": begin, "end": end} for begin, end in spans],
     }

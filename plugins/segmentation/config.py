@@ -119,11 +119,7 @@ def training_config(job: Job, classes: int) -> dict[str, Any]:
     return {
         "default_scope": "mmseg",
         "model": segmentor(job, classes),
-        "train_cfg": {
-            "by_epoch": True,
-            "max_epochs": recipe.epochs,
-            "val_interval": recipe.val_interval,
-        },
+        "train_cfg": recipe.train_cfg,
         # As in MMSegmentation's own configs: training crops are of one size.
         "env_cfg": {"cudnn_benchmark": job.device == "cuda"},
         "optim_wrapper": optimizer(job),

@@ -132,5 +132,5 @@ def test_deformable_convolution_replaces_the_convolution_without_padding():
 
 
 def test_a_control_is_evaluated_once_unless_told_otherwise():
-    assert Recipe(epochs=16).val_interval == 16
-    assert Recipe(epochs=16, evaluation_interval=4).val_interval == 4
+    assert Recipe(epochs=16).train_cfg["val_interval"] == 16
+    assert Recipe(epochs=16, evaluation_interval=4).train_cfg["val_interval"] == 4
