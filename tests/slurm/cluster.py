@@ -209,8 +209,12 @@ class Cluster:
         self.start_now(job)
 
     def expire(self, job: str) -> None:
-        """Let a running job's time be over; Slurm notices within thirty seconds."""
-        self.run("scontrol", "update", f"JobId={job}", "EndTime=now")
+        """Let a running job's time be over; Slurm notices within thirty seconds.
+
+        `scontrol` turns "now" into a second of the clock, and Slurm refuses an end in the past: a
+        second that turned in between was an "Invalid time".
+        """
+        self.run("scontrol", "update", f"JobId={job}", "EndTime=now+2")
 
     def kill_step(self, job: str) -> None:
         """Kill (SIGKILL) the processes that srun started in a running job."""
