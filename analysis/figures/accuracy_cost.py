@@ -90,7 +90,7 @@ def name_points(image: Figure, grid: Sequence[Axes], groups: Sequence[Group], co
 def notes(groups: Sequence[Group], cost: Cost) -> list[str]:
     """What a reader must know to read such panels, a sentence each."""
     sentences = [*data(groups), *bars(groups), *panel.front_note(groups, cost)]
-    sentences += panel.beyond_note(groups, cost)
+    sentences += panel.beyond_note([(group, None) for group in groups], cost)
     dashed = sorted(
         {str(g.baseline) for g in groups if g.baseline in panel.drawn(g, cost).mechanism.values}
     )

@@ -79,11 +79,7 @@ def figure(compared: Sequence[tuple[Group, pd.DataFrame]], heading: str) -> Figu
     notes = [
         *data(groups),
         *bars(groups),
-        *(
-            note
-            for group, table in compared
-            for note in panel.beyond_note([group], MACS, [*table["mechanism"]])
-        ),
+        *panel.beyond_note([(group, [*table["mechanism"]]) for group, table in compared], MACS),
         "Lines lead from a mechanism to the same with E2 or with deformable convolution.",
     ]
     image, grid = page(

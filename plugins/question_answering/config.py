@@ -169,7 +169,7 @@ def schedule(job: Job) -> dict[str, Any]:
 
 def _loader(job: Job, split: str, answers: tuple[str, ...]) -> dict[str, Any]:
     recipe: Recipe = job.recipe
-    to_train, of_features = split == "train", recipe.network == "features"
+    to_train, of_features = split == "train", recipe.takes_features
     dataset = {
         "type": "Asked",
         "data_root": str(job.data),

@@ -57,7 +57,7 @@ def look(job: Job, image: Path, question: str) -> dict[str, np.ndarray[Any, Any]
         return of_phrases.look(job, image, question)
     config = Config(runner_config(job))
     model = trained_model(job, config)
-    of_features = recipe.network == "features"
+    of_features = recipe.takes_features
     pixels, size = read_image_of_user(image, SHOWN if of_features else recipe.image_size)
     item: dict[str, Any] = {"inputs": pixels, "image": 0}
     item["words"] = torch.tensor(numbers(question, known_words(job.data), recipe.question_length))

@@ -65,7 +65,7 @@ def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
     else:
         answers = words = outputs
     recipe = job.recipe
-    features = recipe.network == "features"
+    features = recipe.takes_features
     dataset = {
         "type": "MadeUpQuestions",
         "shape": (recipe.boxes, recipe.feature_channels) if features else recipe.image_size,

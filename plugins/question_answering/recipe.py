@@ -135,6 +135,11 @@ class Recipe(Training):
         return self.network in ("convolutions", "resnet")
 
     @property
+    def takes_features(self) -> bool:
+        """Whether the cells are boxes, whose features the data set has."""
+        return self.network == "features"
+
+    @property
     def stride(self) -> int:
         """Pixels between two positions of the first stage, on each axis."""
         if self.network == "convolutions":
@@ -150,7 +155,7 @@ class Recipe(Training):
     @property
     def map_channels(self) -> int:
         """Channels of the map whose positions are the cells."""
-        if self.network == "features":
+        if self.takes_features:
             return self.feature_channels
         width = self.base_channels * 2 ** (self.stages - 1)
         return width * (expansion(self.depth) if self.network == "resnet" else 1)
@@ -158,7 +163,7 @@ class Recipe(Training):
     @property
     def cell_channels(self) -> int:
         """Features of a cell or box, its column and row or its corners included."""
-        of_cells = self.goal == "answer" and self.network != "features"
+        of_cells = self.goal == "answer" and not self.takes_features
         return self.map_channels + (COORDINATES if of_cells else CORNERS) * self.coordinates
 
     @property
@@ -173,7 +178,7 @@ class Recipe(Training):
         foreign: tuple[str, ...] = OF_ANSWERS
         other = "answer"
         if self.goal == "answer":
-            foreign, other = OF_BOXES if self.network != "features" else (), "ground"
+            foreign, other = () if self.takes_features else OF_BOXES, "ground"
         for field in foreign:
             if getattr(self, field) != fields[field].default:
                 also = "; or for network features" if field in OF_BOXES else ""

@@ -37,7 +37,7 @@ def site(name: str, recipe: Recipe) -> Site:
         raise ValueError("network question_only sees no image, so nothing can attend to one")
     if name == POOL:
         return pair(recipe.channels, recipe.cell_channels, recipe.heads)
-    if recipe.network == "features":
+    if recipe.takes_features:
         raise ValueError(f"network features has no map to attend to at {name!r}, only {POOL!r}")
     stages = common.STAGES[: recipe.stages]
     if name in common.STAGES and name not in stages:

@@ -124,7 +124,7 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
         unlearnt = not visual and recipe.network != "question_only"
         fields = Recipe.model_fields
         return recipe.toy(
-            network="convolutions" if recipe.network == "features" else recipe.network,
+            network="convolutions" if recipe.takes_features else recipe.network,
             boxes=fields["boxes"].default,
             feature_channels=fields["feature_channels"].default,
             image_size=(64, 64),
@@ -143,7 +143,7 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
     def _smoke_of_phrases(self, recipe: Any) -> Any:
         """Return two steps on the eight phrases of two scenes, the first on the scenes alone."""
         return recipe.toy(
-            network="convolutions" if recipe.network == "features" else recipe.network,
+            network="convolutions" if recipe.takes_features else recipe.network,
             image_size=(64, 64),
             training_images=2,
             batch_size=6,

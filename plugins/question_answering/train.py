@@ -52,7 +52,7 @@ def cost(job: Job, outputs: int | None = None) -> costs.Cost:
             "words": torch.full((1, recipe.question_length), FIRST),
             "of_image": torch.zeros(1, dtype=torch.long),
         }
-        if recipe.network == "features":
+        if recipe.takes_features:
             given |= cost_of_phrases.boxes(recipe)
     return costs.count(model, lambda: model(**given), [*inputs, recipe.question_length])
 

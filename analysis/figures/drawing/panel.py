@@ -208,12 +208,10 @@ def front_of(rows: pd.DataFrame, cost: Cost, metric: Metric) -> pd.DataFrame:
     return rows.iloc[front(rows[cost.column].tolist(), (metric.sign * rows["mean"]).tolist())]
 
 
-def beyond_note(
-    groups: Iterable[Group], cost: Cost, only: Collection[str] | None = None
-) -> list[str]:
-    """Name the mechanisms, or of `only` some, that an axis leaves out, with their means."""
+def beyond_note(panels: Iterable[tuple[Group, Collection[str] | None]], cost: Cost) -> list[str]:
+    """Name what the axes leave out, with its mean, of panels of all or only some mechanisms."""
     left_out = []
-    for group in groups:
+    for group, only in panels:
         rows = drawn(group, cost, only)
         means = [
             f"{row['mechanism']} {group.metric.format(row['mean'])}"

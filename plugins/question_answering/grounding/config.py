@@ -56,7 +56,7 @@ def training_config(job: Job, words: int, names: dict[str, int]) -> dict[str, An
 def runner_config(job: Job) -> dict[str, Any]:
     """Return model, data, schedule and evaluation as ``mmengine.Runner`` takes them."""
     recipe: Recipe = job.recipe
-    if recipe.network != "features" and not (job.data / "objects").is_dir():
+    if not recipe.takes_features and not (job.data / "objects").is_dir():
         raise ValueError(
             f"{job.data} says nothing of objects near which there could be boxes to choose from;"
             " goal ground needs that, or features of boxes and network features"
@@ -83,7 +83,7 @@ def runner_config(job: Job) -> dict[str, Any]:
 def _loader(job: Job, split: str) -> dict[str, Any]:
     recipe: Recipe = job.recipe
     to_train = split == "train"
-    of_features = recipe.network == "features"
+    of_features = recipe.takes_features
     dataset = {
         "type": "Spoken",
         "data_root": str(job.data),

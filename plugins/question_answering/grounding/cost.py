@@ -18,7 +18,7 @@ __all__ = ["boxes", "cost", "inputs"]
 
 def inputs(recipe: Recipe) -> list[int]:
     """Return the shape of an image, or of the features of its boxes."""
-    if recipe.network == "features":
+    if recipe.takes_features:
         return [recipe.boxes, recipe.feature_channels]
     return [3, *recipe.image_size]
 

@@ -53,7 +53,7 @@ def look(job: Job, image: Path, sentence: str) -> dict[str, np.ndarray[Any, Any]
         If there is no checkpoint, no readable image, or the run sees no images.
     """
     recipe = job.recipe
-    if recipe.network == "features":
+    if recipe.takes_features:
         raise ValueError("the run knows features of boxes alone, and cannot look at an image file")
     phrases = marked(sentence)
     model = trained_model(job, Config(runner_config(job)))

@@ -68,7 +68,7 @@ class MadeUpPhrases(MadeUp):
 def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
     """Measure steps on sentences with a phrase each; not those that teach the visual network."""
     recipe = job.recipe
-    features = recipe.network == "features"
+    features = recipe.takes_features
     dataset = {
         "type": "MadeUpPhrases",
         "shape": (recipe.boxes, recipe.feature_channels) if features else recipe.image_size,
