@@ -43,7 +43,7 @@ def claims(
     from study.grid.reading import find
 
     writable(out, format or Structured.MARKDOWN)
-    judged = agreed(claims, margin)
+    judged = agreed(claims, margin, grids)
     frame = together(grids, runs, table)
     found = groups(frame)
     check(claims, margin, (group.metric.name for group in found))

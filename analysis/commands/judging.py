@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from analysis.stats.claimfile import Claim
 
@@ -23,13 +23,18 @@ Margins = Annotated[
     list[str] | None,
     typer.Option(
         metavar="METRIC=VALUE",
-        help="What makes no difference, in the unit of records: mAP=0.005; repeatable.",
+        help="What makes no difference, in the unit of records: mAP=0.005; repeatable. By default"
+        " what is registered of the grids, or else half a point.",
     ),
 ]
 
 
-def agreed(claims: list[Path] | None, margin: list[str] | None) -> list[Claim]:
+def agreed(
+    claims: list[Path] | None, margin: list[str] | None, grids: Sequence[Path] | None = None
+) -> list[Claim]:
     """Return the paper's claims and those of the files, with the margins that were given.
+
+    A margin that nobody gives is the one that is registered of the grids, if they agree in it.
 
     Raises
     ------
@@ -38,7 +43,24 @@ def agreed(claims: list[Path] | None, margin: list[str] | None) -> list[Claim]:
     """
     from analysis.stats.claims import load
 
-    return load(claims or (), margins(margin))
+    asked = load(claims or ())
+    usual, files = asked[0].usual, asked[0].margins
+    own = {metric for metric, value in files.items() if usual.get(metric) != value}
+    known = {name: value for name, value in _registered(grids or ()).items() if name not in own}
+    return load(claims or (), known | margins(margin))
+
+
+def _registered(grids: Sequence[Path]) -> dict[str, float]:
+    """Return the margins in which the last entries of all registered grids agree, by metric."""
+    from analysis.registered.file import beside, read
+    from study.grid.reading import find
+
+    found: dict[str, set[float]] = {}
+    for path in find(grids) if grids else ():
+        for entry in read(beside(path))[-1:]:
+            for metric, value in entry.plan["margins"].items():
+                found.setdefault(metric, set()).add(value)
+    return {metric: values.pop() for metric, values in found.items() if len(values) == 1}
 
 
 def check(claims: list[Path] | None, margin: list[str] | None, metrics: Iterable[str]) -> None:

@@ -57,7 +57,7 @@ def ranks(
     found = groups(union(frame for _, frame in answers))
     check(None, margin, (group.metric.name for group in found))
     named = [question.baseline for question, _ in answers]
-    first = ranking(found, agreed(None, margin)[0].margins, baseline, named)
+    first = ranking(found, agreed(None, margin, grids)[0].margins, baseline, named)
     first = replace(first, left_out=(*first.left_out, *_unfinished(answers)))
     told = [first, *first.each] if each else [first]
     if screen := terminal(format, out):

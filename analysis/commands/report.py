@@ -54,7 +54,7 @@ def report(
     if one_file and serve:
         raise StudyError("--one-file writes a file, --serve shows a folder: one of them")
     check(claims, margin, (each.name for task in task_names() for each in find_task(task).metrics))
-    judged, where = agreed(claims, margin), root(runs)
+    judged, where = agreed(claims, margin, grids), root(runs)
     with Screen(stderr=True).status("reading the runs") as status:
 
         def tell(doing: str) -> None:

@@ -89,7 +89,7 @@ def seeds(
     check(claims, margin, metrics)
     scatter_of = _given(sd, metrics) if sd else _measured(grids, like, runs, table)
     with Screen(stderr=True).status("") as status:
-        made = plans(asked, agreed(claims, margin), scatter_of, gain, status.update)
+        made = plans(asked, agreed(claims, margin, grids), scatter_of, gain, status.update)
     if not made:
         raise StudyError(
             f"no claim is about {', '.join(sorted({run.task for run in asked}))} there"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from registering import GRID, MINE, edit, registered, told
 
+from analysis.commands.judging import agreed
 from analysis.registered.file import beside, read, write
 from analysis.registered.plan import changes, plan
 from analysis.stats.claims import load
@@ -212,3 +213,21 @@ def test_every_part_of_a_grid_has_words_for_its_change(grid, key, value, said):
     then = now | {"grid": now["grid"] | {key: value}}
     (line,) = changes(then, now)
     assert line.startswith(said)
+
+
+def test_margins_are_those_that_are_registered_unless_others_are_given(call, grid):
+    call("register", grid, "--margin", "BLEU=1")
+
+    def margin(*given, claims=None, grids=(grid,)):
+        return agreed(claims, [*given], grids)[0].margins["BLEU"]
+
+    assert margin() == 1
+    assert margin("BLEU=2") == 2
+    Path("wide.yaml").write_text("margins: {BLEU: 3}\n")
+    assert margin(claims=[Path("wide.yaml")]) == 3
+    assert margin(grids=None) == load()[0].margins["BLEU"] == 0.5
+    # Grids that disagree leave it at what is usual.
+    other = Path("h.yaml")
+    other.write_text(GRID)
+    call("register", other, "--margin", "BLEU=4")
+    assert margin(grids=(grid, other)) == 0.5
