@@ -83,11 +83,15 @@ class Standing:
         str
             ``yes``, before a run had finished; ``amended`` if an amendment was made so early, and
             ``late`` if neither was; ``changed`` if the claim was another, in words or in what it
-            is judged by, or its margin or the recipe; ``no`` if there was none of this name.
+            is judged by, or its margin or the recipe; ``no`` if there was none of this name. What
+            was amended before a run had finished was given up: only the last word by then counts.
         """
-        for number, entry in enumerate(self.entries):
-            if self._agrees(entry.plan, claim, metric):
-                return "late" if self.finished[number] else "amended" if number else "yes"
+        agreed = [self._agrees(entry.plan, claim, metric) for entry in self.entries]
+        early = len(self.entries) - len([done for done in self.finished if done])
+        if early and agreed[early - 1]:
+            return "yes" if all(agreed[:early]) else "amended"
+        if any(agreed[early:]):
+            return "late"
         named = any(claim.id in entry.plan["claims"] for entry in self.entries)
         return "changed" if named else "no"
 
@@ -96,6 +100,8 @@ class Standing:
         same = all(then["grid"][key] == now["grid"][key] for key in RECIPE)
         if any(test.cheaper is None for test in claim.tests):  # a cost has no margin
             same = same and then["margins"].get(metric) == now["margins"].get(metric)
+        if any(test.depends_on_runs for test in claim.tests):
+            same = same and _cells(then) == _cells(now)
         known = now["claims"].get(claim.id)
         return same and known is not None and then["claims"].get(claim.id) == known
 
@@ -154,6 +160,10 @@ class Registrations:
         said = _of_seeds(verdict, verdict.group, seeds) if seeds else ""
         mark = MARKS[-1] if left else mark
         return replace(verdict, registered=mark, reason=verdict.reason + said)
+
+
+def _cells(of: Plan) -> dict[str, set[str]]:
+    return {sites: set(mechanisms) for sites, mechanisms in of["grid"]["cells"].items()}
 
 
 def when(entry: Entry, finished: int) -> str:
@@ -216,7 +226,7 @@ def _of_seeds(verdict: Verdict, group: Group, registered: set[int]) -> str:
         many = "seeds were" if count > 1 else "seed was"
         return (
             f"; {count} {many} registered and {verdict.n} used: where seeds are added until a "
-            "verdict is conclusive, 5 of 100 wrong ones become 11 to 15"
+            "verdict is conclusive, more than 5 of 100 are wrong"
         )
     said = ""
     if others := sorted({*group.done["seed"]} - registered):

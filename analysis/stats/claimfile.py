@@ -152,6 +152,11 @@ class Comparison(_Strict):
         return "not_worse", self.not_worse
 
     @property
+    def depends_on_runs(self) -> bool:
+        """Whether the runs that there are decide what is compared: a front, or a range ``@k``."""
+        return self.pareto is not None or any(RANGE.search(word) for word in self.weights)
+
+    @property
     def weights(self) -> dict[str, float]:
         """Weights by mechanism and main effect; of a comparison of cost 1 and -1.
 

@@ -136,18 +136,21 @@ def _without_strangers(claim: Claim, about: list[Group]) -> list[Group]:
 
 
 def holm(judged: Sequence[Verdict]) -> list[float]:
-    """Return the p of each verdict after Holm's correction for all of its task; NaN without one."""
+    """Return the p of each verdict after Holm's correction for all of its task; NaN without one.
+
+    A verdict that was taken back has none of its own, but counts among those that were tried.
+    """
     adjusted = [math.nan] * len(judged)
     for task in {verdict.where["task"] for verdict in judged}:
         places = [
             place
             for place, verdict in enumerate(judged)
-            if verdict.where["task"] == task and not math.isnan(verdict.p)
+            if verdict.where["task"] == task and any(outcome.kind for outcome in verdict.outcomes)
         ]
         if places:
-            corrected = multipletests([judged[place].p for place in places], method="holm")[1]
-            for place, p in zip(places, corrected, strict=True):
-                adjusted[place] = float(p)
+            tried = [1.0 if math.isnan(judged[at].p) else judged[at].p for at in places]
+            for place, p in zip(places, multipletests(tried, method="holm")[1], strict=True):
+                adjusted[place] = math.nan if math.isnan(judged[place].p) else float(p)
     return adjusted
 
 

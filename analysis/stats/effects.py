@@ -258,6 +258,8 @@ def _missing(group: Group) -> str:
 
 def _refusal(group: Group) -> str:
     words = [word for word in TERM_SETS if word in group.seeds]
+    if not words:
+        return "none of the 16 term sets"
     try:
         contrasts(words)
     except ValueError as error:

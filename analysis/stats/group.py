@@ -15,8 +15,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.stats import notes as told
+from analysis.stats.estimate import Estimate
 from analysis.stats.means import CONFIDENCE, by_mechanism
-from analysis.stats.model import Estimate, Model
+from analysis.stats.model import Model
 from analysis.stats.recipes import by_recipe
 from plugins.contracts.metric import Metric
 from plugins.contracts.tasks import metric_of

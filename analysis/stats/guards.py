@@ -55,17 +55,26 @@ def failed(outcome: Outcome, group: Group, words: Iterable[str]) -> str:
     return f"runs of {named} are not {side} the untrained network"
 
 
-def unlike_floor(group: Group, words: Iterable[str], floor: str, margin: float) -> str:
+def unlike_floor(
+    group: Group, words: Iterable[str], floor: str, margin: float, low: bool = False
+) -> str:
     """Say that nothing shows that there was something to lose.
 
     Mechanisms may be equal because none of them brings anything here. So the best of those
     compared must beat the `floor` by more than the margin, at a level that allows for choosing the
-    best.
+    best. A floor whose training failed is beaten by anything: unless it is expected `low`, at what
+    the untrained network has, it shows nothing.
     """
     metric = group.metric
     compared = [word for word in words if word != floor]
     if floor not in group.seeds:
         return f"no run of {floor} shows that there was something to lose"
+    if not low and len(stuck(group.done[group.done["mechanism"] == floor], metric)):
+        side = "above" if metric.higher_is_better else "below"
+        return (
+            f"runs of {floor}, which others must beat to show that there was something to lose, "
+            f"are not {side} the untrained network"
+        )
     if floor in words:  # A claim that nothing is gained: other mechanisms must show what can be.
         compared = [word for word in group.seeds if word != floor]
     if not compared:
@@ -73,8 +82,8 @@ def unlike_floor(group: Group, words: Iterable[str], floor: str, margin: float) 
     gains = metric.sign * group.means.loc[compared, "mean"]
     best = str(gains.idxmax())
     estimate = group.difference(best, floor)
-    low, high = estimate.interval(1 - 2 * ALPHA / len(compared))
-    least = low if metric.higher_is_better else -high
+    bounds = estimate.interval(1 - 2 * ALPHA / len(compared))
+    least = bounds[0] if metric.higher_is_better else -bounds[1]
     if least > margin:
         return ""
     shown = f"{best} - {floor} = {fine(metric, estimate.effect, signed=True)} {metric.shown}"

@@ -19,9 +19,10 @@ import pandas as pd
 
 from analysis.runs.items import Resampled, counting, resampled
 from analysis.stats import notes as told
+from analysis.stats.estimate import REPEATED
 from analysis.stats.group import Group
 from analysis.stats.means import CONFIDENCE
-from analysis.stats.model import REPEATED, ROUNDING
+from analysis.stats.model import ROUNDING
 from study.runs.folder import RunFolder
 
 __all__ = ["COMPONENTS", "Spread", "components", "spread"]

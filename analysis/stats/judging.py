@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from analysis.stats import guards, verdicts
@@ -42,7 +42,8 @@ def judge_contrast(claim: Claim, test: Contrast, group: Group, tests: int) -> Ou
         reason = guards.unlearned(kind, outcome, group, weights, unit or 0.0)
         reason = reason or guards.failed(outcome, group, able)
         if not reason and guards.rests_on_absence(kind, outcome, metric):
-            reason = guards.unlike_floor(group, weights, claim.nothing, unit or 0.0)
+            low = claim.nothing in claim.expects_chance
+            reason = guards.unlike_floor(group, weights, claim.nothing, unit or 0.0, low)
         if reason:
             return verdicts.doubted(outcome, f"{outcome.reason}; but {reason}")
         if kind == "greater" and outcome.verdict == "supported" and not test.factor and unit:
@@ -53,7 +54,8 @@ def judge_contrast(claim: Claim, test: Contrast, group: Group, tests: int) -> Ou
                 return replace(outcome, reason=f"{outcome.reason}; {small}")
         return outcome
 
-    outcome = _without_failures(_without_outliers(judged, group, weights), group, weights)
+    concerned = {*weights, claim.nothing} if kind != "greater" else {*weights}
+    outcome = _without_failures(_without_outliers(judged, group, concerned), group, weights)
     if outcome.verdict in verdicts.SURE and set(group.seeds) - set(weights):
         low, high = (
             fine(group.metric, bound, signed=True)
@@ -65,13 +67,13 @@ def judge_contrast(claim: Claim, test: Contrast, group: Group, tests: int) -> Ou
 
 
 def _without_outliers(
-    judged: Callable[[Group], Outcome], group: Group, weights: Mapping[str, float]
+    judged: Callable[[Group], Outcome], group: Group, words: Collection[str]
 ) -> Outcome:
-    """Judge a comparison; take the verdict back if it rests on an outlier."""
+    """Judge a comparison; take the verdict back if it rests on an outlier of these mechanisms."""
     outcome = judged(group)
     rest = group.without_outliers
     odd = group.done.loc[group.done.index.difference(rest.done.index)]
-    odd = odd[odd["mechanism"].isin([*weights])]
+    odd = odd[odd["mechanism"].isin([*words])]
     if odd.empty:
         return outcome
     named = ", ".join(f"{run.mechanism} seed {run.seed}" for run in odd.itertuples())

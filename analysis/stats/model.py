@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,10 +20,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["REPEATED", "ROUNDING", "SHARED", "TELLING", "Estimate", "Model", "Shared"]
+from analysis.stats.estimate import REPEATED, Estimate, Shared
 
-REPEATED = 2
-"""Common seeds without which a difference of two mechanisms has no interval."""
+__all__ = ["ROUNDING", "SHARED", "TELLING", "Model"]
 
 UNEQUAL = 0.01
 """Level of the test for a mechanism that scatters more than the others."""
@@ -45,81 +44,7 @@ TELLING = 3
 """Seeds from which on a contrast of many mechanisms is looked at seed by seed, whatever that test
 says: many are taken for replicates of each other, and with few seeds the test may miss luck."""
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A contrast of mechanisms, as seen.
-
-    Parameters
-    ----------
-    effect: float
-        In units of the metric; NaN where the runs cannot tell it.
-    error: float
-        Standard error of `effect`; NaN without residual degrees of freedom.
-    df: int
-        Residual degrees of freedom.
-    n: int
-        Fewest seeds that two of the mechanisms that take part have in common.
-    """
-
-    effect: float
-    error: float
-    df: int
-    n: int
-
-    def interval(self, confidence: float) -> tuple[float, float]:
-        """Return the two-sided confidence interval by Student's t; NaN where there is none."""
-        if not self.df:
-            return math.nan, math.nan
-        reach = float(stats.t.ppf((1 + confidence) / 2, self.df)) * self.error
-        return self.effect - reach, self.effect + reach
-
-    def half_width(self, confidence: float) -> float:
-        """Return half the width of that interval."""
-        low, high = self.interval(confidence)
-        return (high - low) / 2
-
-    @property
-    def repeated(self) -> Estimate:
-        """The estimate, without an error where the mechanisms share fewer than two seeds.
-
-        Others of the group may have the seeds that tell how much seeds scatter; these have not.
-        """
-        return self if self.n >= REPEATED else replace(self, error=math.nan, df=0)
-
-    @property
-    def p(self) -> float:
-        """Two-sided p value of no effect; NaN where there is none."""
-        if not self.df or math.isnan(self.error):
-            return math.nan
-        if self.error == 0:
-            return float(self.effect == 0)
-        return float(2 * stats.t.sf(abs(self.effect) / self.error, self.df))
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What seeds one by one say of a contrast.
-
-    Parameters
-    ----------
-    f, p: float
-        Of the test that it differs from seed to seed by no more than the residuals explain.
-    df: int
-        Degrees of freedom of its numerator; those of its denominator are `rest`.
-    rest: int
-    asked: bool
-        Whether a verdict must hold by `estimate`, too.
-    estimate: Estimate
-        Mean and standard error of the contrast's values, one a seed.
-    """
-
-    f: float
-    p: float
-    df: int
-    rest: int
-    asked: bool
-    estimate: Estimate
+TERM_SET = re.compile(r"[01]{4}")
 
 
 class Model:
@@ -227,7 +152,9 @@ class Model:
         """Return an interval by the scatter of the mechanisms of a contrast alone.
 
         Welch's: a variance for each mechanism, and Satterthwaite's degrees of freedom. Seeds are
-        adjusted for by all mechanisms of the group. NaN where a mechanism has fewer than two seeds.
+        adjusted for by all mechanisms of the group, so that in a group of three the third one's
+        scatter has a part in it; in one of seventeen hardly. NaN where a mechanism has fewer than
+        two seeds.
         """
         row = self._row(weights)
         squares = (row @ self._inverse) ** 2 / self._free * self._resid**2
@@ -261,15 +188,54 @@ class Model:
     def shared(self, weights: Mapping[str, float]) -> Shared | None:
         """Return what seeds one by one say of a contrast, whose mechanisms may share luck.
 
-        A seed may be lucky for all mechanisms with one term. Then those are no replicates of each
-        other. The test is the F test of seed x contrast, at a level of `SHARED`.
+        A seed may be lucky for all mechanisms with one term, or with deformable convolution. Then
+        those are no replicates of each other, and the scatter of all tells too little about a
+        difference by that trait. The tests are the F tests of seed x contrast and of seed x trait,
+        for the traits that the contrast switches on or off, together at twice `SHARED` at most.
 
         Returns
         -------
         Shared or None
-            None where it cannot be told.
+            None where it cannot be told, and need not be.
         """
-        seeds = np.flatnonzero(np.all(self._there(weights), axis=0))
+        many = len(weights) > FEW and self._cells.shape[1] >= TELLING
+        beside = self.by_seed(weights)
+        own = self._interaction(weights, np.all(self._there(weights), axis=0))
+        if own is None:
+            return Shared(math.nan, math.nan, 0, 0, beside, many) if many else None
+        f, p, df, rest = own
+        asked = (p < SHARED) | many
+        switched = [
+            trait
+            for trait in self._traits
+            if abs(sum(w for word, w in weights.items() if trait in _traits(word))) > TOLERANCE
+        ]
+        lucky = []
+        for trait in switched:
+            differs = self._traits[trait] < SHARED / len(switched)
+            asked = asked | differs
+            lucky += [trait] * bool(np.any(differs))
+        return Shared(f, p, df, rest, beside, asked & ~np.isnan(p), tuple(lucky))
+
+    @cached_property
+    def _traits(self) -> dict[str, Any]:
+        """p of the tests of seed x trait, of what several mechanisms have and several have not."""
+        seeds = np.full(self._cells.shape[1], True)
+        found = {}
+        for trait in sorted(set().union(*map(_traits, self.mechanisms))):
+            has = {word: 1.0 for word in self.mechanisms if trait in _traits(word)}
+            if 1 < len(has) < len(self.mechanisms) - 1 and (test := self._interaction(has, seeds)):
+                found[trait] = test[1]
+        return found
+
+    def _interaction(
+        self, weights: Mapping[str, float], which: np.ndarray
+    ) -> tuple[Any, Any, int, int] | None:
+        """Return F, p and degrees of freedom of seed x contrast in these seeds, (seeds,) of bool.
+
+        None where too few runs tell; F and p are NaN where no run scatters.
+        """
+        seeds = np.flatnonzero(which)
         if len(seeds) < REPEATED:
             return None
         weight = self.runs["mechanism"].map(weights).fillna(0.0).to_numpy(dtype=float)
@@ -290,9 +256,7 @@ class Model:
         told = (self.sd > 0) & (left > self._tiny**2)
         with np.errstate(divide="ignore", invalid="ignore"):
             f: Any = np.where(told, (explained**2).sum(0) / df / (left / rest), math.nan)[()]
-        p = stats.f.sf(f, df, rest)
-        many = len(weights) > FEW and len(seeds) >= TELLING
-        return Shared(f, p, df, rest, told & ((p < SHARED) | many), self.by_seed(weights))
+        return f, stats.f.sf(f, df, rest), df, rest
 
     def joint(self, contrasts: np.ndarray, words: list[str]) -> tuple[float, float]:
         """Return F and p of all contrasts being zero.
@@ -353,3 +317,15 @@ class Model:
             f"{word} scatters {ratio:.1f} times as much over seeds as the others (p = {p:.2g}): "
             "the common residual variance is too small for its comparisons, too large without it"
         )
+
+
+def _traits(word: str) -> frozenset[str]:
+    """Return what a mechanism may share with others: its terms, and its parts without options."""
+    found: set[str] = set()
+    for part in word.split("+"):
+        name = re.split("[@:]", part)[0]
+        if TERM_SET.fullmatch(name):
+            found |= {f"E{place}" for place, bit in enumerate(name, 1) if bit == "1"}
+        elif name != "none":
+            found.add(name)
+    return frozenset(found)

@@ -11,6 +11,7 @@ from analysis.runs.table import METRICS
 from analysis.stats.model import Model
 from plugins.contracts.metric import Metric
 from plugins.contracts.tasks import metric_of
+from study.runs.attempt import FAILURES
 from study.runs.contents import short
 
 __all__ = [
@@ -201,15 +202,20 @@ def outlier_note(runs: pd.DataFrame, metric: Metric) -> list[str]:
 
 
 def lost(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs, of any state, that failed, or finished without a value."""
+    """Return the runs that ended by a fault, whatever it was, or finished without a value.
+
+    Memory or time that ran out is no accident of the machine alone: large mechanisms need more.
+    """
     valueless = (runs["state"] == "completed") & runs["value"].isna()
-    return runs[(runs["state"] == "failed") | valueless]
+    return runs[runs["state"].isin(FAILURES) | valueless]
 
 
 def failed(runs: pd.DataFrame) -> list[str]:
-    """Name the runs that failed, in one sentence; none if no run did."""
-    gone = runs[runs["state"] == "failed"]
-    named = [f"{run.mechanism} seed {run.seed}" for run in gone.itertuples()]
+    """Name the runs that ended by a fault, in one sentence; none if no run did."""
+    named = [
+        f"{run.mechanism} seed {run.seed}{'' if run.state == 'failed' else f' ({run.state})'}"
+        for run in runs[runs["state"].isin(FAILURES)].itertuples()
+    ]
     return [f"failed, and left out: {', '.join(named)}"] * bool(named)
 
 

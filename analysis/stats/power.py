@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.stats.estimate import Estimate, Shared
 from analysis.stats.group import Group
-from analysis.stats.model import Estimate, Model, Shared
+from analysis.stats.model import Model
 from analysis.stats.readings import Contrast
 from analysis.stats.verdicts import POWER, Kind, decided
 from plugins.contracts.metric import Metric

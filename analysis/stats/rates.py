@@ -57,6 +57,8 @@ class World:
         Standard deviations over seeds that are not `sd`, by mechanism.
     luck: float
         Standard deviation of what a seed does to all sets with E3 alike.
+    margin: float
+        That the claim names.
     """
 
     name: str
@@ -68,6 +70,7 @@ class World:
     sd: float = 0.45
     scatter: Mapping[str, float] = field(default_factory=dict)
     luck: float = 0.0
+    margin: float = MARGIN
 
 
 def _e3_more_than_e1() -> dict[str, float]:
@@ -76,6 +79,7 @@ def _e3_more_than_e1() -> dict[str, float]:
 
 
 EDGE = {"1000": -MARGIN}
+E3_ALONE = {"0010": 1.0, "none": -1.0}
 FOUR = ("1000", "1111", "0001", "0010")
 
 WORLDS = (
@@ -96,10 +100,21 @@ WORLDS = (
         scatter=dict.fromkeys(FOUR, 1.2),
     ),
     World(
-        "a seed's luck, sd 1, is shared by all sets with E3; no effect",
+        "a seed's luck, sd 1, is shared by all sets with E3; E3 does no more than E1",
         *("greater", _e3_more_than_e1(), "contradicted", True),
         sd=0.4,
         luck=1.0,
+        margin=0.0,
+    ),
+    *(
+        World(
+            f"a seed's luck, sd {luck:g}, is shared by all sets with E3; `0010` is as `none`",
+            *("greater", E3_ALONE, "supported", True),
+            sd=0.4,
+            luck=luck,
+            margin=0.0,
+        )
+        for luck in (0.5, 1.0, 2.0)
     ),
     *(
         World(
@@ -112,7 +127,14 @@ WORLDS = (
         )
         for sd in (0.1, 0.2, 0.3)
     ),
-    World("a gain of two margins", "greater", PAIR, "supported", False, {"1000": 2 * MARGIN}),
+    *(
+        World(
+            f"a gain of two margins, claimed to be above {above}",
+            *("greater", PAIR, "supported", False, {"1000": 2 * MARGIN}),
+            margin=margin,
+        )
+        for above, margin in (("0", 0.0), ("one", MARGIN))
+    ),
 )
 
 
@@ -204,14 +226,12 @@ def rates(world: World, seeds: int, tables: int) -> tuple[float, float]:
     favoured = (words.str[2] == "1").to_numpy() * world.luck
     luck = rng.normal(0, 1, (seeds, tables))[frame["seed"]] * favoured[:, None]
     noise = rng.normal(0, 1, (len(frame), tables)) * scatter[:, None]
-    margin = 0.0 if len(world.weights) > 2 else MARGIN
-    edge = 0.0 if world.kind == "greater" and not world.wrong else margin
     model = Model(frame, truth[:, None] + noise + luck)
     found, shared = model.contrast(world.weights), model.shared(world.weights)
     alone: Any = model.sd * math.sqrt(sum(w**2 for w in world.weights.values()) / seeds)
     place = ("supported", "contradicted").index(world.asked)
-    now = decided(world.kind, found, edge, BLEU, shared=shared)[place]
-    before = decided(world.kind, replace(found, error=alone), edge, BLEU)[place]
+    now = decided(world.kind, found, world.margin, BLEU, shared=shared)[place]
+    before = decided(world.kind, replace(found, error=alone), world.margin, BLEU)[place]
     return float(np.mean(now)), float(np.mean(before))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -96,6 +97,9 @@ def _spelled_out(tests: Iterable[Comparison], group: Group) -> Iterator[Comparis
         if word not in group.seeds:
             yield verdicts.absent([word])
             continue
+        if unknown := [other for other in group.seeds if math.isnan(macs[other])]:
+            yield verdicts.untested(f"MACs of {', '.join(unknown)} are not known")
+            continue
         cheaper = [other for other in group.seeds if other != word and macs[other] <= macs[word]]
         if not cheaper:
             yield verdicts.untested(f"no mechanism with runs is as cheap as {word}")
@@ -132,10 +136,14 @@ def _readings(test: Comparison, group: Group) -> list[dict[str, str]] | Outcome:
             "narrowest": min(ranges, default=0),
         }
         names = {word: as_listed(_closed(word, ends), group) for word in words}
-        missing = [word for word in _spelled(test.weights, names) if word not in group.seeds]
-        if missing:
+        weights = _spelled(test.weights, names)
+        if missing := [word for word in weights if word not in group.seeds]:
             return verdicts.absent(missing)
-        readings.append(names)
+        # At an end of the ranges both sides may be one mechanism: nothing is compared.
+        if weights:
+            readings.append(names)
+    if not readings:
+        return verdicts.untested(f"{' and '.join(words)} are one mechanism here")
     return readings
 
 

@@ -17,8 +17,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
+from analysis.stats.estimate import Estimate, Shared
 from analysis.stats.metrics import fine
-from analysis.stats.model import SHARED, Estimate, Shared
+from analysis.stats.model import SHARED
 from plugins.contracts.metric import Metric
 
 __all__ = [
@@ -133,9 +134,17 @@ def judged(
         return outcome
     beside = _judged(kind, shared.estimate, margin, label, metric, tests)
     low, high = (fine(metric, bound, signed=True) for bound in (beside.low, beside.high))
-    test = f"F({shared.df}, {shared.rest}) = {shared.f:.3g}, p = {shared.p:.2g}"
-    differs = f"seeds differ in it ({test}), " if shared.p < SHARED else ""
-    said = f"{outcome.reason}; {differs}seed by seed it is {low} to {high}"
+    differs = ""
+    if shared.traits:
+        each = " and ".join(f"that of {trait}" for trait in shared.traits)
+        differs = f"effects differ from seed to seed, {each}; "
+    if shared.p < SHARED:
+        test = f"F({shared.df}, {shared.rest}) = {shared.f:.3g}, p = {shared.p:.2g}"
+        differs = f"seeds differ in it ({test}), "
+    alone = f"seed by seed it is {low} to {high}"
+    if math.isnan(beside.low):
+        alone = f"its mechanisms have {'one seed' if beside.n else 'no seed'} in common"
+    said = f"{outcome.reason}; {differs}{alone}"
     if beside.verdict == outcome.verdict:
         return replace(outcome, reason=said, p=max(outcome.p, beside.p))
     return doubted(outcome, f"{said}, which does not show it")

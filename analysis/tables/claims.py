@@ -81,8 +81,8 @@ def chance(verdicts: Sequence[Verdict]) -> list[str]:
     ]
     if any(v.verdict == "inconclusive" for v in judged):
         said.append(
-            "adding seeds until a verdict is conclusive makes 5 of 100 wrong ones 11 to 15: decide "
-            "how many there will be before the runs are looked at"
+            "adding seeds until a verdict is conclusive makes more of them wrong: decide how many "
+            "there will be before the runs are looked at"
         )
     if unshown := sum(v.registered not in REGISTERED for v in judged):
         some = "" if unshown == len(judged) else f"for {unshown} of them "

@@ -20,10 +20,13 @@ import psutil
 
 from study.files import read_json, write_json, write_once
 
-__all__ = ["CAUSES", "Attempt", "cancelled_by", "process_record"]
+__all__ = ["CAUSES", "FAILURES", "Attempt", "cancelled_by", "process_record"]
 
 CAUSES = ("completed", "failed", "preempted", "timeout", "oom", "killed", "lost")
 """What ``exit.json`` may name."""
+
+FAILURES = ("failed", "oom", "killed", "timeout", "lost")
+"""Those that are somebody's or something's fault, as a preemption is not."""
 
 PID_TOLERANCE = 1.0  # seconds between two readings of one process's start
 CLAIM_GRACE = 10.0  # seconds to write submission.json until a claim counts as abandoned

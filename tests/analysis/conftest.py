@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from analysis.stats.claims import load
+
 CARD = "trees: 60 aerial images, 40 for training & 20 held out; 100% public_domain"
 
 
@@ -85,3 +87,19 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """Return a function that writes the tests of one claim, reads it, and returns the claim."""
+
+    def write(tests, head="", tasks="[translation]", attention="self", recipe="{}", chance="[]"):
+        path = tmp_path / "mine.yaml"
+        path.write_text(
+            f"{head}\nclaims:\n  x1:\n    statement: Ours.\n    source: us\n"
+            f"    tasks: {tasks}\n    attention: {attention}\n    recipe: {recipe}\n"
+            f"    expects_chance: {chance}\n    tests:\n{tests}\n"
+        )
+        return load([path])[-1]
+
+    return write

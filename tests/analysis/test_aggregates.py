@@ -18,8 +18,9 @@ from analysis.stats.aggregates.improvement import improvement
 from analysis.stats.aggregates.ranking import ranking
 from analysis.stats.aggregates.ranks import ranks
 from analysis.stats.aggregates.rates import TESTS, WORLDS, rates
+from analysis.stats.estimate import Estimate
 from analysis.stats.group import groups
-from analysis.stats.model import Estimate, Model
+from analysis.stats.model import Model
 from study.errors import StudyError
 
 MARGINS = {"BLEU": 0.5, "mAP": 0.005, "perplexity": 2.0}

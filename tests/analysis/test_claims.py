@@ -12,8 +12,9 @@ from worlds import world
 
 from analysis.stats.claims import judge, load
 from analysis.stats.effects import TERM_SETS
+from analysis.stats.estimate import Estimate
 from analysis.stats.group import groups
-from analysis.stats.model import Estimate, Model
+from analysis.stats.model import Model
 from analysis.stats.readings import SAME
 from analysis.stats.verdicts import judged
 from plugins.attention.core.site import MapSite
@@ -24,22 +25,6 @@ from plugins.contracts.tasks import find_task
 BLEU = Metric("BLEU")
 CROSS = {"sites": "cross"}
 IMAGES = {"task": "detection", "sites": "conv4.conv5", "metric": "mAP"}
-
-
-@pytest.fixture
-def mine(tmp_path):
-    """Return a function that writes the tests of one claim, reads it, and returns the claim."""
-
-    def write(tests, head="", tasks="[translation]", attention="self", recipe="{}"):
-        path = tmp_path / "mine.yaml"
-        path.write_text(
-            f"{head}\nclaims:\n  x1:\n    statement: Ours.\n    source: us\n"
-            f"    tasks: {tasks}\n    attention: {attention}\n    recipe: {recipe}\n"
-            f"    tests:\n{tests}\n"
-        )
-        return load([path])[-1]
-
-    return write
 
 
 def verdict_of(frame, claim):
@@ -448,7 +433,7 @@ def test_a_claim_that_expects_chance_takes_it_for_what_it_is(mine):
     needed = "      - greater: {1111: 1, 0111: -1}"
 
     def expecting(words, tests=needed):
-        return mine(tests, recipe=f"{{}}\n    expects_chance: {words}")
+        return mine(tests, chance=words)
 
     assert verdict_of(frame, mine(needed)).verdict == "inconclusive"
     assert verdict_of(frame, expecting("[0011]")).verdict == "inconclusive"

@@ -15,9 +15,9 @@ from analysis.figures.effects import figure as effects_figure
 from analysis.stats.claimfile import Claim, Comparison
 from analysis.stats.claims import judge
 from analysis.stats.effects import TERM_SETS, effects
+from analysis.stats.estimate import Estimate
 from analysis.stats.group import groups
 from analysis.stats.metrics import axis, fine
-from analysis.stats.model import Estimate
 from analysis.stats.verdicts import judged
 from analysis.tables.table import markdown
 from plugins.contracts.metric import Metric

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy import stats
 
+from analysis.stats.estimate import Estimate
 from analysis.stats.group import Group
-from analysis.stats.model import Estimate
 
 __all__ = ["alike", "combined"]
 

@@ -14,9 +14,9 @@ from analysis.stats import notes as told
 from analysis.stats.aggregates.gains import alike, combined
 from analysis.stats.aggregates.improvement import improvement
 from analysis.stats.aggregates.ranks import ranks
+from analysis.stats.estimate import Estimate
 from analysis.stats.group import Group, cautions
 from analysis.stats.means import CONFIDENCE
-from analysis.stats.model import Estimate
 from study.errors import StudyError, nearest
 
 __all__ = ["NOTHING", "Ranking", "ranking"]

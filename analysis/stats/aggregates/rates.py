@@ -18,8 +18,9 @@ from analysis.stats.aggregates.gains import combined
 from analysis.stats.aggregates.improvement import improvement
 from analysis.stats.aggregates.ranks import ranks
 from analysis.stats.effects import TERM_SETS
+from analysis.stats.estimate import Estimate
 from analysis.stats.means import CONFIDENCE
-from analysis.stats.model import Estimate, Model
+from analysis.stats.model import Model
 
 __all__ = ["TESTS", "WORLDS", "measure", "rates"]
 

@@ -40,7 +40,8 @@ def test_every_set_is_claimed_to_be_able_or_not(scene, solved, narrowed):
     assert found[f"{scene}-chance"].expects_chance == ["none", *chance]
     lacking = [w for test in found[f"{scene}-needed"].tests for w in test.weights]
     expected = [word for word in chance if word in lacking]
-    assert found[f"{scene}-needed"].expects_chance == expected
+    assert found[f"{scene}-needed"].expects_chance == ["none"] * bool(expected) + expected
+    assert found[f"{scene}-enough"].expects_chance == ["none"]
     place = {f"E{number + 1}": number for number in range(4)}
     pairs = []
     for test in found[f"{scene}-needed"].tests:

@@ -11,6 +11,7 @@ import pytest
 from registering import GRID, edit, registered, runs_of, told
 
 from analysis.registered.file import beside, read, write
+from analysis.registered.plan import plan
 from analysis.registered.standing import registrations
 from analysis.stats.claims import judge, load
 from analysis.stats.group import groups
@@ -112,7 +113,7 @@ def test_more_seeds_than_registered_are_told_with_their_price(grid):
     assert "changed since: seeds 3 -> 5" in lines[0]
     said = "3 seeds were registered and 5 used: where seeds are added until a verdict is conclusive"
     assert said in found["1b"].reason
-    assert "become 11 to 15" in found["1b"].reason
+    assert "more than 5 of 100 are wrong" in found["1b"].reason
     assert said in markdown(list(found.values()), registered=lines)
 
 
@@ -182,3 +183,23 @@ def test_other_code_that_judges_is_told(call, grid):
     (entry,) = read(beside(grid))
     write(beside(grid), [replace(entry, code="0")])
     assert told(grid)[0][0].endswith("the code that judges has changed since")
+
+
+def test_a_margin_that_was_given_up_before_the_runs_is_not_registered(grid):
+    first, second = (plan(load_grid(grid), load(margins={"BLEU": margin})) for margin in (0.5, 1.0))
+    write(
+        beside(grid), [registered(grid, plan=first), registered(grid, plan=second, reason="wide")]
+    )
+    assert told(grid, claims=load(margins={"BLEU": 0.5}))[1]["1b"].registered == "changed"
+    assert told(grid, claims=load(margins={"BLEU": 1.0}))[1]["1b"].registered == "amended"
+
+
+def test_what_the_runs_that_there_are_decide_is_registered_with_these_mechanisms_alone(grid):
+    edit(Path("mine.yaml"), ("greater: {1111: 1, none: -1}", 'pareto: "0111"'))
+    claims = load([Path("mine.yaml")])
+    write(beside(grid), [registered(grid, claims)])
+    assert told(grid, claims=claims)[1]["mine"].registered == "yes"
+    frame = runs_of(grid)
+    edit(grid, ('"1111"]', '"1111", "0010"]'))
+    _, found = told(grid, frame, claims)
+    assert (found["mine"].registered, found["1b"].registered) == ("changed", "yes")
