@@ -73,7 +73,7 @@ def submit(
     from study.errors import StudyError
     from study.grid.changed import changed_data, changed_recipes
     from study.launch.clusters import check_processes, default_cluster, launcher_of
-    from study.launch.fits import check_fit, check_items, unfinished
+    from study.launch.fits import check_fit, check_gpus, check_items, unfinished
     from study.launch.gpus import visible_gpus
     from study.launch.protocol import SchedulerAway
     from study.runs.folder import RunFolder
@@ -106,7 +106,8 @@ def submit(
     profile = profile_for(launcher, cluster, option, max_parallel, pack)
     check_processes(profile, cluster, runs)
     left = unfinished(runs, where)
-    for line in check_fit(left, Probes(root), profile.processes, cluster, unfit):
+    unfitting = check_fit(left, Probes(root), profile.processes, cluster, unfit)
+    for line in [*check_gpus(left, profile, cluster), *unfitting]:
         console.print(line)
     folders = [RunFolder(where / run.id) for run in runs]
     if dry_run:

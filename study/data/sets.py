@@ -32,6 +32,7 @@ __all__ = [
     "data_root",
     "datasets",
     "embedded",
+    "from_copy",
     "is_prepared",
     "load",
     "looks_like_copy",
@@ -73,13 +74,18 @@ def _datasets(path: tuple[str, ...]) -> dict[str, str]:
 
 def embedded() -> list[str]:
     """Return the names of the data sets that are downloaded."""
-    return [name for name in datasets() if not _needs_copy(name)]
+    return [name for name in datasets() if not from_copy(name)]
+
+
+def from_copy(name: str) -> bool:
+    """Tell whether a data set is a published one that is prepared from its user's copy."""
+    return isinstance(load(name).CARD, CopyCard)
 
 
 def looks_like_copy(name: str, folder: Path) -> bool:
     """Tell whether a folder looks like a copy from which the data set can be prepared."""
     module = load(name)
-    return _needs_copy(name) and cast(CopiedDataSet, module).recognises(folder)
+    return from_copy(name) and cast(CopiedDataSet, module).recognises(folder)
 
 
 def is_prepared(name: str, root: Path | None = None) -> bool:
@@ -234,10 +240,6 @@ def overview(root: Path | None = None) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _needs_copy(name: str) -> bool:
-    return isinstance(load(name).CARD, CopyCard)
 
 
 def load(name: str, root: Path | None = None) -> DataSet:

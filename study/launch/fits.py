@@ -1,4 +1,4 @@
-"""Refuse, before anything is queued, runs too large for a GPU or with too little to learn from."""
+"""Say, before anything is queued, which runs do not fit: a GPU, a profile, or their data."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 
 from plugins.contracts.tasks import find_task
 from study import data
+from study.data import weights
 from study.errors import StudyError
 from study.launch.gpus import gpu_names
+from study.launch.protocol import Profile
 from study.runs.probe import MEASURED, MISFIT, Probe, Probes, cells
 from study.runs.provenance import processor
 from study.runs.run import Run
 
-__all__ = ["check_fit", "check_items", "devices_here", "unfinished"]
+__all__ = ["check_fit", "check_gpus", "check_items", "devices_here", "unfinished"]
 
 SHOWN = 10  # configurations in a message
 
@@ -73,6 +75,23 @@ def check_fit(
         f"warning: {_count(found)} not fit into the memory {where}\n{_listed(found)}"
         for where, found in said.items()
     ]
+
+
+def check_gpus(runs: Iterable[Run], profile: Profile, cluster: str) -> list[str]:
+    """Return a line if runs of full scale go where they get no GPU.
+
+    Those are the runs that start from pretrained weights, or learn from a published set that is
+    prepared from its user's copy.
+    """
+    if profile.gpu_hours:
+        return []
+    first = {json.dumps([run.grid, run.task, run.science["recipe"]]): run for run in runs}
+    large = [run for run in first.values() if data.from_copy(run.data) or weights.of(run.science)]
+    names = ", ".join(dict.fromkeys(run.grid for run in large))
+    return [
+        f"warning: --cluster {cluster} asks for no GPU, so that {names} would train on CPUs;"
+        " docs/cluster.md, 'Add your cluster', says how a profile asks for GPUs"
+    ] * bool(large)
 
 
 def check_items(runs: Iterable[Run]) -> None:

@@ -96,6 +96,16 @@ def test_it_queues_runs_and_is_asked_about_them(pbs, toy):
     assert "OpenPBS says KILLED_BY_MOM" in study("inspect", row["id"]).stdout
 
 
+def test_runs_of_full_scale_without_a_gpu_are_a_warning_and_are_queued(pbs, toy, tmp_path):
+    weights = tmp_path / "net.pth"
+    weights.touch()
+    grid = toy(GRID + f"recipe: {{pretrained: '{weights}'}}\n")
+    told = study("submit", grid, "--cluster", "pbs").stdout
+    assert "warning: --cluster pbs asks for no GPU, so that grid would train on CPUs" in told
+    assert "job 9.host: 1 runs" in told
+    assert "warning" not in study("submit", toy(GRID), "--cluster", "pbs").stdout
+
+
 def test_the_attempts_of_one_that_is_missing_keep_their_recorded_state(pbs, toy):
     grid = toy(GRID)
     study("submit", grid, "--cluster", "pbs")
