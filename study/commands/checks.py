@@ -21,12 +21,17 @@ from study.launch.protocol import Check, find_launcher, launcher_names
 from study.runs.provenance import PACKAGES
 from study.worker.child import ask
 
-__all__ = ["kernel_check", "run_checks", "weights_checks"]
+__all__ = ["kernel_check", "operators_check", "run_checks", "weights_checks"]
 
 GRIDS = Path(__file__).parents[2] / "grids"
 """The grids that come with the study, in a checkout."""
 
 TIMEOUT = 120  # seconds for a framework to import; a cold disk takes its time
+
+CUDA_BUILD = (
+    "with nvcc and a compiler: pip cache remove onedl-mmcv, make clean setup (docs/cluster.md,"
+    " 'Install it'); until then detection ends in an error on a GPU"
+)
 
 WITHOUT_KERNELS = "please report it; STUDY_FUSED=0 in the environment does without the kernels"
 
@@ -42,6 +47,7 @@ def run_checks() -> list[Check]:
         *(_package(name) for name in packages),
         *imports,
         *(check for name in launcher_names() for check in find_launcher(name).checks()),
+        *_operators(),
         *_kernels(),
         *_data(),
         *weights_checks(),
@@ -75,13 +81,35 @@ def _imports(task: Task) -> Check:
     return Check(what, "can be imported", ok=True)
 
 
+def _operators() -> list[Check]:
+    """Ask with what the compiled operators of detection and segmentation were compiled."""
+    try:
+        version = ask("plugins.openmmlab.operators:cuda_version", {}, seconds=TIMEOUT)
+    except (StudyError, TimeoutError):
+        return []  # the lines about imports say it
+    return [operators_check(version, _has_gpu())]
+
+
+def operators_check(version: str | None, gpu: bool) -> Check:
+    """Judge with which CUDA, None for none, operators were compiled on a machine with a GPU or not.
+
+    Without one, such as the login node of a cluster, either will do.
+    """
+    found = f"compiled with CUDA {version}" if version else "compiled for CPUs alone"
+    return Check("mmcv's operators", found, bool(version) or not gpu, CUDA_BUILD)
+
+
+def _has_gpu() -> bool:
+    try:
+        return bool(visible_gpus())
+    except StudyError:
+        return False  # the line about GPUs says it
+
+
 def _kernels() -> list[Check]:
     """Try the kernels of attention on the first GPU, if there is one."""
-    try:
-        if not visible_gpus():
-            return []
-    except StudyError:
-        return []  # the line about GPUs says it
+    if not _has_gpu():
+        return []
     what = "attention on the GPU"
     try:
         found = ask("plugins.attention.kernels.attend.trial:trial", {"device": "cuda"}, seconds=600)
@@ -111,7 +139,7 @@ def _data() -> list[Check]:
                 f"data {name}",
                 "prepared" if data.is_prepared(name) else "not prepared",
                 data.is_prepared(name),
-                f"study data prepare {name}",
+                f"study data prepare {name}" + " --from YOUR_COPY" * data.from_copy(name),
                 optional=True,
             )
             for name in data.names()

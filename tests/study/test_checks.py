@@ -1,4 +1,6 @@
-"""What ``study doctor`` makes of a trial of the GPU's kernels."""
+"""What ``study doctor`` makes of the GPU's kernels and of operators, and what it advises."""
+
+import pytest
 
 from study.commands import checks
 
@@ -38,3 +40,20 @@ def test_a_gpu_that_cannot_be_used_is_told(monkeypatch):
 def test_without_a_gpu_nothing_is_tried(monkeypatch):
     monkeypatch.setattr(checks, "visible_gpus", lambda: [])
     assert checks._kernels() == []
+
+
+@pytest.mark.parametrize(
+    ("version", "gpu", "ok"),
+    [("13.0", True, True), ("13.0", False, True), (None, False, True), (None, True, False)],
+)
+def test_operators_without_cuda_are_a_fault_where_there_is_a_gpu(version, gpu, ok):
+    check = checks.operators_check(version, gpu)
+    assert check.ok is ok
+    assert check.found == ("compiled with CUDA 13.0" if version else "compiled for CPUs alone")
+
+
+def test_what_it_advises_for_a_set_from_a_copy_is_a_whole_command(monkeypatch, tmp_path):
+    monkeypatch.setenv("STUDY_DATA", str(tmp_path))
+    advised = {check.what: check.remedy for check in checks._data()}
+    assert advised["data coco"] == "study data prepare coco --from YOUR_COPY"
+    assert advised["data trees"] == "study data prepare trees"
