@@ -43,7 +43,8 @@ def plan(
     cluster: Annotated[
         str | None,
         typer.Option(
-            help="A profile of ~/.config/study/clusters.yaml: the GPU-hours that its limits allow.",
+            help="A profile of ~/.config/study/clusters.yaml: GPU-hours of a job a run, up to its"
+            " time limit.",
             autocompletion=complete.clusters,
         ),
     ] = None,
@@ -149,12 +150,17 @@ def _profile(cluster: str, runs: Sequence[Run]) -> Profile:
 
 
 def _limits(profile: Profile, missing: int) -> dict[str, Any]:
-    """Return the most that so many runs may take, and what that costs."""
+    """Return what one job a run takes up to its limit, what that costs, and how many may follow."""
+    from study.launch.retries import LIMITS
+
     gpu_hours = missing * profile.gpu_hours
     return {
-        "gpu_hours_at_most": round(gpu_hours, 2),
-        "node_hours_at_most": round(missing * profile.node_hours, 2),
-        "cost_at_most": {unit: round(n, 2) for unit, n in _tariff(profile).of(gpu_hours).items()},
+        "gpu_hours_a_job_each": round(gpu_hours, 2),
+        "node_hours_a_job_each": round(missing * profile.node_hours, 2),
+        "cost_a_job_each": {
+            unit: round(n, 2) for unit, n in _tariff(profile).of(gpu_hours).items()
+        },
+        "more_jobs_at_most": LIMITS["timeout"],
     }
 
 
@@ -175,14 +181,15 @@ def _tell(
 
     console.print(tally(found))
     if limits := hours.get("cluster"):
-        gpu, node = limits["gpu_hours_at_most"], limits["node_hours_at_most"]
+        gpu, node = limits["gpu_hours_a_job_each"], limits["node_hours_a_job_each"]
         what = (
             f"{gpu:,.1f} GPU-hours{_tariff(profile).told(gpu)}"
             if gpu
             else f"{node:,.1f} node-hours, without GPUs"
         )
         console.print(
-            f"at most {what}: {hours['missing']} runs up to {limits['profile']}'s time limit"
+            f"{what}: {hours['missing']} runs, one job each up to {limits['profile']}'s time limit;"
+            f" a run that needs longer goes on in up to {limits['more_jobs_at_most']} more"
         )
     for line in lines:
         console.print(line)

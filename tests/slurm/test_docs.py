@@ -53,7 +53,7 @@ def test_the_steps_of_the_page_lead_from_a_profile_to_a_finished_grid(cluster, h
     (commands,) = section.commands()
     doctor, plan, dry_run, first, watch, others, watch_all = commands.splitlines()
     assert "sbatch" in shell(doctor).stdout
-    assert "at most 3.0 GPU-hours: 3 runs up to mine's time limit" in shell(plan).stdout
+    assert "3.0 GPU-hours: 3 runs, one job each up to mine's time limit" in shell(plan).stdout
     script = shell(dry_run).stdout
     for option in ("partition=normal", "gpus-per-node=1", "cpus-per-task=2", "time=60"):
         assert f"#SBATCH --{option}\n" in script

@@ -88,7 +88,7 @@ def test_it_queues_runs_and_is_asked_about_them(pbs, toy):
     assert "nothing to submit" in study("submit", grid, "--cluster", "pbs").stdout
     other = toy(GRID.replace("1111", "0010"), "other.yaml")
     planned_there = study("plan", other, "--cluster", "pbs", "--no-cost").stdout
-    assert "at most 2.0 node-hours" in planned_there
+    assert "2.0 node-hours, without GPUs: 1 runs, one job each" in planned_there
     assert "--cluster must name one of the launchers: pbs, slurm" in study("submit", other).stderr
     assert "qdel of 1" in study("cancel", grid).stdout
     (row,) = json.loads(study("status", grid, "--json").stdout)

@@ -23,13 +23,14 @@ def test_hours_are_the_clusters_limit_and_what_finished_runs_took(toy, tmp_path,
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "study").mkdir()
     (tmp_path / "study/clusters.yaml").write_text("big: {time: '3:00:00', gpus: 2}\n")
-    assert "at most 18.0 GPU-hours: 3 runs" in plan(grid, "--cluster", "big")
+    assert "18.0 GPU-hours: 3 runs, one job each up to" in plan(grid, "--cluster", "big")
     assert "measured" not in plan(grid)
     finished(planned(tmp_path / "runs", "none", seed=9))  # of the same task, half an hour
     assert "1.5 hours of training: 3 x 30 min 00 s a run, measured, median of 1" in plan(grid)
     finished(planned(tmp_path / "runs", "none"))
     hours = json.loads(plan(grid, "--cluster", "big", "--json"))["hours"]
-    assert hours["cluster"]["gpu_hours_at_most"] == 12
+    assert hours["cluster"]["gpu_hours_a_job_each"] == 12
+    assert hours["cluster"]["more_jobs_at_most"] == 20
     assert hours["measured"][0]["hours"] == 1
     assert "did you mean 'big'" in study("plan", grid, "--cluster", "bog").stderr
 

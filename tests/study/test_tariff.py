@@ -25,15 +25,15 @@ def test_what_is_no_price_is_refused_with_one(text):
         price(text)
 
 
-def test_a_plan_says_what_the_grid_costs_at_most(toy, tmp_path, monkeypatch):
+def test_a_plan_says_what_a_job_for_each_run_costs(toy, tmp_path, monkeypatch):
     grid = toy("task: toy\nproduct: {mechanism: [none, 1111, 0010]}\n")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "study").mkdir()
     profile = "{time: '3:00:00', gpus: 2, price_per_gpu_hour: 1.50 EUR, watts_per_gpu: 500}"
     (tmp_path / "study/clusters.yaml").write_text(f"big: {profile}\n")
     asked = ("plan", grid, "--no-cost", "--cluster", "big")
-    assert "at most 18.0 GPU-hours (27 EUR, 9 kWh): 3 runs" in study(*asked).stdout
-    cost = json.loads(study(*asked, "--json").stdout)["hours"]["cluster"]["cost_at_most"]
+    assert "18.0 GPU-hours (27 EUR, 9 kWh): 3 runs" in study(*asked).stdout
+    cost = json.loads(study(*asked, "--json").stdout)["hours"]["cluster"]["cost_a_job_each"]
     assert cost == {"EUR": 27.0, "kWh": 9.0}
     (tmp_path / "study/clusters.yaml").write_text("big: {gpus: 2, price_per_gpu_hour: cheap}\n")
     wrong = study(*asked)
