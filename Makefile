@@ -21,7 +21,7 @@ TEST_DATA := $(DEMO_DATA) control-scenes
 help:
 	@echo "make demo    set up, train a small grid in all three frameworks, show table and figure"
 	@echo "make test    set up, then lint, type check and run the tests"
-	@echo "make docs    set up, then make a site of docs/ and the docstrings in docs/_build"
+	@echo "make docs    set up, then make HTML of docs/ and the docstrings in docs/_build"
 	@echo "make setup   only set up $(VENV)"
 	@echo "make slurm latex browser"
 	@echo "             install from Debian's packages what some tests need (root only)"
@@ -51,7 +51,7 @@ demo: setup
 	@echo "  $(BIN)/study status grids/demo          what became of each run"
 	@echo "  $(BIN)/study inspect RUN                one run: configuration, curve, result, provenance"
 	@echo "  $(BIN)/study logs RUN                   its log"
-	@echo "  $(BIN)/study report grids/demo          all of it as a site in results/report"
+	@echo "  $(BIN)/study report grids/demo          all of it: results/report/index.html"
 	@echo "  README.md                               your own grid, your cluster, COCO"
 
 lint: setup
