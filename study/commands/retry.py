@@ -52,6 +52,7 @@ def retry(
     """
     from study.data import weights
     from study.launch.clusters import check_processes, default_cluster, launcher_of
+    from study.launch.fits import check_gpus
     from study.runs.run import Run, existing_root
     from study.screen import Screen
     from study.status.progress import Progress
@@ -67,6 +68,8 @@ def retry(
     folders, states = select(grids, root, list(state or RETRIED), mechanism, seed, run)
     runs = [Run(record["grid"], record["science"]) for f in folders if (record := f.run)]
     check_processes(profile, cluster, runs)
+    for line in check_gpus(runs, profile, cluster) if launcher.keeps_queue else ():
+        console.print(line)
     agree(folders, states, "train again", yes, console)
     weights.fetch(weights.needed(run.science for run in runs), grids or (), console.print)
     order, said = order_for(where, profile, pack, runs, states, console), states.said
