@@ -103,6 +103,8 @@ def test_runs_of_full_scale_without_a_gpu_are_a_warning_and_are_queued(pbs, toy,
     told = study("submit", grid, "--cluster", "pbs").stdout
     assert "warning: --cluster pbs asks for no GPU, so that grid would train on CPUs" in told
     assert "job 9.host: 1 runs" in told
+    study("cancel", grid)
+    assert "warning: --cluster pbs asks for no" in study("retry", grid, "--cluster", "pbs").stdout
     assert "warning" not in study("submit", toy(GRID), "--cluster", "pbs").stdout
 
 
