@@ -21,13 +21,17 @@ from plugins.translation.data.text import sentences
 from plugins.translation.items import statistics
 from plugins.translation.recipe import Recipe
 
-__all__ = ["Evaluation"]
+__all__ = ["EXTRA_LENGTH", "UNTRAINED_LENGTH", "Evaluation"]
 
 EXTRA_LENGTH = 50
 """Tokens by which a translation may exceed the longest source of its batch.
 
 Vaswani et al. 2017, section 6.1, allow this many beyond its own source.
 """
+
+UNTRAINED_LENGTH = 5
+"""The same of a network that has learned nothing. It hardly ever ends a sentence by itself, and
+would take longer to write so much at random than it takes to train for some epochs."""
 
 logger = logging.getLogger(__name__)
 
@@ -100,13 +104,16 @@ class Evaluation:
             raise FloatingPointError(f"the perplexity of {self.split} is {perplexity}")
         return perplexity
 
-    def bleu(self, model: Any) -> float:
-        """Return detokenised BLEU in [0, 100], by sacrebleu with its tokens of the language."""
+    def bleu(self, model: Any, extra: int = EXTRA_LENGTH) -> float:
+        """Return detokenised BLEU in [0, 100], by sacrebleu with its tokens of the language.
+
+        A translation may exceed the longest source of its batch by so many `extra` tokens.
+        """
         search = argparse.Namespace(
             beam=self.recipe.beam,
             lenpen=self.recipe.length_penalty,
             max_len_a=1,
-            max_len_b=EXTRA_LENGTH,
+            max_len_b=extra,
         )
         generator = self.task.build_generator([model], search)
         translations: dict[int, str] = {}

@@ -35,7 +35,7 @@ with root_logger_kept():
     from fairseq.tasks.translation import TranslationTask
 
     from plugins.translation.checkpoints import load_weights, newest_readable
-    from plugins.translation.evaluation import Evaluation
+    from plugins.translation.evaluation import EXTRA_LENGTH, UNTRAINED_LENGTH, Evaluation
     from plugins.translation.trainer import RecordingTrainer
     from plugins.translation.transformer import SpatialAttentionTransformer
     from plugins.translation.unit import AttentionUnit
@@ -81,8 +81,11 @@ def evaluate(job: Job, checkpoint: Path) -> dict[str, float]:
     return measured
 
 
-def _measured(evaluation: Evaluation, model: Any, criterion: Any) -> dict[str, float]:
-    return {"BLEU": evaluation.bleu(model), "perplexity": evaluation.perplexity(model, criterion)}
+def _measured(
+    evaluation: Evaluation, model: Any, criterion: Any, extra: int = EXTRA_LENGTH
+) -> dict[str, float]:
+    bleu = evaluation.bleu(model, extra)
+    return {"BLEU": bleu, "perplexity": evaluation.perplexity(model, criterion)}
 
 
 def cost(job: Job, outputs: int | None = None) -> Cost:
@@ -146,11 +149,11 @@ def _train(job: Job) -> None:
     evaluation = Evaluation(task, job.recipe, job.data)
     trainer = RecordingTrainer(job, evaluation, trained, configuration, task, model, criterion)
 
-    def measured() -> dict[str, float]:
-        return _measured(evaluation, trainer.get_model(), trainer.get_criterion())
+    def measured(extra: int = EXTRA_LENGTH) -> dict[str, float]:
+        return _measured(evaluation, trainer.get_model(), trainer.get_criterion(), extra)
 
     if job.rank == 0 and not job.recorded("untrained"):
-        job.record("untrained", step=0, epoch=0, **measured())
+        job.record("untrained", step=0, epoch=0, **measured(UNTRAINED_LENGTH))
     checkpoint = distributed.decided(job, lambda: newest_readable(job.folder / "checkpoints"))
     if checkpoint is not None:
         configuration.checkpoint.restore_file = str(checkpoint)

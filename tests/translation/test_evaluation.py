@@ -7,7 +7,7 @@ import small_translation as small
 from pairs import binarise_here, edit, lines, own_files, write
 
 from plugins.translation.data.subwords import learn
-from plugins.translation.evaluation import Evaluation
+from plugins.translation.evaluation import EXTRA_LENGTH, UNTRAINED_LENGTH, Evaluation
 from plugins.translation.train import build, train
 
 PAIR = ("en", "fr")
@@ -76,3 +76,38 @@ def test_how_bleu_was_measured_is_recorded(copy, tmp_path):
     job = small.job(tmp_path / "run", set_of(copy, tmp_path / "out"), epochs=1)
     train(job)
     assert (job.folder / "train.log").read_text().count("|tok:13a|") == 2  # before and at the end
+
+
+def test_a_translation_that_does_not_end_is_cut_and_sooner_before_training(
+    copy, tmp_path, monkeypatch
+):
+    found, model, _ = evaluation(set_of(copy, tmp_path / "out"), tmp_path / "run")
+    weight = model.decoder.embed_tokens.weight.data
+    weight[found.task.target_dictionary.eos()] = 0  # never the likeliest of thousands
+    lengths = []
+    inference = found.task.inference_step
+
+    def seen(generator, models, sample):
+        hypotheses = inference(generator, models, sample)
+        source = sample["net_input"]["src_tokens"].shape[1]
+        lengths.extend(len(each[0]["tokens"]) - source for each in hypotheses)
+        return hypotheses
+
+    monkeypatch.setattr(found.task, "inference_step", seen)
+    for extra in (EXTRA_LENGTH, UNTRAINED_LENGTH):
+        lengths.clear()
+        found.bleu(model, extra)
+        assert {*lengths} == {extra + 1}  # the end itself
+
+
+def test_only_the_untrained_network_is_cut_so_soon(copy, tmp_path, monkeypatch):
+    extras = []
+    bleu = Evaluation.bleu
+
+    def counted(self, model, extra=EXTRA_LENGTH):
+        extras.append(extra)
+        return bleu(self, model, extra)
+
+    monkeypatch.setattr(Evaluation, "bleu", counted)
+    train(small.job(tmp_path / "run", set_of(copy, tmp_path / "out"), epochs=1))
+    assert extras == [UNTRAINED_LENGTH, EXTRA_LENGTH]
