@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from typing import Any
@@ -48,6 +49,7 @@ class Stop:
         for number in CAUSE_OF_SIGNAL:
             signal.signal(number, self._told)
         signal.signal(signal.SIGALRM, self._interrupt)
+        os.register_at_fork(after_in_child=_wait_for_the_parent)
 
     def ignore(self) -> None:
         """Listen no more: the record comes first."""
@@ -85,3 +87,13 @@ class Stop:
 
     def _interrupt(self, number: int, frame: Any) -> None:
         raise Stopped
+
+
+def _wait_for_the_parent() -> None:
+    """Let a process that loads data live until its parent, which trains, needs it no more.
+
+    A terminal signals a whole group of processes, and a scheduler may signal all of a job. Without
+    its data the training could not reach the end of its step, after which it saves. The signals are
+    blocked and not ignored: torch's data loaders set a handler of their own.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, CAUSE_OF_SIGNAL)

@@ -190,7 +190,7 @@ class Slots:
         try:
             attempt.submit("local", process.pid, slots=self.slots, command=command, warm=warm)
         except OSError:  # of a worker that no record knows nobody would ever hear
-            _signal_group(process, signal.SIGKILL)
+            _kill_group(process)
             raise
         return _Worker(slot, task, folder, attempt, process, started)
 
@@ -218,12 +218,12 @@ class Slots:
 
     def _stop(self, workers: list[_Worker]) -> None:
         for worker in workers:
-            _signal_group(worker.process, signal.SIGTERM)
+            _tell(worker.process)
         deadline = time.monotonic() + GRACE_SECONDS
         while any(not self._ended(worker) for worker in workers):
             if time.monotonic() > deadline:
                 for worker in workers:
-                    _signal_group(worker.process, signal.SIGKILL)
+                    _kill_group(worker.process)
             time.sleep(POLL_SECONDS)
 
 
@@ -250,10 +250,18 @@ def _start_cold(
         )
 
 
-def _signal_group(process: _Process, number: signal.Signals) -> None:
+def _tell(process: _Process) -> None:
+    """Tell a worker to end; what it has started it still needs for its last step."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):  # it has just ended, and so has its nursery
-            os.killpg(process.pid, number)
+            os.kill(process.pid, signal.SIGTERM)
+
+
+def _kill_group(process: _Process) -> None:
+    """Kill a worker and all that it has started."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 class _StopFlag:
