@@ -68,31 +68,28 @@ class Attempt:
         record = {"launcher": launcher, **process_record(pid), **more}
         write_json(self.path / "submission.json", record)
 
-    def queue(self, launcher: str, token: str, index: int, restart: int = 0) -> None:
-        """Record that task `index` of the launcher's job named `token` is to execute the attempt.
-
-        `restart` counts how often the scheduler has put that task back into the queue.
-        """
+    def queue(self, launcher: str, token: str, index: int) -> None:
+        """Record that task `index` of the launcher's job `token` is to execute the attempt."""
         write_json(
             self.path / "submission.json",
             {
                 "launcher": launcher,
                 "token": token,
                 "index": index,
-                "restart": restart,
                 "user": getpass.getuser(),
                 "host": socket.gethostname(),
                 "time": round(time.time(), 3),
             },
         )
 
-    def begin(self, job: str, node: str = "") -> bool:
+    def begin(self, job: str, node: str = "", restart: int = 0) -> bool:
         """Record that this process of the scheduler's job `job` has begun the attempt.
 
-        `node` is what the scheduler calls this host. False if another process has begun it, or it
-        was written off. It must not be executed then.
+        `node` is what the scheduler calls this host; `restart` counts how often it has put the job
+        back into the queue. False if another process has begun the attempt, or it was written off.
+        It must not be executed then.
         """
-        record = {**process_record(os.getpid()), "job": job}
+        record = {**process_record(os.getpid()), "job": job, "restart": restart}
         return write_once(self.path / "start.json", record | ({"node": node} if node else {}))
 
     def write_off(self, cause: str, error: str, ended: float | None = None, **more: Any) -> bool:

@@ -108,14 +108,13 @@ def _take(run: RunFolder, batch: Batch, position: Position) -> Attempt | None:
     attempt = run.newest
     if run.result is not None or attempt is None or attempt.submission is None:
         return None
-    mine = (attempt.submission.get("token"), attempt.submission.get("index"))
-    if mine != (batch.token, position.index):
+    if not _is_given(attempt, batch, position):
         return None  # it was taken for lost, and the run given to another job
     if who := cancelled_by(attempt):
         attempt.write_off("killed", f"cancelled by {who}", scheduler="CANCELLED")
         return None
     if attempt.start is None:
-        return attempt if attempt.begin(position.job, position.node) else None
+        return attempt if _begin(attempt, position) else None
     if attempt.start.get("job") != position.job:
         return None  # at work in another job of this name: sbatch was called again, and heard twice
     state = ended_before(position.job)
@@ -130,18 +129,41 @@ def _take(run: RunFolder, batch: Batch, position: Position) -> Attempt | None:
     successor = run.claim()
     if successor is None:
         return None
-    successor.queue(NAME, batch.token, position.index, position.restart)
-    return successor if successor.begin(position.job, position.node) else None
+    successor.queue(NAME, batch.token, position.index)
+    return successor if _begin(successor, position) else None
+
+
+def _begin(attempt: Attempt, position: Position) -> bool:
+    return attempt.begin(position.job, position.node, position.restart)
 
 
 def _wait_for(run: RunFolder, batch: Batch, position: Position) -> Attempt | None:
-    """Return the attempt that the first process has taken; None if it takes none."""
+    """Return the attempt that the first process has taken; None if it takes none.
+
+    Where it may have taken one that this process cannot see, the job is ended: the first would wait
+    for the others for hours.
+    """
     deadline = time.monotonic() + FIRST_PROCESS_SECONDS
-    while time.monotonic() < deadline and run.result is None:
-        attempt = run.newest
-        if attempt and attempt.start and attempt.exit is None:
-            theirs = (attempt.submission or {}).get("restart"), attempt.start.get("job")
-            if theirs == (position.restart, position.job):
+    while run.result is None:
+        attempt, late = run.newest, time.monotonic() > deadline
+        if attempt is not None and attempt.exit is None:
+            begun = attempt.start or {}
+            # It may have been submitted before this execution of the job, or by it.
+            if (begun.get("job"), begun.get("restart")) == (position.job, position.restart):
                 return attempt
+            ours = _is_given(attempt, batch, position) and begun.get("job") in (None, position.job)
+            if late and ours:
+                sys.exit(
+                    f"error: {run.path.name}: process {position.rank} has not seen process 0 begin"
+                    f" attempt {attempt.n} within {FIRST_PROCESS_SECONDS:.0f} s"
+                )
+        if late:
+            return None
         time.sleep(POLL_SECONDS)
     return None
+
+
+def _is_given(attempt: Attempt, batch: Batch, position: Position) -> bool:
+    """Whether an attempt was submitted for this task."""
+    record = attempt.submission or {}
+    return (record.get("token"), record.get("index")) == (batch.token, position.index)
