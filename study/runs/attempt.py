@@ -12,6 +12,7 @@ import math
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import psutil
 
 from study.files import read_json, write_json, write_once
 
-__all__ = ["CAUSES", "FAILURES", "Attempt", "cancelled_by", "process_record"]
+__all__ = ["CAUSES", "FAILURES", "Attempt", "cancelled_by", "checkpoints", "process_record"]
 
 CAUSES = ("completed", "failed", "preempted", "timeout", "oom", "killed", "lost")
 """What ``exit.json`` may name."""
@@ -30,6 +31,9 @@ FAILURES = ("failed", "oom", "killed", "timeout", "lost")
 
 PID_TOLERANCE = 1.0  # seconds between two readings of one process's start
 CLAIM_GRACE = 10.0  # seconds to write submission.json until a claim counts as abandoned
+
+BESIDE_CHECKPOINTS = (".py", ".json", ".log")
+"""What frameworks write among them before the first one: a configuration, losses."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +149,7 @@ class Attempt:
         """
         marks = [self.path / name for name in ("start.json", "submission.json")]
         began = next((mark.stat().st_mtime for mark in marks if mark.exists()), math.inf)
-        files = (self.path.parents[1] / "checkpoints").rglob("*")
-        return any(file.is_file() and file.stat().st_mtime > began for file in files)
+        return any(f.stat().st_mtime > began for f in checkpoints(self.path.parents[1]))
 
     def cancel(self, user: str) -> None:
         """Record that `user` asked for its end; without this it would look like a preemption."""
@@ -187,6 +190,13 @@ def cancelled_by(attempt: Attempt) -> str | None:
     """Return who asked for the attempt's end, None if nobody did."""
     asked = read_json(attempt.path / "cancel.json")
     return str(asked.get("user")) if asked else None
+
+
+def checkpoints(run: Path) -> Iterator[Path]:
+    """Yield the checkpoints in a run's folder, or files that may be their parts."""
+    for file in (run / "checkpoints").rglob("*"):
+        if file.is_file() and file.suffix not in BESIDE_CHECKPOINTS:
+            yield file
 
 
 def process_record(pid: int) -> dict[str, Any]:

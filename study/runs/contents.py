@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from study import data
 from study.errors import StudyError
+from study.runs.attempt import checkpoints
 from study.runs.folder import RunFolder
 
 __all__ = ["check_same_data", "fingerprint", "short"]
@@ -40,5 +41,4 @@ def check_same_data(folder: RunFolder, name: str) -> None:
 
 
 def _begun(folder: RunFolder) -> bool:
-    checkpoints = folder.path / "checkpoints"
-    return bool(folder.metrics) or (checkpoints.is_dir() and any(checkpoints.iterdir()))
+    return bool(folder.metrics) or any(checkpoints(folder.path))

@@ -70,6 +70,8 @@ def test_a_run_that_recorded_nothing_yet_begins_on_what_there_is(toy, anew, tmp_
     for name in ("result.json", "metrics.jsonl"):
         (folder.path / name).unlink()
     shutil.rmtree(folder.path / "checkpoints")
+    (folder.path / "checkpoints").mkdir()
+    (folder.path / "checkpoints" / "20190411_120000.py").touch()  # MMEngine's configuration
     anew()
     assert study("run", grid).returncode == 0
 
