@@ -222,6 +222,13 @@ def test_a_waiting_task_of_which_slurm_keeps_no_trace_was_cancelled(run):
     assert run.state(Queue(**array).state) == "killed"
     assert Queue(**array).word(run.newest) == "CANCELLED"
     assert "cancelled while it waited" in Queue(**array).why(run.newest)
+    # A queue that does not answer may still have it, and one that does may hide a colleague's.
+    assert run.state(Queue(**{**array, "answered": False}).state) == "queued"
+    record = run.newest.submission
+    write_json(run.newest.path / "submission.json", {**record, "user": "somebody"})
+    assert run.state(Queue(**array).state) == "queued"
+    assert Queue(**array).word(run.newest) is None
+    write_json(run.newest.path / "submission.json", record)
     run.newest.begin("77_3")
     age(run, LOST_SECONDS + 1)
     assert run.state(Queue(**array).state) == "lost"

@@ -157,7 +157,8 @@ class Queue(Jobs):
         onwards, more = self.cut.get(name, (0, None))
         if more is not None and index >= onwards:
             return replace(more, job=f"{more.job}_{index}")
-        if name in self.accounts and attempt.start is None and _quiet(attempt) > LOST_SECONDS:
+        waits = name in self.accounts and attempt.start is None
+        if waits and self._would_know(attempt) and _quiet(attempt) > LOST_SECONDS:
             # Of a task that is cancelled alone while it waits, Slurm keeps no trace.
             return ArrayTask(f"{self.accounts[name]}_{index}", "CANCELLED", "", "", None)
         return None
@@ -185,13 +186,19 @@ class Queue(Jobs):
             return "lost"  # somebody began to write it off
         quiet = _quiet(attempt)
         if task is None:
-            # The scheduler may tell us nothing about a colleague's jobs.
-            mine = attempt.submission and attempt.submission.get("user") == getpass.getuser()
-            return "lost" if mine and self.answered and quiet > LOST_SECONDS else None
+            return "lost" if self._would_know(attempt) and quiet > LOST_SECONDS else None
         since = time.time() - task.ended if task.ended is not None else quiet
         if since < _settle_seconds():
             return None
         return CAUSES[self.word(attempt) or task.state]
+
+    def _would_know(self, attempt: Attempt) -> bool:
+        """Whether the queue answered, and would name the attempt's job if it waited or ran.
+
+        It may tell us nothing about a colleague's jobs.
+        """
+        mine = (attempt.submission or {}).get("user") == getpass.getuser()
+        return self.answered and mine
 
     def word(self, attempt: Attempt) -> str | None:
         """Return the state in which Slurm saw the attempt end, None if that adds nothing.
