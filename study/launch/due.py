@@ -101,7 +101,10 @@ def causes(run: RunFolder, state: str, said: Answers) -> list[str]:
         newest = attempts[-1]
         endings[-1] = {"cause": state, **endings[-1]}
         if word := said.of(newest).word(newest):
-            endings[-1].setdefault("scheduler", word)
+            told = {**endings[-1], "scheduler": word}
+            # Recorded is why it was told to stop; its job may have been cancelled since.
+            if "scheduler" not in endings[-1] or cause(newest, told) == "cancelled":
+                endings[-1] = told
     return [cause(attempt, ending) for attempt, ending in zip(attempts, endings, strict=True)]
 
 

@@ -157,6 +157,16 @@ def test_what_never_reaches_a_checkpoint_is_not_tried_for_ever(slurm, toy, reque
     assert "left no record" not in group["error"]
 
 
+def test_what_is_cancelled_while_it_waits_to_go_on_stays_cancelled(slurm, toy):
+    grid = toy(STUCK)
+    submit(grid)
+    job = stop_as_at_the_time_limit(slurm, 1)
+    slurm.wait_until(lambda: states() == ["queued"])
+    slurm.run("scancel", job)
+    slurm.wait_until(lambda: states() == ["killed"], 30)
+    assert "nothing to submit: 1 killed" in submit(grid, code=1)
+
+
 def test_what_a_controller_loses_with_its_state_is_submitted_again(slurm, toy):
     grid = toy(SMALL.replace("0.2", "3"))
     submit(grid, "--max-parallel", "2")

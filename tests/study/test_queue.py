@@ -8,6 +8,8 @@ import pytest
 
 from study.errors import StudyError
 from study.files import write_json
+from study.launch.due import why_not
+from study.launch.jobs import Answers
 from study.launch.slurm.queue import LOST_SECONDS, ArrayTask, Queue
 from study.launch.slurm.words import NOBODYS
 from study.runs.attempt import Attempt
@@ -79,6 +81,27 @@ def test_what_was_preempted_is_queued_while_its_job_is_in_the_queue_again(run):
     assert run.state(queue("PREEMPTED").state) == "preempted"
     assert run.state(queue("CANCELLED").state) == "killed"
     assert run.state(queue(None).state) == "preempted"
+
+
+@pytest.mark.parametrize(
+    ("cause", "noted"),
+    [("timeout", None), ("killed", None), ("preempted", None), ("preempted", "PREEMPTED")],
+)
+def test_what_waited_again_and_is_cancelled_then_is_left_alone(run, cause, noted):
+    attempt = run.newest
+    attempt.begin("77_3")
+    attempt.end(cause, -9, time.time(), "")
+    if noted:
+        attempt.note(noted)
+    assert run.state(queue("PENDING").state) == "queued"
+    for word, state, why in (
+        ("CANCELLED", "killed", "cancelled, as Slurm says"),
+        (NOBODYS, cause, ""),
+        (None, cause, ""),
+    ):
+        said = Answers({"slurm": queue(word)})
+        assert run.state(said.state) == state
+        assert why_not(run, state, said) == why
 
 
 def test_who_is_killed_for_want_of_memory_cannot_say_so(run):
