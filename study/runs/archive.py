@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from study.errors import StudyError
 from study.files import BrokenFile, read_json, write_bytes, write_text
 from study.runs.attempt import Attempt
-from study.runs.folder import RunFolder, iter_runs
+from study.runs.folder import RESULT_KEYS, RUN_KEYS, RunFolder, iter_runs
 from study.runs.items import FILE as ITEMS_FILE
 from study.runs.items import read_items
 
@@ -77,7 +77,10 @@ class ArchivedRun(RunFolder):
 
     @functools.cached_property
     def content(self) -> dict[str, Any]:
-        """The file; `StudyError` if its schema is newer than `SCHEMA`."""
+        """The file; `StudyError` if its schema is newer than `SCHEMA`.
+
+        It is broken if it lacks anything, or is of another run than its name says.
+        """
         content = read_json(self.file) or {}
         schema = content.get("schema")
         if not isinstance(schema, int):
@@ -87,6 +90,13 @@ class ArchivedRun(RunFolder):
         for part in ("run", "result", "provenance", "metrics", "attempts"):
             if part not in content:
                 raise BrokenFile(f"{self.file}: has no {part!r}")
+        for part, keys in (("run", RUN_KEYS), ("result", RESULT_KEYS)):
+            record = content[part] or {}
+            if missing := [key for key in keys if key not in record]:
+                raise BrokenFile(f"{self.file}: its {part!r} has no {missing[0]!r}")
+            name = self.file.stem  # which ends with the hash
+            if (record.get("id"), record.get("hash")) != (name, name.rpartition("-")[2]):
+                raise BrokenFile(f"{self.file}: its {part!r} is of another run, {record.get('id')}")
         return content
 
     @property

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
-    *("SCHEMA", "SETTLED", "STATES", "RunFolder", "Scheduler"),
+    *("RESULT_KEYS", "RUN_KEYS", "SCHEMA", "SETTLED", "STATES", "RunFolder", "Scheduler"),
     *("find_run", "iter_runs", "without_value"),
 ]
 
 SCHEMA = 1  # the newest that this code reads
+
+RUN_KEYS = ("id", "label", "hash", "grid", "science")
+RESULT_KEYS = ("metric", "metrics", "untrained", "loss", "cost", "seconds")
+"""What ``run.json`` and ``result.json`` have at least."""
 
 STATES = ("planned", "queued", "running", *CAUSES)
 """Every state of a run; the causes are how its newest attempt ended."""
@@ -47,13 +51,12 @@ class RunFolder:
     @property
     def run(self) -> dict[str, Any] | None:
         """``run.json``; `StudyError` if its schema is newer than `SCHEMA`."""
-        return _of_known_schema(self.path / "run.json", ("id", "label", "hash", "grid", "science"))
+        return _of_known_schema(self.path / "run.json", RUN_KEYS)
 
     @property
     def result(self) -> dict[str, Any] | None:
         """``result.json``, None until the run is done; checks the schema too."""
-        keys = ("metric", "metrics", "untrained", "loss", "cost", "seconds")
-        return _of_known_schema(self.path / "result.json", keys)
+        return _of_known_schema(self.path / "result.json", RESULT_KEYS)
 
     @property
     def provenance(self) -> dict[str, Any] | None:

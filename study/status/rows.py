@@ -185,6 +185,8 @@ def attention(states: States, name: str) -> str:
 
 def why_broken(folder: RunFolder) -> str:
     """Say what of a broken run cannot be read, and what is to be done."""
+    if isinstance(folder, ArchivedRun):
+        return f"{_why_broken_archive(folder)}; restore that file, or move it away"
     try:
         folder.state()
     except Unreadable as error:
@@ -194,6 +196,13 @@ def why_broken(folder: RunFolder) -> str:
     if lacking := without_value(folder.result):
         return f"{lacking}; move the folder away to train the run anew"
     return "a file in its folder was torn, and is whole by now"
+
+
+def _why_broken_archive(folder: ArchivedRun) -> str:
+    try:
+        return f"{folder.file}: {without_value(folder.result) or 'it is whole by now'}"
+    except BrokenFile as error:
+        return str(error)
 
 
 def error_of(folder: RunFolder) -> str:

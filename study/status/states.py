@@ -117,7 +117,8 @@ class States:
     @property
     def archived(self) -> int:
         """How many of the completed runs are known from their archive alone."""
-        return sum(isinstance(folder, archive.ArchivedRun) for folder in self.seen.values())
+        done = [self.seen[name] for name, state in self.of.items() if state == DONE]
+        return sum(isinstance(folder, archive.ArchivedRun) for folder in done)
 
     def count(self) -> dict[str, int]:
         """Return how many runs are in each state."""
@@ -136,7 +137,7 @@ def states_of(folders: Sequence[RunFolder], said: Answers | None = None) -> Stat
     Parameters
     ----------
     folders: sequence of RunFolder
-        A run without a folder is planned, or completed if it is archived.
+        A run without a folder is planned, or completed if it is archived and its file is whole.
     said: Answers, optional
         What the launchers have just said; if they said anything, they are not asked again.
     """
@@ -174,5 +175,6 @@ def _count_archived(folders: Sequence[RunFolder], found: States) -> None:
     archived = archive.index(planned[0].path.parent)
     for folder in planned:
         if (file := archived.get(folder.path.name)) is not None:
-            found.seen[folder.path.name] = archive.ArchivedRun(folder.path, file)
-            found.of[folder.path.name] = DONE
+            archived_run = archive.ArchivedRun(folder.path, file)
+            found.seen[folder.path.name] = archived_run
+            found.of[folder.path.name] = archived_run.condition()

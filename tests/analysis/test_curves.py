@@ -136,7 +136,7 @@ def test_an_archive_gives_the_curves_of_its_folder(make_run, tmp_path):
     folder = make_run(metric="mAP")
     lines = resumed(random.Random(1))
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    run, file = RunFolder(folder), tmp_path / "archive.json"
+    run, file = RunFolder(folder), tmp_path / f"{folder.name}.json"
     store(run, file)
     there, archived = (collect([f]).iloc[0] for f in (run, ArchivedRun(folder, file)))
     assert len(there["loss_curve"]) == LOSS_POINTS

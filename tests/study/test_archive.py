@@ -106,6 +106,48 @@ def test_another_content_is_an_error_that_shows_the_difference(grid, root, tmp_p
     assert everything(tmp_path / "results") == before
 
 
+CONFLICT = "<<<<<<< HEAD\n{text}=======\n{text}>>>>>>> theirs\n"
+
+
+def _other_run(text):
+    return text.replace('"seed": 0', '"seed": 1').replace("-s0-", "-s1-")
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda text: text[:300], "empty or torn JSON"),
+        (lambda text: "", "empty or torn JSON"),
+        (lambda text: CONFLICT.format(text=text), "empty or torn JSON"),
+        (lambda text: text.replace('"score": 0.75', '"other": 0.75'), "has no value of score"),
+        (lambda text: text.replace('"metric": "score", ', ""), "its 'result' has no 'metric'"),
+        (_other_run, "its 'run' is of another run, toy-toy-data-1111-a-s1-"),
+        (lambda text: text.replace('"hash": "', '"hash": "0'), "its 'run' is of another run"),
+    ],
+)
+def test_an_archive_that_does_not_hold_its_run_is_broken_and_named(
+    grid, root, tmp_path, damage, told
+):
+    archive(grid)
+    shutil.rmtree(root)
+    root.mkdir()
+    (file,) = (tmp_path / "results/grid").glob("*1111*.json")
+    file.write_text(damage(file.read_text()))
+    assert "1 completed (1 archived)" in study("plan", grid, "--no-cost").stdout
+    shown = study("status", grid)
+    assert (shown.returncode, shown.stderr) == (1, "")
+    assert "1 broken" in shown.stdout
+    done = study("run", grid)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "nothing to do: 1 completed (1 archived), 1 broken" in done.stdout
+    for printed in (shown.stdout, done.stdout):
+        assert told in printed.replace("\n", " ")
+        assert f"results/grid/{file.name}" in printed
+        assert "restore that file, or move it away" in printed
+    file.unlink()
+    assert "1 of 2 runs to train" in study("run", grid).stdout
+
+
 def test_what_is_not_finished_is_left_out_and_a_torn_archive_is_named(grid, root, tmp_path):
     (next(root.glob("*1111*")) / "result.json").unlink()
     assert "1 runs archived in results, 1 not finished" in archive(grid)
