@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-from study.runs.attempt import Attempt
+from study.runs.attempt import GONE, Attempt, last_sign
 
-__all__ = ["Answers", "Job", "Jobs", "last_sign"]
+__all__ = ["Answers", "Job", "Jobs"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Jobs:
 
     def why(self, attempt: Attempt) -> str:
         """Say in a sentence how an attempt ended that left no record."""
-        return "the process is gone and left no record"
+        return GONE
 
     def open(self, attempt: Attempt) -> bool:
         """Whether the scheduler may know better than the attempt's record."""
@@ -125,15 +125,3 @@ class Answers:
     def trouble(self) -> list[str]:
         """What could not be asked; the records stand then."""
         return [trouble for said in self.by.values() for trouble in said.trouble]
-
-
-def last_sign(attempt: Attempt) -> float:
-    """Return when the attempt last showed that it lives, in seconds since the epoch."""
-    folder = attempt.path.parents[1]
-    records = [attempt.submission or {}, attempt.start or {}]
-    signs = [float(record["time"]) for record in records if "time" in record]
-    begun = attempt.start is not None or not attempt.by_job
-    for path in (folder / "metrics.jsonl", folder / "train.log", attempt.path / "stdout"):
-        if begun and path.exists():
-            signs.append(path.stat().st_mtime)
-    return max(signs, default=0.0)

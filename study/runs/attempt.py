@@ -21,13 +21,18 @@ import psutil
 
 from study.files import read_json, write_json, write_once
 
-__all__ = ["CAUSES", "FAILURES", "Attempt", "cancelled_by", "checkpoints", "process_record"]
+__all__ = [
+    *("CAUSES", "FAILURES", "GONE", "Attempt"),
+    *("cancelled_by", "checkpoints", "last_sign", "process_record"),
+]
 
 CAUSES = ("completed", "failed", "preempted", "timeout", "oom", "killed", "lost")
 """What ``exit.json`` may name."""
 
 FAILURES = ("failed", "oom", "killed", "timeout", "lost")
 """Those that are somebody's or something's fault, as a preemption is not."""
+
+GONE = "the process is gone and left no record"
 
 PID_TOLERANCE = 1.0  # seconds between two readings of one process's start
 CLAIM_GRACE = 10.0  # seconds to write submission.json until a claim counts as abandoned
@@ -102,11 +107,12 @@ class Attempt:
         A job that comes later cannot begin an attempt that is written off. `ended` is the time of
         the end in seconds since the epoch, if that is known.
         """
-        if self.start is None:
+        if self.by_job and self.start is None:
             closed = {"host": socket.gethostname(), "time": round(time.time(), 3), "job": None}
             if not write_once(self.path / "start.json", closed):
                 return False
-        began = (self.start or {}).get("time", ended)
+        # A job may have waited for long before it began.
+        began = (self.start or {}).get("time") if self.by_job else self.began
         seconds = max(0.0, ended - began) if ended and began else 0.0
         return self._end(cause, -1, seconds, error, "", more)
 
@@ -190,6 +196,18 @@ def cancelled_by(attempt: Attempt) -> str | None:
     """Return who asked for the attempt's end, None if nobody did."""
     asked = read_json(attempt.path / "cancel.json")
     return str(asked.get("user")) if asked else None
+
+
+def last_sign(attempt: Attempt) -> float:
+    """Return when the attempt last showed that it lives, in seconds since the epoch."""
+    folder = attempt.path.parents[1]
+    records = [attempt.submission or {}, attempt.start or {}]
+    signs = [float(record["time"]) for record in records if "time" in record]
+    begun = attempt.start is not None or not attempt.by_job
+    for path in (folder / "metrics.jsonl", folder / "train.log", attempt.path / "stdout"):
+        if begun and path.exists():
+            signs.append(path.stat().st_mtime)
+    return max(signs, default=0.0)
 
 
 def checkpoints(run: Path) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.errors import StudyError
 from study.files import BrokenFile, Unreadable, read_json, read_metrics
-from study.runs.attempt import CAUSES, Attempt
+from study.runs.attempt import CAUSES, GONE, Attempt, last_sign
 from study.runs.items import FILE, read_items
 from study.runs.named import the_one
 
@@ -147,13 +147,16 @@ class RunFolder:
         Creating the folder is the claim: only one of any number of claimants succeeds. Later ones
         are refused while the winner's process lives on this host, and for some seconds while its
         submission is unwritten. A process on another host and a job of a cluster count as living
-        until an ``exit.json`` says otherwise.
+        until an ``exit.json`` says otherwise. Of one that is gone without, this is recorded.
         """
         # Take the number before the checks: a claim in between then makes mkdir fail.
         paths = self._attempt_paths()
-        if self.result is not None or (paths and Attempt.read(paths[-1]).in_hand):
+        before = Attempt.read(paths[-1]) if paths else None
+        if self.result is not None or (before is not None and before.in_hand):
             return None
-        n = int(paths[-1].name) + 1 if paths else 1
+        if before is not None and before.exit is None:
+            before.write_off("killed", GONE, last_sign(before))
+        n = before.n + 1 if before is not None else 1
         path = self.path / "attempts" / str(n)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

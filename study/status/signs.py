@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from study.files import BrokenFile, last_records
-from study.launch.jobs import last_sign
+from study.runs.attempt import last_sign
 from study.runs.folder import RunFolder
 
 __all__ = ["Sign", "ago", "sign_of"]

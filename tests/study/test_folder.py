@@ -304,6 +304,21 @@ def test_a_run_that_lives_here_or_is_done_cannot_be_claimed(folder, sleeper):
     assert names(folder.path / "attempts") == ["1", "2"]
 
 
+def test_what_a_lost_process_trained_is_recorded_by_the_next_claim(folder, sleeper):
+    """As after a power failure, of which no process and no launcher could tell."""
+    first = folder.claim()
+    write_json(first.path / "submission.json", submission(sleeper.pid) | {"time": 1000.0})
+    (folder.path / "metrics.jsonl").write_text('{"split": "train", "step": 1}\n')
+    os.utime(folder.path / "metrics.jsonl", (1500.0, 1500.0))
+    sleeper.kill()
+    sleeper.wait()
+    assert folder.claim().n == 2
+    ended = folder.attempts[0].exit
+    assert (ended["cause"], ended["seconds"]) == ("killed", 500.0)
+    assert ended["error"] == "the process is gone and left no record"
+    assert names(first.path) == ["exit.json", "submission.json"]
+
+
 def test_a_claim_without_a_submission_is_respected_for_a_while_only(folder):
     first = folder.claim()
     assert folder.claim() is None

@@ -132,6 +132,21 @@ def test_two_at_once_share_the_work(toy, tmp_path):
     assert all(len(f.attempts) == 1 for f in folders(tmp_path))
 
 
+def test_the_time_of_an_attempt_that_left_no_record_counts(toy, tmp_path):
+    grid = toy(GRID)
+    study("run", grid)
+    folder = folders(tmp_path)[0]
+    for name in ("result.json", "attempts/1/exit.json", "checkpoints/count"):
+        (folder.path / name).unlink()
+    submission = folder.path / "attempts/1/submission.json"
+    record = json.loads(submission.read_text())
+    submission.write_text(json.dumps(record | {"time": record["time"] - 1000}))
+    assert study("run", grid).returncode == 0
+    lost, last = folder.attempts
+    assert lost.exit["seconds"] > 1000
+    assert folder.result["seconds"] >= lost.exit["seconds"] + last.exit["seconds"] - 1
+
+
 def test_a_run_that_another_host_has_begun_is_left_to_it(toy, tmp_path):
     grid = toy(GRID)
     study("run", grid)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from study.errors import StudyError
 from study.files import read_json
 from study.launch.due import goes_on
-from study.launch.jobs import last_sign
 from study.launch.slurm.batch import NAME, Batch
 from study.launch.slurm.command import call
 from study.launch.slurm.queue import ended_before
 from study.launch.slurm.words import CAUSES, JOB_ID
-from study.runs.attempt import Attempt, cancelled_by
+from study.runs.attempt import Attempt, cancelled_by, last_sign
 from study.runs.folder import RunFolder
 from study.runs.provenance import MORE_VARIABLES
 

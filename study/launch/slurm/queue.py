@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from study.errors import StudyError
-from study.launch.jobs import Job, Jobs, last_sign
+from study.launch.jobs import Job, Jobs
 from study.launch.retries import cause_of
 from study.launch.slurm.batch import batch_of
 from study.launch.slurm.command import Refused, Unreachable, call
 from study.launch.slurm.indices import CUT, parse
 from study.launch.slurm.words import CAUSES, EVERY_STATE, NOBODYS, SAYS_MORE, WAITING, WORDS
-from study.runs.attempt import Attempt, cancelled_by
+from study.runs.attempt import Attempt, cancelled_by, last_sign
 
 __all__ = ["ArrayTask", "Queue", "ended_before"]
 
