@@ -99,7 +99,7 @@ def run(
         for line in weights.lacking(weights.needed(run.science for run in whole), grids):
             console.print(f"without --smoke: {line}")
     with Progress(folders, console) as progress:
-        finished = pool.run(missing, progress.refresh)
+        finished = pool.run(missing, progress.refresh, console.print)
     console.print(tally(progress.states))
     if not finished:
         with_place = f" with --runs {where}" if smoke else ""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import time
+from collections import deque
+from itertools import pairwise
 from typing import Any
 
 from plugins.contracts.job import Stopped
@@ -18,7 +21,12 @@ CAUSE_OF_SIGNAL = {
 }
 
 STOP_SECONDS = 10.0
-"""From the signal to the end at the latest. A scheduler must wait longer before it kills."""
+"""From the signal to the end at the latest, where steps are short. A scheduler must wait longer
+before it kills."""
+
+STEPS = 20  # whose durations count
+STEP_FACTOR = 3.0
+"""By so much a step may be longer than the usual one. An evaluation is, and is not waited for."""
 
 PEERS_SECONDS = 2.0
 """Within this time all processes that train a run together get the signal to stop."""
@@ -28,7 +36,8 @@ class Stop:
     """Turns a signal into a wish, and the wish into an exception where nobody heeds it.
 
     A plugin that asks `wanted` between its steps leaves a checkpoint first. One that never asked,
-    or does not ask again for `STOP_SECONDS`, is interrupted where it is.
+    or does not ask again for `STOP_SECONDS` and `STEP_FACTOR` times its usual step, is interrupted
+    where it is.
 
     Parameters
     ----------
@@ -38,6 +47,7 @@ class Stop:
 
     def __init__(self, rank: int, world: int) -> None:
         self.rank, self.world, self.number, self.asked = rank, world, 0, False
+        self._questions: deque[float] = deque(maxlen=STEPS + 1)
 
     @property
     def cause(self) -> str:
@@ -59,6 +69,7 @@ class Stop:
     def wanted(self) -> bool:
         """Whether to leave a checkpoint and raise `Stopped`."""
         self.asked = True
+        self._questions.append(time.monotonic())
         # Only the first of several processes saves. The others go on until it has: it may need
         # them for its last step.
         heeded = bool(self.number) and self.rank == 0
@@ -83,7 +94,10 @@ class Stop:
         self.number = number
         if not self.asked:
             raise Stopped
-        signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)
+        at = [*self._questions]
+        steps = [after - before for before, after in pairwise(at)]
+        usual = statistics.median(steps) if steps else 0.0
+        signal.setitimer(signal.ITIMER_REAL, max(STOP_SECONDS, STEP_FACTOR * usual))
 
     def _interrupt(self, number: int, frame: Any) -> None:
         raise Stopped

@@ -62,6 +62,88 @@ def test_a_signal_to_all_of_a_group_spares_those_that_load_data(tmp_path, number
     assert int(saved.read_text()) >= 20
 
 
+STEPS = """
+import sys, time
+
+from plugins.contracts.job import Stopped
+from study.worker import stop as module
+
+module.STOP_SECONDS = 0.1
+stop = module.Stop(0, 1)
+stop.watch()
+try:
+    for step in range(1000):
+        time.sleep(0.5)
+        if stop.wanted():
+            print("saved", flush=True)
+            raise Stopped
+        print(step, flush=True)
+        if step == int(sys.argv[1]):
+            time.sleep(60)
+            print("evaluated", flush=True)
+except Stopped:
+    pass
+"""
+
+
+@pytest.mark.parametrize(("evaluates_after", "last"), [(-1, "saved"), (4, "4")])
+def test_a_worker_has_time_for_its_usual_step_and_not_for_an_evaluation(evaluates_after, last):
+    command = [sys.executable, "-c", STEPS, str(evaluates_after)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line == "4\n":
+            process.send_signal(signal.SIGTERM)
+            break
+    printed, _ = process.communicate(timeout=20)
+    assert ["4", *printed.split()][-1] == last
+
+
+SLOW = """
+
+    def train(job):
+        from plugins.contracts.job import Stopped
+
+        job.record("train", step=1, epoch=1, loss=1.0)
+        while not job.stopping():
+            time.sleep(0.05)
+        time.sleep(job.recipe.seconds)
+        (job.folder / "saved").touch()
+        raise Stopped
+"""
+
+
+def start_slow(toy, tmp_path, seconds):
+    with (tmp_path / "site" / "toytask" / "train.py").open("a") as file:
+        file.write(textwrap.dedent(SLOW))
+    grid = toy(f"task: toy\nproduct: {{mechanism: [1111]}}\nrecipe: {{seconds: {seconds}}}\n")
+    command = [sys.executable, "-m", "study", "run", str(grid)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    folder = _wait_for(lambda: next((f for f in iter_runs(tmp_path / "runs") if f.metrics), None))
+    process.send_signal(signal.SIGINT)
+    return process, folder
+
+
+def test_a_save_may_take_its_time(toy, tmp_path):
+    process, folder = start_slow(toy, tmp_path, 25)
+    assert "1 to end their step and leave a checkpoint" in process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert (folder.path / "saved").exists()
+    assert folder.state() == "preempted"
+
+
+def test_a_second_ctrl_c_kills(toy, tmp_path):
+    process, folder = start_slow(toy, tmp_path, 300)
+    for line in process.stdout:
+        if "Ctrl-C again kills them" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    else:
+        raise AssertionError("it did not say so")
+    process.communicate(timeout=15)
+    assert process.returncode == 130
+    assert folder.state() == "killed"
+
+
 HELPED = """
 
     def train(job):

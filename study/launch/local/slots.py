@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 from study.environment import child_environment
 from study.errors import StudyError
 from study.launch.gpus import visible_gpus
+from study.launch.local.stopflag import StopFlag
 from study.launch.protocol import find_launcher, launcher_names
 from study.launch.retries import LIMITS, cause_of, may_retry
 from study.runs.attempt import Attempt, cancelled_by
@@ -32,7 +32,9 @@ from study.worker.warm import AnswerLost, Nurseries
 __all__ = ["Slots"]
 
 POLL_SECONDS = 0.2
-GRACE_SECONDS = 20.0  # between SIGTERM and SIGKILL when the user stops
+TOLD_SECONDS = 2.0  # until the user reads what a stop waits for
+PATIENCE_SECONDS = 600.0
+"""For which a worker may end its step and save. One that is stuck does not end by itself."""
 
 RETRIED = {"killed": LIMITS["killed"]}
 """What is tried again here. A user who tells a single worker to end means it."""
@@ -99,12 +101,18 @@ class Slots:
             own["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
         return child_environment(own)
 
-    def run(self, folders: Sequence[RunFolder], refresh: Callable[[], object]) -> bool:
+    def run(
+        self,
+        folders: Sequence[RunFolder],
+        refresh: Callable[[], object],
+        tell: Callable[[str], object] = print,
+    ) -> bool:
         """Carry out the runs; True unless the user stopped before the end.
 
         A run that fails does not stop the others. A run that is killed, for instance by the kernel
         for want of memory, is put back at the end as often as `RETRIED` says. SIGINT, SIGTERM and
-        SIGHUP stop everything: workers are told to end and leave their checkpoints.
+        SIGHUP stop everything: workers are told to end and leave their checkpoints. A second SIGINT
+        kills them.
 
         Parameters
         ----------
@@ -112,6 +120,8 @@ class Slots:
             In the order in which to start them. One that another process works on is left to it.
         refresh: callable
             Called about five times a second, to show progress.
+        tell: callable
+            Called with what a stop waits for, if it does.
 
         Raises
         ------
@@ -121,7 +131,7 @@ class Slots:
         waiting = [(folder, _task(folder)) for folder in folders]
         workers: list[_Worker] = []
         causes: dict[Path, list[str]] = {}
-        stop = _StopFlag()
+        stop = StopFlag()
         with stop, Nurseries(self.environment) as nurseries:
             try:
                 while (waiting or workers) and not stop.wanted:
@@ -140,7 +150,7 @@ class Slots:
                     refresh()
                     time.sleep(POLL_SECONDS)
             finally:
-                self._stop(workers)
+                self._stop(workers, stop, tell)
         refresh()
         if self.unrecorded:
             raise StudyError("\n".join(["the end of a run was not recorded:", *self.unrecorded]))
@@ -216,14 +226,18 @@ class Slots:
         except OSError as lost:
             self.unrecorded.append(f"  {attempt.path}: {cause}, {error}: {lost}")
 
-    def _stop(self, workers: list[_Worker]) -> None:
+    def _stop(self, workers: list[_Worker], stop: StopFlag, tell: Callable[[str], object]) -> None:
         for worker in workers:
             _tell(worker.process)
-        deadline = time.monotonic() + GRACE_SECONDS
-        while any(not self._ended(worker) for worker in workers):
-            if time.monotonic() > deadline:
+        began, told = time.monotonic(), False
+        while left := sum(not self._ended(worker) for worker in workers):
+            waited = time.monotonic() - began
+            if stop.again or waited > PATIENCE_SECONDS:
                 for worker in workers:
                     _kill_group(worker.process)
+            elif waited > TOLD_SECONDS and not told:
+                told = True
+                tell(f"{left} to end their step and leave a checkpoint; Ctrl-C again kills them")
             time.sleep(POLL_SECONDS)
 
 
@@ -262,22 +276,3 @@ def _kill_group(process: _Process) -> None:
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-
-
-class _StopFlag:
-    """Remembers that SIGINT, SIGTERM or SIGHUP came, for the loop to look at."""
-
-    def __init__(self) -> None:
-        self.wanted = False
-        self._before: dict[signal.Signals, object] = {}
-
-    def _set(self, number: int, frame: FrameType | None) -> None:
-        self.wanted = True
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._set)
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
