@@ -199,6 +199,22 @@ def test_another_process_with_the_recorded_number_is_not_the_run(folder, sleeper
     assert folder.state() == "running"
 
 
+def test_a_clock_that_is_set_neither_ends_a_run_nor_gives_its_number_away(
+    folder, sleeper, monkeypatch
+):
+    attempt = folder.claim()
+    attempt.submit("local", sleeper.pid)
+    boot_time = psutil.boot_time()
+    # As by a time server an hour later: of a start that was read by the clock.
+    monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: boot_time + 3600)
+    assert folder.state() == "running"
+    assert folder.claim() is None
+    record = folder.newest.submission
+    for other in ({"boot": "another"}, {"pid_ticks": record["pid_ticks"] - 1}):
+        write_json(attempt.path / "submission.json", record | other)
+        assert folder.state() == "killed"
+
+
 def test_a_process_of_another_host_counts_as_running_until_it_says_how_it_ended(folder):
     attempt = folder.claim()
     record = submission(2**22, created=0.0, host="another-node")
