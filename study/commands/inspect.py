@@ -74,7 +74,7 @@ def _facts(folder: RunFolder, states: States) -> dict[str, Any]:
     command = _again(record) if state == "completed" else None
     if state not in SETTLED:
         device = (origin or {}).get("device", "cpu")
-        words = [sys.executable, "-m", "study.worker", str(folder.path.resolve())]
+        words = [sys.executable, "-P", "-m", "study.worker", str(folder.path.resolve())]
         command = shlex.join([*words, "--device", device])
     return {
         "id": record.get("id", folder.path.name),

@@ -97,7 +97,8 @@ class Child:
     ) -> None:
         self._progress, self._last = progress, ""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "study.worker.parent", function, str(os.getpid())],
+            # -P: take no code from the folder in which somebody works.
+            [sys.executable, "-P", "-m", "study.worker.parent", function, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

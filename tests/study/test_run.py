@@ -49,6 +49,19 @@ def test_a_detached_process_trains_what_the_filters_let_pass(toy, tmp_path):
     assert [folder.run["science"]["mechanism"] for folder in folders(tmp_path)] == ["1111"]
 
 
+def test_no_code_is_taken_from_the_folder_in_which_somebody_works(toy, tmp_path):
+    """As on a cluster; what PYTHONPATH names is taken, the toy task for one."""
+    grid = toy(GRID)
+    (tmp_path / "psutil.py").write_text("raise RuntimeError('not this one')")
+    done = study("run", grid, "--mechanism", "none")
+    assert done.returncode == 0, done.stdout
+    (folder,) = folders(tmp_path)
+    assert folder.attempts[0].submission["warm"]
+    assert study("submit", grid, "--cluster", "local", "--mechanism", "1111").returncode == 0
+    (log,) = (tmp_path / "runs" / ".local").iterdir()
+    _wait_for(lambda: "1 completed" in log.read_text())
+
+
 def test_a_result_says_what_was_measured(toy, tmp_path):
     study("run", toy(GRID))
     folder = folders(tmp_path)[0]
@@ -247,7 +260,7 @@ def test_a_run_by_hand_takes_an_attempt_and_refuses_a_second(toy, tmp_path):
     process.send_signal(signal.SIGINT)
     process.wait(timeout=30)
     shown = study("inspect", folder.path.name).stdout
-    assert f"-m study.worker {folder.path}" in shown
+    assert f"-P -m study.worker {folder.path}" in shown
     before = len(folder.metrics)
     worker = subprocess.Popen([*by_hand, "--device", "cpu"])
     _wait_for(lambda: len(folder.metrics) > before)

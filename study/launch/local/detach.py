@@ -15,7 +15,7 @@ def detach(arguments: Sequence[str], root: Path) -> tuple[int, Path]:
     """Start it for runs in `root`; return its process id and the file it writes to."""
     log = root / ".local" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "study", "run", *arguments, "--runs", str(root)]
+    command = [sys.executable, "-P", "-m", "study", "run", *arguments, "--runs", str(root)]
     with log.open("ab") as out:
         process = subprocess.Popen(
             command,

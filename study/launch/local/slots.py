@@ -191,7 +191,7 @@ class Slots:
         if self.gpus:
             device, own = "cuda", {"CUDA_VISIBLE_DEVICES": self.gpus[slot % len(self.gpus)]}
         arguments = [str(folder.path), str(attempt.n), "--device", device]
-        command = [sys.executable, "-m", "study.worker", *arguments]
+        command = [sys.executable, "-P", "-m", "study.worker", *arguments]
         process: _Process | None = nurseries.fork(task, arguments, attempt.path, own)
         warm = process is not None
         if process is None:
