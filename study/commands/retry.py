@@ -19,6 +19,7 @@ from study.commands.jobs import (
     refuse,
     tell,
 )
+from study.commands.run import report
 from study.commands.select import Mechanisms, Names, Root, Seeds, SomeGrids, Wanted, select
 
 __all__ = ["register"]
@@ -47,8 +48,8 @@ def retry(
 ) -> None:
     """Train again what did not end well, whatever its limit, from its last checkpoint.
 
-    With --cluster local it trains in the foreground, as study run does. Exit code 0 if all are
-    queued, 3 if the queue had no room for all.
+    With --cluster local it trains in the foreground, and ends with the exit code of study run.
+    Otherwise exit code 0 if all are queued, 3 if the queue had no room for all.
     """
     from study.data import weights
     from study.launch.clusters import check_processes, default_cluster, launcher_of
@@ -56,6 +57,7 @@ def retry(
     from study.runs.run import Run, existing_root
     from study.screen import Screen
     from study.status.progress import Progress
+    from study.status.rows import tally
 
     console = Screen()
     refuse(state, RETRIED, "trained again")
@@ -78,4 +80,5 @@ def retry(
     with Progress(folders, console) as progress:
         order = dataclasses.replace(order, refresh=progress.refresh)
         outcome = launcher.submit(folders, order, said)
-    raise typer.Exit(130 if outcome.stopped else 0)
+    console.print(tally(progress.states))
+    raise typer.Exit(130 if outcome.stopped else report(progress.states, console))

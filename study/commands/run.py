@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from study.screen import Screen
     from study.status.states import States
 
-__all__ = ["register"]
+__all__ = ["register", "report"]
 
 
 def register(app: typer.Typer) -> None:
@@ -87,7 +87,7 @@ def run(
             missing.append(folder)
     if not missing:
         console.print(f"nothing to do: {tally(states)}")
-        raise typer.Exit(_report(states, console))
+        raise typer.Exit(report(states, console))
     pool = Slots(min(slots, len(missing)), _gpus(device, console.print))
     console.print(
         f"{len(missing)} of {len(runs)} runs to train, {pool.slots} at a time, "
@@ -99,13 +99,13 @@ def run(
         for line in weights.lacking(weights.needed(run.science for run in whole), grids):
             console.print(f"without --smoke: {line}")
     with Progress(folders, console) as progress:
-        finished = pool.run(missing, progress.refresh, console.print)
+        finished = pool.run(missing, progress.refresh, console.print, states.said)
     console.print(tally(progress.states))
     if not finished:
         with_place = f" with --runs {where}" if smoke else ""
         console.print(f"stopped; the same command{with_place} goes on from the last checkpoints")
         raise typer.Exit(130)
-    raise typer.Exit(_report(progress.states, console))
+    raise typer.Exit(report(progress.states, console))
 
 
 def _gpus(device: Device | None, tell: Callable[[str], None]) -> list[str]:
@@ -123,7 +123,7 @@ def _gpus(device: Device | None, tell: Callable[[str], None]) -> list[str]:
     return listing.names
 
 
-def _report(states: States, console: Screen) -> int:
+def report(states: States, console: Screen) -> int:
     """Name the runs that are not complete, and why; return the exit code."""
     from study.commands.status import NAMES_SHOWN
     from study.runs.run import elsewhere

@@ -11,7 +11,7 @@ from study.launch.retries import LIMITS, STALLS, may_retry, stalls
 from study.runs.attempt import Attempt, cancelled_by
 from study.runs.folder import SETTLED, RunFolder
 
-__all__ = ["causes", "claim", "due", "goes_on", "why_not"]
+__all__ = ["causes", "claim", "due", "goes_on", "settle", "why_not"]
 
 
 def due(
@@ -113,8 +113,15 @@ def claim(run: RunFolder, said: Answers) -> Attempt | None:
 
     None if the run is done, in a queue, or in somebody's hands.
     """
-    if (before := run.newest) is not None and before.by_job:
-        state = run.condition(said.state)
-        if state in SETTLED or not said.of(before).settle(before, state):
-            return None
-    return run.claim()
+    return run.claim() if settle(run, said) else None
+
+
+def settle(run: RunFolder, said: Answers) -> bool:
+    """Record how a job ended that executed the newest attempt, as its scheduler says.
+
+    False if the run is done, or the job goes on.
+    """
+    if (before := run.newest) is None or not before.by_job:
+        return True
+    state = run.condition(said.state)
+    return state not in SETTLED and said.of(before).settle(before, state)

@@ -68,7 +68,7 @@ class LocalLauncher(Launcher):
     def submit(self, folders: Sequence[RunFolder], order: Order, said: Answers) -> Outcome:
         """Carry out runs; see `Slots.run`."""
         slots = Slots(min(order.profile.slots, len(folders)))
-        return Outcome(stopped=not slots.run(folders, order.refresh, order.tell))
+        return Outcome(stopped=not slots.run(folders, order.refresh, order.tell, said))
 
     def states(self, attempts: Sequence[Attempt]) -> Jobs:
         """Say nothing: `RunFolder.state` looks for processes itself."""

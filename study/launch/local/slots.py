@@ -20,7 +20,9 @@ from typing import Protocol
 
 from study.environment import child_environment
 from study.errors import StudyError
+from study.launch.due import settle
 from study.launch.gpus import visible_gpus
+from study.launch.jobs import Answers
 from study.launch.local.stopflag import StopFlag
 from study.launch.protocol import find_launcher, launcher_names
 from study.launch.retries import LIMITS, cause_of, may_retry
@@ -106,6 +108,7 @@ class Slots:
         folders: Sequence[RunFolder],
         refresh: Callable[[], object],
         tell: Callable[[str], object] = print,
+        said: Answers | None = None,
     ) -> bool:
         """Carry out the runs; True unless the user stopped before the end.
 
@@ -121,14 +124,21 @@ class Slots:
         refresh: callable
             Called about five times a second, to show progress.
         tell: callable
-            Called with what a stop waits for, if it does.
+            Called with what a stop waits for, if it does, and runs that are left to their jobs.
+        said: Answers, optional
+            What the launchers have just said of the newest attempts, if jobs executed these.
 
         Raises
         ------
         StudyError
             At the end, if the end of a run could not be recorded.
         """
-        waiting = [(folder, _task(folder)) for folder in folders]
+        waiting = []
+        for folder in folders:
+            if settle(folder, said or Answers()):
+                waiting.append((folder, _task(folder)))
+            else:
+                tell(f"{folder.path.name} is left to the job that it was given to")
         workers: list[_Worker] = []
         causes: dict[Path, list[str]] = {}
         stop = StopFlag()
