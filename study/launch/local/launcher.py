@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import math
 import os
@@ -10,6 +11,8 @@ import socket
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from study.errors import StudyError
 from study.launch.answers import Answers
@@ -123,9 +126,19 @@ def _end(attempt: Attempt, user: str) -> str:
     record = attempt.submission or {}
     if record.get("host") != socket.gethostname():
         return f"process {record.get('pid')} is on {record.get('host')}: cancel it there"
-    attempt.cancel(user)
+    pid = int(record["pid"])
     try:
-        os.kill(int(record["pid"]), signal.SIGTERM)
+        os.kill(pid, 0)  # may it be told at all?
+        attempt.cancel(user)
+        os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
         return JUST_ENDED
+    except PermissionError:
+        return f"process {pid} belongs to {_owner(pid)}"
     return ""
+
+
+def _owner(pid: int) -> str:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).username()
+    return "somebody else"
