@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import statistics
+import threading
 import time
 from collections import deque
 from itertools import pairwise
@@ -59,7 +60,7 @@ class Stop:
         for number in CAUSE_OF_SIGNAL:
             signal.signal(number, self._told)
         signal.signal(signal.SIGALRM, self._interrupt)
-        os.register_at_fork(after_in_child=_wait_for_the_parent)
+        os.register_at_fork(after_in_child=_obey_the_parent)
 
     def ignore(self) -> None:
         """Listen no more: the record comes first."""
@@ -103,11 +104,20 @@ class Stop:
         raise Stopped
 
 
-def _wait_for_the_parent() -> None:
+def _obey_the_parent() -> None:
     """Let a process that loads data live until its parent, which trains, needs it no more.
 
     A terminal signals a whole group of processes, and a scheduler may signal all of a job. Without
     its data the training could not reach the end of its step, after which it saves. The signals are
-    blocked and not ignored: torch's data loaders set a handler of their own.
+    blocked and not ignored, since torch's data loaders set a handler of their own; a thread takes
+    them and heeds the parent's, who ends its loaders by SIGTERM.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, CAUSE_OF_SIGNAL)
+    parent = os.getppid()
+
+    def heed() -> None:
+        while signal.sigwaitinfo(CAUSE_OF_SIGNAL).si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=heed, daemon=True).start()

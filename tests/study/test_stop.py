@@ -62,6 +62,24 @@ def test_a_signal_to_all_of_a_group_spares_those_that_load_data(tmp_path, number
     assert int(saved.read_text()) >= 20
 
 
+LEFT = """
+from torch.utils.data import DataLoader
+
+from study.worker.stop import Stop
+
+Stop(0, 1).watch()
+batches = iter(DataLoader(range(10_000), num_workers=2, persistent_workers=True))
+next(batches)
+print("ends", flush=True)
+"""
+
+
+def test_loaders_that_are_left_end_with_their_parent():
+    """Python ends them by SIGTERM, and then waits for them."""
+    process = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, timeout=60)
+    assert (process.returncode, process.stdout) == (0, b"ends\n")
+
+
 STEPS = """
 import sys, time
 
