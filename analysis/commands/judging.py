@@ -41,25 +41,30 @@ def agreed(
     StudyError
         If a file or a margin is wrong.
     """
-    from analysis.stats.claims import load
+    from analysis.stats.claimfile import load, margins_of
 
-    asked = load(claims or ())
-    usual, files = asked[0].usual, asked[0].margins
-    own = {metric for metric, value in files.items() if usual.get(metric) != value}
-    known = {name: value for name, value in _registered(grids or ()).items() if name not in own}
-    return load(claims or (), known | margins(margin))
+    said = margins_of(claims or ()) | margins(margin)
+    return load(claims or (), _registered(grids or ()) | said)
 
 
 def _registered(grids: Sequence[Path]) -> dict[str, float]:
-    """Return the margins in which the last entries of all registered grids agree, by metric."""
+    """Return the margins in which all grids agree, by metric.
+
+    They are those of a registration's last entry; a grid that is not registered has the usual ones.
+    """
     from analysis.registered.file import beside, read
-    from study.grid.reading import find
+    from analysis.stats.claimfile import margins_of
+    from plugins.contracts.tasks import find_task
+    from study.grid.reading import find, load
 
     found: dict[str, set[float]] = {}
     for path in find(grids) if grids else ():
-        for entry in read(beside(path))[-1:]:
-            for metric, value in entry.plan["margins"].items():
-                found.setdefault(metric, set()).add(value)
+        own = margins_of()
+        if entries := read(beside(path)):
+            own = entries[-1].plan["margins"]
+        for metric in find_task(load(path).task).metrics:
+            if metric.name in own:
+                found.setdefault(metric.name, set()).add(own[metric.name])
     return {metric: values.pop() for metric, values in found.items() if len(values) == 1}
 
 

@@ -45,7 +45,7 @@ def register(
 
     if amend is not None and not amend.strip():
         raise StudyError("--amend: give a reason, for those who will read the verdicts")
-    judged = agreed(claims, margin)
+    judged = agreed(claims, margin, grids)
     files = {path: load(path) for path in find(grids)}
     _check(margin, files.values())
     there = {folder.path.name: folder for folder in every_run(root(runs))}
@@ -68,6 +68,9 @@ def register(
         raise StudyError("\n".join([*refused, f"nothing was written{hint}"]))
     for file, entries in due:
         write(file, entries)
+        if len(entries) > 1:
+            for line in changes(entries[-2].plan, entries[-1].plan):
+                typer.echo(f"  {line}")
         last = entries[-1]
         what = f"{len(last.plan['claims'])} claims on {last.plan['grid']['runs']} runs"
         done = "amended" if len(entries) > 1 else "registered"

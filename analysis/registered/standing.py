@@ -87,10 +87,12 @@ class Standing:
             was amended before a run had finished was given up: only the last word by then counts.
         """
         agreed = [self._agrees(entry.plan, claim, metric) for entry in self.entries]
-        early = len(self.entries) - len([done for done in self.finished if done])
-        if early and agreed[early - 1]:
-            return "yes" if all(agreed[:early]) else "amended"
-        if any(agreed[early:]):
+        # Another recipe has other runs, so that an amendment may be early after a late entry.
+        early = [same for same, done in zip(agreed, self.finished, strict=True) if not done]
+        late = [same for same, done in zip(agreed, self.finished, strict=True) if done]
+        if early and early[-1]:
+            return "amended" if not all(early) or self.finished[0] else "yes"
+        if any(late):
             return "late"
         named = any(claim.id in entry.plan["claims"] for entry in self.entries)
         return "changed" if named else "no"

@@ -42,7 +42,7 @@ from plugins.contracts.tasks import find_task, task_names
 from study.errors import StudyError, nearest
 from study.yamlfile import YamlFile, validated
 
-__all__ = ["PUBLISHED", "RANGE", "Cheaper", "Claim", "Comparison", "load"]
+__all__ = ["PUBLISHED", "RANGE", "Cheaper", "Claim", "Comparison", "load", "margins_of"]
 
 PUBLISHED = Path(__file__).parents[1] / "paper" / "claims.yaml"
 """The findings of the paper."""
@@ -242,6 +242,19 @@ class _File(_Strict):
     claims: dict[str, _Body] = Field(default_factory=dict)
 
 
+def margins_of(paths: Sequence[Path] = (PUBLISHED,)) -> dict[str, float]:
+    """Return the margins that files name, by metric, those of later ones above others."""
+    return {name: value for path in paths for name, value in _read(path)[1].margins.items()}
+
+
+def _read(path: Path) -> tuple[YamlFile, _File]:
+    file = YamlFile(path, "a file of claims")
+    try:
+        return file, validated(_File, file.content, file)
+    except ValidationError as error:
+        raise file.explain(error, _keys) from None
+
+
 def load(paths: Sequence[Path] = (), margins: Mapping[str, float] | None = None) -> list[Claim]:
     """Read the paper's claims and those of the user.
 
@@ -261,11 +274,7 @@ def load(paths: Sequence[Path] = (), margins: Mapping[str, float] | None = None)
     agreed: dict[str, float] = {}
     usual: dict[str, float] = {}
     for path in (PUBLISHED, *paths):
-        file = YamlFile(path, "a file of claims")
-        try:
-            content = validated(_File, file.content, file)
-        except ValidationError as error:
-            raise file.explain(error, _keys) from None
+        file, content = _read(path)
         for name, body in content.claims.items():
             if name in bodies:
                 where = file.where(["claims", name])

@@ -145,7 +145,9 @@ def holm(judged: Sequence[Verdict]) -> list[float]:
         places = [
             place
             for place, verdict in enumerate(judged)
-            if verdict.where["task"] == task and any(outcome.kind for outcome in verdict.outcomes)
+            if verdict.where["task"] == task
+            and verdict.verdict != "not tested"
+            and any(outcome.kind for outcome in verdict.outcomes)
         ]
         if places:
             tried = [1.0 if math.isnan(judged[at].p) else judged[at].p for at in places]

@@ -56,20 +56,20 @@ def failed(outcome: Outcome, group: Group, words: Iterable[str]) -> str:
 
 
 def unlike_floor(
-    group: Group, words: Iterable[str], floor: str, margin: float, low: bool = False
+    group: Group, words: Iterable[str], floor: str, margin: float, at_chance: bool = False
 ) -> str:
     """Say that nothing shows that there was something to lose.
 
     Mechanisms may be equal because none of them brings anything here. So the best of those
     compared must beat the `floor` by more than the margin, at a level that allows for choosing the
-    best. A floor whose training failed is beaten by anything: unless it is expected `low`, at what
-    the untrained network has, it shows nothing.
+    best. A floor whose training failed is beaten by anything: unless it is expected `at_chance`,
+    where the untrained network is, it shows nothing.
     """
     metric = group.metric
     compared = [word for word in words if word != floor]
     if floor not in group.seeds:
         return f"no run of {floor} shows that there was something to lose"
-    if not low and len(stuck(group.done[group.done["mechanism"] == floor], metric)):
+    if not at_chance and len(stuck(group.done[group.done["mechanism"] == floor], metric)):
         side = "above" if metric.higher_is_better else "below"
         return (
             f"runs of {floor}, which others must beat to show that there was something to lose, "

@@ -42,8 +42,8 @@ def judge_contrast(claim: Claim, test: Contrast, group: Group, tests: int) -> Ou
         reason = guards.unlearned(kind, outcome, group, weights, unit or 0.0)
         reason = reason or guards.failed(outcome, group, able)
         if not reason and guards.rests_on_absence(kind, outcome, metric):
-            low = claim.nothing in claim.expects_chance
-            reason = guards.unlike_floor(group, weights, claim.nothing, unit or 0.0, low)
+            chance = claim.nothing in claim.expects_chance
+            reason = guards.unlike_floor(group, weights, claim.nothing, unit or 0.0, chance)
         if reason:
             return verdicts.doubted(outcome, f"{outcome.reason}; but {reason}")
         if kind == "greater" and outcome.verdict == "supported" and not test.factor and unit:

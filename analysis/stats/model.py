@@ -198,9 +198,10 @@ class Model:
         Shared or None
             None where it cannot be told, and need not be.
         """
-        many = len(weights) > FEW and self._cells.shape[1] >= TELLING
+        there = self._there(weights)
+        many = len(weights) > FEW and np.any(there, axis=0).sum() >= TELLING
         beside = self.by_seed(weights)
-        own = self._interaction(weights, np.all(self._there(weights), axis=0))
+        own = self._interaction(weights, np.all(there, axis=0))
         if own is None:
             return Shared(math.nan, math.nan, 0, 0, beside, many) if many else None
         f, p, df, rest = own

@@ -11,13 +11,16 @@ from analysis.runs.table import METRICS
 from analysis.stats.model import Model
 from plugins.contracts.metric import Metric
 from plugins.contracts.tasks import metric_of
-from study.runs.attempt import FAILURES
 from study.runs.contents import short
 
 __all__ = [
     *("cards", "counting", "direction", "failed", "lost", "mixed", "missing"),
     *("of_data", "outlier_note", "outliers", "stuck", "stuck_note", "switches", "valueless"),
 ]
+
+LOST = ("failed", "oom")
+"""States that tell of the training. Runs that are killed, lost or out of time go on mostly, or were
+cancelled; they are missing, as planned ones are."""
 
 FAR = 6.0  # residual standard deviations from the other seeds, of an outlier
 BY_MECHANISM = {
@@ -202,19 +205,16 @@ def outlier_note(runs: pd.DataFrame, metric: Metric) -> list[str]:
 
 
 def lost(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that ended by a fault, whatever it was, or finished without a value.
-
-    Memory or time that ran out is no accident of the machine alone: large mechanisms need more.
-    """
+    """Return the runs that failed, for want of memory too, or finished without a value."""
     valueless = (runs["state"] == "completed") & runs["value"].isna()
-    return runs[runs["state"].isin(FAILURES) | valueless]
+    return runs[runs["state"].isin(LOST) | valueless]
 
 
 def failed(runs: pd.DataFrame) -> list[str]:
-    """Name the runs that ended by a fault, in one sentence; none if no run did."""
+    """Name the runs that failed, in one sentence; none if no run did."""
     named = [
         f"{run.mechanism} seed {run.seed}{'' if run.state == 'failed' else f' ({run.state})'}"
-        for run in runs[runs["state"].isin(FAILURES)].itertuples()
+        for run in runs[runs["state"].isin(LOST)].itertuples()
     ]
     return [f"failed, and left out: {', '.join(named)}"] * bool(named)
 

@@ -47,10 +47,9 @@ def triage(
     from rich.table import Table
 
     from study.errors import StudyError, nearest
-    from study.runs.attempt import FAILURES
     from study.screen import Screen
     from study.status.rows import json_list
-    from study.status.triage import failures
+    from study.status.triage import FAILURES, failures
 
     for wanted in state or ():
         if wanted not in FAILURES:

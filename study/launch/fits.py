@@ -85,8 +85,10 @@ def check_gpus(runs: Iterable[Run], profile: Profile, cluster: str) -> list[str]
     """
     if profile.gpu_hours:
         return []
-    first = {json.dumps([run.grid, run.task, run.science["recipe"]]): run for run in runs}
-    large = [run for run in first.values() if data.from_copy(run.data) or weights.of(run.science)]
+    one_each = {json.dumps([run.grid, run.task, run.science["recipe"]]): run for run in runs}
+    large = [
+        run for run in one_each.values() if data.from_copy(run.data) or weights.of(run.science)
+    ]
     names = ", ".join(dict.fromkeys(run.grid for run in large))
     return [
         f"warning: --cluster {cluster} asks for no GPU, so that {names} would train on CPUs;"

@@ -22,15 +22,12 @@ import psutil
 from study.files import read_json, write_json, write_once
 
 __all__ = [
-    *("CAUSES", "FAILURES", "GONE", "Attempt"),
+    *("CAUSES", "GONE", "Attempt"),
     *("cancelled_by", "checkpoints", "last_sign", "process_record"),
 ]
 
 CAUSES = ("completed", "failed", "preempted", "timeout", "oom", "killed", "lost")
 """What ``exit.json`` may name."""
-
-FAILURES = ("failed", "oom", "killed", "timeout", "lost")
-"""Those that are somebody's or something's fault, as a preemption is not."""
 
 GONE = "the process is gone and left no record"
 

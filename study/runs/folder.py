@@ -155,7 +155,10 @@ class RunFolder:
         if self.result is not None or (before is not None and before.in_hand):
             return None
         if before is not None and before.exit is None:
-            before.write_off("killed", GONE, last_sign(before))
+            if before.submission is None:
+                before.write_off("lost", "it was claimed, and never submitted")
+            else:
+                before.write_off("killed", GONE, last_sign(before))
         n = before.n + 1 if before is not None else 1
         path = self.path / "attempts" / str(n)
         try:

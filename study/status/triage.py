@@ -22,7 +22,10 @@ from study.status.follow import source
 from study.status.rows import final, job_of
 from study.status.states import States
 
-__all__ = ["Failure", "Signature", "failures", "normalised", "signature"]
+__all__ = ["FAILURES", "Failure", "Signature", "failures", "normalised", "signature"]
+
+FAILURES = ("failed", "oom", "killed", "timeout", "lost")
+"""States that are somebody's or something's fault, as a preemption is not."""
 
 FRAMES = 2  # of our code, the last ones, that tell failures apart
 TAIL_BYTES = 1 << 16  # of a log, enough for its last traceback

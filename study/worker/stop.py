@@ -117,7 +117,8 @@ def _obey_the_parent() -> None:
 
     def heed() -> None:
         while signal.sigwaitinfo(CAUSE_OF_SIGNAL).si_pid != parent:
-            pass
+            if os.getppid() != parent:
+                break  # it trains no more
         os._exit(0)
 
     threading.Thread(target=heed, daemon=True).start()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
+import pandas as pd
 import pytest
 from worlds import world
 
-from analysis.stats.claims import judge
+from analysis.stats.claims import holm, judge, load
 from analysis.stats.group import groups
-from study.runs.attempt import FAILURES
 
 EQUAL = "      - equivalent: {0111: 1, 1111: -1}"
 
@@ -22,8 +25,8 @@ def able():
     return world({"0111": 20.0, "1111": 20.0, "none": 15.0}, seeds=4, sd=0.01)
 
 
-@pytest.mark.parametrize("state", FAILURES)
-def test_runs_lost_by_whatever_fault_on_one_side_alone_take_a_verdict_back(mine, state):
+@pytest.mark.parametrize("state", ["failed", "oom"])
+def test_failed_runs_on_one_side_alone_take_a_verdict_back(mine, state):
     frame = able()
     assert verdict_of(frame, mine(EQUAL)).verdict == "supported"
     gone = (frame["mechanism"] == "1111") & (frame["seed"] == 3)
@@ -36,8 +39,8 @@ def test_runs_lost_by_whatever_fault_on_one_side_alone_take_a_verdict_back(mine,
     assert f"failed, and left out: {named}" in group.notes
 
 
-@pytest.mark.parametrize("state", ["planned", "queued", "running", "preempted"])
-def test_runs_that_are_to_come_are_no_losses(mine, state):
+@pytest.mark.parametrize("state", ["planned", "running", "preempted", "timeout", "killed"])
+def test_runs_that_may_go_on_are_no_losses(mine, state):
     frame = able()
     gone = (frame["mechanism"] == "1111") & (frame["seed"] == 3)
     frame.loc[gone, ["state", "value"]] = state, float("nan")
@@ -60,3 +63,17 @@ def test_an_outlier_of_the_floor_is_named_where_the_floor_is_asked(mine):
     assert "none seed 5" in verdict_of(frame, mine(EQUAL)).reason
     gain = mine("      - greater: {0111: 1, 1111: -1}")
     assert "none seed 5" not in verdict_of(frame, gain).reason
+
+
+def test_a_verdict_that_was_taken_back_counts_among_those_that_were_tried():
+    frame = able()
+    gains = world({"0010": 15.5}, seeds=4, sd=0.01)
+    table = pd.concat([frame, gains], ignore_index=True)
+    found = judge(groups(table), [claim for claim in load() if claim.id in ("1b", "3d")])
+    first, second = found
+    assert [each.verdict for each in found] == ["supported", "supported"]
+    taken = replace(second, p=math.nan, verdict="inconclusive")
+    assert holm([first, taken])[0] == pytest.approx(2 * first.p)
+    assert math.isnan(holm([first, taken])[1])
+    # What could not be tested was not tried.
+    assert holm([first, replace(taken, verdict="not tested")])[0] == pytest.approx(first.p)

@@ -85,7 +85,7 @@ def test_what_was_preempted_is_queued_while_its_job_is_in_the_queue_again(run):
 
 @pytest.mark.parametrize(
     ("cause", "noted"),
-    [("timeout", None), ("killed", None), ("preempted", None), ("preempted", "PREEMPTED")],
+    [("timeout", None), ("preempted", None), ("preempted", "PREEMPTED")],
 )
 def test_what_waited_again_and_is_cancelled_then_is_left_alone(run, cause, noted):
     attempt = run.newest

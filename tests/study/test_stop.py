@@ -142,7 +142,7 @@ def start_slow(toy, tmp_path, seconds):
 
 
 def test_a_save_may_take_its_time(toy, tmp_path):
-    process, folder = start_slow(toy, tmp_path, 25)
+    process, folder = start_slow(toy, tmp_path, 12)
     assert "1 to end their step and leave a checkpoint" in process.communicate(timeout=60)[0]
     assert process.returncode == 130
     assert (folder.path / "saved").exists()

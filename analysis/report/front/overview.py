@@ -28,7 +28,6 @@ from analysis.tables.columns import columns
 from analysis.tables.effects import cells
 from analysis.tables.others import others
 from study.errors import StudyError
-from study.runs.attempt import FAILURES
 from study.runs.folder import STATES, RunFolder
 from study.status import triage
 from study.status.states import States
@@ -198,7 +197,7 @@ def tally(states: Sequence[str]) -> list[tuple[str, int]]:
 
 def failures(folders: Mapping[str, RunFolder], states: Mapping[str, str]) -> list[triage.Failure]:
     """Return the failures of the runs, the one with most runs first."""
-    failed = [name for name, state in states.items() if state in FAILURES]
+    failed = [name for name, state in states.items() if state in triage.FAILURES]
     found = States(of=dict(states), seen=dict(folders))
     return triage.failures(found, failed)
 

@@ -138,7 +138,7 @@ class Slots:
             if settle(folder, said or Answers()):
                 waiting.append((folder, _task(folder)))
             else:
-                tell(f"{folder.path.name} is left to the job that it was given to")
+                tell(f"{folder.path.name} is left alone: it is done by now, or its job goes on")
         workers: list[_Worker] = []
         causes: dict[Path, list[str]] = {}
         stop = StopFlag()
@@ -237,6 +237,7 @@ class Slots:
             self.unrecorded.append(f"  {attempt.path}: {cause}, {error}: {lost}")
 
     def _stop(self, workers: list[_Worker], stop: StopFlag, tell: Callable[[str], object]) -> None:
+        stop.begin()  # it may be an error and no signal that ends this
         for worker in workers:
             _tell(worker.process)
         began, told = time.monotonic(), False
@@ -247,7 +248,10 @@ class Slots:
                     _kill_group(worker.process)
             elif waited > TOLD_SECONDS and not told:
                 told = True
-                tell(f"{left} to end their step and leave a checkpoint; Ctrl-C again kills them")
+                with contextlib.suppress(OSError):  # of a terminal that was closed
+                    tell(
+                        f"{left} to end their step and leave a checkpoint; Ctrl-C again kills them"
+                    )
             time.sleep(POLL_SECONDS)
 
 

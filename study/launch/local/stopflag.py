@@ -9,7 +9,7 @@ from types import FrameType
 __all__ = ["StopFlag"]
 
 AGAIN_SECONDS = 1.0
-"""From the first signal until another Ctrl-C is meant."""
+"""From the first signal until another is meant."""
 
 
 class StopFlag:
@@ -20,7 +20,7 @@ class StopFlag:
     wanted: bool
         Whether to stop.
     again: bool
-        Whether another SIGINT came while that was done.
+        Whether another SIGINT or SIGTERM came while that was done.
     """
 
     def __init__(self) -> None:
@@ -28,12 +28,16 @@ class StopFlag:
         self._since = 0.0
         self._before: dict[signal.Signals, object] = {}
 
-    def _set(self, number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
+    def begin(self) -> None:
+        """Take it that to stop is wanted."""
         if not self.wanted:
-            self.wanted, self._since = True, now
-        # Of the others a second may come by itself, as when a terminal is closed.
-        elif number == signal.SIGINT and now - self._since > AGAIN_SECONDS:
+            self.wanted, self._since = True, time.monotonic()
+
+    def _set(self, number: int, frame: FrameType | None) -> None:
+        if not self.wanted:
+            self.begin()
+        # Another SIGHUP may come by itself, when a terminal is closed.
+        elif number != signal.SIGHUP and time.monotonic() - self._since > AGAIN_SECONDS:
             self.again = True
 
     def __enter__(self) -> None:

@@ -50,7 +50,7 @@ WORDS: Mapping[str, str] = {
 """Terminal states that say what a worker cannot know, as causes of `study.launch.retries`."""
 
 SAYS_MORE: Mapping[str, tuple[str, ...]] = {
-    "killed": ("OUT_OF_MEMORY", "NODE_FAIL", "CANCELLED"),
+    "killed": ("OUT_OF_MEMORY", "NODE_FAIL"),  # other runs of its job may be cancelled later
     "timeout": ("CANCELLED",),  # of a job that waited again for its next attempt
 }
 """What Slurm can know of an end beyond the cause that was recorded."""

@@ -226,8 +226,18 @@ def test_margins_are_those_that_are_registered_unless_others_are_given(call, gri
     Path("wide.yaml").write_text("margins: {BLEU: 3}\n")
     assert margin(claims=[Path("wide.yaml")]) == 3
     assert margin(grids=None) == load()[0].margins["BLEU"] == 0.5
-    # Grids that disagree leave it at what is usual.
+    Path("wide.yaml").write_text("margins: {BLEU: 0.5}\n")  # said, though it is the usual one
+    assert margin(claims=[Path("wide.yaml")]) == 0.5
+    # Grids that disagree leave it at what is usual, which one has that is not registered.
     other = Path("h.yaml")
     other.write_text(GRID)
+    assert margin(grids=(grid, other)) == 0.5
     call("register", other, "--margin", "BLEU=4")
     assert margin(grids=(grid, other)) == 0.5
+
+
+def test_an_amendment_keeps_the_margin_and_says_what_it_changes(call, grid):
+    call("register", grid, "--margin", "BLEU=1")
+    edit(grid, ("[0, 1, 2]", "[0, 1, 2, 3]"))
+    assert "seeds 3 -> 4" in call("register", grid, "--amend", "another GPU")
+    assert [entry.plan["margins"]["BLEU"] for entry in read(beside(grid))] == [1, 1]

@@ -203,3 +203,24 @@ def test_what_the_runs_that_there_are_decide_is_registered_with_these_mechanisms
     edit(grid, ('"1111"]', '"1111", "0010"]'))
     _, found = told(grid, frame, claims)
     assert (found["mine"].registered, found["1b"].registered) == ("changed", "yes")
+
+
+@pytest.mark.parametrize(
+    ("margins", "finished", "mark"),
+    [
+        ((1.0, 0.5), (3, 0), "amended"),
+        ((0.5, 1.0), (3, 0), "late"),
+        ((0.5, 0.5), (3, 0), "amended"),
+        ((0.5, 1.0), (0, 3), "yes"),
+        ((1.0, 0.5), (0, 3), "late"),
+    ],
+)
+def test_an_amendment_may_be_early_after_a_late_entry(grid, margins, finished, mark):
+    """Another recipe has other runs, of which none has finished yet."""
+    claims = load(margins={"BLEU": 0.5})
+    entries = [
+        registered(grid, load(margins={"BLEU": margin}), finished=done, reason="why" * at)
+        for at, (margin, done) in enumerate(zip(margins, finished, strict=True))
+    ]
+    write(beside(grid), entries)
+    assert told(grid, claims=claims)[1]["1b"].registered == mark
