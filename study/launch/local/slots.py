@@ -237,7 +237,8 @@ class Slots:
             self.unrecorded.append(f"  {attempt.path}: {cause}, {error}: {lost}")
 
     def _stop(self, workers: list[_Worker], stop: StopFlag, tell: Callable[[str], object]) -> None:
-        stop.begin()  # it may be an error and no signal that ends this
+        if workers:
+            stop.begin()  # an error that ends this gave no signal
         for worker in workers:
             _tell(worker.process)
         began, told = time.monotonic(), False
