@@ -58,10 +58,10 @@ def _registered(grids: Sequence[Path]) -> dict[str, float]:
     from study.grid.reading import find, load
 
     found: dict[str, set[float]] = {}
+    usual = margins_of()
     for path in find(grids) if grids else ():
-        own = margins_of()
-        if entries := read(beside(path)):
-            own = entries[-1].plan["margins"]
+        entries = read(beside(path))
+        own = entries[-1].plan["margins"] if entries else usual
         for metric in find_task(load(path).task).metrics:
             if metric.name in own:
                 found.setdefault(metric.name, set()).add(own[metric.name])

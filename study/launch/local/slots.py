@@ -115,7 +115,7 @@ class Slots:
         A run that fails does not stop the others. A run that is killed, for instance by the kernel
         for want of memory, is put back at the end as often as `RETRIED` says. SIGINT, SIGTERM and
         SIGHUP stop everything: workers are told to end and leave their checkpoints. A second SIGINT
-        kills them.
+        or SIGTERM kills them.
 
         Parameters
         ----------
