@@ -145,6 +145,7 @@ def test_mistakes_are_named(call, arguments, said):
 
 
 def test_runs_of_a_grid_that_have_not_finished_are_counted(call, monkeypatch, tmp_path):
+    (tmp_path / "mine.yaml").write_text("task: detection\nproduct:\n  mechanism: [none]\n")
     ids = [path.name for path in (tmp_path / "runs").iterdir()]
     asked = Question("mine", "none", "study run mine.yaml", [*ids, "not-yet-there"])
     monkeypatch.setattr("analysis.commands.question.questions", lambda grids: [asked])
