@@ -29,9 +29,9 @@ def judged_by(path):
         own = {"accuracy": 0.01} if room == "questions" else None
         return [ROOT / "analysis/claims/questions.yaml"], own
     if room == "embedded":
-        point = {"detection": ("mAP", 0.01), "segmentation": ("mIoU", 0.01), "field": ("mIoU", 0.01)}
-        more = [ROOT / "analysis/claims/field.yaml"] if name == "field" else []
-        return more, dict([point.get(name, ("BLEU", 1.0))])
+        images = {"detection": "mAP", "segmentation": "mIoU", "field": "mIoU"}
+        point = {images[name]: 0.01} if name in images else {"BLEU": 1.0}
+        return [ROOT / "analysis/claims/field.yaml"] if name == "field" else [], point
     return [], None
 
 
