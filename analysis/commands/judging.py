@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from analysis.stats.claimfile import Claim
 
-__all__ = ["Claims", "Margins", "agreed", "amounts", "check", "margins"]
+__all__ = ["Claims", "Margins", "agreed", "amounts", "check", "margins", "registered"]
 
 Claims = Annotated[
     list[Path] | None,
@@ -44,11 +44,11 @@ def agreed(
     from analysis.stats.claimfile import load, margins_of
 
     said = margins_of(claims or ()) | margins(margin)
-    return load(claims or (), _registered(grids or ()) | said)
+    return load(claims or (), registered(grids or ()) | said)
 
 
-def _registered(grids: Sequence[Path]) -> dict[str, float]:
-    """Return the margins in which all grids agree, by metric.
+def registered(grids: Sequence[Path]) -> dict[str, float]:
+    """Return the margins in which all grids agree, by metric; none without a grid.
 
     They are those of a registration's last entry; a grid that is not registered has the usual ones.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -28,8 +29,10 @@ def plot(
 ) -> None:
     """Draw every figure that the runs allow, as PNG, SVG and PDF, with its caption as text.
 
-    Each grid has a folder, and in the one above is what several of them show together.
+    Each grid has a folder, and in the one above is what several of them show together. Verdicts are
+    drawn by the margins that are registered of the grids, or else by the usual ones.
     """
+    from analysis.commands.judging import registered
     from analysis.figures.all import draw_all, kinds
     from analysis.figures.drawing.form import Form, inches, shaped
 
@@ -39,7 +42,8 @@ def plot(
         together = Question(os.path.commonpath([q.name for q, _ in asked]), WITHOUT, "")
         asked.insert(0, (together, union(frame for _, frame in asked)))
     for question, frame in asked:
-        with shaped(form):
+        of = grids if question.file is None else [question.file]
+        with shaped(replace(form, margins=registered(of or ()))):
             drawn = draw_all(frame, out / question.name, question.baseline)
         for path in (path for paths in drawn.values() for path in paths):
             print(path)

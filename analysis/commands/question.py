@@ -96,6 +96,7 @@ class Question:
     command: str
     ids: list[str] | None = None
     cells: list[Cell] = field(default_factory=list)
+    file: Path | None = None
 
 
 def questions(grids: list[Path] | None) -> list[Question]:
@@ -115,6 +116,7 @@ def questions(grids: list[Path] | None) -> list[Question]:
                 f"study run {path}",
                 [run.id for run in runs],
                 [(run.task, tuple(run.sites), str(run.mechanism), run.seed) for run in runs],
+                path,
             )
         )
     return asked

@@ -48,10 +48,10 @@ FONT_SIZE = 7.0
 
 
 def shown(groups: Sequence[Group]) -> list[Verdict]:
-    """Return the verdicts with an interval and a margin that is agreed on for the metric."""
+    """Return the verdicts with an interval and a margin, that of the form or the usual one."""
     return [
         verdict
-        for verdict in judge(groups, load())
+        for verdict in judge(groups, load((), form().margins))
         if math.isfinite(verdict.high - verdict.low) and verdict.claim.margins.get(verdict.metric)
     ]
 

@@ -55,7 +55,9 @@ def grid(monkeypatch):
             )
             for cell in cells
         ]
-        return SimpleNamespace(name=f"demo/{path.stem}", baseline="none", runs=lambda: runs)
+        return SimpleNamespace(
+            name=f"demo/{path.stem}", task="detection", baseline="none", runs=lambda: runs
+        )
 
     ids: dict[tuple[str, int], str] = {}
     monkeypatch.setattr("study.grid.reading.load", load)
@@ -198,6 +200,21 @@ def test_plot_shows_the_runs_of_several_grids_together_too(call, make_run, grid)
     listed = call("plot", "g.yaml", "h.yaml").stdout.split()
     for folder in ("demo", "demo/g", "demo/h"):
         assert f"results/figures/{folder}/overview.png" in listed
+
+
+def test_plot_draws_verdicts_by_the_margin_that_is_registered(
+    call, make_run, grid, tmp_path, monkeypatch
+):
+    for mechanism, seed in (("none", 0), ("none", 1), ("0010", 0), ("0010", 1)):
+        value = 0.3 + 0.01 * seed + 0.05 * (mechanism == "0010")
+        grid[mechanism, seed] = make_run(mechanism, seed, value).name
+    caption = tmp_path / "results/figures/demo/g/verdicts.txt"
+    call("plot", "g.yaml")
+    assert "One margin: 0.005 mAP." in caption.read_text()
+    entry = SimpleNamespace(plan={"margins": {"mAP": 0.02}})
+    monkeypatch.setattr("analysis.registered.file.read", lambda path: [entry])
+    call("plot", "g.yaml")
+    assert "One margin: 0.02 mAP." in caption.read_text()
 
 
 def test_archived_runs_that_no_grid_asks_for_are_not_there_without_a_word(

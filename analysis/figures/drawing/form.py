@@ -1,4 +1,4 @@
-"""The form that figures are asked for in: how wide, and with or without heading and notes.
+"""The form that figures are asked for in: width, heading and notes, and the margins of verdicts.
 
 It holds for whatever is drawn within `shaped`, as the styles of matplotlib do, so that a figure
 from another package, which knows nothing of it, still fits its own ``draw``.
@@ -7,10 +7,10 @@ from another package, which knows nothing of it, still fits its own ``draw``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from study.errors import StudyError
 
@@ -33,10 +33,13 @@ class Form:
         Of the whole figure, in inches; None: as wide as its panels are by themselves.
     plain: bool
         Without heading and notes, which then stand in the caption alone.
+    margins: mapping of str to float
+        What makes no difference, by metric, in the unit of records, where it is not the usual.
     """
 
     width: float | None = None
     plain: bool = False
+    margins: Mapping[str, float] = field(default_factory=dict)
 
 
 USUAL = Form()

@@ -54,6 +54,13 @@ def test_all_claims_share_an_axis_in_units_of_the_margin(found):
     assert high > max(v.high for v in found) / 0.5
 
 
+def test_the_margin_is_that_of_the_form_where_it_has_one(found):
+    with shaped(Form(margins={"BLEU": 2.0})):
+        wide = shown(there())
+    assert {verdict.claim.margins["BLEU"] for verdict in wide} == {2.0}
+    assert [v.verdict for v in wide] != [v.verdict for v in found]
+
+
 def test_the_region_of_each_claim_is_shaded(found):
     (axes,) = figure(found).axes
     _, high = axes.get_xlim()
