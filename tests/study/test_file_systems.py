@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +14,8 @@ from plugins.contracts import copies
 from plugins.contracts.dataset import PrepareError
 from study.data import contents
 from study.files import append_jsonl, read_json, write_json, write_once
-from study.launch.local.slots import Slots
+from study.launch.local.slots import Slots, _Worker
+from study.launch.local.stopflag import StopFlag
 from study.runs.attempt import Attempt
 from study.runs.folder import iter_runs
 
@@ -120,6 +123,21 @@ def test_an_end_that_cannot_be_recorded_is_told(tmp_path, monkeypatch):
     assert str(attempt.path) in line
     assert "failed, the worker ended" in line
     assert os.strerror(errno.EROFS) in line
+
+
+def test_a_stop_tells_once_of_each_end_that_cannot_be_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(Attempt, "end", refuse(errno.EROFS))
+    monkeypatch.setattr("study.launch.local.slots._tell", lambda process: None)
+    polls = iter([None, None])
+    ends = [lambda: -signal.SIGKILL, lambda: next(polls, 1)]
+    attempt = planned(tmp_path).claim()
+    workers = [
+        _Worker(slot, "toy", None, attempt, SimpleNamespace(poll=end), 0.0)
+        for slot, end in enumerate(ends)
+    ]
+    slots = Slots(2, [])
+    slots._stop(workers, StopFlag(), print)
+    assert ["signal SIGKILL" in line for line in slots.unrecorded] == [True, False]
 
 
 def test_a_command_whose_records_are_lost_does_not_end_well(toy, tmp_path, monkeypatch):

@@ -241,18 +241,17 @@ class Slots:
             stop.begin()  # an error that ends this gave no signal
         for worker in workers:
             _tell(worker.process)
-        began, told = time.monotonic(), False
-        while left := sum(not self._ended(worker) for worker in workers):
+        began, told, left = time.monotonic(), False, workers
+        while left := [worker for worker in left if not self._ended(worker)]:
             waited = time.monotonic() - began
             if stop.again or waited > PATIENCE_SECONDS:
-                for worker in workers:
+                for worker in left:
                     _kill_group(worker.process)
             elif waited > TOLD_SECONDS and not told:
                 told = True
+                what = "to end their step and leave a checkpoint; Ctrl-C again kills them"
                 with contextlib.suppress(OSError):  # of a terminal that was closed
-                    tell(
-                        f"{left} to end their step and leave a checkpoint; Ctrl-C again kills them"
-                    )
+                    tell(f"{len(left)} {what}")
             time.sleep(POLL_SECONDS)
 
 
