@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.attention.core.site import Site
+from plugins.attention.core.standing import placed
 from plugins.attention.core.word import Word
 from plugins.contracts.dataset import Checked
 from plugins.contracts.items import CountsItems
@@ -89,6 +90,8 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
         """Refuse what cannot stand there, and any mechanism in a network that sees no image."""
         if recipe.network != "question_only":
             super().check(word, sites, recipe)
+            if recipe.frozen_visual and not recipe.visual_epochs:
+                self._refuse_unlearnt(word, sites, recipe)
             if recipe.goal == "ground":
                 planning.check(word, sites, POOL, self.site(POOL, recipe))
         elif word.parts:
@@ -96,6 +99,16 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
                 f"mechanism {word}: network question_only sees no image, so in its grid there is"
                 " none but 'none'"
             )
+
+    def _refuse_unlearnt(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
+        """Refuse what stands in a visual network that never learns: it would not either."""
+        standing = placed(word, {name: self.site(name, recipe) for name in sites})
+        for name, parts in standing.items():
+            if parts and name != POOL:
+                raise ValueError(
+                    f"mechanism {str(word)!r} would learn nothing at {name!r}, since the visual"
+                    " network is frozen from the start: set frozen_visual to false"
+                )
 
     def metric(self, name: str) -> Metric:
         """Return the definition of a metric; of one by type or by glimpse, that of the whole."""

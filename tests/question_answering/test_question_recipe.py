@@ -9,6 +9,9 @@ from plugins.question_answering.recipe import Recipe
 from plugins.question_answering.task import QuestionAnswering
 
 TASK = QuestionAnswering()
+FROZEN = {
+    "network": "resnet", "depth": 18, "pretrained": "torchvision://resnet18", "visual_epochs": 0
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,7 @@ def test_fewer_questions_than_a_batch_are_refused():
         ("soft:reduction=128", ("pool",), {}, "64 is the largest"),
         ("cbam", ("conv5",), {}, "no site 'conv5' with stages 3: conv2, conv3, conv4"),
         ("soft", ("pool",), {"network": "question_only", "visual_epochs": 0}, "sees no image"),
+        ("0010", ("conv4",), FROZEN, "would learn nothing at 'conv4'.*set frozen_visual to false"),
     ],
 )
 def test_what_cannot_stand_there_is_refused(word, sites, given, message):
