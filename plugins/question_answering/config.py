@@ -24,20 +24,33 @@ from plugins.question_answering.data.words import FIRST, known_words
 from plugins.question_answering.recipe import Recipe
 from plugins.question_answering.sites import POOL
 
-__all__ = ["answers_of", "backbone", "network", "runner_config", "schedule", "training_config"]
+__all__ = [
+    "answers_of",
+    "backbone",
+    "network",
+    "runner_config",
+    "schedule",
+    "training_config",
+    "words_of",
+]
 
 PREPROCESSOR = {"type": "EachImageOnce", **RGB}
 
 
 def answers_of(job: Job) -> tuple[str, ...]:
     """Return the answers that are known, the most frequent first."""
-    found = tuple(read_answers(job.data, job.recipe.least))
+    found = tuple(read_answers(job.data, job.recipe.least, job.recipe.training_images))
     if not found:
         raise ValueError(
             f"least ({job.recipe.least}): no answer in {job.data} is the best one of so many"
             " training questions"
         )
     return found
+
+
+def words_of(job: Job) -> dict[str, int]:
+    """Return the number of each word that the questions have which the run learns from."""
+    return known_words(job.data, job.recipe.training_images)
 
 
 def network(job: Job, answers: int, words: int, names: dict[str, int]) -> ConfigDict:
@@ -131,7 +144,7 @@ def runner_config(job: Job) -> dict[str, Any]:
     if recipe.visual_epochs:
         known = attributes(read_objects(job.data, "train"))
         names = {attribute: len(values) for attribute, values in known.items()}
-    config = training_config(job, len(answers), len(known_words(job.data)), names)
+    config = training_config(job, len(answers), len(words_of(job)), names)
     return config | {
         "train_dataloader": _loader(job, "train", answers),
         "val_dataloader": _loader(job, recipe.evaluation_split, answers),
@@ -178,6 +191,7 @@ def _loader(job: Job, split: str, answers: tuple[str, ...]) -> dict[str, Any]:
         "size": recipe.image_size if recipe.sees_images else None,
         "length": recipe.question_length,
         "images": recipe.training_images if to_train else recipe.evaluation_images,
+        "training_images": recipe.training_images,
         "cells": recipe.cells if to_train and recipe.visual_epochs else None,
         "boxes": recipe.boxes if of_features else None,
         "channels": recipe.feature_channels if of_features else None,

@@ -13,9 +13,9 @@ from torch import Tensor
 from plugins.contracts.job import Job
 from plugins.openmmlab.look import trained_model
 from plugins.question_answering.boxes import FeaturesOfBoxes, as_shares
-from plugins.question_answering.config import runner_config
+from plugins.question_answering.config import runner_config, words_of
 from plugins.question_answering.data.objects import cells_within
-from plugins.question_answering.data.words import known_words, numbers, words
+from plugins.question_answering.data.words import numbers, words
 from plugins.question_answering.grounding import look as of_phrases
 from plugins.question_answering.reading import read_image_of_user
 
@@ -60,7 +60,7 @@ def look(job: Job, image: Path, question: str) -> dict[str, np.ndarray[Any, Any]
     of_features = recipe.takes_features
     pixels, size = read_image_of_user(image, SHOWN if of_features else recipe.image_size)
     item: dict[str, Any] = {"inputs": pixels, "image": 0}
-    item["words"] = torch.tensor(numbers(question, known_words(job.data), recipe.question_length))
+    item["words"] = torch.tensor(numbers(question, words_of(job), recipe.question_length))
     if of_features:
         features = FeaturesOfBoxes(job.data, recipe.boxes, recipe.feature_channels)
         read, boxes = features.read(image.name)

@@ -11,8 +11,8 @@ from plugins.contracts.job import Job
 from plugins.contracts.probe import Probed
 from plugins.openmmlab import probe as steps_of
 from plugins.openmmlab.probe import MadeUp
-from plugins.question_answering.config import answers_of, training_config
-from plugins.question_answering.data.words import FIRST, known_words
+from plugins.question_answering.config import answers_of, training_config, words_of
+from plugins.question_answering.data.words import FIRST
 from plugins.question_answering.grounding import probe as of_phrases
 
 __all__ = ["MadeUpQuestions", "probe"]
@@ -61,7 +61,7 @@ def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
     if job.recipe.goal == "ground":
         return of_phrases.probe(job, steps, outputs)
     if outputs is None:
-        answers, words = len(answers_of(job)), len(known_words(job.data))
+        answers, words = len(answers_of(job)), len(words_of(job))
     else:
         answers = words = outputs
     recipe = job.recipe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,10 @@ from torch.utils.data import Dataset
 from plugins.contracts.dataset import PrepareError
 from plugins.openmmlab.training import WholeBatches
 from plugins.question_answering.boxes import FeaturesOfBoxes
-from plugins.question_answering.data.answers import score
+from plugins.question_answering.data.answers import targets
 from plugins.question_answering.data.layout import read_questions
 from plugins.question_answering.data.objects import attributes, in_cells, read_objects, shares
-from plugins.question_answering.data.rows import Question
 from plugins.question_answering.data.words import PADDING, known_words, numbers
-from plugins.question_answering.metrics.normalisation import normalised, stripped
 
 __all__ = ["Asked", "EachImageOnce", "ImageByImage", "read_image", "read_image_of_user"]
 
@@ -50,8 +48,8 @@ class Asked(Dataset):
         without `boxes`, nothing is seen of an image.
     length: int
         Words of a question that are read.
-    images: int, optional
-        Only the questions about the first so many images.
+    images, training_images: int, optional
+        Only the questions about the first so many images, in `split` and for the words of train.
     cells: (int, int), optional
         Rows and columns in which objects are named, in ``named``.
     boxes, channels: int, optional
@@ -71,6 +69,7 @@ class Asked(Dataset):
         size: tuple[int, int] | None,
         length: int,
         images: int | None = None,
+        training_images: int | None = None,
         cells: tuple[int, int] | None = None,
         boxes: int | None = None,
         channels: int | None = None,
@@ -79,7 +78,7 @@ class Asked(Dataset):
         # A plain dict: checkpoints hold it, and are read without executing anything.
         self.metainfo = {"classes": tuple(metainfo["classes"])}
         questions = read_questions(self.root, split, images)
-        known = known_words(self.root)
+        known = known_words(self.root, training_images)
         self.words = torch.tensor([numbers(each.question, known, length) for each in questions])
         self.paths = list(dict.fromkeys(question.image for question in questions))
         number = {path: index for index, path in enumerate(self.paths)}
@@ -91,8 +90,7 @@ class Asked(Dataset):
             self.features.check(self.paths)
         self.boxes = self.scores = None
         if split == "train":
-            self.answers = {answer: index for index, answer in enumerate(metainfo["classes"])}
-            self.scores = [_scores(question, self.answers) for question in questions]
+            self.scores = targets(self.metainfo["classes"], questions)
         else:
             self.boxes = [question.boxes for question in questions]
         if cells is not None:
@@ -110,7 +108,7 @@ class Asked(Dataset):
         shown, size = self._read(image)
         item: dict[str, Any] = {**shown, "words": self.words[index], "image": image}
         if self.scores is not None:
-            item["scores"] = torch.zeros(len(self.answers))
+            item["scores"] = torch.zeros(len(self.metainfo["classes"]))
             for answer, right in self.scores[index]:
                 item["scores"][answer] = right
         if self.boxes is not None:
@@ -160,17 +158,6 @@ def read_image_of_user(path: Path, size: tuple[int, int]) -> tuple[Tensor, tuple
         return read_image(path, size)
     except (OSError, AttributeError, cv2.error) as error:  # mmcv returns None for what is no image
         raise ValueError(f"{path} cannot be read as an image: {error}") from None
-
-
-def _scores(question: Question, known: Mapping[str, int]) -> Sequence[tuple[int, float]]:
-    """Return the known answers that are right, by number, and how right each is."""
-    given = set(question.answers)
-    if len(question.answers) > 1:
-        given |= {made(answer) for answer in given for made in (stripped, normalised)}
-    found = [
-        (known[each], score(each, question.answers)) for each in sorted(given) if each in known
-    ]
-    return [(answer, right) for answer, right in found if right]
 
 
 @DATA_SAMPLERS.register_module()

@@ -11,8 +11,8 @@ from mmengine.registry import MODELS, init_default_scope
 from plugins.attention.core import cost as costs
 from plugins.contracts.job import Job
 from plugins.openmmlab import evaluation, training
-from plugins.question_answering.config import answers_of, network, runner_config
-from plugins.question_answering.data.words import FIRST, known_words
+from plugins.question_answering.config import answers_of, network, runner_config, words_of
+from plugins.question_answering.data.words import FIRST
 from plugins.question_answering.grounding import config as of_phrases
 from plugins.question_answering.grounding import cost as cost_of_phrases
 
@@ -41,7 +41,7 @@ def cost(job: Job, outputs: int | None = None) -> costs.Cost:
     if recipe.goal == "ground":
         return cost_of_phrases.cost(job, outputs)
     if outputs is None:
-        answers, known = len(answers_of(job)), len(known_words(job.data))
+        answers, known = len(answers_of(job)), len(words_of(job))
     else:
         answers = known = outputs
     inputs = cost_of_phrases.inputs(recipe)

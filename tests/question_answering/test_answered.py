@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from plugins.question_answering.data.answers import score, targets, upper_bound
 from plugins.question_answering.data.layout import write_questions
 from plugins.question_answering.data.rows import Question
 from plugins.question_answering.evaluator import Answers
@@ -142,3 +143,27 @@ def test_hard_attention_points_by_presence_and_tells_how_many_it_keeps(metric):
     assert values["cells_kept"] == 1.5
     assert values["macs_kept"] == 150
     assert not any(name.startswith("entropy") for name in values)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        ["cat"] * 9 + ["a cat"],
+        ["the cat"] * 10,
+        ["the cat"] * 10 + [" the cat "],
+        ["yes", "no"] * 5,
+        ["2", "two"] * 5,
+        ["dog"] * 10,
+        ["dog"],
+    ],
+)
+def test_the_bound_and_the_targets_are_the_best_and_all_scores_of_known_answers(answers):
+    vocabulary = ("the cat", "cat", "two", "2", "yes", "a dog")
+    question = Question("i.png", "what?", tuple(answers), "t")
+    scores = [score(each, answers) for each in vocabulary]
+    assert upper_bound(vocabulary, [question]) == pytest.approx(max(scores))
+    (rights,) = targets(vocabulary, [question])
+    found = [0.0] * len(vocabulary)
+    for number, right in rights:
+        found[number] = right
+    assert found == pytest.approx(scores)

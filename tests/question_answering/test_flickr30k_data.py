@@ -13,8 +13,9 @@ from PIL import Image
 from plugins.contracts.dataset import PrepareError
 from plugins.question_answering.data import features
 from plugins.question_answering.data.copies import flickr30k
-from plugins.question_answering.data.copies.entities import read_things
+from plugins.question_answering.data.copies.entities import Things, phrases_of, read_things
 from plugins.question_answering.data.layout import read_phrases
+from plugins.question_answering.data.sentences import words_of
 from study import data
 
 LISTS = {"train": ("1000", "1001", "1002"), "val": ("2000",), "test": ("3000",)}
@@ -82,6 +83,22 @@ def test_phrases_with_boxes_are_kept_and_images_linked(copy, tmp_path):
     assert hats.boxes == ((50, 10, 20, 30),)
     assert men.image == "images/2000.jpg"
     assert (out / men.image).resolve() == copy / "flickr30k-images" / "2000.jpg"
+
+
+@pytest.mark.parametrize(
+    ("line", "start", "read"),
+    [
+        ("[/EN#1/people Two men] sit", 0, (["two", "men"], 0)),
+        ('and "[/EN#1/people another man]" sit', 1, (["and", "another", "man"], 1)),
+        ("a non-[/EN#1/people smoking man]", 1, (["a", "non", "smoking", "man"], 2)),
+        ("men and [/EN#1/people men]", 2, (["men", "and", "men"], 2)),
+    ],
+)
+def test_a_phrase_is_read_once_with_what_is_before_it(tmp_path, line, start, read):
+    file = tmp_path / "1.txt"
+    file.write_text(line)
+    (phrase,) = phrases_of(file, "1.jpg", Things((10, 10), {"1": ((0, 0, 1, 1),)}))
+    assert (phrase.start, words_of(phrase)) == (start, read)
 
 
 def test_features_of_boxes_are_taken_instead_and_their_upper_bound_is_told(copy, tmp_path):

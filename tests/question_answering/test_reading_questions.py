@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import coloured_squares as squares
 import numpy as np
 import pytest
 import torch
 
+from plugins.question_answering.config import answers_of, words_of
+from plugins.question_answering.data.layout import read_answers, write_questions
 from plugins.question_answering.data.objects import attributes, cells_within, in_cells
+from plugins.question_answering.data.rows import Question
 from plugins.question_answering.data.words import known_words, numbers
 from plugins.question_answering.reading import Asked, ImageByImage
+from plugins.question_answering.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +118,24 @@ def test_words_are_those_of_train_and_all_else_is_unknown(data):
     ]
     assert numbers("is there a red square", known, 2) == [known["is"], known["there"]]
     assert numbers("?!", known, 2) == [1, 0]
+
+
+def test_of_the_first_images_alone_come_the_words_and_answers_too(tmp_path):
+    rows = [
+        Question(f"images/{n}.png", f"what {word}?", (word,), "t")
+        for n, word in enumerate(("one", "two", "two", "zebra"))
+    ]
+    write_questions(tmp_path, {"train": rows, "val": rows})
+    assert read_answers(tmp_path) == ["two", "one", "zebra"]
+    assert read_answers(tmp_path, images=2) == ["one", "two"]
+    assert read_answers(tmp_path, least=2, images=3) == ["two"]
+    assert [*known_words(tmp_path, 1)] == ["one", "what"]
+    recipe = {"network": "question_only", "visual_epochs": 0, "training_images": 2}
+    job = SimpleNamespace(data=tmp_path, recipe=Recipe(**recipe))
+    assert (answers_of(job), sorted(words_of(job))) == (("one", "two"), ["one", "two", "what"])
+    val = Asked(str(tmp_path), "val", {"classes": ()}, None, 2, training_images=2)
+    assert val.words[2].tolist() == val.words[1].tolist() == [4, 3]
+    assert val.words[3].tolist() == [4, 1]  # it never learnt what a zebra is
 
 
 def test_scores_are_those_of_the_metric(tmp_path):

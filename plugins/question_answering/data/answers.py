@@ -9,13 +9,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from plugins.question_answering.metrics.normalisation import normalised
+from plugins.question_answering.metrics.normalisation import normalised, stripped
 from plugins.question_answering.metrics.vqa import agreement, as_compared, consensus
 
 if TYPE_CHECKING:
     from plugins.question_answering.data.rows import Question
 
-__all__ = ["answer_counts", "majority", "question_only", "score", "upper_bound"]
+__all__ = ["answer_counts", "majority", "question_only", "score", "targets", "upper_bound"]
 
 
 def score(predicted: str, answers: Sequence[str]) -> float:
@@ -33,16 +33,32 @@ def answer_counts(questions: Iterable[Question]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
+def targets(known: Sequence[str], questions: Iterable[Question]) -> list[list[tuple[int, float]]]:
+    """Return of each question which of the known answers are right, by number, and how right."""
+    alike: defaultdict[str, list[int]] = defaultdict(list)
+    for number, answer in enumerate(known):
+        alike[normalised(answer)].append(number)
+
+    def right(answers: Sequence[str]) -> list[tuple[int, float]]:
+        # What is another answer when normalised agrees with nobody.
+        given = {normalised(answer) for answer in answers}
+        numbers = sorted(number for each in given for number in alike.get(each, ()))
+        scores = [(number, score(known[number], answers)) for number in numbers]
+        return [(number, value) for number, value in scores if value]
+
+    return [right(question.answers) for question in questions]
+
+
 def upper_bound(vocabulary: Iterable[str], questions: Sequence[Question]) -> float:
     """Return the mean score of the best answer in `vocabulary` to each question."""
     exact = frozenset(vocabulary)
-    plain = frozenset(map(normalised, exact))
+    bare, plain = (frozenset(map(made, exact)) for made in (stripped, normalised))
 
     def best(answers: Sequence[str]) -> float:
         if len(answers) == 1:
             return float(answers[0] in exact)
         _, given = as_compared("", answers)
-        known = exact if len(set(given)) == 1 else plain
+        known = bare if len(set(map(stripped, answers))) == 1 else plain
         return max((agreement(each, given) for each in known.intersection(given)), default=0.0)
 
     return sum(best(question.answers) for question in questions) / len(questions)

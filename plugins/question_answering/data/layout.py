@@ -86,9 +86,15 @@ def read_phrases(folder: Path, split: str, images: int | None = None) -> list[Ph
     return _of_first(_read(folder / "phrases" / f"{split}.jsonl", Phrase), images)
 
 
-def read_answers(folder: Path, least: int = 1) -> list[str]:
-    """Return the answers that are best for `least` training questions or more, frequent first."""
-    counts = json.loads((folder / ANSWERS).read_text(encoding="utf-8"))
+def read_answers(folder: Path, least: int = 1, images: int | None = None) -> list[str]:
+    """Return the answers that are best for `least` training questions or more, frequent first.
+
+    With `images` only the questions about the first so many images count.
+    """
+    if images is None:
+        counts = json.loads((folder / ANSWERS).read_text(encoding="utf-8"))
+    else:
+        counts = answer_counts(read_questions(folder, TRAIN, images))
     return [answer for answer, number in counts.items() if number >= least]
 
 

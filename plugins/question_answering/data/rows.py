@@ -56,7 +56,7 @@ class Phrase:
     sentence: str
         Whose part the phrase is.
     start: int
-        The phrase's first word in the sentence, from 0.
+        How many words of the sentence, between spaces, come before that in which the phrase begins.
     """
 
     image: str

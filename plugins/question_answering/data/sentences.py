@@ -28,14 +28,22 @@ def sentences(phrases: Sequence[Phrase]) -> list[list[int]]:
 
 def words_of(phrase: Phrase) -> tuple[list[str], int]:
     """Return the words up to the last one of a phrase, and how many come before its first."""
-    before = words(" ".join(phrase.sentence.split()[: phrase.start]))
+    read = phrase.sentence.split()
+    # In `non-[/EN#1/people smokers]` a part of the first word comes before the phrase.
+    rest = " ".join(read[phrase.start :])
+    joined = rest[: max(0, rest.find(" ".join(phrase.phrase.split())))]
+    before = words(" ".join([*read[: phrase.start], joined]))
     return before + words(phrase.phrase), len(before)
 
 
 @functools.lru_cache(maxsize=4)
-def known_words_of_phrases(folder: Path) -> dict[str, int]:
-    """Return the number of each word that is read of the training phrases of a set."""
-    found = {word for phrase in read_phrases(folder, "train") for word in words_of(phrase)[0]}
+def known_words_of_phrases(folder: Path, images: int | None = None) -> dict[str, int]:
+    """Return the number of each word that is read of the training phrases of a set.
+
+    With `images` only the phrases of the first so many images count.
+    """
+    phrases = read_phrases(folder, "train", images)
+    found = {word for phrase in phrases for word in words_of(phrase)[0]}
     return {word: number for number, word in enumerate(sorted(found), FIRST)}
 
 

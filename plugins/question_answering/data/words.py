@@ -22,11 +22,13 @@ def words(question: str) -> list[str]:
 
 
 @functools.lru_cache(maxsize=4)
-def known_words(folder: Path) -> dict[str, int]:
-    """Return the number of each word that the training questions of a set have."""
-    found = {
-        word for question in read_questions(folder, "train") for word in words(question.question)
-    }
+def known_words(folder: Path, images: int | None = None) -> dict[str, int]:
+    """Return the number of each word that the training questions of a set have.
+
+    With `images` only the questions about the first so many images count.
+    """
+    asked = read_questions(folder, "train", images)
+    found = {word for question in asked for word in words(question.question)}
     return {word: number for number, word in enumerate(sorted(found), FIRST)}
 
 

@@ -21,7 +21,7 @@ from plugins.question_answering.grounding import (  # they register themselves
 )
 from plugins.question_answering.recipe import Recipe
 
-__all__ = ["network", "runner_config", "training_config"]
+__all__ = ["network", "runner_config", "training_config", "words_of"]
 
 
 def network(job: Job, words: int, names: dict[str, int]) -> ConfigDict:
@@ -48,6 +48,11 @@ def network(job: Job, words: int, names: dict[str, int]) -> ConfigDict:
     return ConfigDict(made)
 
 
+def words_of(job: Job) -> dict[str, int]:
+    """Return the number of each word that is read of the phrases which the run learns from."""
+    return known_words_of_phrases(job.data, job.recipe.training_images)
+
+
 def training_config(job: Job, words: int, names: dict[str, int]) -> dict[str, Any]:
     """Return the part of `runner_config` that needs no data: model, optimizer and schedule."""
     return {**config.schedule(job), "model": network(job, words, names)}
@@ -67,7 +72,7 @@ def runner_config(job: Job) -> dict[str, Any]:
         known = attributes(read_objects(job.data, "train"))
         names = {attribute: len(values) for attribute, values in known.items()}
     return {
-        **training_config(job, len(known_words_of_phrases(job.data)), names),
+        **training_config(job, len(words_of(job)), names),
         "train_dataloader": _loader(job, "train"),
         "val_dataloader": _loader(job, recipe.evaluation_split),
         "val_cfg": {},
@@ -94,6 +99,7 @@ def _loader(job: Job, split: str) -> dict[str, Any]:
         "size": None if of_features else recipe.image_size,
         "channels": recipe.feature_channels if of_features else None,
         "images": recipe.training_images if to_train else recipe.evaluation_images,
+        "training_images": recipe.training_images,
         "cells": recipe.cells if to_train and recipe.visual_epochs else None,
     }
     made = training.loader(job, dataset, training.share(job), shuffle=to_train)

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from plugins.attention.core import cost as costs
 from plugins.contracts.job import Job
-from plugins.question_answering.data.sentences import known_words_of_phrases
 from plugins.question_answering.data.words import FIRST
-from plugins.question_answering.grounding.config import network
+from plugins.question_answering.grounding.config import network, words_of
 from plugins.question_answering.recipe import CORNERS, Recipe
 
 __all__ = ["boxes", "cost", "inputs"]
@@ -37,7 +36,7 @@ def cost(job: Job, outputs: int | None = None) -> costs.Cost:
     `outputs` is the number of words that are known; by default those of the data set.
     """
     recipe = job.recipe
-    known = len(known_words_of_phrases(job.data)) if outputs is None else outputs
+    known = len(words_of(job)) if outputs is None else outputs
     seen = inputs(recipe)
     one = torch.zeros(1, dtype=torch.long)
     with torch.device("meta"):

@@ -16,8 +16,7 @@ from plugins.question_answering.boxes import as_shares
 from plugins.question_answering.data.candidates import candidates, windows
 from plugins.question_answering.data.objects import BOX, cells_within, read_objects
 from plugins.question_answering.data.rows import Phrase
-from plugins.question_answering.data.sentences import known_words_of_phrases
-from plugins.question_answering.grounding.config import runner_config
+from plugins.question_answering.grounding.config import runner_config, words_of
 from plugins.question_answering.grounding.reading import read
 from plugins.question_answering.reading import read_image_of_user
 
@@ -61,7 +60,7 @@ def look(job: Job, image: Path, sentence: str) -> dict[str, np.ndarray[Any, Any]
     boxes = _boxes(job, image, size)
     places = as_shares(boxes, size)
     item: dict[str, Any] = {"inputs": pixels, "places": places, "image": 0}
-    item |= read(phrases, known_words_of_phrases(job.data), recipe.question_length)
+    item |= read(phrases, words_of(job), recipe.question_length)
     batch = model.data_preprocessor({name: [value] for name, value in item.items()})
     with torch.no_grad():
         shares = model(**batch).sigmoid().numpy()

@@ -12,9 +12,8 @@ from plugins.contracts.job import Job
 from plugins.contracts.probe import Probed
 from plugins.openmmlab import probe as steps_of
 from plugins.openmmlab.probe import MadeUp
-from plugins.question_answering.data.sentences import known_words_of_phrases
 from plugins.question_answering.data.words import FIRST
-from plugins.question_answering.grounding.config import training_config
+from plugins.question_answering.grounding.config import training_config, words_of
 
 __all__ = ["MadeUpPhrases", "boxes_anywhere", "noise", "probe"]
 
@@ -76,6 +75,6 @@ def probe(job: Job, steps: int, outputs: int | None = None) -> Probed:
         "length": recipe.question_length,
         "boxes": recipe.boxes,
     }
-    words = len(known_words_of_phrases(job.data)) if outputs is None else outputs
+    words = len(words_of(job)) if outputs is None else outputs
     config = training_config(job, words, {})
     return steps_of.probe(job, config, dataset, steps, unit="sentence")

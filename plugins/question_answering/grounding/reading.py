@@ -49,8 +49,8 @@ class Spoken(Dataset):
         Height and width to which images are scaled; None: the data set has features of boxes.
     channels: int, optional
         Of these.
-    images: int, optional
-        Only the phrases of the first so many images.
+    images, training_images: int, optional
+        Only the phrases of the first so many images, in `split` and for the words of train.
     cells: (int, int), optional
         Rows and columns in which objects are named, in ``named``.
 
@@ -70,6 +70,7 @@ class Spoken(Dataset):
         size: tuple[int, int] | None = None,
         channels: int | None = None,
         images: int | None = None,
+        training_images: int | None = None,
         cells: tuple[int, int] | None = None,
     ) -> None:
         self.root, self.trains = Path(data_root), split == "train"
@@ -80,7 +81,7 @@ class Spoken(Dataset):
         self.paths = list(dict.fromkeys(paths))
         number = {path: index for index, path in enumerate(self.paths)}
         self.image_numbers = np.array([number[path] for path in paths])
-        self.known, self.length = known_words_of_phrases(self.root), length
+        self.known, self.length = known_words_of_phrases(self.root, training_images), length
         self.size, self.number, self.cells = size, boxes, cells
         if size is None:
             assert channels is not None

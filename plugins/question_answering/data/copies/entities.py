@@ -72,11 +72,12 @@ def phrases_of(file: Path, image: str, things: Things) -> Iterator[Phrase]:
         for match in PHRASE.finditer(line):
             if boxes := things.boxes.get(match[1]):
                 before = PHRASE.sub(lambda each: each[3], line[: match.start()])
+                joined = before[-1:].strip()  # such as a quotation mark, which is no word by itself
                 yield Phrase(
                     image,
                     match[3],
                     boxes,
                     tuple(match[2].split("/")),
                     sentence,
-                    len(before.split()),
+                    len(before.split()) - bool(joined),
                 )
