@@ -34,23 +34,24 @@ def agreed(
 ) -> list[Claim]:
     """Return the paper's claims and those of the files, with the margins that were given.
 
-    A margin that nobody gives is the one that is registered of the grids, if they agree in it.
+    A margin that no option gives is the one that is registered of the grids, if they agree in it,
+    and else that of the files: what was registered was registered with them.
 
     Raises
     ------
     StudyError
         If a file or a margin is wrong.
     """
-    from analysis.stats.claimfile import load, margins_of
+    from analysis.stats.claimfile import load
 
-    said = margins_of(claims or ()) | margins(margin)
-    return load(claims or (), registered(grids or ()) | said)
+    return load(claims or (), registered(grids or (), claims or ()) | margins(margin))
 
 
-def registered(grids: Sequence[Path]) -> dict[str, float]:
+def registered(grids: Sequence[Path], claims: Sequence[Path] = ()) -> dict[str, float]:
     """Return the margins in which all grids agree, by metric; none without a grid.
 
-    They are those of a registration's last entry; a grid that is not registered has the usual ones.
+    They are those of a registration's last entry; a grid that is not registered has those of the
+    files of claims, or the usual ones.
     """
     from analysis.registered.file import beside, read
     from analysis.stats.claimfile import margins_of
@@ -58,7 +59,7 @@ def registered(grids: Sequence[Path]) -> dict[str, float]:
     from study.grid.reading import find, load
 
     found: dict[str, set[float]] = {}
-    usual = margins_of()
+    usual = margins_of() | margins_of(claims)
     for path in find(grids) if grids else ():
         entries = read(beside(path))
         own = entries[-1].plan["margins"] if entries else usual

@@ -224,16 +224,18 @@ def test_margins_are_those_that_are_registered_unless_others_are_given(call, gri
     assert margin() == 1
     assert margin("BLEU=2") == 2
     Path("wide.yaml").write_text("margins: {BLEU: 3}\n")
-    assert margin(claims=[Path("wide.yaml")]) == 3
+    assert margin(claims=[Path("wide.yaml")]) == 1  # what was registered stands until --margin
+    assert margin("BLEU=0.5", claims=[Path("wide.yaml")]) == 0.5
+    assert margin(claims=[Path("wide.yaml")], grids=None) == 3
     assert margin(grids=None) == load()[0].margins["BLEU"] == 0.5
-    Path("wide.yaml").write_text("margins: {BLEU: 0.5}\n")  # said, though it is the usual one
-    assert margin(claims=[Path("wide.yaml")]) == 0.5
     # Grids that disagree leave it at what is usual, which one has that is not registered.
     other = Path("h.yaml")
     other.write_text(GRID)
     assert margin(grids=(grid, other)) == 0.5
+    assert margin(grids=[other], claims=[Path("wide.yaml")]) == 3
     call("register", other, "--margin", "BLEU=4")
     assert margin(grids=(grid, other)) == 0.5
+    assert margin(grids=(grid, other), claims=[Path("wide.yaml")]) == 3
 
 
 def test_an_amendment_keeps_the_margin_and_says_what_it_changes(call, grid):
