@@ -197,6 +197,30 @@ def test_causal_convolutions_do_not_look_ahead():
         assert (x.grad[:, 3] != 0).any()
 
 
+def test_a_causal_tap_learns_of_nothing_that_is_hidden_from_it():
+    """At its first step, too, where every offset is zero and each position is whole."""
+    m = DeformableConv1d(4, kernel_size=3, causal=True).double()
+    torch.nn.init.normal_(m.weight)
+    x = torch.randn(1, 5, 4, dtype=torch.float64)
+
+    def at(query, x, shift=0.0):
+        with torch.no_grad():
+            m.offset_linear.bias.fill_(shift)
+        m.zero_grad()
+        out = m(x)[0, query].sum()
+        out.backward()
+        return out.item(), m.offset_linear.bias.grad.clone()
+
+    other = x.clone()
+    other[:, 3:] += 1
+    value, slope = at(2, x)
+    torch.testing.assert_close(at(2, other)[1], slope)
+    # The last tap cannot go on; the others are as by a difference to the left.
+    eps = 1e-6
+    left = (value - at(2, x, -eps)[0]) / eps
+    assert slope.sum().item() == pytest.approx(left, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("m", "shape"),
     [

@@ -97,8 +97,12 @@ class DeformableConv1d(SequenceModule):
         centers = _centers(offset.device, query_start, length, self.kernel_size, before, exact)
         position = centers + offset
         if self.causal:
-            position = torch.minimum(position, centers[:, -1:])
-        left = position.detach().floor()
+            # A whole position, where each offset begins, is between the two before it: the one
+            # after may be hidden from the query, and must not even tell in which direction to go.
+            position = position.clamp(max=centers[:, -1:])
+            left = position.detach().ceil() - 1
+        else:
+            left = position.detach().floor()
         fraction = (position - left).to(x.dtype).flatten(1).unsqueeze(-1)
         # Two zeros at either end, so that beyond them a tap and its right neighbour see zeros too.
         rows = F.pad(x, (0, 0, 2, 2))
