@@ -106,19 +106,20 @@ def runner_config(job: Job) -> dict[str, Any]:
 def training_config(job: Job, classes: int) -> dict[str, Any]:
     """Return the part of `runner_config` that needs no data: model, optimizer and schedule."""
     recipe: Recipe = job.recipe
+    warmup = {
+        "type": "LinearLR",
+        "start_factor": recipe.warmup_start,
+        "by_epoch": False,
+        "begin": 0,
+        "end": recipe.warmup_iterations,
+    }
     return {
         "default_scope": "mmdet",
         "model": detector(job, classes),
         "train_cfg": recipe.train_cfg,
         "optim_wrapper": _optimizer(job),
         "param_scheduler": [
-            {
-                "type": "LinearLR",
-                "start_factor": recipe.warmup_start,
-                "by_epoch": False,
-                "begin": 0,
-                "end": recipe.warmup_iterations,
-            },
+            *([warmup] if recipe.warmup_iterations else []),
             {"type": "MultiStepLR", "milestones": list(recipe.decay_epochs), "gamma": 0.1},
         ],
     }

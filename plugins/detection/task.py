@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.attention.core.site import MapSite
+from plugins.attention.core.standing import placed
 from plugins.contracts.dataset import Checked
 from plugins.contracts.items import CountsItems
 from plugins.contracts.job import Job
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from plugins.attention.core.cost import Cost
+    from plugins.attention.core.word import Word
     from plugins.contracts.items import Arrays
 
 __all__ = ["Detection"]
@@ -74,6 +76,20 @@ class Detection(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Looks,
             pretrained=recipe.pretrained is not None,
             aligned=True,
         )
+
+    def check(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
+        """Refuse what cannot stand there, and what would stand in a frozen stage."""
+        standing = placed(word, {name: self.site(name, recipe) for name in sites})
+        for name, parts in standing.items():
+            moved = recipe.deformable_stages is not None and name in common.STAGES
+            for part in parts.values():
+                places = recipe.deformable_stages if moved and part.name == "deformable" else [name]
+                for place in places:
+                    if common.frozen(place, recipe.frozen_stages):
+                        raise ValueError(
+                            f"mechanism {str(word)!r} would learn nothing at {place!r}, which"
+                            f" frozen_stages ({recipe.frozen_stages}) freezes"
+                        )
 
     def weights(self, recipe: Any) -> tuple[WeightsFile, ...]:
         """Return the file of the backbone's weights."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from plugins.attention.core.mechanism import Mechanism
 from plugins.attention.core.site import MapSite, Place
 from plugins.attention.core.standing import parts_at
 from plugins.attention.core.word import Word
+from plugins.attention.mechanisms.deformable import Deformable
 from plugins.openmmlab.backbone import BASIC_DEPTHS, expansion
 
-__all__ = ["IMAGE", "STAGES", "attend", "backbone_arguments", "block", "by_path", "site"]
+__all__ = ["IMAGE", "STAGES", "attend", "backbone_arguments", "block", "by_path", "frozen", "site"]
 
 STAGES = ("conv2", "conv3", "conv4", "conv5")
 """The stages of a ResNet as the papers number them; the backbone counts them 0 to 3."""
@@ -100,6 +102,23 @@ def site(
     raise ValueError(f"no site {name!r}")
 
 
+def frozen(name: str, stages: int) -> bool:
+    """Tell whether what stands at a site is not trained where the first stages are frozen.
+
+    `stages` counts those after the stem; -1: none, nor the stem.
+    """
+    layers = [f"layer{number}" for number in range(1, stages + 1)]
+    if name in STAGES:
+        return STAGES.index(name) < stages
+    if not by_path(name):
+        return False  # the image: its block belongs to the backbone
+    where, _, path = name.partition(":")
+    first, *inside = path.split(".")
+    if inside:
+        return any(fnmatchcase(layer, first) for layer in layers)
+    return where == "instead_of" and stages >= 0 and fnmatchcase("conv1", first)
+
+
 def block(part: Mechanism, place: Place, heads: int, kv_stride: int) -> dict[str, Any]:
     """Return the config of a mechanism's block, to which the backbone adds the channels."""
     from plugins.openmmlab.blocks import block_config
@@ -117,8 +136,7 @@ def attend(
 ) -> None:
     """Change the config of a ResNet, of any depth, into one with the mechanisms at the sites.
 
-    What replaces a convolution also stands at the sites, unless `deformable_stages` names other
-    stages.
+    So does deformable convolution, unless `deformable_stages` names other stages.
     """
     arguments = (word, sites, heads, kv_stride, deformable_stages)
     insertions = []
@@ -154,7 +172,7 @@ def _by_place(
     found = {}
     for place, part in _parts(word, STAGES[0], heads, kv_stride).items():
         stages = chosen
-        if place is Place.INSTEAD and deformable_stages is not None:
+        if isinstance(part, Deformable) and deformable_stages is not None:
             stages = tuple(deformable_stages)
         if stages:
             found[place] = (block(part, place, heads, kv_stride), stages)
@@ -193,7 +211,7 @@ def backbone_arguments(
 
     In every residual block of the stages in `sites`, the module stands after the 3x3 convolution
     with its normalisation and ReLU, or on the branch before the sum. Or it replaces that
-    convolution, there or in the `deformable_stages`.
+    convolution; deformable convolution does so in the `deformable_stages`, if there are any.
     """
     arguments: dict[str, Any] = {}
     plugins = []

@@ -1,15 +1,19 @@
 """The detector of a run: what stands where, and what it costs."""
 
+import re
+
 import pytest
+from mmengine.registry import MODELS, init_default_scope
 
 from plugins.attention import DeformableConv2d, GeneralizedAttention2d
 from plugins.attention.core.cost import mechanisms_of
 from plugins.attention.core.word import Word
 from plugins.contracts.job import Job
-from plugins.detection.config import detector
+from plugins.detection.config import detector, training_config
 from plugins.detection.recipe import Recipe
 from plugins.detection.task import Detection
 from plugins.detection.train import cost
+from plugins.openmmlab import sites as common
 from study import data
 
 pytestmark = pytest.mark.data
@@ -53,9 +57,61 @@ def test_deformable_convolution_costs_its_offsets(plain, mechanism):
     assert "aten.grid_sampler_2d" in counted.uncounted
 
 
+@pytest.mark.parametrize(
+    ("word", "sites", "recipe", "where"),
+    [
+        ("1111", ("conv2", "conv4"), {"frozen_stages": 1}, "conv2"),
+        ("0000+deformable", ("conv3",), {"frozen_stages": 2, "depth": 18}, "conv3"),
+        (
+            "0000+deformable",
+            ("conv4",),
+            {"frozen_stages": 1, "deformable_stages": ("conv2", "conv4")},
+            "conv2",
+        ),
+        ("cbam", ("before:layer[12].*.conv3",), {"frozen_stages": 1}, "before:layer"),
+        ("none+deformable", ("instead_of:conv1",), {"frozen_stages": 0}, "instead_of:conv1"),
+    ],
+)
+def test_what_would_stand_in_a_frozen_stage_is_refused(word, sites, recipe, where):
+    parsed = Word.parse(word)
+    with pytest.raises(ValueError, match=f"would learn nothing at '{re.escape(where)}"):
+        Detection().check(parsed, sites, Recipe(**recipe))
+    Detection().check(parsed, sites, Recipe(**{**recipe, "frozen_stages": -1}))
+
+
+def backbone(asked):
+    init_default_scope("mmdet")
+    return MODELS.build(detector(asked, 2).backbone)
+
+
+def test_the_check_knows_what_the_backbone_freezes():
+    for depth in (18, 50):
+        for stages in (-1, 1, 3):
+            asked = job("1111", common.STAGES, depth=depth, base_channels=8, frozen_stages=stages)
+            model = backbone(asked)
+            model.train()
+            for name, block in model.named_modules():
+                if isinstance(block, GeneralizedAttention2d):
+                    stage = common.STAGES[int(name[len("layer")]) - 1]
+                    trained = all(p.requires_grad for p in block.parameters())
+                    assert trained != common.frozen(stage, stages), (depth, stages, name)
+
+
+def test_only_deformable_convolution_follows_its_stages():
+    asked = job("selective_kernel", ("conv5",), deformable_stages=("conv3",))
+    model = backbone(asked)
+    stages = {name.split(".")[0] for name, m in model.named_modules() if hasattr(m, "mechanism")}
+    assert stages == {"layer4"}
+
+
+def test_without_warm_up_the_rate_begins_where_it_is():
+    (decay,) = training_config(job("none", warmup_iterations=0), 2)["param_scheduler"]
+    assert decay["type"] == "MultiStepLR"
+
+
 def test_depth_50_has_nine_blocks_in_conv4_and_conv5():
-    from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
+    from mmengine.registry import MODELS
 
     register_all_modules(init_default_scope=True)
     model = MODELS.build(detector(job("0010+deformable", depth=50), 1))
