@@ -19,6 +19,7 @@ Parameters of the backbone keep their names, so that its checkpoints load.
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -75,8 +76,9 @@ def insert_blocks(model: nn.Module, insertions: Sequence[dict[str, Any]]) -> nn.
 
         A path is that of ``named_modules``; ``*``, ``?`` and ``[...]`` stand for letters between
         two dots. Each module gets a block of its own, named as OpenMMLab names plugins. The block
-        belongs to the module around it; within a list of modules, to the module itself. Feature
-        maps are (N, C, H, W), or (N, H * W, C) where the module is also given the pair (H, W).
+        belongs to the module around it; within a list of modules, to the module itself, or, if that
+        is a single layer, to the next one outside that MMEngine initialises. Feature maps are
+        (N, C, H, W), or (N, H * W, C) where the module is also given the pair (H, W).
 
     Raises
     ------
@@ -160,20 +162,38 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 def _attach(model: nn.Module, name: str, position: str, cfg: dict[str, Any]) -> None:
     module, block = model.get_submodule(name), MODELS.build(cfg)
-    around, _, last = name.rpartition(".")
-    host = model.get_submodule(around)
-    if isinstance(host, CONTAINERS):
-        host = module
+    host = _host(model, name)
     mechanism = getattr(block, "mechanism", None)
     called = mechanism.called() if mechanism else _abbreviation(block)
-    if hasattr(host, called):
-        called = f"{last}_{called}"
-    host.add_module(called, block)
+    last = name.rpartition(".")[2]
+    own = f"{last}_{called}"
+    more = (f"{own}_{number}" for number in itertools.count(2))
+    names = itertools.chain((called, own), more)
+    host.add_module(next(each for each in names if not hasattr(host, each)), block)
     hook = _Insertion(name, block)
     if position == "before":
         module.register_forward_pre_hook(hook.before, with_kwargs=True)
     else:
         module.register_forward_hook(hook.after, with_kwargs=True)
+
+
+def _host(model: nn.Module, name: str) -> nn.Module:
+    """Return the module that a block at another belongs to.
+
+    MMEngine initialises convolutions wherever they are, those of a block too, and then the modules
+    inside, but only those that it reaches through others with ``init_weights``. So a block at a
+    layer of a list belongs to one of these, if there is one: then it has the last word.
+    """
+    around = name.rpartition(".")[0]
+    host, module = model.get_submodule(around), model.get_submodule(name)
+    if not isinstance(host, CONTAINERS):
+        return host
+    if any(True for _ in module.children()):
+        return module
+    while around and not hasattr(model.get_submodule(around), "init_weights"):
+        around = around.rpartition(".")[0]
+    outer = model.get_submodule(around)
+    return outer if hasattr(outer, "init_weights") else module
 
 
 def _abbreviation(block: nn.Module) -> str:

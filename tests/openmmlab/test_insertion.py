@@ -191,6 +191,58 @@ def test_a_new_block_changes_nothing_and_a_trained_one_does(case):
     assert all(grad is not None and grad.abs().sum() > 0 for grad in grads)
 
 
+@pytest.mark.parametrize("word", ["nonlocal", "cbam", "1111"])
+@pytest.mark.parametrize(
+    ("where", "modules", "number"),
+    [
+        ("before", "stem.3", 1),
+        ("after", "stem.*", 9),
+        ("before", "layer3.*.conv2", 2),
+        ("after", "layer2", 1),
+    ],
+)
+def test_a_block_begins_as_its_class_says_wherever_it_stands(where, modules, number, word):
+    cfg = {"type": "Mechanism", "word": word, "heads": 1, "kv_stride": 1}
+    model = MODELS.build(
+        {
+            "type": "WithBlocks",
+            "backbone": "ResNet",
+            "depth": 18,
+            "deep_stem": True,
+            "base_channels": 16,
+            "insert": [{where: modules, "cfg": cfg}],
+        }
+    )
+    placed = {name: m for name, m in model.named_modules() if hasattr(m, "mechanism")}
+    assert len(placed) == number
+    constant = {
+        f"{name}.{inner}": parameter.clone()
+        for name, block in placed.items()
+        for inner, parameter in block.named_parameters()
+        if parameter.numel() > 1 and parameter.std(correction=0) == 0
+    }
+    assert constant
+    model.init_weights()
+    now = dict(model.named_parameters())
+    for name, before in constant.items():
+        torch.testing.assert_close(now[name], before, msg=name)
+
+
+def test_each_of_several_blocks_at_a_module_is_in_the_model():
+    where = ("before:layer3.0.conv3", "before:layer3.*.conv3", "after:layer3.0.conv2")
+    where += ("before:layer?.0.conv3",)
+    cfg = {"type": "Mechanism", "word": "global_context:reduction=2"}
+    plain = MODELS.build({"type": "ResNet", "depth": 50, "base_channels": 8})
+    insertions = [{at: path, "cfg": cfg} for at, _, path in (w.partition(":") for w in where)]
+    placed = [m for m in insert_blocks(plain, insertions).modules() if hasattr(m, "mechanism")]
+    assert len(placed) == 1 + 6 + 1 + 4
+    calls = []
+    for block in placed:
+        block.register_forward_hook(lambda module, args, out: calls.append(module))
+    plain(IMAGE)
+    assert len(calls) == len({*calls}) == len(placed)
+
+
 def test_a_copy_has_blocks_of_its_own(case):
     _, attended, _ = case
     copied = copy.deepcopy(attended)
