@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,16 @@ from plugins.attention.kernels.maps.block import Block2d
 from plugins.attention.mechanisms.deformable import Deformable
 from plugins.attention.mechanisms.generalized import Generalized
 
-__all__ = ["DEFORMABLE", "MMCV", "OURS", "block_arguments", "blocks_in", "in_words_of_modules"]
+__all__ = [
+    "DEFORMABLE",
+    "MMCV",
+    "OURS",
+    "block_arguments",
+    "blocks_in",
+    "in_words_of_modules",
+    "parts_in",
+    "parts_of",
+]
 
 MMCV = "GeneralizedAttention"
 OURS = "GeneralizedAttention2d"
@@ -33,14 +43,8 @@ def blocks_in(config: str) -> list[tuple[str, dict[str, Any]]]:
     The text is parsed, not executed. What cannot be parsed is skipped, since a text may be several
     files one after the other.
     """
-    # Early versions of MMCV wrote the name of each file above its text.
-    lines = [line for line in config.splitlines() if not re.fullmatch(r"\s*[^\s=]+\.py", line)]
-    try:
-        tree = ast.parse("\n".join(lines))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
     found: list[tuple[str, dict[str, Any]]] = []
-    for node in ast.walk(tree):
+    for node in _nodes(config):
         entries = dict(_entries(node))
         # MMDetection 1 had no plugins, but an argument of the backbone.
         block = entries.get("gen_attention")
@@ -53,6 +57,38 @@ def blocks_in(config: str) -> list[tuple[str, dict[str, Any]]]:
             if pair not in found:
                 found.append(pair)
     return found
+
+
+def parts_in(config: str) -> set[str]:
+    """Return the mechanisms that a config's text names by their words, each part by itself."""
+    found = set()
+    for node in _nodes(config):
+        word = dict(_entries(node)).get("word")
+        if word is None:
+            continue
+        with contextlib.suppress(ValueError):  # of another version, or a package that is not here
+            found |= {str(part) for part in Word.parse(str(_value(word))).parts}
+    return found
+
+
+def parts_of(config: Any) -> set[str]:
+    """Return what `parts_in` does, of a config itself."""
+    if isinstance(config, Mapping):
+        word = config.get("word")
+        found = {str(part) for part in Word.parse(word).parts} if isinstance(word, str) else set()
+        return found.union(*map(parts_of, config.values()))
+    if isinstance(config, list | tuple):
+        return set().union(*map(parts_of, config))
+    return set()
+
+
+def _nodes(config: str) -> Iterator[ast.AST]:
+    # Early versions of MMCV wrote the name of each file above its text.
+    lines = [line for line in config.splitlines() if not re.fullmatch(r"\s*[^\s=]+\.py", line)]
+    try:
+        yield from ast.walk(ast.parse("\n".join(lines)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
 
 
 def in_words_of_modules(config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

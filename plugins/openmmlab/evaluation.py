@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 
 from plugins.contracts.job import Job
 from plugins.openmmlab import weights
+from plugins.openmmlab.attention_config import parts_of
 from plugins.openmmlab.records import Record
 from plugins.openmmlab.training import runner_for
 
@@ -50,7 +51,7 @@ def evaluate(
     runner = runner_for(alone, config)
     try:
         classes = config["val_dataloader"]["dataset"]["metainfo"]["classes"]
-        weights.load(runner.model, given, classes)
+        weights.load(runner.model, given, classes, parts_of(config["model"]))
         hook = Record(alone, metric_prefix)
         runner.register_hook(hook, priority="LOW")
         runner.val()

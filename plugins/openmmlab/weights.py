@@ -13,7 +13,7 @@ refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from plugins.attention.kernels.maps.block import Block2d
 from plugins.contracts.job import CheckpointError
-from plugins.openmmlab.attention_config import MMCV, blocks_in
+from plugins.openmmlab.attention_config import MMCV, blocks_in, parts_in
 from plugins.openmmlab.checkpoints import read as read_file
 from plugins.training.checkpoints import entry, few, misfits, parameters, unreadable
 
@@ -128,7 +128,12 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def load(model: nn.Module, weights: Weights, classes: Sequence[str]) -> None:
+def load(
+    model: nn.Module,
+    weights: Weights,
+    classes: Sequence[str],
+    parts: Collection[str] | None = None,
+) -> None:
     """Put weights into a model, all of them and no others.
 
     Parameters
@@ -139,12 +144,15 @@ def load(model: nn.Module, weights: Weights, classes: Sequence[str]) -> None:
         What was read.
     classes: sequence of str
         The classes of the model.
+    parts: collection of str, optional
+        The words of its mechanisms. Some differ in options that no parameter shows.
 
     Raises
     ------
     CheckpointError
         If a parameter is missing, left over or of another shape; if the classes differ; if the
-        attention was configured differently, or is one that mmcv computes wrongly.
+        attention was configured differently, or is one that mmcv computes wrongly; if the config
+        names other mechanisms.
     """
     if weights.classes is not None and tuple(weights.classes) != tuple(classes):
         raise CheckpointError(
@@ -152,6 +160,8 @@ def load(model: nn.Module, weights: Weights, classes: Sequence[str]) -> None:
             f" the data set has {few(classes)}"
         )
     _check_attention(model, weights)
+    if parts is not None:
+        _check_parts(model, weights, {*parts})
     own, given = model.state_dict(), weights.state
     if parts := misfits(own, given):
         parts += _moved(own, given)
@@ -184,6 +194,18 @@ def _check_attention(model: nn.Module, weights: Weights) -> None:
         if isinstance(block, Block2d):
             for _, arguments in said:
                 _compare(weights.path, name, block, arguments)
+
+
+def _check_parts(model: nn.Module, weights: Weights, here: set[str]) -> None:
+    if weights.config is None:
+        return
+    there = parts_in(weights.config)
+    # A config of others has no words: what it has is known by its parameters, unless it has none.
+    blocks = [block for block in model.modules() if hasattr(block, "mechanism")]
+    bare = {str(block.mechanism) for block in blocks if not [*block.parameters()]}
+    if there - here or (here - there if there else bare):
+        ours, theirs = (", ".join(sorted(words)) or "none" for words in (here, there))
+        raise CheckpointError(f"{weights.path} was trained with {theirs}, and the run has {ours}")
 
 
 def _compare(path: Path, name: str, block: Block2d, said: Mapping[str, Any]) -> None:

@@ -9,13 +9,17 @@ import torch
 from mmcv.cnn.bricks import GeneralizedAttention
 from mmcv.ops import DeformConv2dPack
 from mmengine.config import Config
+from mmengine.registry import MODELS
 from torch import nn
 
 from plugins.attention import DeformableConv2d, GeneralizedAttention2d
 from plugins.attention.core.word import TERM_SETS
 from plugins.contracts.job import CheckpointError
-from plugins.openmmlab import weights
-from plugins.openmmlab.attention_config import blocks_in
+from plugins.openmmlab import (
+    blocks,  # noqa: F401  registers itself
+    weights,
+)
+from plugins.openmmlab.attention_config import blocks_in, parts_of
 from plugins.openmmlab.checkpoints import read
 from plugins.training.downloads import download
 
@@ -48,10 +52,10 @@ def theirs(terms="1111", **options):
     return network(block), Config({"model": {"plugins": [{"cfg": config}]}}).pretty_text
 
 
-def loaded(model, path, state, classes=CLASSES, **meta):
+def loaded(model, path, state, classes=CLASSES, parts=None, **meta):
     """Save as MMCV does, read, and load."""
     torch.save({"state_dict": state, "meta": {"CLASSES": CLASSES, **meta}}, path)
-    weights.load(model, weights.read(path), classes)
+    weights.load(model, weights.read(path), classes, parts)
 
 
 @pytest.mark.parametrize("said", [True, False])
@@ -101,6 +105,52 @@ def test_what_shapes_do_not_show_is_read_from_the_config(option, tmp_path):
     assert shapes == {name: tensor.shape for name, tensor in model.state_dict().items()}
     with pytest.raises(CheckpointError, match=reason):
         loaded(model, tmp_path / "theirs.pth", other.state_dict(), config=text)
+
+
+def worded(word):
+    """A model with a mechanism that is named by its word, and its config."""
+    torch.manual_seed(1)
+    cfg = {"type": "Mechanism", "word": word, "heads": HEADS, "kv_stride": 2}
+    block = MODELS.build({**cfg, "in_channels": CHANNELS})
+    return network(block), Config({"model": {"plugins": [{"cfg": cfg}]}})
+
+
+@pytest.mark.parametrize(
+    ("trained", "run"),
+    [
+        ("nonlocal:mode=dot_product", "nonlocal"),
+        ("nonlocal", "nonlocal:mode=dot_product"),
+        ("criss_cross:recurrences=1", "criss_cross"),
+        ("gather_excite:extent=2", "gather_excite"),
+    ],
+)
+def test_another_mechanism_of_the_same_parameters_is_refused(trained, run, tmp_path):
+    other, theirs = worded(trained)
+    model, own = worded(run)
+    parts = parts_of(own.model)
+    with pytest.raises(CheckpointError, match=f"was trained with {trained}, and the run has {run}"):
+        loaded(model, tmp_path / "1.pth", other.state_dict(), parts=parts, cfg=theirs.pretty_text)
+    loaded(model, tmp_path / "2.pth", model.state_dict(), parts=parts, cfg=own.pretty_text)
+    loaded(model, tmp_path / "3.pth", other.state_dict(), parts=parts)
+    foreign = Config({"model": {"plugins": [{"cfg": {"type": "NonLocal2d"}}]}}).pretty_text
+    if trained != "gather_excite:extent=2":
+        loaded(model, tmp_path / "4.pth", other.state_dict(), parts=parts, cfg=foreign)
+
+
+def test_one_without_parameters_is_known_by_the_config_alone(tmp_path):
+    model, own = worded("gather_excite")
+    plain = Config({"model": {"type": "ResNet"}})
+    state = model.state_dict()
+    with pytest.raises(CheckpointError, match="with none, and the run has gather_excite"):
+        loaded(model, tmp_path / "1.pth", state, parts=parts_of(own.model), cfg=plain.pretty_text)
+    with pytest.raises(CheckpointError, match="with gather_excite, and the run has none"):
+        loaded(
+            network(nn.Identity()),
+            tmp_path / "2.pth",
+            state,
+            parts=parts_of(plain.model),
+            cfg=own.pretty_text,
+        )
 
 
 def test_mmcvs_defaults_are_known(tmp_path):
