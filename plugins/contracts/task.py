@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from plugins.attention.core.cost import Cost
+    from plugins.attention.core.mechanism import Mechanism
 
 __all__ = [
     "ChecksData",
@@ -97,8 +98,16 @@ class Task(ABC):
         return tuple(sorted({*sites}, key=lambda name: (known.get(name, len(known)), name)))
 
     def check(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
-        """Raise ValueError if the word's mechanisms cannot stand at the sites."""
-        placed(word, {name: self.site(name, recipe) for name in sites})
+        """Raise ValueError if the word's mechanisms cannot stand at the sites, or learn nothing."""
+        standing = placed(word, {name: self.site(name, recipe) for name in sites})
+        for name, parts in standing.items():
+            for part in parts.values():
+                if why := self.unlearnt(part, name, recipe):
+                    raise ValueError(f"mechanism {str(word)!r} would learn nothing {why}")
+
+    def unlearnt(self, part: Mechanism, site: str, recipe: Any) -> str:
+        """Return where and why a mechanism at a site would not be trained; empty if it would."""
+        return ""
 
     def elsewhere(self, recipe: Any) -> tuple[Word, ...]:
         """Return what stands at sites that the grid does not vary."""

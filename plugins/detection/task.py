@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.attention.core.site import MapSite
-from plugins.attention.core.standing import placed
 from plugins.contracts.dataset import Checked
 from plugins.contracts.items import CountsItems
 from plugins.contracts.job import Job
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from plugins.attention.core.cost import Cost
-    from plugins.attention.core.word import Word
+    from plugins.attention.core.mechanism import Mechanism
     from plugins.contracts.items import Arrays
 
 __all__ = ["Detection"]
@@ -77,19 +76,14 @@ class Detection(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems, Looks,
             aligned=True,
         )
 
-    def check(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
-        """Refuse what cannot stand there, and what would stand in a frozen stage."""
-        standing = placed(word, {name: self.site(name, recipe) for name in sites})
-        for name, parts in standing.items():
-            moved = recipe.deformable_stages is not None and name in common.STAGES
-            for part in parts.values():
-                places = recipe.deformable_stages if moved and part.name == "deformable" else [name]
-                for place in places:
-                    if common.frozen(place, recipe.frozen_stages):
-                        raise ValueError(
-                            f"mechanism {str(word)!r} would learn nothing at {place!r}, which"
-                            f" frozen_stages ({recipe.frozen_stages}) freezes"
-                        )
+    def unlearnt(self, part: Mechanism, site: str, recipe: Any) -> str:
+        """Name the stage that is frozen: the site's, or one of deformable convolution's own."""
+        own = recipe.deformable_stages
+        moved = own is not None and part.name == "deformable" and site in common.STAGES
+        for place in own if moved else (site,):
+            if common.frozen(place, recipe.frozen_stages):
+                return f"at {place!r}, which frozen_stages ({recipe.frozen_stages}) freezes"
+        return ""
 
     def weights(self, recipe: Any) -> tuple[WeightsFile, ...]:
         """Return the file of the backbone's weights."""

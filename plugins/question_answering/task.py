@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plugins.attention.core.site import Site
-from plugins.attention.core.standing import placed
 from plugins.attention.core.word import Word
 from plugins.contracts.dataset import Checked
 from plugins.contracts.items import CountsItems
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from plugins.attention.core.cost import Cost
+    from plugins.attention.core.mechanism import Mechanism
     from plugins.contracts.items import Arrays
 
 __all__ = ["QuestionAnswering"]
@@ -90,8 +90,6 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
         """Refuse what cannot stand there, and any mechanism in a network that sees no image."""
         if recipe.network != "question_only":
             super().check(word, sites, recipe)
-            if recipe.frozen_visual and not recipe.visual_epochs:
-                self._refuse_unlearnt(word, sites, recipe)
             if recipe.goal == "ground":
                 planning.check(word, sites, POOL, self.site(POOL, recipe))
         elif word.parts:
@@ -100,15 +98,14 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
                 " none but 'none'"
             )
 
-    def _refuse_unlearnt(self, word: Word, sites: Sequence[str], recipe: Any) -> None:
-        """Refuse what stands in a visual network that never learns: it would not either."""
-        standing = placed(word, {name: self.site(name, recipe) for name in sites})
-        for name, parts in standing.items():
-            if parts and name != POOL:
-                raise ValueError(
-                    f"mechanism {str(word)!r} would learn nothing at {name!r}, since the visual"
-                    " network is frozen from the start: set frozen_visual to false"
-                )
+    def unlearnt(self, part: Mechanism, site: str, recipe: Any) -> str:
+        """Say so of what stands in a visual network that never learns."""
+        if site == POOL or not recipe.frozen_visual or recipe.visual_epochs:
+            return ""
+        return (
+            f"at {site!r}, since the visual network is frozen from the start: set frozen_visual to"
+            " false"
+        )
 
     def metric(self, name: str) -> Metric:
         """Return the definition of a metric; of one by type or by glimpse, that of the whole."""
