@@ -1,4 +1,4 @@
-"""Accuracy against cost, in MACs or in seconds: a figure per task and data, a panel per sites.
+"""Accuracy against cost: MACs, parameters or time; a figure per task and data, a panel per sites.
 
 The same runs give the same bytes: nothing in a figure depends on the time, the display or chance.
 """
@@ -24,12 +24,12 @@ from analysis.figures.drawing.page import (
     title_panel,
     where,
 )
-from analysis.figures.drawing.panel import MACS, TIME, Cost
+from analysis.figures.drawing.panel import MACS, PARAMETERS, TIME, Cost
 from analysis.figures.drawing.style import STYLE, write
 from analysis.figures.kind import Kind
 from analysis.stats.group import Group
 
-__all__ = ["BY_MACS", "BY_TIME", "draw", "figure", "name_points", "notes"]
+__all__ = ["BY_MACS", "BY_PARAMETERS", "BY_TIME", "draw", "figure", "name_points", "notes"]
 
 CLOCK = (
     "Time: wall time from start to result, over all attempts, evaluations included; it depends on "
@@ -48,7 +48,7 @@ def draw(groups: Sequence[Group], out: Path, cost: Cost = MACS) -> list[Path]:
     out: Path
         Created if need be.
     cost: Cost
-        `MACS`, or `TIME` into files whose names end in ``-time``.
+        Files of another than `MACS` have its suffix in their names.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def draw(groups: Sequence[Group], out: Path, cost: Cost = MACS) -> list[Path]:
     for name, heading, members in pages(shown):
         with mpl.rc_context(STYLE):
             image = figure(members, heading, cost)
-            written += write(image, out / (f"{name}-time" if cost == TIME else name))
+            written += write(image, out / f"{name}{cost.suffix}")
     return written
 
 
@@ -122,6 +122,12 @@ def _other_seeds(group: Group) -> list[str]:
 
 
 BY_MACS = Kind("Accuracy against cost, one by one", "a finished run with known MACs", draw, rank=20)
+BY_PARAMETERS = Kind(
+    "Accuracy against parameters",
+    "a finished run with a known number of parameters",
+    partial(draw, cost=PARAMETERS),
+    rank=45,
+)
 BY_TIME = Kind(
     "Accuracy against measured time",
     "a finished run with a known time",

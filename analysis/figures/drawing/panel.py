@@ -27,7 +27,7 @@ from analysis.stats.metrics import axis
 from plugins.contracts.metric import Metric
 
 __all__ = [
-    *("MACS", "SEED", "TIME", "Cost"),
+    *("MACS", "PARAMETERS", "SEED", "TIME", "Cost"),
     *("accuracy", "beyond_note", "drawn", "front_note", "front_of", "names", "points"),
 ]
 
@@ -56,6 +56,8 @@ class Cost:
         How many of a unit the largest value must have.
     counted: bool
         Whether it is a number that another machine gives as well. Only then is there a front.
+    suffix: str
+        Of the names of files.
     """
 
     column: str
@@ -63,6 +65,7 @@ class Cost:
     units: tuple[tuple[float, str], ...]
     least: float
     counted: bool
+    suffix: str = ""
 
     def unit(self, values: pd.Series) -> tuple[float, str]:
         """Return size and name of the largest unit that the largest value is large enough for."""
@@ -72,7 +75,22 @@ class Cost:
 
 # In G as everywhere; an axis of thousandths of it, as of a network for a laptop, is in M.
 MACS = Cost("mechanism_macs", "MACs of the mechanism", ((1e9, "G"), (1e6, "M")), 0.1, counted=True)
-TIME = Cost("seconds", "time of a run", ((3600, "h"), (60, "min"), (1, "s")), 2, counted=False)
+TIME = Cost(
+    "seconds",
+    "time of a run",
+    ((3600, "h"), (60, "min"), (1, "s")),
+    2,
+    counted=False,
+    suffix="-time",
+)
+PARAMETERS = Cost(
+    "mechanism_parameters",
+    "parameters of the mechanism",
+    ((1e6, "M"), (1e3, "k")),
+    1,
+    counted=True,
+    suffix="-parameters",
+)
 
 
 def drawn(group: Group, cost: Cost, only: Collection[str] | None = None) -> pd.DataFrame:

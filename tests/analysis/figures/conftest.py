@@ -62,6 +62,7 @@ def _run(mechanism: str, seed: int, value: float, **columns) -> dict:
         "value": value,
         "untrained": 0.0,
         "mechanism_macs": 2e6,
+        "mechanism_parameters": 5e4,
         "model_macs": 1e9,
         "seconds": 60.0,
         "attempts": 1,
@@ -78,7 +79,7 @@ def _run(mechanism: str, seed: int, value: float, **columns) -> dict:
 def _frame(*rows: dict) -> pd.DataFrame:
     """Return rows as `analysis.runs.collect` does."""
     return pd.DataFrame(list(rows), columns=list(FIELDS)).astype(
-        dict.fromkeys(("value", "mechanism_macs", "seconds"), "float64")
+        dict.fromkeys(("value", "mechanism_macs", "mechanism_parameters", "seconds"), "float64")
     )
 
 
@@ -121,6 +122,7 @@ def crowd() -> Callable[..., pd.DataFrame]:
                             sites=sites,
                             metric=metric,
                             mechanism_macs=0.0 if mechanism == "none" else 2e7 + 5e4 * index**2,
+                            mechanism_parameters=0.0 if mechanism == "none" else 2e6 - 7e4 * index,
                             seconds=float(600 + index + chance.standard_normal()),
                             curve=curve,
                         )

@@ -1,4 +1,4 @@
-"""What the figure shows, read back from the artists: accuracy against MACs, and against time."""
+"""What the figure shows, read back from the artists: accuracy against each cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from analysis.figures.accuracy_cost import draw, figure
 from analysis.figures.drawing import panel
 from analysis.figures.drawing.page import pages
 from analysis.figures.drawing.palette import COLORS
-from analysis.figures.drawing.panel import MACS, TIME
+from analysis.figures.drawing.panel import MACS, PARAMETERS, TIME
 from analysis.figures.drawing.pareto import front
 from analysis.stats.group import groups
 
@@ -81,7 +81,7 @@ def notes(image):
     return " ".join(text.get_text() for text in image.texts).replace("\n", " ")
 
 
-@pytest.mark.parametrize("cost", [MACS, TIME])
+@pytest.mark.parametrize("cost", [MACS, PARAMETERS, TIME])
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_no_two_labels_overlap_or_cover_a_point_or_leave_the_axes(crowd, seeds, cost):
     frame = crowd(seeds, ["detection"])
@@ -105,7 +105,7 @@ def test_no_two_labels_overlap_or_cover_a_point_or_leave_the_axes(crowd, seeds, 
     assert not any(box.contains(*point) for box in boxes for point in points)
 
 
-@pytest.mark.parametrize("cost", [MACS, TIME])
+@pytest.mark.parametrize("cost", [MACS, PARAMETERS, TIME])
 def test_points_and_intervals_are_the_summarys_numbers(crowd, cost):
     frame = crowd(3, ["detection"])
     (axes,) = drawn(frame, cost).axes
@@ -189,7 +189,7 @@ def test_points_that_lie_on_each_other_share_a_label(run, frame_of):
     assert sorted(named(axes)) == ["0010, 0011", "1111"]
 
 
-@pytest.mark.parametrize("cost", [MACS, TIME])
+@pytest.mark.parametrize("cost", [MACS, PARAMETERS, TIME])
 def test_one_run_stands_in_the_middle_and_costs_far_from_zero_begin_there(run, frame_of, cost):
     (axes,) = drawn(frame_of(run("0110", 0, 0.4, mechanism_macs=4e6)), cost).axes
     (point,) = (axes.transLimits.transform(at) for at in markers(axes))

@@ -21,7 +21,7 @@ from analysis.stats.group import groups
 from analysis.verbs import register
 from study.errors import StudyError
 
-KINDS = ("", "-time", "-deformable", "-range", "-curves")
+KINDS = ("", "-time", "-parameters", "-deformable", "-range", "-curves")
 FIGURES = {
     f"{place}{kind}" for place in ("detection-trees", "translation-software") for kind in KINDS
 }
@@ -77,7 +77,7 @@ def test_the_same_table_gives_the_same_bytes_in_another_process_and_order(crowd,
     drawn = draw_all(frame, tmp_path / "here", "none")
     written = [path for paths in drawn.values() for path in paths]
     assert set(drawn) == set(kinds())
-    assert len(written) == 7 * 4 + 2
+    assert len(written) == 8 * 4 + 2
     parquet, text = store(frame.sample(frac=1, random_state=0), tmp_path)
     pd.testing.assert_frame_equal(runs_table.read(parquet), runs_table.read(text))
     code = (
@@ -97,7 +97,13 @@ def test_what_the_runs_do_not_allow_is_an_empty_list(run, frame_of, images, tmp_
     frame = frame_of(run("1111", 0, 0.4), run("0000", 0, float("nan"), state="failed"))
     draw_all(frame, tmp_path, None)
     stem = "detection-trees"
-    assert sorted(images) == [stem, f"{stem}-curves", f"{stem}-time", "overview"]
+    assert sorted(images) == [
+        stem,
+        f"{stem}-curves",
+        f"{stem}-parameters",
+        f"{stem}-time",
+        "overview",
+    ]
     assert draw_all(frame[1:], tmp_path, None) == {kind: [] for kind in kinds()}
 
 
@@ -110,7 +116,8 @@ def test_the_verb_reads_a_table_and_tells_what_it_cannot_draw(
     register(app)
     done = CliRunner().invoke(app, ["plot", "--table", "runs.csv", "--out", "drawn"])
     assert done.exit_code == 0, done.output
-    names = ["overview", "detection-trees", "detection-trees-time", "detection-trees-curves"]
+    stem = "detection-trees"
+    names = ["overview", stem, f"{stem}-time", f"{stem}-parameters", f"{stem}-curves"]
     expected = [f"drawn/{name}.{kind}" for name in names for kind in ("png", "svg", "pdf", "txt")]
     assert done.stdout.split() == expected
     assert all((tmp_path / path).is_file() for path in expected)
@@ -156,6 +163,7 @@ def test_a_figure_is_added_as_the_page_says(elsewhere, run, frame_of, images, tm
         "verdicts",
         "effects",
         "time",
+        "parameters",
         "deformable",
         "range",
         "curves",
