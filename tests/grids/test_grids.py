@@ -17,13 +17,14 @@ SETS = (
 )  # fmt: skip
 FULL = [path for name in SETS for path in find([GRIDS / name])]
 
-TRAINED = "e581732cda3ed63f8f52f41d4c59be2733e1d1df842a0473a35f392a27beb6c3"
+TRAINED = "6b8cebaba4f7c95dbef25a562895fdf68c4d9714cc2aa735c52e80e6c411c35f"
 """SHA-256 of the sorted ids of the runs of these grids, of which there are finished ones: a
 recipe's new field must not rename them."""
 TRAINED_GRIDS = (
     "controls/ally", "controls/offset", "controls/pointer", "controls/salient", "controls/twin",
     "demo/detection", "demo/segmentation", "demo/translation", "embedded/cross", "embedded/encoder",
-    "embedded/zoo-classification", "embedded/zoo-segmentation", "questions/questions",
+    "embedded/segmentation", "embedded/zoo-classification", "embedded/zoo-segmentation",
+    "questions/questions",
 )  # fmt: skip
 
 
