@@ -12,7 +12,8 @@ from study.grid.reading import find, load
 ROOT = Path(__file__).parents[2]
 GRIDS = ROOT / "grids"
 FULL = ("coco", "cityscapes", "wmt14", "imagenet", "cub", "flickr30k", "vqa2", "vqa-cp", "clevr")
-SHARED = {"embedded/field.yaml": 6}  # runs of another grid's that had finished before
+SHARED = {"embedded/field.yaml": 6, "questions/fusion.yaml": 9}
+"""Runs of other grids that had finished before."""
 FILES = GRIDS.rglob("*.registered.json")
 REGISTERED = sorted(
     {*find([GRIDS / name for name in FULL])}
