@@ -130,11 +130,13 @@ def _over_image(
     titled = [(f"{text}\nmax {map.max() * map.size:.1f} × uniform", map) for text, map in laid]
     titled += [(f"{name}\n{_range(map)}", map) for name, map in maps.items()]
     image = arrays["image"]
-    rows = -(-(len(titled) + len(curves) + 1 + len(crops)) // COLUMNS)
+    panels = 1 + len(titled) + len(curves) + len(crops)
+    columns = min(panels, COLUMNS)
+    rows = -(-panels // columns)
     height, width = image.shape[:2]
-    size = (MAP_WIDTH * COLUMNS, (MAP_WIDTH * height / width + 0.25) * rows + 0.4)
+    size = (MAP_WIDTH * columns, (MAP_WIDTH * height / width + 0.25) * rows + 0.4)
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     pictures, others = axes[: len(titled) + 1], list(axes[len(titled) + 1 :])
     for ax in pictures:
         ax.set_axis_off()

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 __all__ = ["PICTURE", "figure_of_words"]
 
 WIDTH = 1.5  # inches of one map
+ACROSS = 5
+"""Maps in a row, of one glimpse."""
 LETTERS = 28
 """Of a line above a map."""
 PICTURE: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 400}
@@ -22,6 +24,8 @@ def figure_of_words(
     image: np.ndarray, question: str, words: np.ndarray, weights: np.ndarray
 ) -> Figure:
     """Return a grid of maps: a row a word, a column a glimpse, with their sums at top and left.
+
+    With one glimpse its maps follow each other as the words do.
 
     Parameters
     ----------
@@ -34,26 +38,29 @@ def figure_of_words(
     weights: numpy.ndarray
         (glimpses, T, rows, columns), each glimpse 1 in sum. All words of a glimpse have one scale.
     """
-    glimpses, length = weights.shape[:2]
+    several = len(weights) > 1
+    shown = [("all glimpses" if several else "all words", weights.mean(axis=0))]
+    if several:
+        shown += [(f"glimpse {number}", maps) for number, maps in enumerate(weights, 1)]
+    panels = 1 + 1 + len(words)
+    across = 1 + len(shown) if several else min(ACROSS, panels)
+    down = 1 + len(words) if several else -(-panels // across)
     height, width = image.shape[:2]
-    across = 1 + glimpses * (glimpses > 1)
-    size = (WIDTH * (across + 1), (WIDTH * height / width + 0.3) * (length + 1) + 0.4)
+    size = (WIDTH * across, (WIDTH * height / width + 0.3) * down + 0.4)
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(length + 1, across + 1, squeeze=False)
+    axes = figure.subplots(down, across, squeeze=False)
     for ax in axes.ravel():
         ax.set_axis_off()
     axes[0, 0].imshow(image)
     axes[0, 0].set_title(textwrap.fill(question, LETTERS), fontsize=6)
-    columns = [("all glimpses" if glimpses > 1 else "all words", weights.mean(axis=0))]
-    if glimpses > 1:
-        columns += [(f"glimpse {number + 1}", each) for number, each in enumerate(weights)]
-    for column, (name, maps) in enumerate(columns, 1):
+    for column, (name, maps) in enumerate(shown, 1):
         whole = maps.sum(axis=0)
         peak = whole.max() * whole.size
-        _lay(axes[0, column], image, whole, whole.max(), f"{name}\nmax {peak:.1f} × uniform")
-        for row, (word, map) in enumerate(zip(words, maps, strict=True), 1):
-            share = f"{word}  {100 * map.sum():.0f} %"
-            _lay(axes[row, column], image, map, maps.max(), share)
+        laid = [(whole, whole.max(), f"{name}\nmax {peak:.1f} × uniform")]
+        for word, map in zip(words, maps, strict=True):
+            laid.append((map, maps.max(), f"{word}  {100 * map.sum():.0f} %"))
+        for row, panel in enumerate(laid):
+            _lay(axes[(row, column) if several else divmod(1 + row, across)], image, *panel)
     return figure
 
 

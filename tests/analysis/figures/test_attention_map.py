@@ -89,7 +89,7 @@ def test_numbers_by_channel_are_a_sorted_curve_and_numbers_by_position_a_map(ove
     assert heat(over) == pytest.approx(saliency)
     assert over.get_title() == f"saliency\n{saliency.min():.3g} to {saliency.max():.3g}"
     assert over.images[-1].get_clim() == (saliency.min(), saliency.max())
-    assert [len(axes.images) for axes in figure.axes] == [1, 2, 0, 0]
+    assert [len(axes.images) for axes in figure.axes] == [1, 2, 0]
     assert figure.get_supxlabel() == "Not drawn, for the shape: odd (2 × 3 × 4 × 5)."
     assert [path.suffix for path in draw(arrays, "c", "a run", tmp_path / "c")] == [".png", ".svg"]
 
@@ -119,7 +119,7 @@ def test_a_crop_is_outlined_where_it_lies_in_the_image_or_beyond(over_image, tmp
     arrays = picture | {"stn/crop": corners, "stn/gate": np.ones(3)}
     figure = figure_of(arrays, "stn")
     titles = [axes.get_title().partition("\n")[0] for axes in figure.axes]
-    assert titles == ["query", "crop", "gate", ""]
+    assert titles == ["query", "crop", "gate"]
     axes = figure.axes[1]
     (outline,) = axes.patches
     assert outline.get_xy()[:4].tolist() == [[30, 10], [75, 10], [75, 30], [30, 30]]
@@ -180,6 +180,19 @@ def test_words_of_a_question_are_shown_by_glimpse(over_image, tmp_path):
     titles = [ax.get_title() for ax in figure.axes]
     assert "a red one? yes" in titles
     assert f"red  {100 * weights[1, 1].sum():.0f} %" == maps[8].get_title()
+
+
+def test_words_of_one_glimpse_follow_each_other_as_they_are_read(over_image):
+    words = np.array(["what", "digit", "is", "left", "of", "the", "two"])
+    weights = np.random.default_rng(2).random((1, 7, 4, 6))
+    weights /= weights.sum()
+    asked = {"question": np.array("what digit is left of the two? nine"), "words": words}
+    figure = figure_of({"image": over_image["image"], **asked, "pool/weights": weights}, "pool")
+    shape = figure.axes[0].get_gridspec()
+    assert (shape.nrows, shape.ncols) == (2, 5)  # the picture, the sum, seven words, one place free
+    names = [ax.get_title().split("  ")[0] for ax in figure.axes[2:]]
+    assert names == [*words, ""]
+    np.testing.assert_allclose(heat(figure.axes[5]), weights[0, 3])
 
 
 def test_weights_of_words_stand_with_the_question_and_a_mask_tells_how_many_it_keeps(over_image):
