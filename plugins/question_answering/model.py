@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from plugins.attention.core.site import Place
 from plugins.attention.core.standing import build, parts_at
 from plugins.attention.core.word import Word
-from plugins.attention.pairs.masks import last, without
+from plugins.attention.pairs.masks import each, last, without
 from plugins.question_answering.data.words import PADDING
+from plugins.question_answering.meeting import arguments, meet
 from plugins.question_answering.network import ReadsAndSees
 from plugins.question_answering.sites import pair
 from plugins.question_answering.visual import cells_of, with_corners
@@ -31,6 +32,8 @@ EVERY = 2**31
 class Pooling(nn.Module):
     """The mean or sum of the cells, and the question: ``soft`` with equal weights."""
 
+    shares_memory = True
+
     def __init__(self, channels: int, key_channels: int, pooling: str) -> None:
         super().__init__()
         self.embed, self.pooling = nn.Linear(key_channels, channels), pooling
@@ -42,9 +45,10 @@ class Pooling(nn.Module):
         *,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
-        """Return (N, C) for words (N, T, C) and cells (N, S, key_channels)."""
-        cells = without(self.embed(memory).tanh(), key_padding_mask)
+        """Return (N, C) for words (N, T, C) and cells (M, S, key_channels), by `memory_rows`."""
+        cells = without(each(self.embed(memory).tanh(), memory_rows), key_padding_mask)
         if self.pooling == "sum":
             pooled = cells.sum(dim=1)
         elif key_padding_mask is None:
@@ -187,16 +191,17 @@ class Answering(ReadsAndSees):
         of_image: Tensor,
         places: Tensor | None = None,
         absent: Tensor | None = None,
-    ) -> tuple[Any, Any, Any, Any]:
-        """Return states (N, T, C), cells (N, S, features), and which of both are padding.
+    ) -> tuple[Any, Any, Any, Any, Any]:
+        """Return states (N, T, C), cells of each image, which of both are padding, and the image.
 
-        Of states (N, T) stand before the cells; of cells (N, S), None if all count, after them.
+        Of states (N, T) stand before the cells (images, S, features); of each one's cells (N, S),
+        None if all count, after them, and then the number of its image, (N,).
         """
         states = self.states_of(words)
         if not self.sees:
-            return states, words == PADDING, None, None
+            return states, words == PADDING, None, None, None
         hidden = None if absent is None else absent[of_image]
-        return states, words == PADDING, self._cells(inputs, places)[of_image], hidden
+        return states, words == PADDING, self._cells(inputs, places), hidden, of_image
 
     def _cells(self, inputs: Tensor, places: Tensor | None) -> Tensor:
         if places is not None:
@@ -204,42 +209,59 @@ class Answering(ReadsAndSees):
         return cells_of(self.map_of(inputs), self.coordinates)
 
     def meet(
-        self, states: Tensor, padding: Tensor, cells: Tensor | None, absent: Tensor | None = None
+        self,
+        states: Tensor,
+        padding: Tensor,
+        cells: Tensor | None,
+        absent: Tensor | None = None,
+        of_image: Tensor | None = None,
     ) -> Tensor:
         """Return what is made of words and cells, (N, C), as `read` gives them."""
         states, hidden = self.ask(states, padding)
-        states = self.attend(states, cells, absent)
+        states = self.attend(states, cells, absent, of_image)
         if self.pool is None:
             return states[:, 0]
-        met: Tensor = self.pool(states, cells, key_padding_mask=absent, query_padding_mask=hidden)
-        return met
+        assert cells is not None
+        return meet(self.pool, states, cells, absent, of_image, query_padding_mask=hidden)
 
     def ask(self, states: Tensor, padding: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the words; if none but the last is read, this one, (N, 1, C), and no padding."""
         return (last(states, padding)[:, None], None) if self.pool is None else (states, padding)
 
-    def attend(self, states: Tensor, cells: Tensor | None, absent: Tensor | None) -> Tensor:
+    def attend(
+        self, states: Tensor, cells: Tensor | None, absent: Tensor | None, of_image: Tensor | None
+    ) -> Tensor:
         """Return words that have attended to the cells, if they do."""
         if self.attention is None:
             return states
-        attended: Tensor = states + self.attention(states, cells, key_padding_mask=absent)
-        return attended
+        assert cells is not None
+        return states + meet(self.attention, states, cells, absent, of_image)
 
     def by_first_glimpses(
-        self, states: Tensor, padding: Tensor, cells: Tensor | None, absent: Tensor | None = None
+        self,
+        states: Tensor,
+        padding: Tensor,
+        cells: Tensor | None,
+        absent: Tensor | None = None,
+        of_image: Tensor | None = None,
     ) -> list[Tensor]:
         """Return what the first glimpse makes, the first two, ... and all but the last."""
         glimpses = getattr(self.pool, "glimpses", ())
         if len(glimpses) < 2:
             return []
         pool: Any = self.pool
-        met: list[Tensor] = pool.by_first(
-            self.attend(states, cells, absent), cells, absent, padding, range(1, len(glimpses))
-        )
+        states = self.attend(states, cells, absent, of_image)
+        numbers = range(1, len(glimpses))
+        met: list[Tensor] = pool.by_first(states, cells, absent, padding, numbers, of_image)
         return met
 
     def looked(
-        self, states: Tensor, padding: Tensor, cells: Tensor | None, absent: Tensor | None = None
+        self,
+        states: Tensor,
+        padding: Tensor,
+        cells: Tensor | None,
+        absent: Tensor | None = None,
+        of_image: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return how the mechanism weighs the cells, as far as it does.
 
@@ -250,11 +272,14 @@ class Answering(ReadsAndSees):
         """
         states, asked = self.ask(states, padding)
         module: Any = self.pool
-        given: tuple[Any, ...] = (self.attend(states, cells, absent), cells, absent, asked)
         if module is None:
-            module, given = self.attention, (states, cells, absent)
+            module = self.attention
+        else:
+            states = self.attend(states, cells, absent, of_image)
         if not hasattr(module, "mechanism"):
             return {}
+        assert cells is not None
+        given = arguments(module, states, cells, absent, asked, of_image)
         seen = module.mechanism.weights(module, *given)
         names = ("weights", "words", "mask", "presence")
         found = {name: seen[name].expand(len(states), *seen[name].shape[1:])

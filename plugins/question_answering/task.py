@@ -71,7 +71,10 @@ class QuestionAnswering(Task, ChecksData, Smokes, Probes, Evaluates, CountsItems
         Metric("pointing_chance", "share of the cells that are", 0.01, best=1, of_data=True),
         Metric("cells_kept", "cells of an image", higher_is_better=False),
         Metric(
-            "macs_kept", "MACs of a mechanism that multiplies these alone", higher_is_better=False
+            "macs_kept",
+            "MACs of a mechanism that multiplies these alone",
+            higher_is_better=False,
+            decimals=0,
         ),
         Metric("recall_5", "share of phrases that one of 5 boxes finds", point=0.01, best=1),
         Metric("recall_10", "share of phrases that one of 10 boxes finds", point=0.01, best=1),

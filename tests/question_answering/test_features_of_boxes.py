@@ -63,8 +63,9 @@ def batch():
 def test_pooled_boxes_are_those_that_are_there(pooling, job):
     model = squares.built(job(pooling=pooling)).eval()
     given = model.data_preprocessor(batch())
-    states, padding, cells, absent = model.read(**given)
-    pooled = model.meet(states, padding, cells, absent) - states[torch.arange(3), [2, 5, 1]]
+    read = model.read(**given)
+    states, cells = read[0], read[2][given["of_image"]]
+    pooled = model.meet(*read) - states[torch.arange(3), [2, 5, 1]]
     for index, number in enumerate([NUMBERS[0], NUMBERS[0], NUMBERS[1]]):
         embedded = model.pool.embed(cells[index, :number]).tanh()
         torch.testing.assert_close(pooled[index], getattr(embedded, pooling)(dim=0))
@@ -113,11 +114,11 @@ def test_a_box_is_told_its_corners(coordinates, job):
     run = job("soft", coordinates=coordinates)
     model = squares.built(run)
     given = batch()
-    _, _, cells, _ = model.read(**model.data_preprocessor(given))
-    assert cells.shape == (3, 6, run.recipe.cell_channels)
-    torch.testing.assert_close(cells[2, :, :WIDTH], given["inputs"][2])
+    _, _, cells, *_ = model.read(**model.data_preprocessor(given))
+    assert cells.shape == (2, 6, run.recipe.cell_channels)
+    torch.testing.assert_close(cells[1, :, :WIDTH], given["inputs"][2])
     if coordinates:
-        torch.testing.assert_close(cells[2, :, WIDTH:], 2 * given["places"][2] - 1)
+        torch.testing.assert_close(cells[1, :, WIDTH:], 2 * given["places"][2] - 1)
 
 
 @pytest.mark.parametrize("word", ["soft:hops=2", "hard:cells=3", "bilinear", "co", *SETS])

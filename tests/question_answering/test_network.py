@@ -149,11 +149,11 @@ def test_the_mean_of_cells_is_soft_attention_with_equal_weights(job):
     torch.testing.assert_close(plain(**given), soft(**given))
     summed = squares.built(job(pooling="sum")).eval()
     summed.load_state_dict(plain.state_dict())
-    states, padding, cells, _ = plain.read(**given)
+    read = plain.read(**given)
+    states, _, cells, *_ = read
     last = states[torch.arange(3), [2, 5, 1]]
     torch.testing.assert_close(
-        summed.meet(states, padding, cells) - last,
-        cells.shape[1] * (plain.meet(states, padding, cells) - last),
+        summed.meet(*read) - last, cells.shape[1] * (plain.meet(*read) - last)
     )
 
 
@@ -178,8 +178,8 @@ def test_weights_that_are_shown_are_over_all_cells(word, job):
 def test_the_sets_attend_from_the_question_as_soft_does(job):
     """1010 by einsum in float64: to the last word what its heads gather of the cells is added."""
     model = squares.built(job("1010")).eval()
-    states, padding, cells = (each.detach() for each in model.read(**ready(model, batch(1)))[:3])
-    states, cells, m = states.double(), cells.double(), model.attention.double()
+    states, padding, cells, _, image = model.read(**ready(model, batch(1)))
+    states, cells, m = states.detach().double(), cells[image].double(), model.attention.double()
     heads, width = m.heads, states.shape[2] // m.heads
     asked = states[torch.arange(3), [2, 5, 1]]
     query = torch.einsum("oc,nc->no", m.q_proj.weight, asked).unflatten(1, (heads, width))
@@ -292,7 +292,7 @@ def test_words_are_read_in_single_precision(job):
     model = squares.built(job("bilinear"))
     made = ready(model, batch(1))
     with torch.autocast("cpu", torch.bfloat16):
-        states, _, cells, _ = model.read(**made)
+        states, _, cells, *_ = model.read(**made)
         assert states.dtype == torch.float32
         assert cells.dtype == torch.bfloat16
         assert model(**made).isfinite().all()

@@ -100,6 +100,8 @@ class Mechanism(BaseModel):
         (N, T, C) and (N, S, key_channels), and with ``key_padding_mask`` (N, S), true where there
         is nothing to attend to. There it returns (N, T, C) as the attention. At the place ``POOL``
         it is also given ``query_padding_mask`` (N, T), and returns (N, C). Either mask may be None.
+        If it has an attribute ``shares_memory`` that is true, several queries may have one row of
+        the second set, which is (M, S, key_channels) then: ``memory_rows`` (N,) are their numbers.
 
         A module may have a method ``own_loss()``, which returns a loss to add to the task's, or
         None. It may have attributes ``training_step`` and ``training_steps``. They are set before
@@ -122,8 +124,8 @@ class Mechanism(BaseModel):
         upper left one first. Other names are the mechanism's: a gate is (N, C), a mask (N, H, W).
 
         Of a pair of sets the `inputs` are both, and then, if wanted, ``key_padding_mask`` and
-        ``query_padding_mask``. ``weights`` are (N, heads, T, S), with T = 1 if they are the same
-        for all queries, and a mask is (N, S).
+        ``query_padding_mask``, and ``memory_rows`` of a module that shares them. ``weights`` are
+        (N, heads, T, S), with T = 1 if they are the same for all queries, and a mask is (N, S).
         """
         return {}
 
@@ -138,10 +140,12 @@ class Mechanism(BaseModel):
         memory: Tensor,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
         """Return by what a softmax would weigh each of `memory` for the last word, (N, S).
 
-        For a `PairSite`, whose sets and masks these are. What padding has means nothing.
+        For a `PairSite`, whose sets and masks these are. What padding has means nothing. A module
+        that does not share `memory` gets no `memory_rows`.
         """
         raise NotImplementedError
 

@@ -100,15 +100,16 @@ class Bilinear(Mechanism):
         memory: Tensor,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
         """Return the low-rank form of the last word and each cell."""
         from plugins.attention.pairs.masks import last
 
-        return self._of_vector(module, last(query, query_padding_mask), memory)
+        return self._of_vector(module, last(query, query_padding_mask), memory, memory_rows)
 
     @staticmethod
-    def _of_vector(module: Any, vector: Tensor, memory: Tensor) -> Tensor:
-        found: Tensor = module.energies(vector[:, None], memory)
+    def _of_vector(module: Any, vector: Tensor, memory: Tensor, rows: Tensor | None) -> Tensor:
+        found: Tensor = module.energies(vector[:, None], memory, rows)
         return found[:, 0, 0]
 
 
@@ -158,7 +159,8 @@ class Co(Bilinear):
         memory: Tensor,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
         """Return the low-rank form of the mean of the words and each cell."""
         words, _ = module.read(query, query_padding_mask)
-        return self._of_vector(module, words[:, 0], memory)
+        return self._of_vector(module, words[:, 0], memory, memory_rows)

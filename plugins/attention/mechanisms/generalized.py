@@ -114,6 +114,8 @@ class Generalized(Mechanism):
         query, memory = inputs[0], inputs[:2][-1]
         hidden = inputs[2] if len(inputs) > 2 else None
         key, _ = module.keys_values(memory)
+        if key is not None and len(inputs) > 4 and inputs[4] is not None:
+            key = key[inputs[4]]
         weights = module.weights(query, key, memory.shape[1], key_padding_mask=hidden)
         return {"weights": weights}
 
@@ -128,11 +130,12 @@ class Generalized(Mechanism):
         memory: Tensor,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
         """Return the terms that are on, in sum over them and over the heads."""
-        from plugins.attention.pairs.masks import last
+        from plugins.attention.pairs.masks import each, last
 
-        key = module.split_heads(module.k_proj(memory))
+        key = module.split_heads(each(module.k_proj(memory), memory_rows))
         asking = last(query, query_padding_mask)[:, None]
         found: Tensor = module.energy(asking, key, memory.shape[1]).sum(1)[:, 0]
         return found.expand(len(query), -1)

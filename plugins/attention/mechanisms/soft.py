@@ -92,7 +92,9 @@ class Soft(Mechanism):
         memory: Tensor,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
         """Return those of the last hop."""
-        found: Tensor = module.energies(query, memory, key_padding_mask, query_padding_mask)
+        masks = key_padding_mask, query_padding_mask
+        found: Tensor = module.energies(query, memory, *masks, memory_rows)
         return found

@@ -14,6 +14,7 @@ sum of P_g j_g; or by ``concatenation``: all P_g j_g side by side, each with C /
 Every layer is weight-normalised, with one gain for the whole of its matrix. Padding counts neither
 among the cells nor among the words; the authors' code lets words of padding count. In training
 that code drops features: `DROPPED` of what comes into each layer, and `DROPPED_CELLS` of relu(U y).
+Queries that share cells share what is dropped of these before a layer, as they do not there.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.maps.tiles import in_single
 from plugins.attention.pairs.cost import RANK
-from plugins.attention.pairs.masks import hide, last, softmax, without
+from plugins.attention.pairs.masks import each, hide, last, softmax, without
 
 __all__ = ["BilinearAttention", "CoAttention", "SingleAttention"]
 
@@ -55,9 +56,9 @@ class Glimpse(nn.Module):
         self.query = normalised(channels, channels, dropout=dropout)
         self.out = normalised(channels, outputs, dropout=dropout)
 
-    def forward(self, words: Tensor, cells: Tensor, weights: Tensor) -> Tensor:
+    def forward(self, words: Tensor, cells: Tensor, weights: Tensor, rows: Tensor | None) -> Tensor:
         """Return P_g j_g, (N, outputs), by weights (N, T, S)."""
-        told, asked = self.key(cells).relu(), self.query(words).relu()
+        told, asked = each(self.key(cells).relu(), rows), self.query(words).relu()
         joint = (weights.to(told.dtype) @ told * asked).sum(dim=1)
         out: Tensor = self.out(joint)
         return out
@@ -79,6 +80,8 @@ class BilinearAttention(nn.Module):
     dropout: bool
         Whether features are dropped in training, as the authors' code does.
     """
+
+    shares_memory = True
 
     def __init__(
         self,
@@ -110,11 +113,14 @@ class BilinearAttention(nn.Module):
         *,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
-        """Return (N, C) for words (N, T, C) and cells (N, S, key_channels)."""
-        return self.by_first(
-            query, memory, key_padding_mask, query_padding_mask, (len(self.glimpses),)
-        )[0]
+        """Return (N, C) for words (N, T, C) and cells (N, S, key_channels).
+
+        With `memory_rows` (N,), the numbers of those that each looks at, `memory` has M rows.
+        """
+        masks = key_padding_mask, query_padding_mask
+        return self.by_first(query, memory, *masks, (len(self.glimpses),), memory_rows)[0]
 
     def by_first(
         self,
@@ -123,17 +129,18 @@ class BilinearAttention(nn.Module):
         key_padding_mask: Tensor | None,
         query_padding_mask: Tensor | None,
         numbers: Sequence[int],
+        memory_rows: Tensor | None = None,
     ) -> list[Tensor]:
         """Return what the first so many glimpses give, (N, C) for each of the `numbers`.
 
         Side by side, those that are left out are 0.
         """
         words, hidden = self.read(query, query_padding_mask)
-        weights = self._weights(words, memory, key_padding_mask, hidden).unbind(1)
+        weights = self._weights(words, memory, key_padding_mask, hidden, memory_rows).unbind(1)
         found: list[Tensor] = []
         joined = []
         for number, (glimpse, by) in enumerate(zip(self.glimpses, weights, strict=True), 1):
-            found.append(glimpse(words, memory, by))
+            found.append(glimpse(words, memory, by, memory_rows))
             if self.joint == "residual":
                 words = words + found[-1][:, None]
             if number in numbers:
@@ -154,26 +161,33 @@ class BilinearAttention(nn.Module):
         memory: Tensor,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
         """Return the weights of each glimpse, (N, G, T, S), each 1 in sum over words and cells."""
         words, hidden = self.read(query, query_padding_mask)
-        return self._weights(words, memory, key_padding_mask, hidden)
+        return self._weights(words, memory, key_padding_mask, hidden, memory_rows)
 
     def read(self, query: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return what takes part of the question: all words, and which of them are padding."""
         return query, hidden
 
-    def energies(self, words: Tensor, cells: Tensor) -> Tensor:
+    def energies(self, words: Tensor, cells: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return what the softmax is of, (N, G, T, S), without masks, for words that are read."""
-        asked, told = self.query(words).relu(), self.drop_cells(self.key(cells).relu())
+        asked = self.query(words).relu()
+        told = self.drop_cells(each(self.key(cells).relu(), rows))
         with exactly(asked):
             rows = in_single(asked)[:, None] * in_single(self.score.weight)[:, None]
             return (rows.flatten(1, 2) @ in_single(told).mT).unflatten(1, rows.shape[1:3])
 
     def _weights(
-        self, words: Tensor, cells: Tensor, cells_hidden: Tensor | None, hidden: Tensor | None
+        self,
+        words: Tensor,
+        cells: Tensor,
+        cells_hidden: Tensor | None,
+        hidden: Tensor | None,
+        rows: Tensor | None,
     ) -> Tensor:
-        energies = self.energies(words, cells)
+        energies = self.energies(words, cells, rows)
         if cells_hidden is not None:
             energies = hide(energies, cells_hidden[:, None, None])
         if hidden is not None:

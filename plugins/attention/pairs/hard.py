@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.maps.tiles import in_single
 from plugins.attention.pairs.cost import RELATION_LAYERS
-from plugins.attention.pairs.masks import last, softmax, without
+from plugins.attention.pairs.masks import each, last, softmax, without
 
 __all__ = ["HardAttention"]
 
@@ -121,6 +121,7 @@ class HardAttention(nn.Module):
         (N,), how many were kept of each image in the latest pass.
     """
 
+    shares_memory = True
     cells_kept: Tensor | None = None
 
     def __init__(
@@ -147,9 +148,13 @@ class HardAttention(nn.Module):
         *,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
-        """Return (N, C) for (N, T, C), whose last one is the question, and (N, S, key_channels)."""
-        fused = self._fused(query, memory, query_padding_mask)
+        """Return (N, C) for (N, T, C), whose last one is the question, and (N, S, key_channels).
+
+        With `memory_rows` (N,), the numbers of those that each looks at, `memory` has M rows.
+        """
+        fused = self._fused(query, memory, query_padding_mask, memory_rows)
         candidates, kept = self._choose(self._presence(fused, key_padding_mask))
         self.cells_kept = kept.sum(dim=1)
         chosen = fused.take_along_dim(candidates[..., None], dim=1)
@@ -162,18 +167,21 @@ class HardAttention(nn.Module):
         memory: Tensor,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the presence of the cells, and 1 for the kept, 0 for the others; both (N, S)."""
-        fused = self._fused(query, memory, query_padding_mask)
+        fused = self._fused(query, memory, query_padding_mask, memory_rows)
         presence = self._presence(fused, key_padding_mask)
         candidates, kept = self._choose(presence)
         mask = torch.zeros_like(presence).scatter(1, candidates, kept.to(presence.dtype))
         return presence.clamp(min=0), mask
 
-    def _fused(self, query: Tensor, memory: Tensor, query_padding_mask: Tensor | None) -> Tensor:
+    def _fused(
+        self, query: Tensor, memory: Tensor, hidden: Tensor | None, rows: Tensor | None
+    ) -> Tensor:
         """m_i, (N, S, C)."""
-        question = self.query(last(query, query_padding_mask))
-        fused: Tensor = self.key(memory) + question[:, None]
+        question = self.query(last(query, hidden))
+        fused: Tensor = each(self.key(memory), rows) + question[:, None]
         for layer in self.fuse:
             fused = layer(fused.relu())
         return fused

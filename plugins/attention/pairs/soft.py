@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from plugins.attention.pairs.masks import last, softmax
+from plugins.attention.pairs.masks import each, last, softmax
 
 __all__ = ["SoftAttention"]
 
@@ -32,9 +32,9 @@ class Hop(nn.Module):
         self.query = nn.Linear(channels, inner)
         self.score = nn.Linear(inner, 1, bias=False)
 
-    def forward(self, cells: Tensor, question: Tensor) -> Tensor:
-        """Return energies (N, S) of cells (N, S, C) for a question (N, C)."""
-        hidden = (self.key(cells) + self.query(question)[:, None]).tanh()
+    def forward(self, cells: Tensor, question: Tensor, rows: Tensor | None) -> Tensor:
+        """Return energies (N, S) of cells (M, S, C), by `rows`, for a question (N, C)."""
+        hidden = (each(self.key(cells), rows) + self.query(question)[:, None]).tanh()
         energies: Tensor = self.score(hidden)
         return energies.squeeze(-1)
 
@@ -48,9 +48,9 @@ class BoundedHop(nn.Module):
         self.query = nn.Linear(channels, inner)
         self.score = nn.Linear(inner, 1)
 
-    def forward(self, cells: Tensor, question: Tensor) -> Tensor:
-        """Return energies (N, S) of cells (N, S, C) for a question (N, C)."""
-        hidden = self.key(cells).tanh() + self.query(question).tanh()[:, None]
+    def forward(self, cells: Tensor, question: Tensor, rows: Tensor | None) -> Tensor:
+        """Return energies (N, S) of cells (M, S, C), by `rows`, for a question (N, C)."""
+        hidden = each(self.key(cells).tanh(), rows) + self.query(question).tanh()[:, None]
         energies: Tensor = self.score(hidden)
         return energies.squeeze(-1).tanh()
 
@@ -75,6 +75,8 @@ class SoftAttention(nn.Module):
         Whose energies.
     """
 
+    shares_memory = True
+
     def __init__(
         self,
         channels: int,
@@ -95,9 +97,13 @@ class SoftAttention(nn.Module):
         *,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
-        """Return (N, C) for (N, T, C), whose last one is the question, and (N, S, key_channels)."""
-        return self._attend(query, memory, key_padding_mask, query_padding_mask)[0]
+        """Return (N, C) for (N, T, C), whose last one is the question, and (N, S, key_channels).
+
+        With `memory_rows` (N,), the numbers of those that each looks at, `memory` has M rows.
+        """
+        return self._attend(query, memory, key_padding_mask, query_padding_mask, memory_rows)[0]
 
     def weights(
         self,
@@ -105,9 +111,10 @@ class SoftAttention(nn.Module):
         memory: Tensor,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
         """Return the weights of each hop, (N, hops, 1, S)."""
-        weights = self._attend(query, memory, key_padding_mask, query_padding_mask)[1]
+        weights = self._attend(query, memory, key_padding_mask, query_padding_mask, memory_rows)[1]
         return torch.stack(weights, dim=1)
 
     def energies(
@@ -116,13 +123,15 @@ class SoftAttention(nn.Module):
         memory: Tensor,
         key_padding_mask: Tensor | None = None,
         query_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
         """Return what the softmax of the last hop is of, (N, S), without the mask."""
         cells = self.embed(memory).tanh()
         question = last(query, query_padding_mask)
         for hop in self.hops[:-1]:
-            question = question + self._seen(hop, cells, question, key_padding_mask)[0]
-        found: Tensor = self.hops[-1](cells, question)
+            seen, _ = self._seen(hop, cells, question, key_padding_mask, memory_rows)
+            question = question + seen
+        found: Tensor = self.hops[-1](cells, question, memory_rows)
         return found
 
     def _attend(
@@ -131,20 +140,21 @@ class SoftAttention(nn.Module):
         memory: Tensor,
         key_padding_mask: Tensor | None,
         query_padding_mask: Tensor | None,
+        rows: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Return the result, and the weights (N, 1, S) of each hop."""
         cells = self.embed(memory).tanh()
         question, seen = last(query, query_padding_mask), []
         for hop in self.hops:
-            attended, weights = self._seen(hop, cells, question, key_padding_mask)
+            attended, weights = self._seen(hop, cells, question, key_padding_mask, rows)
             question = question + attended
             seen.append(weights)
         return question, seen
 
     @staticmethod
     def _seen(
-        hop: nn.Module, cells: Tensor, question: Tensor, hidden: Tensor | None
+        hop: nn.Module, cells: Tensor, question: Tensor, hidden: Tensor | None, rows: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return the mean of the cells, (N, C), and by which weights, (N, 1, S)."""
-        weights = softmax(hop(cells, question), hidden)[:, None]
-        return (weights.to(cells.dtype) @ cells).squeeze(1), weights
+        weights = softmax(hop(cells, question, rows), hidden)[:, None]
+        return (weights.to(cells.dtype) @ each(cells, rows)).squeeze(1), weights

@@ -53,6 +53,8 @@ class GeneralizedAttention1d(Block1d):
         If an argument is out of range.
     """
 
+    shares_memory = True
+
     def forward(
         self,
         query: Tensor,
@@ -60,6 +62,7 @@ class GeneralizedAttention1d(Block1d):
         *,
         causal: bool = False,
         key_padding_mask: Tensor | None = None,
+        memory_rows: Tensor | None = None,
     ) -> Tensor:
         """Attend by the cheapest form that computes these terms.
 
@@ -74,6 +77,8 @@ class GeneralizedAttention1d(Block1d):
         key_padding_mask: Tensor, optional
             (N, S), True where `memory` is padding. Padding must be at the end: positions count
             from the first column.
+        memory_rows: Tensor, optional
+            (N,), where several queries have one row of `memory`: its number.
 
         Returns
         -------
@@ -84,9 +89,11 @@ class GeneralizedAttention1d(Block1d):
         visible = self._visible(query, memory.shape[1], causal, key_padding_mask)
         if self.terms in ("0000", "0010") and visible.reaches_all:
             score = score_of_memory(self, memory)
+            if memory_rows is not None:
+                score, memory = None if score is None else score[memory_rows], memory[memory_rows]
             pooled = pool(score, memory, self.v_proj, key_padding_mask, self.heads)
             return self.out_proj(pooled).expand(-1, query.shape[1], -1)
-        return self._attend(project(self, query, memory), query, visible)
+        return self._attend(project(self, query, memory, memory_rows), query, visible)
 
     def attend(
         self,

@@ -15,6 +15,7 @@ from plugins.attention.core.word import Word
 from plugins.attention.kernels.maps.tiles import in_single
 from plugins.question_answering.data.words import PADDING
 from plugins.question_answering.grounding.planning import scoring
+from plugins.question_answering.meeting import arguments, meet
 from plugins.question_answering.network import ReadsAndSees
 from plugins.question_answering.reading import EachImageOnce
 from plugins.question_answering.sites import pair
@@ -63,11 +64,20 @@ class Scores(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(
-        self, words: Tensor, boxes: Tensor, absent: Tensor | None, outside: Tensor
+        self,
+        words: Tensor,
+        boxes: Tensor,
+        absent: Tensor | None,
+        outside: Tensor,
+        of_image: Tensor,
     ) -> Tensor:
-        """Return (N, S) for words (N, T, C) and boxes (N, S, features), and which do not count."""
+        """Return (N, S) for words (N, T, C), boxes (images, S, features) and each one's image.
+
+        `absent` (N, S) and `outside` (N, T) say which do not count.
+        """
         module = self.weighing
-        energies: Tensor = module.mechanism.energies(module, words, boxes, absent, outside)
+        given = arguments(module, words, boxes, absent, outside, of_image)
+        energies: Tensor = module.mechanism.energies(module, *given)
         return in_single(energies) + self.bias
 
 
@@ -160,11 +170,11 @@ class Grounding(ReadsAndSees):
         if mode == "loss" and self.learns_names():
             return self.loss_of_names(inputs, known["named"], of_image)
         image = of_image[of_sentence]
-        boxes, absent = self.boxes(inputs, places)[image], absent[image]
+        boxes, absent = self.boxes(inputs, places), absent[image]
         states = self.states_of(words)
         if self.attention is not None:
-            states = states + self.attention(states, boxes, key_padding_mask=absent)
-        logits: Tensor = self.scores(states, boxes, absent, outside)
+            states = states + meet(self.attention, states, boxes, absent, image)
+        logits: Tensor = self.scores(states, boxes, absent, outside, image)
         if mode == "tensor":
             return logits
         if mode == "loss":

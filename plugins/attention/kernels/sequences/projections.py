@@ -34,9 +34,22 @@ class Projected(NamedTuple):
     score: Tensor | None
     value: Tensor
 
+    def by(self, rows: Tensor) -> Projected:
+        """Return key, score and value of each query, by the number of its row."""
+        key, score = self.key, self.score
+        return self._replace(
+            key=None if key is None else key[rows],
+            score=None if score is None else score[rows],
+            value=self.value[rows],
+        )
 
-def project(block: Block1d, query: Tensor, memory: Tensor) -> Projected:
-    """Project `query` (N, T, C) and `memory` (N, S, key_channels), which may be the same tensor."""
+
+def project(block: Block1d, query: Tensor, memory: Tensor, rows: Tensor | None = None) -> Projected:
+    """Project `query` (N, T, C) and `memory` (N, S, key_channels), which may be the same tensor.
+
+    With `rows` (N,) there are fewer of the latter, and these are the numbers of those that each
+    query has.
+    """
     found: dict[str, Tensor] = {}
     of_query: dict[str, tuple[Tensor, Tensor | None]] = {}
     if block.e1 or block.e2:
@@ -54,7 +67,8 @@ def project(block: Block1d, query: Tensor, memory: Tensor) -> Projected:
     score = found.get("score")
     heads = {name: block.split_heads(found[name]) for name in found if name != "score"}
     score = None if score is None else score.transpose(1, 2)
-    return Projected(heads.get("query"), heads.get("key"), score, heads["value"])
+    made = Projected(heads.get("query"), heads.get("key"), score, heads["value"])
+    return made if rows is None else made.by(rows)
 
 
 def query_bias(block: Block1d) -> Tensor | None:
