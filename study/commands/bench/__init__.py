@@ -7,6 +7,7 @@ import typer
 from study.commands.bench.attention import attention
 from study.commands.bench.launcher import launcher
 from study.commands.bench.launches import launches
+from study.commands.bench.questions import questions
 from study.commands.bench.step import step
 from study.commands.bench.training import training
 from study.commands.bench.verdicts import verdicts
@@ -21,5 +22,5 @@ def bench() -> None:
     """Measure speed and memory beside other libraries, and the error rates of verdicts."""
 
 
-for verb in (attention, launches, step, training, launcher, verdicts):
+for verb in (attention, launches, step, training, questions, launcher, verdicts):
     app.command()(verb)
