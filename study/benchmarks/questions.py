@@ -71,7 +71,7 @@ class Row:
     case: Case
         What was measured.
     kind: str
-        One of :data:`PASSES`.
+        ``evaluation``, or ``training``.
     at_once, one_by_one: list of float
         Seconds of each round, for all questions about all images.
     """
