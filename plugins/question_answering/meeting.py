@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from plugins.attention.kernels.rows import each
+
 __all__ = ["arguments", "meet"]
 
 
@@ -59,4 +61,4 @@ def _shared(
     """Give a module that knows nothing of shared cells each question's own."""
     if of_image is None or getattr(module, "shares_memory", False):
         return cells, of_image
-    return cells[of_image], None
+    return each(cells, of_image), None

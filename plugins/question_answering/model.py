@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from plugins.attention.core.site import Place
 from plugins.attention.core.standing import build, parts_at
 from plugins.attention.core.word import Word
-from plugins.attention.pairs.masks import each, last, without
+from plugins.attention.kernels.rows import each
+from plugins.attention.pairs.masks import last, without
 from plugins.question_answering.data.words import PADDING
 from plugins.question_answering.meeting import arguments, meet
 from plugins.question_answering.network import ReadsAndSees

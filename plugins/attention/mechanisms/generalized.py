@@ -111,11 +111,13 @@ class Generalized(Mechanism):
         if inputs[0].dim() == 4:
             found: dict[str, Tensor] = module.weights_at(inputs[0], queries)
             return found
+        from plugins.attention.kernels.rows import each
+
         query, memory = inputs[0], inputs[:2][-1]
         hidden = inputs[2] if len(inputs) > 2 else None
         key, _ = module.keys_values(memory)
-        if key is not None and len(inputs) > 4 and inputs[4] is not None:
-            key = key[inputs[4]]
+        if key is not None and len(inputs) > 4:
+            key = each(key, inputs[4])
         weights = module.weights(query, key, memory.shape[1], key_padding_mask=hidden)
         return {"weights": weights}
 
@@ -133,7 +135,8 @@ class Generalized(Mechanism):
         memory_rows: Tensor | None = None,
     ) -> Tensor:
         """Return the terms that are on, in sum over them and over the heads."""
-        from plugins.attention.pairs.masks import each, last
+        from plugins.attention.kernels.rows import each
+        from plugins.attention.pairs.masks import last
 
         key = module.split_heads(each(module.k_proj(memory), memory_rows))
         asking = last(query, query_padding_mask)[:, None]

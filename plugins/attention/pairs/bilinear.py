@@ -28,8 +28,9 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.maps.tiles import in_single
+from plugins.attention.kernels.rows import each
 from plugins.attention.pairs.cost import RANK
-from plugins.attention.pairs.masks import each, hide, last, softmax, without
+from plugins.attention.pairs.masks import hide, last, softmax, without
 
 __all__ = ["BilinearAttention", "CoAttention", "SingleAttention"]
 

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.maps.tiles import in_single
+from plugins.attention.kernels.rows import each
 from plugins.attention.pairs.cost import RELATION_LAYERS
-from plugins.attention.pairs.masks import each, last, softmax, without
+from plugins.attention.pairs.masks import last, softmax, without
 
 __all__ = ["HardAttention"]
 

@@ -1,4 +1,4 @@
-"""What all modules between two sets do with padding, and with cells that queries share."""
+"""What all modules between two sets do with padding."""
 
 from __future__ import annotations
 
@@ -7,16 +7,7 @@ from torch import Tensor
 
 from plugins.attention.kernels.maps.tiles import in_single
 
-__all__ = ["each", "hide", "last", "softmax", "without"]
-
-
-def each(x: Tensor, rows: Tensor | None) -> Tensor:
-    """Return for each of N queries its row of (M, ...), by the number of that row, (N,).
-
-    None: they are as many, and in the same order. What is made of M rows first is made once for all
-    queries of a row. Indexing adds gradients up in a fixed order on a GPU, `index_select` does not.
-    """
-    return x if rows is None else x[rows]
+__all__ = ["hide", "last", "softmax", "without"]
 
 
 def last(query: Tensor, hidden: Tensor | None) -> Tensor:

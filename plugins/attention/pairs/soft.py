@@ -18,7 +18,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from plugins.attention.pairs.masks import each, last, softmax
+from plugins.attention.kernels.rows import each
+from plugins.attention.pairs.masks import last, softmax
 
 __all__ = ["SoftAttention"]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from plugins.attention.kernels.rows import each
 from plugins.attention.kernels.sequences.block import Block1d
 from plugins.attention.kernels.sequences.energies import Energies, score_of_key
 from plugins.attention.kernels.sequences.forms import form_of, pool
@@ -89,8 +90,8 @@ class GeneralizedAttention1d(Block1d):
         visible = self._visible(query, memory.shape[1], causal, key_padding_mask)
         if self.terms in ("0000", "0010") and visible.reaches_all:
             score = score_of_memory(self, memory)
-            if memory_rows is not None:
-                score, memory = None if score is None else score[memory_rows], memory[memory_rows]
+            score = None if score is None else each(score, memory_rows)
+            memory = each(memory, memory_rows)
             pooled = pool(score, memory, self.v_proj, key_padding_mask, self.heads)
             return self.out_proj(pooled).expand(-1, query.shape[1], -1)
         return self._attend(project(self, query, memory, memory_rows), query, visible)

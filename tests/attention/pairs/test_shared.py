@@ -10,6 +10,7 @@ from torch import nn
 
 from plugins.attention.core.site import Place
 from plugins.attention.core.word import Word
+from plugins.attention.kernels.rows import each
 
 from .made import CELL_CHANNELS, SITE, made, padded
 
@@ -74,6 +75,30 @@ def test_it_shows_the_same(word):
     if not part.no_energies():
         energies = part.energies(module, words, cells, *masks, ROWS)
         torch.testing.assert_close(energies, part.energies(module, words, cells[ROWS], *masks))
+
+
+def test_gradients_of_rows_are_those_of_indexing():
+    x = torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True)
+    rows = torch.tensor([2, 0, 2, 2])
+    assert torch.autograd.gradcheck(lambda x: each(x, rows), (x,))
+    seed = torch.randn(4, 2, 4, dtype=torch.float64)
+    (found,) = torch.autograd.grad(each(x, rows), x, seed)
+    (expected,) = torch.autograd.grad(x[rows], x, seed)
+    torch.testing.assert_close(found, expected)
+    assert not found[1].any()  # nobody looks at it
+    assert each(x, None) is x
+
+
+@pytest.mark.parametrize("word", ["soft", "bilinear"])
+def test_it_compiles_into_one_graph(word):
+    module, words, cells, masks = given(word)
+    whole = torch.compile(module, fullgraph=True, backend="aot_eager")
+    inputs = (words, cells.requires_grad_())
+    gradients = []
+    for call in (module, whole):
+        out = call(*inputs, **masks, memory_rows=ROWS)
+        gradients += torch.autograd.grad(out.square().sum(), cells)
+    torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("word", [*POOLS, "1000", "1010"])

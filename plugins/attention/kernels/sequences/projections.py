@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from plugins.attention.kernels.constants import filled
+from plugins.attention.kernels.rows import each
 from plugins.attention.kernels.sequences.block import Block1d
 
 __all__ = ["Projected", "fold", "linear", "project", "project_query", "score_of_memory"]
@@ -38,9 +39,9 @@ class Projected(NamedTuple):
         """Return key, score and value of each query, by the number of its row."""
         key, score = self.key, self.score
         return self._replace(
-            key=None if key is None else key[rows],
-            score=None if score is None else score[rows],
-            value=self.value[rows],
+            key=None if key is None else each(key, rows),
+            score=None if score is None else each(score, rows),
+            value=each(self.value, rows),
         )
 
 
