@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from plugins.attention.kernels.rows import each
+from plugins.attention.kernels.shared import by_row
 
-__all__ = ["arguments", "meet"]
+__all__ = ["arguments", "meet", "own"]
 
 
 def meet(
@@ -19,22 +19,22 @@ def meet(
     of_image: Tensor | None,
     **more: Any,
 ) -> Tensor:
-    """Return what a module makes of words (N, T, C) and the cells of their images.
+    """Return what a module at a `PairSite` makes of words and of the cells of their images.
 
     Parameters
     ----------
     module: nn.Module
-        Stands at a `PairSite`.
+        If it has no attribute ``shares_memory`` that is true, it gets a copy for each question.
     states, cells: Tensor
-        Words, and the cells of each image, (images, S, features).
+        Words, (N, T, C); cells of each image, (images, S, features).
     absent: Tensor, optional
-        (N, S), which cells do not count.
+        (N, S), true for cells that do not count.
     of_image: Tensor, optional
-        (N,), the number of each one's image; None: they are as many, in the same order.
+        (N,), the number of each question's image; None: there is one for each, in this order.
     **more
         Further arguments of the module.
     """
-    memory, rows = _shared(module, cells, of_image)
+    memory, rows = own(module, cells, of_image)
     if rows is not None:
         more["memory_rows"] = rows
     found: Tensor = module(states, memory, key_padding_mask=absent, **more)
@@ -46,19 +46,20 @@ def arguments(
     states: Tensor,
     cells: Tensor,
     absent: Tensor | None,
-    hidden: Tensor | None,
+    padding: Tensor | None,
     of_image: Tensor | None,
 ) -> tuple[Any, ...]:
-    """Return the same as `weights` and `energies` of a mechanism take it; `hidden` are words."""
-    memory, rows = _shared(module, cells, of_image)
-    given = states, memory, absent, hidden
+    """Return what `Mechanism.weights` and `Mechanism.energies` take after the module.
+
+    The arguments are those of `meet`; `padding` (N, T) is true for words that do not count.
+    """
+    memory, rows = own(module, cells, of_image)
+    given = states, memory, absent, padding
     return given if rows is None else (*given, rows)
 
 
-def _shared(
-    module: nn.Module, cells: Tensor, of_image: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    """Give a module that knows nothing of shared cells each question's own."""
+def own(module: nn.Module, cells: Tensor, of_image: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return cells and, if they are still by image, the number of each question's image."""
     if of_image is None or getattr(module, "shares_memory", False):
         return cells, of_image
-    return each(cells, of_image), None
+    return by_row(cells, of_image), None

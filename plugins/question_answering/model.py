@@ -16,10 +16,10 @@ from torch.nn import functional as F
 from plugins.attention.core.site import Place
 from plugins.attention.core.standing import build, parts_at
 from plugins.attention.core.word import Word
-from plugins.attention.kernels.rows import each
+from plugins.attention.kernels.shared import by_row
 from plugins.attention.pairs.masks import last, without
 from plugins.question_answering.data.words import PADDING
-from plugins.question_answering.meeting import arguments, meet
+from plugins.question_answering.meeting import arguments, meet, own
 from plugins.question_answering.network import ReadsAndSees
 from plugins.question_answering.sites import pair
 from plugins.question_answering.visual import cells_of, with_corners
@@ -48,8 +48,11 @@ class Pooling(nn.Module):
         query_padding_mask: Tensor | None = None,
         memory_rows: Tensor | None = None,
     ) -> Tensor:
-        """Return (N, C) for words (N, T, C) and cells (M, S, key_channels), by `memory_rows`."""
-        cells = without(each(self.embed(memory).tanh(), memory_rows), key_padding_mask)
+        """Return (N, C) for words (N, T, C) and cells (N, S, key_channels).
+
+        With `memory_rows` (N,) the latter are (M, S, key_channels), and these say which are whose.
+        """
+        cells = without(by_row(self.embed(memory).tanh(), memory_rows), key_padding_mask)
         if self.pooling == "sum":
             pooled = cells.sum(dim=1)
         elif key_padding_mask is None:
@@ -193,10 +196,20 @@ class Answering(ReadsAndSees):
         places: Tensor | None = None,
         absent: Tensor | None = None,
     ) -> tuple[Any, Any, Any, Any, Any]:
-        """Return states (N, T, C), cells of each image, which of both are padding, and the image.
+        """Return what `meet` and the others take.
 
-        Of states (N, T) stand before the cells (images, S, features); of each one's cells (N, S),
-        None if all count, after them, and then the number of its image, (N,).
+        Returns
+        -------
+        states: Tensor
+            Of words, (N, T, C).
+        padding: Tensor
+            (N, T), true where there is no word.
+        cells: Tensor, optional
+            Of each image, (images, S, features); None if nothing is seen, as what follows.
+        absent: Tensor, optional
+            (N, S), true where a question's image has no such cell; None if all count.
+        of_image: Tensor, optional
+            (N,), the number of each question's image.
         """
         states = self.states_of(words)
         if not self.sees:
@@ -251,9 +264,11 @@ class Answering(ReadsAndSees):
         if len(glimpses) < 2:
             return []
         pool: Any = self.pool
+        assert cells is not None
         states = self.attend(states, cells, absent, of_image)
+        memory, rows = own(pool, cells, of_image)
         numbers = range(1, len(glimpses))
-        met: list[Tensor] = pool.by_first(states, cells, absent, padding, numbers, of_image)
+        met: list[Tensor] = pool.by_first(states, memory, absent, padding, numbers, rows)
         return met
 
     def looked(

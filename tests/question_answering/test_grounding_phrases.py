@@ -183,6 +183,18 @@ def test_the_bilinear_form_is_that_of_the_paper(tmp_path):
     torch.testing.assert_close(logits, expected + model.scores.bias)
 
 
+@pytest.mark.parametrize("word", ["bilinear", "soft:hops=2", "1010", "1010+co"])
+def test_a_module_that_shares_no_boxes_gets_copies(word, tmp_path):
+    _, model = built(tmp_path, word)
+    made, _ = ready(model.eval(), batch())
+    shared = model(**made)
+    sharing = [each for each in model.modules() if getattr(each, "shares_memory", False)]
+    assert len(sharing) == 1 + ("+" in word)
+    for each in sharing:
+        each.shares_memory = False
+    torch.testing.assert_close(model(**made), shared)
+
+
 def test_the_loss_is_a_sum_over_boxes_and_a_mean_over_sentences(tmp_path):
     _, model = built(tmp_path, "bilinear", frozen_visual=False, visual_epochs=0)
     model.eval()

@@ -158,6 +158,24 @@ def test_the_mean_of_cells_is_soft_attention_with_equal_weights(job):
 
 
 @pytest.mark.parametrize("word", WORDS)
+def test_a_module_that_shares_no_cells_gets_copies(word, job):
+    model = squares.built(job(word)).eval()
+    given = ready(model, batch(1))
+
+    def found():
+        read = model.read(**given)
+        shown, firsts = model.looked(*read), model.by_first_glimpses(*read)
+        return {"logits": model(**given), **shown, **dict(enumerate(firsts))}
+
+    shared = found()
+    sharing = [each for each in model.modules() if getattr(each, "shares_memory", False)]
+    assert sharing
+    for each in sharing:
+        each.shares_memory = False
+    torch.testing.assert_close(found(), shared)
+
+
+@pytest.mark.parametrize("word", WORDS)
 def test_weights_that_are_shown_are_over_all_cells(word, job):
     model = squares.built(job(word)).eval()
     with torch.no_grad():

@@ -111,13 +111,13 @@ class Generalized(Mechanism):
         if inputs[0].dim() == 4:
             found: dict[str, Tensor] = module.weights_at(inputs[0], queries)
             return found
-        from plugins.attention.kernels.rows import each
+        from plugins.attention.kernels.shared import by_row
 
         query, memory = inputs[0], inputs[:2][-1]
         hidden = inputs[2] if len(inputs) > 2 else None
         key, _ = module.keys_values(memory)
         if key is not None and len(inputs) > 4:
-            key = each(key, inputs[4])
+            key = by_row(key, inputs[4])
         weights = module.weights(query, key, memory.shape[1], key_padding_mask=hidden)
         return {"weights": weights}
 
@@ -135,10 +135,10 @@ class Generalized(Mechanism):
         memory_rows: Tensor | None = None,
     ) -> Tensor:
         """Return the terms that are on, in sum over them and over the heads."""
-        from plugins.attention.kernels.rows import each
+        from plugins.attention.kernels.shared import by_row
         from plugins.attention.pairs.masks import last
 
-        key = module.split_heads(each(module.k_proj(memory), memory_rows))
+        key = module.split_heads(by_row(module.k_proj(memory), memory_rows))
         asking = last(query, query_padding_mask)[:, None]
         found: Tensor = module.energy(asking, key, memory.shape[1]).sum(1)[:, 0]
         return found.expand(len(query), -1)

@@ -14,7 +14,8 @@ sum of P_g j_g; or by ``concatenation``: all P_g j_g side by side, each with C /
 Every layer is weight-normalised, with one gain for the whole of its matrix. Padding counts neither
 among the cells nor among the words; the authors' code lets words of padding count. In training
 that code drops features: `DROPPED` of what comes into each layer, and `DROPPED_CELLS` of relu(U y).
-Queries that share cells share what is dropped of these before a layer, as they do not there.
+Queries that share cells share what is dropped of these before a layer, but each has its own of
+relu(U y). In the authors' code questions share neither, and phrases of a sentence both.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.maps.tiles import in_single
-from plugins.attention.kernels.rows import each
+from plugins.attention.kernels.shared import by_row
 from plugins.attention.pairs.cost import RANK
 from plugins.attention.pairs.masks import hide, last, softmax, without
 
@@ -59,7 +60,7 @@ class Glimpse(nn.Module):
 
     def forward(self, words: Tensor, cells: Tensor, weights: Tensor, rows: Tensor | None) -> Tensor:
         """Return P_g j_g, (N, outputs), by weights (N, T, S)."""
-        told, asked = each(self.key(cells).relu(), rows), self.query(words).relu()
+        told, asked = by_row(self.key(cells).relu(), rows), self.query(words).relu()
         joint = (weights.to(told.dtype) @ told * asked).sum(dim=1)
         out: Tensor = self.out(joint)
         return out
@@ -118,7 +119,7 @@ class BilinearAttention(nn.Module):
     ) -> Tensor:
         """Return (N, C) for words (N, T, C) and cells (N, S, key_channels).
 
-        With `memory_rows` (N,), the numbers of those that each looks at, `memory` has M rows.
+        With `memory_rows` (N,) cells are (M, S, key_channels), and these say which are whose.
         """
         masks = key_padding_mask, query_padding_mask
         return self.by_first(query, memory, *masks, (len(self.glimpses),), memory_rows)[0]
@@ -175,10 +176,10 @@ class BilinearAttention(nn.Module):
     def energies(self, words: Tensor, cells: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return what the softmax is of, (N, G, T, S), without masks, for words that are read."""
         asked = self.query(words).relu()
-        told = self.drop_cells(each(self.key(cells).relu(), rows))
+        told = self.drop_cells(by_row(self.key(cells).relu(), rows))
         with exactly(asked):
-            rows = in_single(asked)[:, None] * in_single(self.score.weight)[:, None]
-            return (rows.flatten(1, 2) @ in_single(told).mT).unflatten(1, rows.shape[1:3])
+            scored = in_single(asked)[:, None] * in_single(self.score.weight)[:, None]
+            return (scored.flatten(1, 2) @ in_single(told).mT).unflatten(1, scored.shape[1:3])
 
     def _weights(
         self,

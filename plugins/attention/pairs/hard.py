@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from plugins.attention.core.energy import exactly
 from plugins.attention.kernels.maps.tiles import in_single
-from plugins.attention.kernels.rows import each
+from plugins.attention.kernels.shared import by_row
 from plugins.attention.pairs.cost import RELATION_LAYERS
 from plugins.attention.pairs.masks import last, softmax, without
 
@@ -153,7 +153,7 @@ class HardAttention(nn.Module):
     ) -> Tensor:
         """Return (N, C) for (N, T, C), whose last one is the question, and (N, S, key_channels).
 
-        With `memory_rows` (N,), the numbers of those that each looks at, `memory` has M rows.
+        With `memory_rows` (N,) the latter are (M, S, key_channels), and these say which are whose.
         """
         fused = self._fused(query, memory, query_padding_mask, memory_rows)
         candidates, kept = self._choose(self._presence(fused, key_padding_mask))
@@ -182,7 +182,7 @@ class HardAttention(nn.Module):
     ) -> Tensor:
         """m_i, (N, S, C)."""
         question = self.query(last(query, hidden))
-        fused: Tensor = each(self.key(memory), rows) + question[:, None]
+        fused: Tensor = by_row(self.key(memory), rows) + question[:, None]
         for layer in self.fuse:
             fused = layer(fused.relu())
         return fused

@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from plugins.attention.kernels.rows import each
+from plugins.attention.kernels.shared import by_row
 from plugins.attention.pairs.masks import last, softmax
 
 __all__ = ["SoftAttention"]
@@ -34,8 +34,8 @@ class Hop(nn.Module):
         self.score = nn.Linear(inner, 1, bias=False)
 
     def forward(self, cells: Tensor, question: Tensor, rows: Tensor | None) -> Tensor:
-        """Return energies (N, S) of cells (M, S, C), by `rows`, for a question (N, C)."""
-        hidden = (each(self.key(cells), rows) + self.query(question)[:, None]).tanh()
+        """Return energies (N, S) for a question (N, C) of its row of cells (M, S, C)."""
+        hidden = (by_row(self.key(cells), rows) + self.query(question)[:, None]).tanh()
         energies: Tensor = self.score(hidden)
         return energies.squeeze(-1)
 
@@ -50,8 +50,8 @@ class BoundedHop(nn.Module):
         self.score = nn.Linear(inner, 1)
 
     def forward(self, cells: Tensor, question: Tensor, rows: Tensor | None) -> Tensor:
-        """Return energies (N, S) of cells (M, S, C), by `rows`, for a question (N, C)."""
-        hidden = each(self.key(cells).tanh(), rows) + self.query(question).tanh()[:, None]
+        """Return energies (N, S) for a question (N, C) of its row of cells (M, S, C)."""
+        hidden = by_row(self.key(cells).tanh(), rows) + self.query(question).tanh()[:, None]
         energies: Tensor = self.score(hidden)
         return energies.squeeze(-1).tanh()
 
@@ -102,7 +102,7 @@ class SoftAttention(nn.Module):
     ) -> Tensor:
         """Return (N, C) for (N, T, C), whose last one is the question, and (N, S, key_channels).
 
-        With `memory_rows` (N,), the numbers of those that each looks at, `memory` has M rows.
+        With `memory_rows` (N,) the latter are (M, S, key_channels), and these say which are whose.
         """
         return self._attend(query, memory, key_padding_mask, query_padding_mask, memory_rows)[0]
 
@@ -129,9 +129,7 @@ class SoftAttention(nn.Module):
         """Return what the softmax of the last hop is of, (N, S), without the mask."""
         cells = self.embed(memory).tanh()
         question = last(query, query_padding_mask)
-        for hop in self.hops[:-1]:
-            seen, _ = self._seen(hop, cells, question, key_padding_mask, memory_rows)
-            question = question + seen
+        question, _ = self._ask(self.hops[:-1], cells, question, key_padding_mask, memory_rows)
         found: Tensor = self.hops[-1](cells, question, memory_rows)
         return found
 
@@ -145,17 +143,21 @@ class SoftAttention(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Return the result, and the weights (N, 1, S) of each hop."""
         cells = self.embed(memory).tanh()
-        question, seen = last(query, query_padding_mask), []
-        for hop in self.hops:
-            attended, weights = self._seen(hop, cells, question, key_padding_mask, rows)
-            question = question + attended
-            seen.append(weights)
-        return question, seen
+        question = last(query, query_padding_mask)
+        return self._ask(self.hops, cells, question, key_padding_mask, rows)
 
     @staticmethod
-    def _seen(
-        hop: nn.Module, cells: Tensor, question: Tensor, hidden: Tensor | None, rows: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the mean of the cells, (N, C), and by which weights, (N, 1, S)."""
-        weights = softmax(hop(cells, question, rows), hidden)[:, None]
-        return (weights.to(cells.dtype) @ each(cells, rows)).squeeze(1), weights
+    def _ask(
+        hops: nn.ModuleList,
+        cells: Tensor,
+        question: Tensor,
+        hidden: Tensor | None,
+        rows: Tensor | None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the question (N, C) after these hops, and the weights (N, 1, S) of each."""
+        own, seen = by_row(cells, rows), []
+        for hop in hops:
+            weights = softmax(hop(cells, question, rows), hidden)[:, None]
+            question = question + (weights.to(own.dtype) @ own).squeeze(1)
+            seen.append(weights)
+        return question, seen

@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import Tensor
 
-from plugins.attention.kernels.rows import each
 from plugins.attention.kernels.sequences.block import Block1d
 from plugins.attention.kernels.sequences.energies import Energies, score_of_key
 from plugins.attention.kernels.sequences.forms import form_of, pool
@@ -23,6 +22,7 @@ from plugins.attention.kernels.sequences.projections import (
     score_of_memory,
 )
 from plugins.attention.kernels.sequences.visible import Visible
+from plugins.attention.kernels.shared import by_row
 
 __all__ = ["GeneralizedAttention1d"]
 
@@ -90,8 +90,8 @@ class GeneralizedAttention1d(Block1d):
         visible = self._visible(query, memory.shape[1], causal, key_padding_mask)
         if self.terms in ("0000", "0010") and visible.reaches_all:
             score = score_of_memory(self, memory)
-            score = None if score is None else each(score, memory_rows)
-            memory = each(memory, memory_rows)
+            score = None if score is None else by_row(score, memory_rows)
+            memory = by_row(memory, memory_rows)
             pooled = pool(score, memory, self.v_proj, key_padding_mask, self.heads)
             return self.out_proj(pooled).expand(-1, query.shape[1], -1)
         return self._attend(project(self, query, memory, memory_rows), query, visible)

@@ -106,7 +106,7 @@ class Grounding(ReadsAndSees):
     """Scores the boxes of an image for each phrase.
 
     Kim et al. 2018, Bilinear Attention Networks, https://arxiv.org/abs/1805.07932, section 5.4; for
-    ``bilinear:dropout=true`` as in train_flickr.py of the authors' code.
+    ``bilinear:dropout=true`` after train_flickr.py of the authors' code.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from torch import nn
 
 from plugins.attention.core.site import Place
 from plugins.attention.core.word import Word
-from plugins.attention.kernels.rows import each
+from plugins.attention.kernels.shared import by_row
 
 from .made import CELL_CHANNELS, SITE, made, padded
 
@@ -25,6 +25,7 @@ POOLS = [
     "co:glimpses=2",
     "bilinear:glimpses=2",
     "bilinear:glimpses=2:joint=concatenation",
+    "bilinear:dropout=true",
 ]
 SETS = ["0000", "0010", "1000", "1010"]
 ROWS = torch.tensor([1, 0, 1])
@@ -65,7 +66,7 @@ def test_it_is_what_each_with_its_own_cells_gives(word):
 
 
 @pytest.mark.parametrize("word", [*POOLS, *SETS])
-def test_it_shows_the_same(word):
+def test_weights_and_energies_are_the_same(word):
     module, words, cells, masks = given(word)
     masks = masks["key_padding_mask"], masks.get("query_padding_mask")
     part = module.mechanism
@@ -77,16 +78,28 @@ def test_it_shows_the_same(word):
         torch.testing.assert_close(energies, part.energies(module, words, cells[ROWS], *masks))
 
 
+def test_in_training_what_is_dropped_before_a_layer_is_shared_and_behind_it_is_not():
+    module, words, cells, masks = given("bilinear:dropout=true")
+    seen = {}
+    for name, layer in module.train().named_modules():
+        if isinstance(layer, nn.Dropout):
+            hook = lambda _, inputs, out, name=name: seen.update({name: len(inputs[0])})  # noqa: E731
+            layer.register_forward_hook(hook)
+    module(words, cells, **masks, memory_rows=ROWS)
+    assert (seen["key.0"], seen["glimpses.0.key.0"]) == (2, 2)
+    assert (seen["drop_cells"], seen["query.0"]) == (3, 3)
+
+
 def test_gradients_of_rows_are_those_of_indexing():
     x = torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True)
     rows = torch.tensor([2, 0, 2, 2])
-    assert torch.autograd.gradcheck(lambda x: each(x, rows), (x,))
+    assert torch.autograd.gradcheck(lambda x: by_row(x, rows), (x,))
     seed = torch.randn(4, 2, 4, dtype=torch.float64)
-    (found,) = torch.autograd.grad(each(x, rows), x, seed)
+    (found,) = torch.autograd.grad(by_row(x, rows), x, seed)
     (expected,) = torch.autograd.grad(x[rows], x, seed)
     torch.testing.assert_close(found, expected)
     assert not found[1].any()  # nobody looks at it
-    assert each(x, None) is x
+    assert by_row(x, None) is x
 
 
 @pytest.mark.parametrize("word", ["soft", "bilinear"])

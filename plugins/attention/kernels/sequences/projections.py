@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from plugins.attention.kernels.constants import filled
-from plugins.attention.kernels.rows import each
 from plugins.attention.kernels.sequences.block import Block1d
+from plugins.attention.kernels.shared import by_row
 
 __all__ = ["Projected", "fold", "linear", "project", "project_query", "score_of_memory"]
 
@@ -39,9 +39,9 @@ class Projected(NamedTuple):
         """Return key, score and value of each query, by the number of its row."""
         key, score = self.key, self.score
         return self._replace(
-            key=None if key is None else each(key, rows),
-            score=None if score is None else each(score, rows),
-            value=each(self.value, rows),
+            key=None if key is None else by_row(key, rows),
+            score=None if score is None else by_row(score, rows),
+            value=by_row(self.value, rows),
         )
 
 
