@@ -1,13 +1,16 @@
-"""All questions about an image at once, beside one at a time; and so phrases of a sentence.
+"""All questions about an image in one batch, beside one at a time; and so phrases of a sentence.
 
-Both sides answer the same questions about the same images, with the networks of the papers' grids
-on features of boxes. They differ in what is shared: what a mechanism makes of an image's boxes.
+Three sides answer the same questions about the same images, with the networks of the papers' grids
+on features of boxes. The first shares what a mechanism makes of an image's boxes. The second has
+the same batch with a copy of the boxes for each question, and so tells what sharing brings. The
+third has as many batches as there are questions about an image, each with one about each image:
+smaller products, more calls.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,7 @@ from study.benchmarks.devices.device import Device
 from study.benchmarks.numbers import number, ratio
 from study.grid.reading import load
 
-__all__ = ["VERSIONS", "Case", "Row", "cases", "measure", "tables"]
+__all__ = ["VERSIONS", "Case", "Row", "cases", "made", "measure", "one_of_each", "tables"]
 
 VERSIONS = ("torch", "onedl-mmengine")
 """Distributions on whose versions the numbers depend."""
@@ -45,7 +48,8 @@ WORDS = {"question": 14, "phrase": 12}
 """How long each is; 12 words are those of a sentence of Flickr30k on average."""
 
 ROUNDS, SECONDS, MS = 3, 1.0, 1000.0
-PASSES = ("evaluation", "training")
+PASSES = ("forward", "forward+backward")
+SIDES = ("shared", "copied", "one_by_one")
 QUICK = {"channels": 16, "feature_channels": 12, "boxes": 5, "word_channels": 8}
 
 
@@ -64,37 +68,35 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """What an evaluation, or a step without the optimizer, took on both sides.
+    """What a pass took on each side.
 
     Attributes
     ----------
     case: Case
         What was measured.
     kind: str
-        ``evaluation``, or ``training``.
-    at_once, one_by_one: list of float
-        Seconds of each round, for all questions about all images.
+        ``forward``, or ``forward+backward`` with the loss.
+    taken: mapping of str to list of float
+        Of each side the seconds of each round, for all questions about all images.
     """
 
     case: Case
     kind: str
-    at_once: list[float]
-    one_by_one: list[float]
+    taken: Mapping[str, list[float]]
 
     @property
     def name(self) -> str:
         """The case."""
         return self.case.name
 
-    def milliseconds(self, taken: list[float]) -> float:
+    def milliseconds(self, side: str) -> float:
         """Return the median for one question or phrase."""
-        return MS * statistics.median(taken) / (IMAGES * EACH[self.case.unit])
+        return MS * statistics.median(self.taken[side]) / (IMAGES * EACH[self.case.unit])
 
-    @property
-    def ratio(self) -> float:
-        """Median over the rounds of how many times longer one by one takes."""
-        pairs = zip(self.one_by_one, self.at_once, strict=True)
-        return statistics.median(other / own for other, own in pairs)
+    def ratio(self, side: str) -> float:
+        """Return how many times longer than the shared one it takes, the median of the rounds."""
+        pairs = zip(self.taken[side], self.taken["shared"], strict=True)
+        return statistics.median(other / ours for other, ours in pairs)
 
     def to_csv(self) -> dict[str, Any]:
         """Return the columns, unrounded."""
@@ -104,10 +106,9 @@ class Row:
             "pass": self.kind,
             "images": IMAGES,
             "each": EACH[self.case.unit],
-            "milliseconds_at_once": self.milliseconds(self.at_once),
-            "milliseconds_one_by_one": self.milliseconds(self.one_by_one),
-            "ratio": self.ratio,
-            "rounds": len(self.at_once),
+            **{f"milliseconds_{side}": self.milliseconds(side) for side in SIDES},
+            **{f"ratio_{side}": self.ratio(side) for side in SIDES[1:]},
+            "rounds": len(self.taken["shared"]),
         }
 
 
@@ -147,20 +148,24 @@ def measure(
 def _row(
     case: Case, kind: str, model: Any, batch: dict[str, Tensor], clock: Device, quick: bool
 ) -> Row:
-    model.train(kind == "training")
-    alone = [_only(batch, case.unit, turn) for turn in range(EACH[case.unit])]
+    model.train(kind != "forward")
+    alone = [one_of_each(batch, case.unit, turn) for turn in range(EACH[case.unit])]
+    sharing = [module for module in model.modules() if getattr(module, "shares_memory", False)]
+
+    def together(shares: bool) -> None:
+        for module in sharing:
+            module.shares_memory = shares
+        _pass(model, batch, kind)
 
     def one_by_one() -> None:
         for each in alone:
             _pass(model, each, kind)
 
-    def at_once() -> None:
-        _pass(model, batch, kind)
-
-    at_once()  # makes buffers, and on a GPU kernels
-    calls = {"at once": at_once, "one by one": one_by_one}
-    found = clock.times(calls, 1 if quick else ROUNDS, 0.0 if quick else SECONDS)
-    return Row(case, kind, *found.values())
+    together(True)  # makes buffers, and on a GPU kernels
+    sides = (lambda: together(True), lambda: together(False), one_by_one)
+    calls = dict(zip(SIDES, sides, strict=True))
+    taken = clock.times(calls, 1 if quick else ROUNDS, 0.0 if quick else SECONDS)
+    return Row(case, kind, taken)
 
 
 def made(case: Case, recipe: dict[str, Any], device: str) -> tuple[Any, dict[str, Tensor]]:
@@ -191,23 +196,18 @@ def made(case: Case, recipe: dict[str, Any], device: str) -> tuple[Any, dict[str
 
 
 def tables(rows: Sequence[Row]) -> Iterator[Table]:
-    """Yield a table for each unit: milliseconds of one, and the ratio."""
-    for unit in dict.fromkeys(row.case.unit for row in rows):
-        title = f"milliseconds a {unit} · {EACH[unit]} an image, {IMAGES} images"
+    """Yield a table for each unit and pass: milliseconds of one, and the ratios."""
+    for unit, kind in dict.fromkeys((row.case.unit, row.kind) for row in rows):
+        title = f"{kind}: milliseconds a {unit}, {EACH[unit]} an image"
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
-        table.add_column("")
-        for kind in PASSES:
-            for column in (f"{kind}\nat once", "\none by one", "\n×"):
-                table.add_column(column, justify="right")
-        own = [row for row in rows if row.case.unit == unit]
-        for mechanism in dict.fromkeys(row.case.mechanism for row in own):
-            cells: list[Any] = []
-            for row in own:
-                if row.case.mechanism == mechanism:
-                    both = (row.at_once, row.one_by_one)
-                    cells += [number(row.milliseconds(taken)) for taken in both]
-                    cells.append(ratio(row.ratio))
-            table.add_row(mechanism, *cells)
+        for column in ("", "shared", "copied", "×", "one\nby one", "×"):
+            table.add_column(column, justify="right" if column else "left")
+        for row in rows:
+            if (row.case.unit, row.kind) == (unit, kind):
+                cells: list[Any] = [number(row.milliseconds("shared"))]
+                for side in SIDES[1:]:
+                    cells += [number(row.milliseconds(side)), ratio(row.ratio(side))]
+                table.add_row(row.case.mechanism, *cells)
         yield table
 
 
@@ -230,8 +230,8 @@ def _job(case: Case, recipe: dict[str, Any], device: str) -> Job:
     )
 
 
-def _only(batch: dict[str, Tensor], unit: str, turn: int) -> dict[str, Tensor]:
-    """Return one question about each image."""
+def one_of_each(batch: dict[str, Tensor], unit: str, turn: int) -> dict[str, Tensor]:
+    """Return the batch with the one question about each image whose turn it is."""
     images = torch.arange(IMAGES, device=batch["words"].device)
     numbers = images * EACH[unit] + turn
     of_each = ("words", "scores", "outside", "right")
@@ -241,7 +241,7 @@ def _only(batch: dict[str, Tensor], unit: str, turn: int) -> dict[str, Tensor]:
 
 def _pass(model: Any, batch: dict[str, Tensor], kind: str) -> None:
     labels = ("scores", "right")
-    if kind == "evaluation":
+    if kind == "forward":
         with torch.no_grad():
             model(**{name: x for name, x in batch.items() if name not in labels})
         return

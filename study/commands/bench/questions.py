@@ -22,7 +22,7 @@ def questions(
     grids: Annotated[Path, typer.Option(help="Folder of the grids.")] = Path("grids"),
     out: Annotated[Path, typer.Option(help="Folder for the CSV.")] = OUT,
 ) -> None:
-    """Time all questions about an image, or phrases of a sentence, at once beside one by one.
+    """Time all questions about an image, or phrases of a sentence, together and one by one.
 
     The networks of grids/vqa2 and grids/flickr30k, on made-up features of boxes. Let nothing else
     run on the machine meanwhile.
