@@ -34,6 +34,8 @@ TOKEN, LARGEST = 0.22, 40.0
 COLUMNS = 4
 LETTERS = 36
 """Of a line above a small map."""
+LETTER = 0.055
+"""Inches of a letter of the heading or the foot, on average."""
 QUERY_COLOR = "#00E5FF"
 CURVE_COLOR = "#0072B2"
 
@@ -64,7 +66,7 @@ def draw(arrays: Mapping[str, np.ndarray], layer: str, title: str, out: Path) ->
     """
     with mpl.rc_context(STYLE):
         figure = figure_of(arrays, layer)
-        figure.suptitle(f"{title}\n{layer}", fontsize=7)
+        figure.suptitle(f"{_wrapped(figure, title)}\n{layer}", fontsize=7)
         FigureCanvasAgg(figure)
         return write(figure, out, ("png", "svg"))
 
@@ -101,8 +103,13 @@ def figure_of(arrays: Mapping[str, np.ndarray], layer: str) -> Figure:
         for name, array in own.items()
         if name not in curves | maps
     ]:
-        figure.supxlabel(f"Not drawn, for the shape: {', '.join(rest)}.", fontsize=6)
+        told = f"Not drawn, for the shape: {', '.join(rest)}."
+        figure.supxlabel(_wrapped(figure, told), fontsize=6)
     return figure
+
+
+def _wrapped(figure: Figure, text: str) -> str:
+    return textwrap.fill(text, int(figure.get_figwidth() / LETTER))
 
 
 def _over_image(
@@ -131,7 +138,7 @@ def _over_image(
     titled += [(f"{name}\n{_range(map)}", map) for name, map in maps.items()]
     image = arrays["image"]
     panels = 1 + len(titled) + len(curves) + len(crops)
-    columns = min(panels, COLUMNS)
+    columns = min(max(panels, 2), COLUMNS)
     rows = -(-panels // columns)
     height, width = image.shape[:2]
     size = (MAP_WIDTH * columns, (MAP_WIDTH * height / width + 0.25) * rows + 0.4)
