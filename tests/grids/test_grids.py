@@ -17,14 +17,14 @@ SETS = (
 )  # fmt: skip
 FULL = [path for name in SETS for path in find([GRIDS / name])]
 
-TRAINED = "6b8cebaba4f7c95dbef25a562895fdf68c4d9714cc2aa735c52e80e6c411c35f"
+TRAINED = "be7f74d2eb1af6f8ea97b349e752f94ddc1144246b99e40f2875ae61cbdda987"
 """SHA-256 of the sorted ids of the runs of these grids, of which there are finished ones: a
 recipe's new field must not rename them."""
 TRAINED_GRIDS = (
     "controls/ally", "controls/offset", "controls/pointer", "controls/salient", "controls/twin",
     "demo/detection", "demo/segmentation", "demo/translation", "embedded/cross", "embedded/encoder",
-    "embedded/segmentation", "embedded/zoo-classification", "embedded/zoo-segmentation",
-    "questions/questions",
+    "embedded/field", "embedded/segmentation", "embedded/zoo-classification",
+    "embedded/zoo-segmentation", "questions/questions",
 )  # fmt: skip
 
 
