@@ -12,6 +12,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from study.benchmarks.devices.device import Device
 from study.benchmarks.numbers import number, ratio
 from study.grid.reading import load
 
-__all__ = ["VERSIONS", "Case", "Row", "cases", "made", "measure", "one_of_each", "tables"]
+__all__ = ["VERSIONS", "Case", "Row", "cases", "made", "measure", "one_of_each", "sides", "tables"]
 
 VERSIONS = ("torch", "onedl-mmengine")
 """Distributions on whose versions the numbers depend."""
@@ -148,24 +149,31 @@ def measure(
 def _row(
     case: Case, kind: str, model: Any, batch: dict[str, Tensor], clock: Device, quick: bool
 ) -> Row:
-    model.train(kind != "forward")
-    alone = [one_of_each(batch, case.unit, turn) for turn in range(EACH[case.unit])]
-    sharing = [module for module in model.modules() if getattr(module, "shares_memory", False)]
-
-    def together(shares: bool) -> None:
-        for module in sharing:
-            module.shares_memory = shares
-        _pass(model, batch, kind)
-
-    def one_by_one() -> None:
-        for each in alone:
-            _pass(model, each, kind)
-
-    together(True)  # makes buffers, and on a GPU kernels
-    sides = (lambda: together(True), lambda: together(False), one_by_one)
-    calls = dict(zip(SIDES, sides, strict=True))
+    calls = sides(model, batch, case.unit, kind)
+    calls["shared"]()  # makes buffers, and on a GPU kernels
     taken = clock.times(calls, 1 if quick else ROUNDS, 0.0 if quick else SECONDS)
     return Row(case, kind, taken)
+
+
+def sides(
+    model: Any, batch: dict[str, Tensor], unit: str, kind: str
+) -> dict[str, Callable[[], None]]:
+    """Return what makes the same pass of all questions on each side."""
+    model.train(kind != "forward")
+    alone = [one_of_each(batch, unit, turn) for turn in range(EACH[unit])]
+    sharing = [module for module in model.modules() if hasattr(module, "shares_memory")]
+
+    def passes(shares: bool, batches: Sequence[dict[str, Tensor]]) -> None:
+        for module in sharing:
+            module.shares_memory = shares
+        for each in batches:
+            _pass(model, each, kind)
+
+    return {
+        "shared": partial(passes, True, [batch]),
+        "copied": partial(passes, False, [batch]),
+        "one_by_one": partial(passes, True, alone),
+    }
 
 
 def made(case: Case, recipe: dict[str, Any], device: str) -> tuple[Any, dict[str, Tensor]]:

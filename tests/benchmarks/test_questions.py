@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 from typer.testing import CliRunner
 
 from study.benchmarks import questions
@@ -32,6 +33,30 @@ def test_all_sides_answer_the_same(case):
         assert len(sharing) == 1
         sharing[0].shares_memory = False
         torch.testing.assert_close(model(**_double(asked)), shared)
+
+
+@pytest.mark.parametrize(
+    "word", ["question single", "question bilinear", "phrase bilinear:dropout=true"]
+)
+def test_each_side_reads_boxes_as_often_as_it_says(word):
+    case = Case(*word.split(" "))
+    recipe = load(GRIDS / questions.GRIDS[case.unit]).recipe | QUICK
+    model, batch = made(case, recipe, "cpu")
+    rows = []
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear) and layer.in_features == QUICK["feature_channels"]:
+            layer.register_forward_hook(lambda _, inputs, out: rows.append(len(inputs[0])))
+    each = EACH[case.unit]
+    for kind in questions.PASSES * 2:
+        calls = questions.sides(model, batch, case.unit, kind)
+        for side, expected in (
+            ("shared", [IMAGES]), ("copied", [IMAGES * each]), ("one_by_one", [IMAGES] * each)
+        ):  # fmt: skip
+            rows.clear()
+            calls[side]()
+            assert sorted(set(rows)) == sorted(set(expected)), (kind, side)
+            assert len(rows) % len(expected) == 0
+        assert model.training == (kind != "forward")
 
 
 def _double(batch):
