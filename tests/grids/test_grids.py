@@ -17,14 +17,14 @@ SETS = (
 )  # fmt: skip
 FULL = [path for name in SETS for path in find([GRIDS / name])]
 
-TRAINED = "be7f74d2eb1af6f8ea97b349e752f94ddc1144246b99e40f2875ae61cbdda987"
+TRAINED = "89fc90abf9647f0993857c1e9eeca7b840cb92a66062cbc3b3ccf99d86f58399"
 """SHA-256 of the sorted ids of the runs of these grids, of which there are finished ones: a
 recipe's new field must not rename them."""
 TRAINED_GRIDS = (
     "controls/ally", "controls/offset", "controls/pointer", "controls/salient", "controls/twin",
     "demo/detection", "demo/segmentation", "demo/translation", "embedded/cross", "embedded/encoder",
     "embedded/field", "embedded/segmentation", "embedded/zoo-classification",
-    "embedded/zoo-segmentation", "questions/questions",
+    "embedded/zoo-segmentation", "questions/glimpses", "questions/questions",
 )  # fmt: skip
 
 
