@@ -22,15 +22,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
 
-from plugins.attention.core.word import Word
-from plugins.contracts.job import Job
-from plugins.contracts.tasks import find_task
 from plugins.question_answering import config, probe
 from plugins.question_answering.data.words import FIRST
 from plugins.question_answering.grounding import config as of_phrases
 from study.benchmarks.devices.choice import DEVICES
 from study.benchmarks.devices.device import Device
 from study.benchmarks.numbers import number, ratio
+from study.benchmarks.step.made import job_of
+from study.benchmarks.step.trainings import Training
 from study.grid.reading import load
 
 __all__ = ["VERSIONS", "Case", "Row", "cases", "made", "measure", "one_of_each", "sides", "tables"]
@@ -178,7 +177,8 @@ def sides(
 
 def made(case: Case, recipe: dict[str, Any], device: str) -> tuple[Any, dict[str, Tensor]]:
     """Return the network, and a batch with all questions about all images."""
-    job = _job(case, recipe, device)
+    training = Training("question_answering", case.mechanism, "ours", "float32")
+    job = job_of(training, recipe, device, share=1, folder=Path())
     network = (
         config.network(job, KNOWN, KNOWN, {})
         if case.unit == "question"
@@ -221,21 +221,6 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
 
 def _recipe(grids: Path, unit: str, quick: bool) -> dict[str, Any]:
     return load(grids / GRIDS[unit]).recipe | (QUICK if quick else {})
-
-
-def _job(case: Case, recipe: dict[str, Any], device: str) -> Job:
-    task = find_task("question_answering")
-    return Job(
-        mechanism=Word.parse(case.mechanism),
-        sites=task.default_sites,
-        seed=0,
-        recipe=task.Recipe.model_validate(recipe),
-        data=Path(),
-        folder=Path(),
-        device=device,
-        record=lambda split, **values: None,
-        recorded=lambda split: [],
-    )
 
 
 def one_of_each(batch: dict[str, Tensor], unit: str, turn: int) -> dict[str, Tensor]:

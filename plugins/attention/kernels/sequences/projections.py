@@ -35,15 +35,6 @@ class Projected(NamedTuple):
     score: Tensor | None
     value: Tensor
 
-    def by(self, rows: Tensor) -> Projected:
-        """Return key, score and value of each query, by the number of its row."""
-        key, score = self.key, self.score
-        return self._replace(
-            key=None if key is None else by_row(key, rows),
-            score=None if score is None else by_row(score, rows),
-            value=by_row(self.value, rows),
-        )
-
 
 def project(block: Block1d, query: Tensor, memory: Tensor, rows: Tensor | None = None) -> Projected:
     """Project `query` (N, T, C) and `memory` (N, S, key_channels), which may be the same tensor.
@@ -61,15 +52,15 @@ def project(block: Block1d, query: Tensor, memory: Tensor, rows: Tensor | None =
     of_memory["value"] = block.v_proj.weight, block.v_proj.bias
     if block.e3 and not block.e1:
         of_memory["score"] = _of_score(block), None
-    if query is memory:
+    if query is memory and rows is None:
         found = _products(query, of_query | of_memory)
     else:
-        found = _products(query, of_query) | _products(memory, of_memory)
+        made = _products(memory, of_memory)
+        found = _products(query, of_query) | {name: by_row(x, rows) for name, x in made.items()}
     score = found.get("score")
     heads = {name: block.split_heads(found[name]) for name in found if name != "score"}
     score = None if score is None else score.transpose(1, 2)
-    made = Projected(heads.get("query"), heads.get("key"), score, heads["value"])
-    return made if rows is None else made.by(rows)
+    return Projected(heads.get("query"), heads.get("key"), score, heads["value"])
 
 
 def query_bias(block: Block1d) -> Tensor | None:
